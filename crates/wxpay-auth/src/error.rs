@@ -1,0 +1,65 @@
+//! One error for all that can go wrong while keys are set up and used.
+
+use thiserror::Error;
+
+use crate::authorization::{AuthorizationError, UnsupportedScheme};
+use crate::identity::MchidError;
+use crate::key_error::KeyError;
+use crate::nonce::NonceError;
+use crate::serial_no::SerialNoError;
+use crate::sign_error::SignError;
+use crate::verify_error::VerifyError;
+use crate::wechatpay_serial::WechatpaySerialError;
+
+/// Gathers the errors of this crate, for an application that wants one type for `?`.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A merchant number is malformed.
+    #[error(transparent)]
+    Mchid(#[from] MchidError),
+    /// The serial of a merchant certificate is malformed.
+    #[error(transparent)]
+    SerialNo(#[from] SerialNoError),
+    /// The id of a WeChat Pay key is malformed.
+    #[error(transparent)]
+    WechatpaySerial(#[from] WechatpaySerialError),
+    /// A key or certificate was not accepted.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A signer did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// A signature of WeChat Pay was not accepted.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// An `Authorization` header was not understood.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
+    /// There is no `Authorization` scheme for this identity with this signer.
+    #[error(transparent)]
+    Scheme(#[from] UnsupportedScheme),
+    /// There was no randomness.
+    #[error(transparent)]
+    Nonce(#[from] NonceError),
+}
+
+impl Error {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Mchid(e) => e.hint(),
+            Self::SerialNo(e) => e.hint(),
+            Self::WechatpaySerial(e) => e.hint(),
+            Self::Key(e) => e.hint(),
+            Self::Sign(e) => e.hint(),
+            Self::Verify(e) => e.hint(),
+            Self::Authorization(_) => {
+                "send: Authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"…\",nonce_str=\"…\",\
+                 timestamp=\"…\",serial_no=\"…\",signature=\"…\""
+            }
+            Self::Scheme(_) => "use a signer whose algorithm WeChat Pay has for this identity",
+            Self::Nonce(_) => "check that the process may use the system's random numbers",
+        }
+    }
+}

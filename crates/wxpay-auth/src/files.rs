@@ -1,0 +1,50 @@
+//! Key files on disk.
+
+use std::io;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::key_error::KeyError;
+
+/// No key or certificate chain comes near this size; a wrong path (a log, a device) may.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads a whole key file into memory that is wiped when dropped.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyError::NotFound { path: path.to_owned() },
+        _ => KeyError::Unreadable { path: path.to_owned(), source },
+    };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    if length > MAX_BYTES {
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
+    }
+    // Room for the whole file at once: a buffer that grows leaves copies behind.
+    let capacity = usize::try_from(length).unwrap_or(0).saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    io::Read::read_to_end(&mut io::Read::take(&mut file, MAX_BYTES), &mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Warns when others than the owner can read a private key.
+#[cfg(feature = "file-key")]
+pub(crate) fn warn_if_exposed(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let Ok(metadata) = std::fs::metadata(path) else { return };
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                path = %path.display(),
+                mode = %format_args!("{mode:03o}"),
+                "other users can read this private key: chmod 600 {}",
+                path.display(),
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}

@@ -1,0 +1,162 @@
+//! Why key material was not accepted.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::serial_no::SerialNo;
+
+/// Names what a PEM block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyMaterial {
+    /// A private key, PKCS#8 or PKCS#1.
+    PrivateKey,
+    /// A public key, SPKI or PKCS#1.
+    PublicKey,
+    /// An X.509 certificate.
+    Certificate,
+    /// Something else: a certificate request, say.
+    Other,
+}
+
+impl fmt::Display for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PrivateKey => "a private key",
+            Self::PublicKey => "a public key",
+            Self::Certificate => "a certificate",
+            Self::Other => "something else",
+        })
+    }
+}
+
+/// Says why a key or a certificate was not accepted. It shows no key material.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file is not there.
+    #[error("{} does not exist", path.display())]
+    #[non_exhaustive]
+    NotFound {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    #[non_exhaustive]
+    Unreadable {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no PEM block in it.
+    #[error("no PEM block (-----BEGIN …) in it")]
+    NoPem,
+    /// The private key is encrypted with a passphrase.
+    #[error("the private key is encrypted with a passphrase")]
+    Encrypted,
+    /// It holds another thing than the one that is needed.
+    #[error("{expected} is needed, and {found} was given")]
+    #[non_exhaustive]
+    WrongMaterial {
+        /// What is needed.
+        expected: KeyMaterial,
+        /// What was given.
+        found: KeyMaterial,
+    },
+    /// The key is not an RSA key.
+    #[error("an RSA key is needed, and a key of another kind ({algorithm}) was given")]
+    #[non_exhaustive]
+    NotRsa {
+        /// The name of the algorithm, or its object identifier.
+        algorithm: String,
+    },
+    /// The RSA key has another size than 2048 bits.
+    #[error("an RSA key of 2048 bits is needed, and one of {bits} bits was given")]
+    #[non_exhaustive]
+    WrongSize {
+        /// The size of the modulus in bits.
+        bits: usize,
+    },
+    /// The PEM block is damaged.
+    #[error("{material} is damaged: {reason}")]
+    #[non_exhaustive]
+    Malformed {
+        /// What the block says to hold.
+        material: KeyMaterial,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The merchant certificate belongs to another key.
+    #[error("the certificate {serial_no} does not belong to this private key")]
+    #[non_exhaustive]
+    CertificateMismatch {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
+    /// The certificate is no longer valid.
+    #[error("the certificate {serial_no} has expired at {not_after} (Unix seconds)")]
+    #[non_exhaustive]
+    CertificateExpired {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+        /// The last second at which it was valid.
+        not_after: Timestamp,
+    },
+}
+
+impl KeyError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        use KeyMaterial::{Certificate, PrivateKey, PublicKey};
+        match self {
+            Self::NotFound { .. } => {
+                "check the path; a relative one starts at the working directory"
+            }
+            Self::Unreadable { .. } => {
+                "give the user that runs this program the right to read the file"
+            }
+            Self::NoPem => {
+                "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \
+                 is turned into one by: openssl pkcs12 -in apiclient_cert.p12 -nodes -nocerts"
+            }
+            Self::Encrypted => {
+                "decrypt it and protect the file instead (openssl pkey -in KEY -out PLAIN), or keep \
+                 the key in an HSM or KMS"
+            }
+            Self::WrongMaterial { expected: PrivateKey, found: Certificate } => {
+                "give apiclient_key.pem, not apiclient_cert.pem"
+            }
+            Self::WrongMaterial { expected: PrivateKey, .. } => {
+                "give the merchant's private key, apiclient_key.pem"
+            }
+            Self::WrongMaterial { expected: PublicKey, found: Certificate } => {
+                "add a platform certificate as a certificate; as a public key, give pub_key.pem from \
+                 the merchant platform"
+            }
+            Self::WrongMaterial { expected: PublicKey, found: PrivateKey } => {
+                "give WeChat Pay's public key, pub_key.pem; your private key does not belong here"
+            }
+            Self::WrongMaterial { expected: Certificate, .. } => {
+                "give a certificate: apiclient_cert.pem for the merchant's, or a platform certificate"
+            }
+            Self::WrongMaterial { .. } => "give the file that the error asks for",
+            Self::NotRsa { .. } | Self::WrongSize { .. } => {
+                "WeChat Pay APIv3 uses RSA keys of 2048 bits: check that this is the right file"
+            }
+            Self::Malformed { .. } => "get the file anew: it was cut, or changed, on its way",
+            Self::CertificateMismatch { .. } => {
+                "use the certificate and the key that were made together; after a renewal, both are \
+                 replaced"
+            }
+            Self::CertificateExpired { .. } => {
+                "get the certificate that is valid now, and check the local clock"
+            }
+        }
+    }
+}

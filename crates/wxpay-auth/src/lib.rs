@@ -1,0 +1,59 @@
+#![doc = include_str!("../README.md")]
+
+mod algorithm;
+mod authorization;
+mod backend;
+mod certificate;
+mod clock;
+#[cfg(feature = "file-key")]
+mod cpu_gate;
+mod error;
+#[cfg(feature = "file-key")]
+mod file_key_signer;
+mod files;
+mod identity;
+mod key_error;
+mod key_ring;
+mod message;
+mod nonce;
+mod pem;
+#[cfg(feature = "file-key")]
+mod private_key;
+mod public_key;
+mod rsa;
+mod serial_no;
+mod sign_error;
+mod signature;
+mod signer;
+mod verified;
+mod verifier;
+mod verify_error;
+mod wechatpay_serial;
+
+pub use async_trait::async_trait;
+pub use http;
+
+pub use algorithm::{Algorithm, Scheme};
+pub use authorization::{Authorization, AuthorizationError, UnsupportedScheme, authorization};
+pub use backend::Backend;
+pub use certificate::Certificate;
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use error::Error;
+#[cfg(feature = "file-key")]
+pub use file_key_signer::FileKeySigner;
+pub use identity::{BrandId, Identity, Mchid, MchidError};
+pub use key_error::{KeyError, KeyMaterial};
+pub use key_ring::KeyRing;
+pub use message::{request_message, response_message};
+pub use nonce::{Nonce, NonceError, NonceSource, SystemNonce};
+#[cfg(feature = "file-key")]
+pub use private_key::PrivateKey;
+pub use public_key::PublicKey;
+pub use serial_no::{SerialNo, SerialNoError};
+pub use sign_error::{SignError, SignErrorKind};
+pub use signature::Signature;
+pub use signer::Signer;
+pub use verified::{CLOCK_WINDOW_SECS, Verified, is_signed, verify_response};
+pub use verifier::{SignedMessage, Verifier};
+pub use verify_error::VerifyError;
+pub use wechatpay_serial::{WechatpaySerial, WechatpaySerialError};

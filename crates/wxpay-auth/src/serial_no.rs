@@ -1,0 +1,153 @@
+//! Serial numbers of merchant API certificates.
+
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
+/// hexadecimal digits, kept in upper case.
+///
+/// It names the *merchant's* certificate, never WeChat Pay's: for that, see
+/// [`WechatpaySerial`](crate::WechatpaySerial).
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+///
+/// ```
+/// use wxpay_auth::SerialNo;
+///
+/// let serial_no: SerialNo = "408b07e79b8269fec3d5d3e6ab8ed163a6a380db".parse()?;
+/// assert_eq!(serial_no.as_str(), "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB");
+/// # Ok::<(), wxpay_auth::SerialNoError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SerialNo(Arc<str>);
+
+impl SerialNo {
+    /// Validates a serial number, and turns it into upper case.
+    ///
+    /// # Errors
+    /// [`SerialNoError`] when it has not exactly 40 characters, or has anything but hexadecimal
+    /// digits in it (colons, for instance).
+    pub fn new(serial_no: impl AsRef<str>) -> Result<Self, SerialNoError> {
+        let serial_no = serial_no.as_ref();
+        if let Some(position) = serial_no.chars().position(|c| !c.is_ascii_hexdigit()) {
+            let public_key_id = serial_no.starts_with("PUB_KEY_ID_");
+            return Err(if public_key_id {
+                SerialNoError::PublicKeyId
+            } else {
+                SerialNoError::NotHex { position }
+            });
+        }
+        if serial_no.len() != 40 {
+            return Err(SerialNoError::WrongLength { length: serial_no.len() });
+        }
+        Ok(Self(serial_no.to_ascii_uppercase().into()))
+    }
+
+    /// Makes the number from the big-endian bytes of a certificate's serial number.
+    pub(crate) fn from_be_bytes(bytes: &[u8]) -> Result<Self, SerialNoError> {
+        let mut hex = String::with_capacity(40);
+        for byte in bytes.iter().skip_while(|b| **b == 0) {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02X}");
+        }
+        if hex.len() > 40 {
+            return Err(SerialNoError::WrongLength { length: hex.len() });
+        }
+        Ok(Self(format!("{hex:0>40}").into()))
+    }
+
+    /// Returns the 40 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SerialNo {
+    type Err = SerialNoError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for SerialNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for SerialNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SerialNo({})", self.0)
+    }
+}
+
+/// Says what is wrong with a certificate serial number.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SerialNoError {
+    /// It has not 40 digits.
+    #[error("serial_no has {length} characters, 40 are needed")]
+    WrongLength {
+        /// How many characters were given.
+        length: usize,
+    },
+    /// It has something else than a hexadecimal digit.
+    #[error("serial_no has something else than a hexadecimal digit at position {position}")]
+    NotHex {
+        /// The position of the first such character, counted from 0.
+        position: usize,
+    },
+    /// It is the id of a WeChat Pay public key.
+    #[error("serial_no is the id of a WeChat Pay public key, not of a merchant certificate")]
+    PublicKeyId,
+}
+
+impl SerialNoError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::PublicKeyId => {
+                "PUB_KEY_ID_… belongs to the key that verifies answers; the signer needs the serial \
+                 of the merchant API certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
+            }
+            _ => {
+                "give the 40 hexadecimal digits that this prints, without colons: \
+                 openssl x509 -in apiclient_cert.pem -noout -serial"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERIAL: &str = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB";
+
+    #[test]
+    fn a_serial_number_is_40_hexadecimal_digits() {
+        assert_eq!(SerialNo::new(SERIAL).unwrap().as_str(), SERIAL);
+        assert_eq!(SerialNo::new(SERIAL.to_lowercase()).unwrap().as_str(), SERIAL);
+        assert_eq!(SerialNo::new(""), Err(SerialNoError::WrongLength { length: 0 }));
+        assert_eq!(SerialNo::new(&SERIAL[1..]), Err(SerialNoError::WrongLength { length: 39 }));
+        assert_eq!(SerialNo::new("40:8B"), Err(SerialNoError::NotHex { position: 2 }));
+        assert_eq!(SerialNo::new("PUB_KEY_ID_01"), Err(SerialNoError::PublicKeyId));
+        assert!(SerialNo::new(format!("{SERIAL}\n")).is_err());
+    }
+
+    #[test]
+    fn a_certificate_serial_is_padded_to_40_digits() {
+        assert_eq!(
+            SerialNo::from_be_bytes(&[0, 0x0a, 0xff]).unwrap().as_str(),
+            "0000000000000000000000000000000000000AFF"
+        );
+        assert!(SerialNo::from_be_bytes(&[1; 21]).is_err());
+        let mut sign_byte = vec![0];
+        sign_byte.extend([0x9f; 20]);
+        assert_eq!(SerialNo::from_be_bytes(&sign_byte).unwrap().as_str(), "9F".repeat(20));
+    }
+}

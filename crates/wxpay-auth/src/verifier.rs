@@ -1,0 +1,113 @@
+//! The seam behind which WeChat Pay's keys live.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::algorithm::Algorithm;
+use crate::clock::Timestamp;
+use crate::verify_error::VerifyError;
+use crate::wechatpay_serial::WechatpaySerial;
+
+/// Holds one signed message of WeChat Pay, taken apart and ready to be verified.
+#[derive(Clone, Copy)]
+pub struct SignedMessage<'a> {
+    serial: &'a WechatpaySerial,
+    algorithm: Algorithm,
+    message: &'a [u8],
+    signature: &'a [u8],
+    now: Timestamp,
+}
+
+impl<'a> SignedMessage<'a> {
+    /// Joins the id of the key that is said to have signed, the algorithm, the message (not hashed),
+    /// the raw bytes of the signature, and the time at which the key must be valid.
+    pub fn new(
+        serial: &'a WechatpaySerial,
+        algorithm: Algorithm,
+        message: &'a [u8],
+        signature: &'a [u8],
+        now: Timestamp,
+    ) -> Self {
+        Self { serial, algorithm, message, signature, now }
+    }
+
+    /// Returns the id of the key that is said to have signed.
+    pub fn serial(&self) -> &'a WechatpaySerial {
+        self.serial
+    }
+
+    /// Returns the algorithm that is said to have been used.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Returns the message, which has not been hashed.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
+    /// Returns the raw bytes of the signature.
+    pub fn signature(&self) -> &'a [u8] {
+        self.signature
+    }
+
+    /// Returns the time at which the key must be valid.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl fmt::Debug for SignedMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedMessage")
+            .field("serial", &self.serial)
+            .field("algorithm", &self.algorithm)
+            .field("message", &format_args!("[{} bytes]", self.message.len()))
+            .field("signature", &format_args!("[{} bytes]", self.signature.len()))
+            .field("now", &self.now)
+            .finish()
+    }
+}
+
+/// Verifies that WeChat Pay signed a message.
+///
+/// Most applications use a [`KeyRing`](crate::KeyRing). The trait is object safe, and implemented
+/// for `&V`, `Arc<V>` and `Box<V>`.
+///
+/// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
+/// `Ok(())` without a check gives the protection away.
+#[async_trait]
+pub trait Verifier: fmt::Debug + Send + Sync {
+    /// Returns the key that the client would like answers to be signed with. It goes out as the
+    /// request's `Wechatpay-Serial`; `None` leaves that header out.
+    fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
+
+    /// Verifies the signature with the key that the message names; may fetch that key first.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: [`UnknownSerial`](VerifyError::UnknownSerial),
+    /// [`KeyNotValid`](VerifyError::KeyNotValid),
+    /// [`UnsupportedAlgorithm`](VerifyError::UnsupportedAlgorithm),
+    /// [`Mismatch`](VerifyError::Mismatch), or [`Unavailable`](VerifyError::Unavailable) when the
+    /// key could not be fetched.
+    async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError>;
+}
+
+macro_rules! forward {
+    ($($wrapper:ty),*) => {$(
+        #[async_trait]
+        impl<V: Verifier + ?Sized> Verifier for $wrapper {
+            fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
+                (**self).preferred_serial(now)
+            }
+
+            async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+                (**self).verify(message).await
+            }
+        }
+    )*};
+}
+
+forward!(&V, Arc<V>, Box<V>);
