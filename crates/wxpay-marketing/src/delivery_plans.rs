@@ -1,0 +1,145 @@
+//! Calls about delivery plans.
+
+use http::StatusCode;
+use wxpay_transport::{Replay, Request, RequestError, Target, Transport};
+
+use crate::error::{Error, UnexpectedStatusError};
+use crate::plan_id::PlanId;
+use crate::terminated::Terminated;
+
+/// Calls WeChat Pay about delivery plans (投放计划), for service providers (普通服务商).
+///
+/// `T` is a [`Client`](wxpay_transport::Client), a reference to one, or an `Arc<dyn Transport>`.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016402231>
+#[derive(Debug, Clone)]
+pub struct DeliveryPlans<T> {
+    transport: T,
+}
+
+const PATH: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
+
+impl<T: Transport> DeliveryPlans<T> {
+    /// Makes the service. The client must sign with the service provider's own `mchid`.
+    pub fn new(transport: T) -> Self {
+        Self { transport }
+    }
+
+    /// Returns the transport, for calls that have no typed form yet.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Terminates a delivery plan (终止投放计划). **This cannot be undone.**
+    ///
+    /// `POST /v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate`, without a body;
+    /// at most 100 calls a second for an `mchid`.
+    ///
+    /// `TERMINATED` is a final state. The call carries nothing but the id (no `brand_id`, no reason,
+    /// no request number), and an `mchid` serves many brands: nothing but your own look-up guards
+    /// against terminating somebody else's campaign. Look the plan up first.
+    ///
+    /// # What counts as success
+    /// A verified 204, and nothing else. Another verified 2xx is returned as
+    /// [`Error::UnexpectedStatus`] with an unknown outcome, on purpose: believing a running plan to
+    /// be terminated costs more than a look at its state.
+    ///
+    /// # What is not known
+    /// What WeChat Pay answers for a plan that has ended already, does not exist, or belongs to
+    /// another; and whether 204 means "done" or "accepted". So confirm by reading the state.
+    ///
+    /// # It is never repeated by itself
+    /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the
+    /// second answer is not documented: an error from it would look as if the plan were still
+    /// running. It is sent again only when not a byte of it was sent.
+    ///
+    /// # When the outcome is unknown
+    /// Do not send it again. List the brand's plans with this `plan_id` (see the example
+    /// `error_handling`), check that the returned `plan_id` is the one you asked for, and look at
+    /// `plan_state`: `TERMINATED` (2025: `PLAN_TERMINATED`) is done, `PLAN_TERMINATING` is on its
+    /// way, `EXPIRED` has ended by itself; in any other state it was not carried out, or not yet:
+    /// read again after a while before you decide to send it again.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] with all that can happen on the way; [`Error::outcome`] says what became
+    /// of the call. Codes that are documented: 400 `PARAM_ERROR`, 400 `INVALID_REQUEST`, 401
+    /// `SIGN_ERROR`, 500 `SYSTEM_ERROR`.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
+    ///
+    /// # Example
+    /// ```
+    /// use wxpay_marketing::{DeliveryPlans, PlanId};
+    /// use wxpay_testing::Gateway;
+    /// use wxpay_transport::{BaseUrl, Client, Outcome};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let gateway = Gateway::start().await;
+    /// let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
+    ///     .base_url(BaseUrl::new(gateway.base_url())?)
+    ///     .build()?;
+    ///
+    /// let plans = DeliveryPlans::new(client);
+    /// match plans.terminate(&PlanId::new("12000")?).await {
+    ///     Ok(terminated) => println!("terminated, request id {:?}", terminated.request_id),
+    ///     Err(error) if error.outcome() == Outcome::Unknown => println!("read the state: {error}"),
+    ///     Err(error) => println!("nothing was done: {error} ({})", error.hint()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn terminate(&self, plan_id: &PlanId) -> Result<Terminated, Error> {
+        const OPERATION: &str = "delivery_plans.terminate";
+        let target = terminate_target(plan_id).map_err(wxpay_transport::Error::from)?;
+        let request = Request::post(OPERATION, target).with_replay(Replay::Never);
+        let answer = self.transport.send(request).await?;
+        let request_id = answer.request_id().map(str::to_owned);
+        if answer.status() != StatusCode::NO_CONTENT {
+            return Err(Error::UnexpectedStatus(UnexpectedStatusError {
+                operation: OPERATION,
+                status: answer.status().as_u16(),
+                expected: 204,
+                request_id,
+            }));
+        }
+        Ok(Terminated {
+            plan_id: plan_id.clone(),
+            request_id,
+            host: answer.host().to_owned(),
+            signed_by: answer.body().serial().clone(),
+            signed_at: answer.body().signed_at(),
+        })
+    }
+}
+
+fn terminate_target(plan_id: &PlanId) -> Result<Target, RequestError> {
+    Target::new(PATH)?.segment(plan_id.as_str())?.segment("terminate")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_is_the_documented_one() {
+        let target = |id| terminate_target(&PlanId::new(id).unwrap()).unwrap().to_string();
+        assert_eq!(
+            target("12000"),
+            "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate"
+        );
+        assert!(target("a+b:计").ends_with("/a%2Bb%3A%E8%AE%A1/terminate"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_valid_id_becomes_one_segment(id in "\\PC{1,40}") {
+            if let Ok(id) = PlanId::new(id) {
+                let target = terminate_target(&id).unwrap().to_string();
+                let rest = target.strip_prefix(PATH).unwrap();
+                proptest::prop_assert_eq!(rest.matches('/').count(), 2);
+                proptest::prop_assert!(rest.ends_with("/terminate"));
+            }
+        }
+    }
+}

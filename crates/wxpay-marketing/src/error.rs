@@ -1,0 +1,116 @@
+//! What can go wrong with a call about delivery plans.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use thiserror::Error;
+use wxpay_transport::{Delivery, Outcome};
+
+use crate::plan_id::PlanIdError;
+
+/// Says why a call about delivery plans did not succeed.
+///
+/// Ask [`outcome`](Error::outcome) first: only [`Outcome::Rejected`] and [`Outcome::NotSent`] mean
+/// that nothing was done.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The id of the plan cannot be one. Nothing was sent.
+    #[error(transparent)]
+    PlanId(#[from] PlanIdError),
+    /// The transport did not bring a verified 2xx answer back.
+    #[error(transparent)]
+    Transport(#[from] wxpay_transport::Error),
+    /// A verified 2xx answer came back that is not the documented one.
+    #[error(transparent)]
+    UnexpectedStatus(#[from] UnexpectedStatusError),
+}
+
+impl Error {
+    /// Says what became of the call.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::PlanId(_) => Outcome::NotSent,
+            Self::Transport(e) => e.outcome(),
+            Self::UnexpectedStatus(_) => Outcome::Unknown,
+        }
+    }
+
+    /// Says whether the request reached WeChat Pay.
+    pub fn delivery(&self) -> Delivery {
+        match self {
+            Self::PlanId(_) => Delivery::NotSent,
+            Self::Transport(e) => e.delivery(),
+            Self::UnexpectedStatus(_) => Delivery::Answered,
+        }
+    }
+
+    /// Tells whether the same call may be sent again, after a wait, without the danger of doing it
+    /// twice; see [`wxpay_transport::Error::may_retry`].
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::PlanId(_) | Self::UnexpectedStatus(_) => false,
+            Self::Transport(e) => e.may_retry(),
+        }
+    }
+
+    /// Returns the `Request-ID`, where an answer came back: WeChat Pay's support asks for it.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::PlanId(_) => None,
+            Self::Transport(e) => e.request_id(),
+            Self::UnexpectedStatus(e) => e.request_id(),
+        }
+    }
+
+    /// Returns the answer that refused the call, where there is one.
+    pub fn api(&self) -> Option<&wxpay_transport::ApiError> {
+        match self {
+            Self::Transport(wxpay_transport::Error::Api(e)) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> Cow<'static, str> {
+        match self {
+            Self::PlanId(e) => e.hint().into(),
+            Self::Transport(e) => e.hint(),
+            Self::UnexpectedStatus(e) => e.hint().into(),
+        }
+    }
+}
+
+/// Holds a verified 2xx answer that the documentation of the call does not know.
+#[derive(Debug, Error)]
+#[error("{operation} answered {status}, {expected} was expected{}",
+    request_id.as_ref().map(|id| format!(" [request-id {id}]")).unwrap_or_default())]
+pub struct UnexpectedStatusError {
+    pub(crate) operation: &'static str,
+    pub(crate) status: u16,
+    pub(crate) expected: u16,
+    pub(crate) request_id: Option<String>,
+}
+
+impl UnexpectedStatusError {
+    /// Returns the status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or_default()
+    }
+
+    /// Returns the `Request-ID`.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self.status {
+            202 => {
+                "WeChat Pay has accepted the call and not finished it: read the state until it is \
+                 final, before sending it again"
+            }
+            _ => "read the state before sending it again: what this answer means is not documented",
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Ids of delivery plans.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Holds the id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
+///
+/// Which characters an id may have is not documented (the sample is `12000`), so the type is open:
+/// letters of any script, digits and punctuation pass, and are percent-encoded once when the id
+/// becomes a path segment. Refused is what no id can be and what a server might read as something
+/// else than one segment: white space, control characters, and `/ \ % ? #`. The wrong id terminates
+/// somebody's campaign.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
+///
+/// ```
+/// use wxpay_marketing::{PlanId, PlanIdError};
+///
+/// let plan_id = PlanId::new("12000")?;
+/// assert_eq!(plan_id.as_str(), "12000");
+/// assert_eq!(PlanId::new("12000/../12001"), Err(PlanIdError::Forbidden { character: '/', position: 5 }));
+/// # Ok::<(), PlanIdError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlanId(String);
+
+impl PlanId {
+    /// The most characters an id is documented to have: `string(40)` in the notification, `string(32)`
+    /// elsewhere.
+    pub const MAX_CHARACTERS: usize = 40;
+
+    /// Validates an id. It is not trimmed, nor decoded: it must be exactly what the API returned.
+    ///
+    /// # Errors
+    /// [`PlanIdError`] when it is empty, longer than 40 characters, `.` or `..`, or has white space,
+    /// a control character, or one of `/ \ % ? #`.
+    pub fn new(plan_id: impl Into<String>) -> Result<Self, PlanIdError> {
+        let plan_id = plan_id.into();
+        if plan_id.is_empty() {
+            return Err(PlanIdError::Empty);
+        }
+        if plan_id == "." || plan_id == ".." {
+            return Err(PlanIdError::DotSegment);
+        }
+        let characters = plan_id.chars().count();
+        if characters > Self::MAX_CHARACTERS {
+            return Err(PlanIdError::TooLong { characters });
+        }
+        let forbidden = |c: char| {
+            c.is_whitespace() || c.is_control() || matches!(c, '/' | '\\' | '%' | '?' | '#')
+        };
+        match plan_id.chars().enumerate().find(|(_, c)| forbidden(*c)) {
+            Some((position, character)) => Err(PlanIdError::Forbidden { character, position }),
+            None => Ok(Self(plan_id)),
+        }
+    }
+
+    /// Returns the id, not encoded.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PlanId {
+    type Err = PlanIdError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlanId({:?})", self.0)
+    }
+}
+
+/// Says what is wrong with the id of a delivery plan.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlanIdError {
+    /// Nothing was given.
+    #[error("plan_id is empty")]
+    Empty,
+    /// It has more than 40 characters.
+    #[error("plan_id has {characters} characters, at most {} are possible", PlanId::MAX_CHARACTERS)]
+    TooLong {
+        /// How many it has.
+        characters: usize,
+    },
+    /// It has a character that no id has.
+    #[error("plan_id has {character:?} at position {position}")]
+    Forbidden {
+        /// The first such character.
+        character: char,
+        /// Its position in characters, counted from 0.
+        position: usize,
+    },
+    /// It is `.` or `..`, which means something else in a path.
+    #[error("plan_id is . or ..")]
+    DotSegment,
+}
+
+impl PlanIdError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Forbidden { character: '%', .. } => {
+                "give the id as the API returned it, not URL-encoded: it is encoded when it is sent"
+            }
+            Self::Forbidden { character, .. } if character.is_whitespace() => {
+                "give the id as the API returned it, without spaces around it"
+            }
+            _ => "give the plan_id that creating or listing the plan returned, such as 12000",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_taken_as_they_are() {
+        for id in ["12000", "0", "a.b", "...", "a+b", "A-z_~", "a:b@c", "计划", &"9".repeat(40)] {
+            assert_eq!(PlanId::new(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_id_is_refused() {
+        assert_eq!(PlanId::new(""), Err(PlanIdError::Empty));
+        assert_eq!(PlanId::new("."), Err(PlanIdError::DotSegment));
+        assert_eq!(PlanId::new(".."), Err(PlanIdError::DotSegment));
+        let long = "9".repeat(41);
+        assert_eq!(PlanId::new(long), Err(PlanIdError::TooLong { characters: 41 }));
+        for (id, character, position) in [
+            (" 12000", ' ', 0),
+            ("12000\n", '\n', 5),
+            ("12000\u{a0}", '\u{a0}', 5),
+            ("12\u{3000}000", '\u{3000}', 2),
+            ("12000/", '/', 5),
+            ("..\\x", '\\', 2),
+            ("%31", '%', 0),
+            ("1?x", '?', 1),
+            ("1#x", '#', 1),
+            ("1\0", '\0', 1),
+        ] {
+            assert_eq!(PlanId::new(id), Err(PlanIdError::Forbidden { character, position }));
+        }
+        assert!(PlanId::new("12%30").unwrap_err().hint().contains("not URL-encoded"));
+        assert!(PlanId::new("12000 ").unwrap_err().hint().contains("without spaces"));
+    }
+}

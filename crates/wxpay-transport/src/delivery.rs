@@ -1,0 +1,53 @@
+//! What became of a request that did not end well.
+
+use std::fmt;
+
+/// Says whether a request reached WeChat Pay, by what really happened on the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// WeChat Pay answered with a status other than 2xx. What that means: see [`Outcome`].
+    Answered,
+    /// Not a byte of the request was written.
+    NotSent,
+    /// At least one byte was written, and no answer that can be trusted came back.
+    Unknown,
+}
+
+impl Delivery {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Says what became of the call: what a caller has to decide on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// WeChat Pay refused it: it was not carried out.
+    Rejected,
+    /// Nothing was sent: it was not carried out.
+    NotSent,
+    /// It may have been carried out. Ask (read the state) before anything is sent again.
+    Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rejected => "rejected",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! The bodies of error answers: JSON as documented, and whatever else comes.
+
+use serde_json::{Map, Value};
+
+use super::sign_diagnosis::SignInformation;
+
+/// Says what the body of an error answer was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorBody {
+    /// A JSON object, as documented.
+    Json,
+    /// A web page: it comes from a server in front of WeChat Pay, or from a proxy.
+    Html,
+    /// Nothing.
+    Empty,
+    /// Other text.
+    Text,
+    /// Bytes that are no UTF-8 text.
+    Binary,
+    /// Something that ended too early.
+    Truncated,
+    /// Something larger than the limit, of which nothing was kept.
+    TooLarge,
+}
+
+/// Holds the `detail` of an error: which field was wrong, and why.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012081709>
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ErrorDetail {
+    /// The field that is wrong.
+    pub field: Option<String>,
+    /// What is wrong with it.
+    pub issue: Option<String>,
+    /// Where it stands: `body`, `query`, `uri`, `authorization` …
+    pub location: Option<String>,
+}
+
+/// What could be read from the body of an error answer.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) code: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) detail: Option<ErrorDetail>,
+    pub(crate) sign_information: Option<SignInformation>,
+}
+
+/// How many characters of a foreign text are kept.
+const MAX_TEXT: usize = 300;
+
+/// Reads a body. Anything is possible, and nothing is an accident.
+pub(crate) fn parse(body: &[u8]) -> (ErrorBody, Parsed) {
+    if body.is_empty() {
+        return (ErrorBody::Empty, Parsed::default());
+    }
+    if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
+        return (ErrorBody::Json, from_object(&object));
+    }
+    let kind = match str::from_utf8(body) {
+        Err(_) => ErrorBody::Binary,
+        Ok(text) if text.trim().is_empty() => ErrorBody::Empty,
+        Ok(text) if text.trim_start().starts_with('<') => ErrorBody::Html,
+        Ok(_) => ErrorBody::Text,
+    };
+    (kind, Parsed::default())
+}
+
+fn from_object(object: &Map<String, Value>) -> Parsed {
+    let detail = object.get("detail").and_then(Value::as_object);
+    Parsed {
+        code: text(object, "code"),
+        message: text(object, "message"),
+        detail: detail.map(|detail| ErrorDetail {
+            field: text(detail, "field"),
+            // The issue lies one level deeper in some answers.
+            issue: text(detail, "issue")
+                .or_else(|| text(detail.get("detail").and_then(Value::as_object)?, "issue")),
+            location: text(detail, "location"),
+        }),
+        sign_information: detail
+            .and_then(|detail| detail.get("sign_information")?.as_object())
+            .and_then(SignInformation::from_object),
+    }
+}
+
+/// Takes a string, on one line and not too long, so that it can stand in a log.
+fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = object.get(name)?.as_str()?;
+    Some(one_line(text))
+}
+
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_body_is_told_apart() {
+        for (body, kind) in [
+            (&b""[..], ErrorBody::Empty),
+            (b" \r\n", ErrorBody::Empty),
+            (b"{}", ErrorBody::Json),
+            (b"\n<html>502</html>", ErrorBody::Html),
+            (b"upstream timed out", ErrorBody::Text),
+            (b"[1]", ErrorBody::Text),
+            (b"\"x\"", ErrorBody::Text),
+            (b"{\"code\":", ErrorBody::Text),
+            (b"\xff\xfe", ErrorBody::Binary),
+        ] {
+            assert_eq!(parse(body).0, kind, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn code_message_and_both_shapes_of_detail_are_read() {
+        let flat = br#"{"code":"PARAM_ERROR","message":"bad\nid","detail":{"field":"plan_id","value":1,"issue":"too long","location":"uri"}}"#;
+        let parsed = parse(flat).1;
+        assert_eq!(parsed.code.as_deref(), Some("PARAM_ERROR"));
+        assert_eq!(parsed.message.as_deref(), Some("bad id"), "on one line");
+        let detail = parsed.detail.unwrap();
+        assert_eq!(detail.field.as_deref(), Some("plan_id"));
+        assert_eq!(detail.issue.as_deref(), Some("too long"));
+        assert_eq!(detail.location.as_deref(), Some("uri"));
+
+        let nested = br#"{"detail":{"detail":{"issue":"sign not match"}}}"#;
+        assert_eq!(parse(nested).1.detail.unwrap().issue.as_deref(), Some("sign not match"));
+    }
+
+    #[test]
+    fn odd_types_are_left_out() {
+        let parsed = parse(br#"{"code":7,"message":null,"detail":"x"}"#).1;
+        assert!(parsed.code.is_none() && parsed.message.is_none() && parsed.detail.is_none());
+        let long = format!(r#"{{"code":"{}"}}"#, "x".repeat(5000));
+        assert_eq!(parse(long.as_bytes()).1.code.unwrap().len(), MAX_TEXT);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let (kind, parsed) = parse(&body);
+            proptest::prop_assert!(kind == ErrorBody::Json || parsed.code.is_none());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Wrong settings.
+
+use thiserror::Error;
+
+/// Says what is wrong with the settings of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The base URL cannot be read.
+    #[error("the base URL cannot be read")]
+    MalformedUrl,
+    /// The base URL has another scheme than `https`.
+    #[error("the base URL does not begin with https://")]
+    Scheme,
+    /// The base URL is plain `http`, to another machine.
+    #[error("the base URL is plain http to another machine")]
+    PlainHttp,
+    /// The base URL has more than scheme, host and port.
+    #[error("the base URL has a user, a path, a query or a fragment")]
+    NotAnOrigin,
+    /// The proxy cannot be used.
+    #[error("the proxy is no http:// or https:// URL")]
+    Proxy,
+    /// The text for the `User-Agent` cannot stand in a header.
+    #[error("the user agent is empty or has a character that no header may have")]
+    UserAgent,
+    /// A time-out of zero was given.
+    #[error("the {which} time-out is zero")]
+    #[non_exhaustive]
+    ZeroTimeout {
+        /// Which one: `connect`, `attempt` or `call`.
+        which: &'static str,
+    },
+    /// The time that idle connections are kept does not lie below 8 seconds.
+    #[error("idle connections are to be kept for 8 s or longer")]
+    IdleTooLong,
+    /// The largest answer is zero bytes.
+    #[error("the largest answer is zero bytes")]
+    ZeroAnswer,
+    /// The TLS settings do not work.
+    #[error("the TLS settings do not work: {reason}")]
+    #[non_exhaustive]
+    Tls {
+        /// What the TLS library says.
+        reason: String,
+    },
+    /// There is no `Authorization` scheme for the identity with the algorithm of the signer.
+    #[error("no authorization scheme is documented for this identity with the signer's algorithm")]
+    AuthorizationScheme,
+}
+
+impl ConfigError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::MalformedUrl | Self::Scheme | Self::NotAnOrigin => {
+                "give scheme and host, and a port where needed: https://api.mch.weixin.qq.com"
+            }
+            Self::PlainHttp => {
+                "use https; plain http is for this machine, or, where something else protects the \
+                 way, for BaseUrl::dangerous_plain_http"
+            }
+            Self::Proxy => "give the proxy as http://host:port or http://user:password@host:port",
+            Self::UserAgent => "give visible ASCII characters, such as my-shop/1.2",
+            Self::ZeroTimeout { .. } => "give a time-out above zero",
+            Self::IdleTooLong => {
+                "WeChat Pay closes idle connections after 8 s: keep them for less, 7 s by default"
+            }
+            Self::ZeroAnswer => "give a limit above zero; the default is 1 MiB",
+            Self::Tls { .. } => "check the rustls configuration that was given",
+            Self::AuthorizationScheme => {
+                "use a signer whose algorithm WeChat Pay documents for this identity"
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Connections that broke.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::ASK;
+use super::call::Call;
+use crate::delivery::Delivery;
+
+/// Names how a connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ExchangeFault {
+    /// The server closed the connection before its answer.
+    Closed,
+    /// The connection was reset, or another error of the network occurred.
+    Broken,
+    /// What came back is no HTTP answer.
+    NotHttp,
+}
+
+impl fmt::Display for ExchangeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the server closed the connection before its answer",
+            Self::Broken => "the connection broke",
+            Self::NotHttp => "what came back is no http answer",
+        })
+    }
+}
+
+/// Says that the connection broke while the request was sent or the answer awaited.
+#[derive(Debug)]
+pub struct ExchangeError {
+    pub(super) call: Box<Call>,
+    fault: ExchangeFault,
+    delivery: Delivery,
+    source: Box<dyn StdError + Send + Sync>,
+}
+
+impl ExchangeError {
+    pub(crate) fn new(call: Call, delivery: Delivery, error: hyper::Error) -> Self {
+        let fault = if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            ExchangeFault::Closed
+        } else if error.is_parse() {
+            ExchangeFault::NotHttp
+        } else {
+            ExchangeFault::Broken
+        };
+        Self { call: Box::new(call), fault, delivery, source: Box::new(error) }
+    }
+
+    /// Returns how it broke.
+    pub fn fault(&self) -> ExchangeFault {
+        self.fault
+    }
+
+    /// Says whether anything had been sent.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self.delivery {
+            Delivery::NotSent => "nothing was sent: try again",
+            Delivery::Answered | Delivery::Unknown => ASK,
+        }
+    }
+}
+
+impl fmt::Display for ExchangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call.operation, self.fault)
+    }
+}
+
+impl StdError for ExchangeError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}

@@ -1,0 +1,62 @@
+//! Requests that were not signed.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use wxpay_auth::{NonceError, SignError};
+
+use super::call::Call;
+
+/// Says that a request could not be signed. Nothing was sent.
+#[derive(Debug)]
+pub struct SigningError {
+    pub(super) call: Box<Call>,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Signer(SignError),
+    Nonce(NonceError),
+}
+
+impl SigningError {
+    pub(crate) fn signer(call: Call, error: SignError) -> Self {
+        Self { call: Box::new(call), cause: Cause::Signer(error) }
+    }
+
+    pub(crate) fn nonce(call: Call, error: NonceError) -> Self {
+        Self { call: Box::new(call), cause: Cause::Nonce(error) }
+    }
+
+    /// Returns what the signer says; `None` when it was the nonce that failed.
+    pub fn sign_error(&self) -> Option<&SignError> {
+        match &self.cause {
+            Cause::Signer(error) => Some(error),
+            Cause::Nonce(_) => None,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match &self.cause {
+            Cause::Signer(error) => error.hint(),
+            Cause::Nonce(_) => "check that the process may use the system's random numbers",
+        }
+    }
+}
+
+impl fmt::Display for SigningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was not signed", self.call.operation)
+    }
+}
+
+impl StdError for SigningError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            Cause::Signer(error) => Some(error),
+            Cause::Nonce(error) => Some(error),
+        }
+    }
+}

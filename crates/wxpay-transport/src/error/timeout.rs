@@ -1,0 +1,115 @@
+//! Calls that took too long.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use super::ASK;
+use super::call::Call;
+use crate::delivery::Delivery;
+
+/// Names the time-out that ran out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// The time to connect.
+    Connect,
+    /// The time of one attempt.
+    Attempt,
+    /// The time of the whole call.
+    Call,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Attempt => "attempt",
+            Self::Call => "call",
+        })
+    }
+}
+
+/// Names what a call was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// It was connecting, or signing meanwhile.
+    Preparing,
+    /// It was sending the request, or waiting for the answer.
+    Waiting,
+    /// It was reading the body of the answer.
+    Reading,
+    /// It was verifying the answer.
+    Verifying,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Preparing => "connecting and signing",
+            Self::Waiting => "waiting for the answer",
+            Self::Reading => "reading the answer",
+            Self::Verifying => "verifying the answer",
+        })
+    }
+}
+
+/// Says that time ran out.
+#[derive(Debug)]
+pub struct TimeoutError {
+    pub(super) call: Box<Call>,
+    limit: Limit,
+    after: Duration,
+    stage: Stage,
+    delivery: Delivery,
+}
+
+impl TimeoutError {
+    pub(crate) fn new(
+        call: Call,
+        limit: Limit,
+        after: Duration,
+        stage: Stage,
+        delivery: Delivery,
+    ) -> Self {
+        Self { call: Box::new(call), limit, after, stage, delivery }
+    }
+
+    /// Returns which time-out ran out.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Returns how long that time-out is.
+    pub fn after(&self) -> Duration {
+        self.after
+    }
+
+    /// Returns what the call was doing.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Says whether anything had been sent.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self.delivery {
+            Delivery::NotSent => "nothing was sent: check network and signer, then try again",
+            Delivery::Answered | Delivery::Unknown => ASK,
+        }
+    }
+}
+
+impl fmt::Display for TimeoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, limit, after, stage, .. } = self;
+        write!(f, "{} took longer than {after:?} ({limit} time-out), {stage}", call.operation)
+    }
+}
+
+impl StdError for TimeoutError {}

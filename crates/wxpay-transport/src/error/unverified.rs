@@ -1,0 +1,107 @@
+//! Successes that cannot be trusted.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::StatusCode;
+use wxpay_auth::VerifyError;
+
+use super::ASK;
+use super::call::Call;
+
+/// Says why a 2xx answer cannot be trusted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UnverifiedCause {
+    /// Its signature was not accepted.
+    Signature(VerifyError),
+    /// Its body ended too early.
+    Truncated,
+    /// Its body is larger than the limit.
+    #[non_exhaustive]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// Says that an answer of 2xx came back that cannot be trusted. Whether the call was carried out is
+/// not known: after a signature probe, for instance, it has been.
+#[derive(Debug)]
+pub struct UnverifiedError {
+    pub(super) call: Box<Call>,
+    status: StatusCode,
+    request_id: Option<String>,
+    cause: Box<UnverifiedCause>,
+    clock_offset: Option<i64>,
+}
+
+impl UnverifiedError {
+    pub(crate) fn new(
+        call: Call,
+        status: StatusCode,
+        request_id: Option<String>,
+        clock_offset: Option<i64>,
+        cause: UnverifiedCause,
+    ) -> Self {
+        Self { call: Box::new(call), status, request_id, cause: Box::new(cause), clock_offset }
+    }
+
+    /// Returns the HTTP status, a 2xx.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the `Request-ID` of the answer, which is not trustworthy either.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Says why it cannot be trusted.
+    pub fn cause(&self) -> &UnverifiedCause {
+        &self.cause
+    }
+
+    /// Returns by how many seconds the server's `Date` is later than the local clock.
+    pub fn clock_offset(&self) -> Option<i64> {
+        self.clock_offset
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> Cow<'static, str> {
+        match &*self.cause {
+            UnverifiedCause::Signature(e) => format!("{ASK}; {}", e.hint()).into(),
+            UnverifiedCause::Truncated => ASK.into(),
+            UnverifiedCause::TooLarge { .. } => {
+                format!("{ASK}; raise the limit if answers of this size are expected").into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for UnverifiedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} answered {}, ", self.call.operation, self.status.as_u16())?;
+        match &*self.cause {
+            UnverifiedCause::Signature(_) => f.write_str("and its signature was not accepted")?,
+            UnverifiedCause::Truncated => f.write_str("and its body ended too early")?,
+            UnverifiedCause::TooLarge { limit } => {
+                write!(f, "and its body is larger than {limit} bytes")?;
+            }
+        }
+        match &self.request_id {
+            Some(id) => write!(f, " [request-id {id}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for UnverifiedError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.cause {
+            UnverifiedCause::Signature(e) => Some(e),
+            UnverifiedCause::Truncated | UnverifiedCause::TooLarge { .. } => None,
+        }
+    }
+}

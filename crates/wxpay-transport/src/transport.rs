@@ -1,0 +1,38 @@
+//! The seam between products and HTTP.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::answer::Answer;
+use crate::error::Error;
+use crate::request::Request;
+
+/// Sends signed requests and returns verified answers: what typed services are generic over.
+///
+/// It is object safe, and implemented for `&T`, `Arc<T>` and `Box<T>`.
+///
+/// Whoever implements it promises what [`Client`](crate::Client) does: nothing unverified is
+/// returned as an [`Answer`], and [`Error::delivery`] is true.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends a request and returns its verified 2xx answer.
+    ///
+    /// # Errors
+    /// [`Error`], which says whether the request was delivered, and what to do.
+    async fn send(&self, request: Request) -> Result<Answer, Error>;
+}
+
+macro_rules! forward {
+    ($($wrapper:ty),*) => {$(
+        #[async_trait]
+        impl<T: Transport + ?Sized> Transport for $wrapper {
+            async fn send(&self, request: Request) -> Result<Answer, Error> {
+                (**self).send(request).await
+            }
+        }
+    )*};
+}
+
+forward!(&T, Arc<T>, Box<T>);
