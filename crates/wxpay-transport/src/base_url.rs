@@ -89,6 +89,14 @@ impl BaseUrl {
         &self.authority
     }
 
+    /// Returns the origin with its port written out: a tunnel would take 443 for a plain one.
+    pub(crate) fn to_uri(&self) -> Result<Uri, ConfigError> {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}:{}/", self.authority.host(), self.port())
+            .parse()
+            .map_err(|_| ConfigError::MalformedUrl)
+    }
+
     pub(crate) fn is_loopback(&self) -> bool {
         match self.host().parse::<IpAddr>() {
             Ok(ip) => ip.is_loopback(),

@@ -170,13 +170,17 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         if Scheme::of(&self.identity, self.signer.algorithm()).is_none() {
             return Err(ConfigError::AuthorizationScheme.into());
         }
-        let tls = match self.tls {
-            Some(config) => tls::adapted(config),
-            None => tls::default_config()?,
+        let destination = base_url.to_uri()?;
+        let proxy = self.proxy.intercept(&base_url, &destination);
+        let tls = if let Some(config) = self.tls {
+            tls::adapted(config)
+        } else {
+            let to_proxy = proxy.as_ref().is_some_and(|p| p.uri().scheme_str() == Some("https"));
+            tls::default_config(base_url.is_https() || to_proxy)?
         };
         let host = HeaderValue::from_str(base_url.authority().as_str());
         Ok(Client::from_inner(Inner {
-            connector: Connector::new(&base_url, &self.proxy, tls)?,
+            connector: Connector::new(&base_url, destination, proxy, tls)?,
             host: host.map_err(|_| ConfigError::MalformedUrl)?,
             user_agent: user_agent(self.user_agent.as_deref())?,
             identity: self.identity,

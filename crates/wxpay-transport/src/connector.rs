@@ -20,7 +20,6 @@ use tower_service::Service;
 
 use crate::base_url::BaseUrl;
 use crate::error::{ConfigError, ConnectStage};
-use crate::proxy::Proxy;
 use crate::stream::{Counted, Link, Stream};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -45,22 +44,17 @@ pub(crate) struct Failure {
 impl Connector {
     pub(crate) fn new(
         base: &BaseUrl,
-        proxy: &Proxy,
+        destination: Uri,
+        proxy: Option<Intercept>,
         tls: Arc<ClientConfig>,
     ) -> Result<Self, ConfigError> {
-        // With the port written out: a tunnel would take 443 for a plain origin.
-        let host = base.authority().host();
-        let scheme = if base.is_https() { "https" } else { "http" };
-        let destination: Uri = format!("{scheme}://{host}:{}/", base.port())
-            .parse()
-            .map_err(|_| ConfigError::MalformedUrl)?;
         let server_name = base.is_https().then(|| server_name(base.host())).transpose()?;
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         Ok(Self {
-            proxy: proxy.intercept(base, &destination),
             destination,
+            proxy,
             server_name,
             dialer: Dialer { tcp, tls: TlsConnector::from(tls) },
         })

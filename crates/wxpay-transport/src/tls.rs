@@ -8,12 +8,14 @@ use crate::error::ConfigError;
 
 /// Makes the default settings: the platform's roots, and those of Mozilla where the platform has
 /// none. The cryptography is passed in: no process-wide provider is read or set.
-pub(crate) fn default_config() -> Result<Arc<ClientConfig>, ConfigError> {
+///
+/// Reading the roots takes milliseconds, so it is left out where no TLS is spoken.
+pub(crate) fn default_config(with_roots: bool) -> Result<Arc<ClientConfig>, ConfigError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| ConfigError::Tls { reason: e.to_string() })?
-        .with_root_certificates(roots())
+        .with_root_certificates(if with_roots { roots() } else { RootCertStore::empty() })
         .with_no_client_auth();
     Ok(adapted(config))
 }
@@ -44,7 +46,7 @@ mod tests {
 
     #[test]
     fn there_are_always_roots_and_only_http_1() {
-        let config = default_config().unwrap();
+        let config = default_config(true).unwrap();
         assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
         assert!(!roots().is_empty());
     }
