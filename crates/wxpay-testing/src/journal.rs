@@ -1,0 +1,95 @@
+//! What arrived, and what became of it.
+
+use std::fmt;
+
+use http::HeaderMap;
+
+/// Says what the gateway made of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It was authentic.
+    Accepted,
+    /// It was not taken, for this reason.
+    Refused(String),
+}
+
+/// Holds one request that arrived. The signature in its `Authorization` is left out.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) verdict: Verdict,
+    pub(crate) executed: bool,
+    pub(crate) status: u16,
+}
+
+impl Entry {
+    pub(crate) fn new(method: &str, target: &str, headers: &HeaderMap) -> Self {
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: headers.iter().map(|(name, value)| shown(name.as_str(), value)).collect(),
+            verdict: Verdict::Accepted,
+            executed: false,
+            status: 0,
+        }
+    }
+
+    /// Returns the method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Returns path and query, as they arrived.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Returns the headers, names in lower case.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// Returns the value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Says what the gateway made of it.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Tells whether it changed a plan.
+    pub fn executed(&self) -> bool {
+        self.executed
+    }
+
+    /// Returns the status that it was answered with.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+}
+
+fn shown(name: &str, value: &http::HeaderValue) -> (String, String) {
+    let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let value = match value.split_once("signature=\"") {
+        Some((before, _)) if name == "authorization" => format!("{before}signature=\"(left out)\""),
+        _ => value,
+    };
+    (name.to_owned(), value)
+}
+
+/// Shows one line: `POST /v3/… 401 refused: …`.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.method, self.target, self.status)?;
+        match &self.verdict {
+            Verdict::Accepted if self.executed => f.write_str(" executed"),
+            Verdict::Accepted => f.write_str(" accepted"),
+            Verdict::Refused(reason) => write!(f, " refused: {reason}"),
+        }
+    }
+}

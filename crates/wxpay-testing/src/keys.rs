@@ -1,0 +1,84 @@
+//! The keys of both sides: published test keys, with certificates made for them.
+
+use std::sync::LazyLock;
+
+use rcgen::{CertificateParams, DnType, KeyPair, SerialNumber, date_time_ymd};
+use wxpay_auth::{Certificate, PrivateKey, PublicKey, SerialNo, WechatpaySerial};
+
+const MERCHANT_KEY: &str = include_str!("../testdata/merchant_private_key.pem");
+const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
+const PLATFORM_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+
+/// The keys never change, so they are parsed once.
+pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(Keys::load);
+
+/// The id of the gateway's public key.
+const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0100000000002026010100000000000001";
+
+pub(crate) struct Keys {
+    pub(crate) merchant_key_pem: &'static str,
+    pub(crate) merchant_certificate_pem: String,
+    pub(crate) serial_no: SerialNo,
+    pub(crate) merchant_public_key: PublicKey,
+    /// Signs answers as `PUB_KEY_ID_…`.
+    pub(crate) wechatpay_key: PrivateKey,
+    pub(crate) public_key_id: WechatpaySerial,
+    pub(crate) public_key_pem: String,
+    /// Signs answers as a platform certificate.
+    pub(crate) platform_key: PrivateKey,
+    pub(crate) platform_certificate_pem: String,
+    pub(crate) platform_certificate: Certificate,
+}
+
+impl Keys {
+    #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
+    fn load() -> Self {
+        let merchant = issue(MERCHANT_KEY, "merchant", 0x5F);
+        let platform = issue(PLATFORM_KEY, "platform", 0x44);
+        let wechatpay = KeyPair::from_pem(WECHATPAY_KEY).expect("a key in PEM");
+        let merchant_certificate = Certificate::from_pem(&merchant).expect("a certificate");
+        Self {
+            merchant_key_pem: MERCHANT_KEY,
+            serial_no: merchant_certificate.serial_no().clone(),
+            merchant_public_key: merchant_certificate.public_key().clone(),
+            merchant_certificate_pem: merchant,
+            wechatpay_key: PrivateKey::from_pem(WECHATPAY_KEY).expect("a key in PEM"),
+            public_key_id: WechatpaySerial::new(PUBLIC_KEY_ID).expect("an id"),
+            public_key_pem: wechatpay.public_key_pem(),
+            platform_key: PrivateKey::from_pem(PLATFORM_KEY).expect("a key in PEM"),
+            platform_certificate: Certificate::from_pem(&platform).expect("a certificate"),
+            platform_certificate_pem: platform,
+        }
+    }
+}
+
+/// Makes a certificate over a key, with a serial that begins with this byte. Returns it in PEM.
+#[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
+fn issue(key_pem: &str, name: &str, serial_begin: u8) -> String {
+    let key = KeyPair::from_pem(key_pem).expect("a key in PEM");
+    let mut params = CertificateParams::default();
+    let serial: Vec<u8> = (0..20_u8).map(|i| serial_begin.wrapping_add(i * 11) & 0x7f).collect();
+    params.serial_number = Some(SerialNumber::from(serial));
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2099, 12, 31);
+    params.distinguished_name.push(DnType::CommonName, format!("wxpay-testing {name}"));
+    params.self_signed(&key).expect("a certificate").pem()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_certificates_belong_together() {
+        let keys = &*KEYS;
+        let merchant = PrivateKey::from_pem(keys.merchant_key_pem).unwrap();
+        assert_eq!(merchant.public_key(), &keys.merchant_public_key);
+        let public = PublicKey::from_pem(&keys.public_key_pem).unwrap();
+        assert_eq!(keys.wechatpay_key.public_key(), &public);
+        assert_eq!(keys.platform_key.public_key(), keys.platform_certificate.public_key());
+        assert_ne!(keys.platform_key.public_key(), &public);
+        assert!(Certificate::from_pem(&keys.platform_certificate_pem).is_ok());
+        assert!(Certificate::from_pem(&keys.merchant_certificate_pem).is_ok());
+    }
+}

@@ -1,0 +1,154 @@
+//! Delivery plans, and the states they go through.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// Names the state of a delivery plan.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016402231>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PlanState {
+    /// It waits for its audit.
+    Created,
+    /// It is shown to consumers.
+    Delivering,
+    /// Its stock ran out; restocking resumes it.
+    Paused,
+    /// It was ended. Final.
+    Terminated,
+    /// Its time is over. Final.
+    Expired,
+}
+
+impl PlanState {
+    /// Returns the name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "CREATED",
+            Self::Delivering => "DELIVERING",
+            Self::Paused => "PAUSED",
+            Self::Terminated => "TERMINATED",
+            Self::Expired => "EXPIRED",
+        }
+    }
+
+    /// Tells whether nothing follows it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Terminated | Self::Expired)
+    }
+
+    /// Tells whether the documented state machine leads from here to there.
+    pub fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Created | Self::Paused, Self::Delivering) | (Self::Delivering, Self::Paused) => {
+                true
+            }
+            (from, Self::Terminated | Self::Expired) => !from.is_final(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for PlanState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Describes a delivery plan that the gateway holds.
+///
+/// ```
+/// use wxpay_testing::{Plan, PlanState};
+///
+/// let plan = Plan::new("12345", "1004").with_state(PlanState::Paused);
+/// assert_eq!(plan.state(), PlanState::Paused);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "plan_id is the official name")]
+pub struct Plan {
+    pub(crate) plan_id: String,
+    pub(crate) brand_id: String,
+    pub(crate) state: PlanState,
+}
+
+impl Plan {
+    /// Makes a plan of a brand, in the state `DELIVERING`.
+    pub fn new(plan_id: impl Into<String>, brand_id: impl Into<String>) -> Self {
+        Self { plan_id: plan_id.into(), brand_id: brand_id.into(), state: PlanState::Delivering }
+    }
+
+    /// Sets its state.
+    #[must_use]
+    pub fn with_state(mut self, state: PlanState) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// Returns its id.
+    pub fn plan_id(&self) -> &str {
+        &self.plan_id
+    }
+
+    /// Returns the id of its brand.
+    pub fn brand_id(&self) -> &str {
+        &self.brand_id
+    }
+
+    /// Returns its state.
+    pub fn state(&self) -> PlanState {
+        self.state
+    }
+
+    /// Writes it as the list call does.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "plan_id": self.plan_id,
+            "plan_name": "满100减10",
+            "plan_state": self.state.as_str(),
+            "delivery_start_time": "2026-01-01T00:00:00+08:00",
+            "delivery_end_time": "2099-12-31T23:59:59+08:00",
+            "product_coupon_id": "200000001",
+            "usage_mode": "SINGLE",
+            "stock_id": "100232301",
+            "recommend_word": "满100减10",
+            "brand_id": self.brand_id,
+            "total_count": 10_000,
+            "user_limit": 1,
+            "daily_limit": 1_000,
+            "reuse_coupon_config": false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PlanState::{self, Created, Delivering, Expired, Paused, Terminated};
+
+    #[test]
+    fn the_state_machine_is_the_documented_one() {
+        let all = [Created, Delivering, Paused, Terminated, Expired];
+        let may: Vec<(PlanState, PlanState)> = all
+            .iter()
+            .flat_map(|from| all.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| from.may_become(*to))
+            .collect();
+        assert_eq!(
+            may,
+            [
+                (Created, Delivering),
+                (Created, Terminated),
+                (Created, Expired),
+                (Delivering, Paused),
+                (Delivering, Terminated),
+                (Delivering, Expired),
+                (Paused, Delivering),
+                (Paused, Terminated),
+                (Paused, Expired),
+            ]
+        );
+    }
+}

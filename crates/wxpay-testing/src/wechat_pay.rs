@@ -1,0 +1,274 @@
+//! WeChat Pay in memory: plans, checks, signatures. Servers put it on the wire.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wxpay_auth::{
+    Clock, FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, SerialNo, SystemClock, Timestamp,
+    WechatpaySerial,
+};
+
+use crate::answer::RawAnswer;
+use crate::authenticate::{Expected, RawRequest, Refusal};
+use crate::journal::{Entry, Verdict};
+use crate::keys::KEYS;
+use crate::misbehaviour::Misbehaviour;
+use crate::plan::{Plan, PlanState};
+
+/// Stands for WeChat Pay: holds delivery plans, checks requests, signs answers, keeps a journal.
+///
+/// [`Gateway`](crate::Gateway) and [`WireServer`](crate::WireServer) put it on the wire, and
+/// dereference to it.
+pub struct WechatPay {
+    mchid: Mchid,
+    clock: Box<dyn Clock>,
+    clock_offset: AtomicI64,
+    pub(crate) request_ids: AtomicU64,
+    state: Mutex<State>,
+    on_request: Option<OnRequest>,
+}
+
+pub(crate) type OnRequest = Box<dyn Fn(&Entry) + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    plans: BTreeMap<String, Plan>,
+    journal: Vec<Entry>,
+    nonces: HashSet<String>,
+    always: Option<Misbehaviour>,
+    next: VecDeque<Misbehaviour>,
+    sign_with_certificate: bool,
+    nested_detail: bool,
+}
+
+/// The brand of the plans that are there from the start.
+const BRAND_ID: &str = "1004";
+
+impl WechatPay {
+    pub(crate) fn new(on_request: Option<OnRequest>) -> Self {
+        let plans = [
+            Plan::new("12000", BRAND_ID),
+            Plan::new("12001", BRAND_ID).with_state(PlanState::Paused),
+            Plan::new("12002", BRAND_ID).with_state(PlanState::Created),
+        ];
+        let plans = plans.into_iter().map(|plan| (plan.plan_id.clone(), plan)).collect();
+        #[expect(clippy::expect_used, reason = "digits are a merchant number")]
+        let mchid = Mchid::new("1900007291").expect("digits");
+        Self {
+            mchid,
+            clock: Box::new(SystemClock),
+            clock_offset: AtomicI64::new(0),
+            request_ids: AtomicU64::new(0x08F5_B8C2),
+            state: Mutex::new(State { plans, ..State::default() }),
+            on_request,
+        }
+    }
+
+    /// Returns the merchant number that may call: 1900007291.
+    pub fn mchid(&self) -> Mchid {
+        self.mchid.clone()
+    }
+
+    /// Returns the serial of the merchant's certificate.
+    pub fn serial_no(&self) -> SerialNo {
+        KEYS.serial_no.clone()
+    }
+
+    /// Returns the merchant's private key, PKCS#8 in PEM. It is a published test key.
+    pub fn merchant_key_pem(&self) -> &str {
+        KEYS.merchant_key_pem
+    }
+
+    /// Returns the merchant's certificate in PEM.
+    pub fn merchant_certificate_pem(&self) -> &str {
+        &KEYS.merchant_certificate_pem
+    }
+
+    /// Returns the id of the public key that signs answers.
+    pub fn public_key_id(&self) -> WechatpaySerial {
+        KEYS.public_key_id.clone()
+    }
+
+    /// Returns the public key that signs answers, in PEM.
+    pub fn public_key_pem(&self) -> &str {
+        &KEYS.public_key_pem
+    }
+
+    /// Returns the platform certificate, which signs answers after
+    /// [`sign_with_platform_certificate`](Self::sign_with_platform_certificate), in PEM.
+    pub fn platform_certificate_pem(&self) -> &str {
+        &KEYS.platform_certificate_pem
+    }
+
+    /// Makes a signer with the merchant's key.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "the keys are part of the crate, and tested"
+    )]
+    pub fn signer(&self) -> FileKeySigner {
+        let key = PrivateKey::from_pem(self.merchant_key_pem()).expect("a key in PEM");
+        FileKeySigner::new(key, self.serial_no())
+    }
+
+    /// Makes a key ring with the public key and the platform certificate.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "the keys are part of the crate, and tested"
+    )]
+    pub fn key_ring(&self) -> KeyRing {
+        let ring = KeyRing::new();
+        let public_key = PublicKey::from_pem(self.public_key_pem()).expect("a key in PEM");
+        ring.insert_public_key(self.public_key_id(), public_key);
+        ring.insert_certificate(&KEYS.platform_certificate).expect("valid until 2099");
+        ring
+    }
+
+    /// Adds a plan, or replaces one.
+    pub fn add_plan(&self, plan: Plan) {
+        self.state().plans.insert(plan.plan_id.clone(), plan);
+    }
+
+    /// Returns all plans, by id.
+    pub fn plans(&self) -> Vec<Plan> {
+        self.state().plans.values().cloned().collect()
+    }
+
+    /// Returns the state of a plan.
+    pub fn plan_state(&self, plan_id: &str) -> Option<PlanState> {
+        self.state().plans.get(plan_id).map(Plan::state)
+    }
+
+    /// Moves a plan on, as its audit, its stock or its end would. Tells whether the documented state
+    /// machine allows it; otherwise nothing changes.
+    pub fn move_plan(&self, plan_id: &str, to: PlanState) -> bool {
+        match self.state().plans.get_mut(plan_id) {
+            Some(plan) if plan.state.may_become(to) => {
+                plan.state = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Does this wrong from now on.
+    pub fn misbehave(&self, misbehaviour: Misbehaviour) {
+        self.state().always = Some(misbehaviour);
+    }
+
+    /// Does this wrong with the next authentic request, before anything that it does always.
+    pub fn misbehave_once(&self, misbehaviour: Misbehaviour) {
+        self.state().next.push_back(misbehaviour);
+    }
+
+    /// Behaves from now on.
+    pub fn behave(&self) {
+        let mut state = self.state();
+        state.always = None;
+        state.next.clear();
+    }
+
+    /// Signs answers with the platform certificate from now on.
+    pub fn sign_with_platform_certificate(&self) {
+        self.state().sign_with_certificate = true;
+    }
+
+    /// Puts the `issue` of a `SIGN_ERROR` one level deeper from now on, as some real answers have it.
+    pub fn nest_detail(&self) {
+        self.state().nested_detail = true;
+    }
+
+    /// Sets the server's clock ahead of the real one, or back, by so many seconds.
+    pub fn set_clock_offset(&self, seconds: i64) {
+        self.clock_offset.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Returns all requests that arrived, the first one first.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.state().journal.clone()
+    }
+
+    /// Counts the requests that changed a plan.
+    pub fn executions(&self) -> usize {
+        self.state().journal.iter().filter(|entry| entry.executed).count()
+    }
+
+    /// Takes a request, and returns what is to be sent back.
+    pub(crate) fn answer(&self, request: RawRequest<'_>) -> RawAnswer {
+        let mut entry = Entry::new(request.method, request.target, request.headers);
+        let answer = match self.authenticate(request) {
+            Ok(()) => self.obey(request),
+            Err(Refusal { reason, mut answer }) => {
+                entry.verdict = Verdict::Refused(reason);
+                self.add_common_headers(&mut answer);
+                answer
+            }
+        };
+        entry.executed = answer.executed;
+        entry.status = answer.status;
+        if let Some(on_request) = &self.on_request {
+            on_request(&entry);
+        }
+        self.state().journal.push(entry);
+        answer
+    }
+
+    fn authenticate(&self, request: RawRequest<'_>) -> Result<(), Refusal> {
+        let expected = Expected {
+            mchid: &self.mchid,
+            serial_no: &KEYS.serial_no,
+            now: self.now(),
+            nested_detail: self.state().nested_detail,
+        };
+        let nonce = request.authenticate(&expected)?;
+        if self.state().nonces.insert(nonce) {
+            return Ok(());
+        }
+        Err(Refusal {
+            reason: "nonce_str was used before".to_owned(),
+            answer: RawAnswer::error(401, "SIGN_ERROR", "nonce_str重复"),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.clock.now().as_unix_secs();
+        Timestamp::from_unix_secs(
+            now.saturating_add_signed(self.clock_offset.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Takes the next thing to do wrong.
+    pub(crate) fn next_misbehaviour(&self) -> Option<Misbehaviour> {
+        let mut state = self.state();
+        state.next.pop_front().or_else(|| state.always.clone())
+    }
+
+    pub(crate) fn signs_with_certificate(&self) -> bool {
+        self.state().sign_with_certificate
+    }
+
+    /// Runs a change on the plans.
+    pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&mut BTreeMap<String, Plan>) -> T) -> T {
+        run(&mut self.state().plans)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panics elsewhere must not hide behind a poisoned lock here.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for WechatPay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WechatPay")
+            .field("mchid", &self.mchid)
+            .field("plans", &self.state().plans)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shared by a server and its handle.
+pub(crate) type Shared = Arc<WechatPay>;

@@ -1,0 +1,94 @@
+//! What to do with each outcome of a call that cannot be undone, an unknown one above all.
+//!
+//! ```sh
+//! cargo run --example error_handling
+//! ```
+
+use std::error::Error as StdError;
+
+use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
+use wxpay_testing::{ErrorBody, Gateway, Misbehaviour};
+use wxpay_transport::{BaseUrl, Client, Outcome, Request, Target, Transport};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let gateway = Gateway::start().await;
+    let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url())?)
+        .build()?;
+    let plans = DeliveryPlans::new(client);
+
+    println!("-- all is well");
+    stop(&plans, "1004", "12000").await?;
+
+    println!("-- refused");
+    stop(&plans, "1004", "99999").await?;
+
+    println!("-- carried out, but the answer is a signature probe");
+    gateway.misbehave_once(Misbehaviour::Probe);
+    stop(&plans, "1004", "12001").await?;
+
+    println!("-- not carried out, and the server answers 500");
+    gateway.misbehave_once(Misbehaviour::Status {
+        status: 500,
+        body: ErrorBody::Html,
+        signed: false,
+        executed: false,
+    });
+    stop(&plans, "1004", "12002").await
+}
+
+async fn stop<T: Transport>(
+    plans: &DeliveryPlans<T>,
+    brand_id: &str,
+    plan_id: &str,
+) -> Result<(), Box<dyn StdError>> {
+    let plan_id = PlanId::new(plan_id)?;
+    let ended: Result<Terminated, Error> = plans.terminate(&plan_id).await;
+    let error = match ended {
+        Ok(terminated) => {
+            println!("terminated; keep the request id: {:?}", terminated.request_id);
+            return Ok(());
+        }
+        Err(error) => error,
+    };
+    println!("{error}\n  hint: {}", error.hint());
+    match error.outcome() {
+        // The request was refused, or never left: nothing was done.
+        Outcome::Rejected | Outcome::NotSent if error.may_retry() => println!("  try again later"),
+        Outcome::Rejected | Outcome::NotSent => println!("  nothing was done: fix it first"),
+        // It may have been carried out: ask, and do not send it again blindly.
+        _ => {
+            let state = read_state(plans.transport(), brand_id, &plan_id).await?;
+            match state.as_deref() {
+                Some("TERMINATED" | "PLAN_TERMINATED") => {
+                    println!("  it was carried out after all")
+                }
+                Some(state) => println!("  it is {state}: not carried out, or not yet"),
+                None => println!("  the brand has no such plan"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the state of one plan. The list has no typed form yet, so this goes through the escape
+/// hatch, signed and verified just the same.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
+async fn read_state<T: Transport>(
+    transport: &T,
+    brand_id: &str,
+    plan_id: &PlanId,
+) -> Result<Option<String>, Box<dyn StdError>> {
+    let target = Target::new("/v3/marketing/partner/delivery-plan/delivery-plans")?
+        .segment(brand_id)?
+        .segment("delivery-plans")?
+        .query("plan_id", plan_id.as_str())?;
+    let answer = transport.send(Request::get("delivery_plans.list", target)).await?;
+    let list: serde_json::Value = serde_json::from_slice(answer.body().body())?;
+    let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // The filter may have been lost on the way: look for the plan that was asked for.
+    let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
+    Ok(plan.and_then(|plan| plan["plan_state"].as_str()).map(str::to_owned))
+}

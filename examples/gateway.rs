@@ -1,0 +1,142 @@
+//! Runs the test gateway as a program, so that clients in any language can be tried against it.
+//!
+//! ```sh
+//! cargo run --example gateway -- --port 18080 --keys DIR
+//! ```
+//!
+//! It writes the keys and a `gateway.json` into DIR, prints `listening on http://127.0.0.1:PORT`, and
+//! then a line for each request, with the reason when it refuses one. It runs until it is interrupted.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+use wxpay_testing::Gateway;
+
+const USAGE: &str = "\
+usage: gateway [--port PORT] [--keys DIR]
+
+  --port PORT  where to listen on 127.0.0.1; 0, the default, takes a free port
+  --keys DIR   where to write apiclient_key.pem, apiclient_cert.pem, pub_key.pem,
+               wechatpay_cert.pem and gateway.json; nothing is written without it
+  --help       show this";
+
+#[derive(Default)]
+struct Arguments {
+    port: u16,
+    keys: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match arguments() {
+        Ok(None) => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Ok(Some(arguments)) => match run(arguments).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(4)
+            }
+        },
+        Err(error) => {
+            eprintln!("error: {error}\n\n{USAGE}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", arguments.port))
+        .map_err(|e| io::Error::new(e.kind(), format!("port {}: {e}", arguments.port)))?;
+    let gateway = Gateway::start_on(listener, |entry| println!("{entry}")).await;
+    if let Some(dir) = &arguments.keys {
+        write_keys(&gateway, dir)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", dir.display())))?;
+    }
+    println!("listening on {}", gateway.base_url());
+    io::stdout().flush()?;
+    interrupted().await
+}
+
+fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    write_private(&dir.join("apiclient_key.pem"), gateway.merchant_key_pem())?;
+    fs::write(dir.join("apiclient_cert.pem"), gateway.merchant_certificate_pem())?;
+    fs::write(dir.join("pub_key.pem"), gateway.public_key_pem())?;
+    fs::write(dir.join("wechatpay_cert.pem"), gateway.platform_certificate_pem())?;
+    let plans: Vec<_> = gateway
+        .plans()
+        .iter()
+        .map(|plan| {
+            json!({
+                "plan_id": plan.plan_id(),
+                "brand_id": plan.brand_id(),
+                "plan_state": plan.state().as_str(),
+            })
+        })
+        .collect();
+    let description = json!({
+        "base_url": gateway.base_url(),
+        "mchid": gateway.mchid().as_str(),
+        "serial_no": gateway.serial_no().as_str(),
+        "public_key_id": gateway.public_key_id().as_str(),
+        "private_key": "apiclient_key.pem",
+        "certificate": "apiclient_cert.pem",
+        "public_key": "pub_key.pem",
+        "platform_certificate": "wechatpay_cert.pem",
+        "plans": plans,
+    });
+    fs::write(dir.join("gateway.json"), format!("{description:#}\n"))
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(unix)]
+async fn interrupted() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+fn arguments() -> Result<Option<Arguments>, String> {
+    let mut parsed = Arguments::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--port" => {
+                let port = value()?;
+                parsed.port = port.parse().map_err(|_| format!("{port} is no port"))?;
+            }
+            "--keys" => parsed.keys = Some(value()?.into()),
+            other => return Err(format!("{other} is not known")),
+        }
+    }
+    Ok(Some(parsed))
+}

@@ -1,0 +1,247 @@
+//! Terminates a delivery plan (终止投放计划).
+//!
+//! ```sh
+//! cargo run --example terminate -- 12000          # on a gateway inside this program
+//! cargo run --example terminate -- --live 12000   # on WeChat Pay, or on WXPAY_BASE_URL
+//! ```
+//!
+//! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
+//! 3 in that order, and 4 for wrong usage or configuration.
+
+use std::error::Error as StdError;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PublicKey};
+use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
+use wxpay_testing::Gateway;
+use wxpay_transport::{BaseUrl, Client, Outcome, Transport};
+
+const USAGE: &str = "\
+usage: terminate [--live] [--timeout SECONDS] [--verbose] PLAN_ID
+
+Terminates a delivery plan. Without --live it does so on a gateway inside this program, which has the
+plans 12000, 12001 and 12002.
+
+  --live             talk to WeChat Pay, or to WXPAY_BASE_URL. This cannot be undone. It needs
+                       WXPAY_MCHID          the merchant number of the service provider
+                       WXPAY_SERIAL_NO      the serial of its API certificate
+                       WXPAY_PRIVATE_KEY    the path of apiclient_key.pem
+                       WXPAY_PUBLIC_KEY_ID  PUB_KEY_ID_…
+                       WXPAY_PUBLIC_KEY     the path of pub_key.pem
+  --timeout SECONDS  how long the call may take, 15 by default
+  --verbose          show what the library logs, on standard error
+  --help             show this
+
+The last line is `outcome: terminated | rejected | not_sent | unknown`, and the exit code 0, 1, 2 or 3
+in that order; 4 stands for wrong usage or configuration.";
+
+/// Wrong usage or configuration: what is wrong, and what to do.
+struct Misuse(String, String);
+
+#[derive(Default)]
+struct Arguments {
+    live: bool,
+    verbose: bool,
+    timeout: Option<Duration>,
+    plan_id: Option<PlanId>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match arguments() {
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Some(arguments)) => run(arguments).await,
+        Err(misuse) => Err(misuse),
+    };
+    match ended {
+        Ok(outcome) => outcome,
+        Err(Misuse(what, hint)) => {
+            eprintln!("error: {what}\nhint: {hint}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
+    if arguments.verbose {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(std::io::stderr)
+            .init();
+    }
+    let timeout = arguments.timeout.unwrap_or(Duration::from_secs(15));
+    let plan_id = arguments.plan_id.ok_or_else(|| usage("there is no PLAN_ID"))?;
+    if arguments.live {
+        terminate_live(&plan_id, timeout).await
+    } else {
+        terminate_on_embedded_gateway(&plan_id, timeout).await
+    }
+}
+
+async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode, Misuse> {
+    let mchid =
+        Mchid::new(variable("WXPAY_MCHID")?).map_err(|e| wrong("WXPAY_MCHID", &e, e.hint()))?;
+    let serial_no = variable("WXPAY_SERIAL_NO")?
+        .parse()
+        .map_err(|e: wxpay_auth::SerialNoError| wrong("WXPAY_SERIAL_NO", &e, e.hint()))?;
+    let signer = FileKeySigner::from_pem_file(variable("WXPAY_PRIVATE_KEY")?, serial_no)
+        .map_err(|e| wrong("WXPAY_PRIVATE_KEY", &e, e.hint()))?;
+    let key_id = variable("WXPAY_PUBLIC_KEY_ID")?.parse().map_err(
+        |e: wxpay_auth::WechatpaySerialError| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()),
+    )?;
+    let public_key = PublicKey::from_pem_file(variable("WXPAY_PUBLIC_KEY")?)
+        .map_err(|e| wrong("WXPAY_PUBLIC_KEY", &e, e.hint()))?;
+    let base_url = match std::env::var("WXPAY_BASE_URL") {
+        Ok(url) => BaseUrl::new(url).map_err(|e| wrong("WXPAY_BASE_URL", &e, e.hint()))?,
+        Err(_) => BaseUrl::new(BaseUrl::MAIN).map_err(|e| wrong("base URL", &e, e.hint()))?,
+    };
+    println!("calling {base_url} as {mchid}");
+
+    let ring = KeyRing::new();
+    ring.insert_public_key(key_id, public_key);
+    let client = Client::builder(mchid, signer, ring)
+        .base_url(base_url)
+        .attempt_timeout(timeout)
+        .user_agent("wxpay-example-terminate/0.1")
+        .build()
+        .map_err(|e| wrong("client", &e, &e.hint()))?;
+    Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
+}
+
+async fn terminate_on_embedded_gateway(
+    plan_id: &PlanId,
+    timeout: Duration,
+) -> Result<ExitCode, Misuse> {
+    let gateway = Gateway::start().await;
+    println!("gateway: {} (inside this program)", gateway.base_url());
+    let base_url = BaseUrl::new(gateway.base_url()).map_err(|e| wrong("base URL", &e, e.hint()))?;
+    let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
+        .base_url(base_url)
+        .attempt_timeout(timeout)
+        .user_agent("wxpay-example-terminate/0.1")
+        .build()
+        .map_err(|e| wrong("client", &e, &e.hint()))?;
+
+    show_state(&gateway, plan_id, "before");
+    let ended = DeliveryPlans::new(client).terminate(plan_id).await;
+    show_sent(&gateway);
+    let outcome = show(&ended);
+    show_state(&gateway, plan_id, "after");
+    println!("outcome: {outcome}");
+    Ok(exit_code(&ended))
+}
+
+fn show_state(gateway: &Gateway, plan_id: &PlanId, when: &str) {
+    match gateway.plan_state(plan_id.as_str()) {
+        Some(state) => println!("plan {plan_id} {when}: {state}"),
+        None => println!("plan {plan_id} {when}: not there"),
+    }
+}
+
+/// Shows what arrived at the gateway, but for secrets.
+fn show_sent(gateway: &Gateway) {
+    for entry in gateway.journal() {
+        println!("sent: {} {}", entry.method(), entry.target());
+        for (name, value) in entry.headers() {
+            println!("  {name}: {value}");
+        }
+    }
+}
+
+/// Prints how a call ended, and its outcome as the last line.
+fn report(ended: Result<Terminated, Error>) -> ExitCode {
+    let outcome = show(&ended);
+    println!("outcome: {outcome}");
+    exit_code(&ended)
+}
+
+/// Prints the answer or the error, and returns the name of the outcome.
+fn show(ended: &Result<Terminated, Error>) -> String {
+    match ended {
+        Ok(terminated) => {
+            println!("answer: 204, verified");
+            println!("  signed by: {}", terminated.signed_by);
+            println!("  signed at: {} (Unix seconds)", terminated.signed_at);
+            println!("  request id: {}", terminated.request_id.as_deref().unwrap_or("none"));
+            "terminated".to_owned()
+        }
+        Err(error) => {
+            println!("error: {error}");
+            println!("  code: {}", error.api().and_then(|e| e.code()).unwrap_or("none"));
+            println!("  cause: {}", causes(error));
+            println!("  hint: {}", error.hint());
+            println!("  request id: {}", error.request_id().unwrap_or("none"));
+            error.outcome().to_string()
+        }
+    }
+}
+
+/// Joins what lies behind an error.
+fn causes(error: &Error) -> String {
+    let first: Option<&dyn StdError> = error.source();
+    let chain: Vec<String> =
+        std::iter::successors(first, |&e| e.source()).map(ToString::to_string).collect();
+    if chain.is_empty() { "none but the above".to_owned() } else { chain.join(": ") }
+}
+
+fn exit_code(ended: &Result<Terminated, Error>) -> ExitCode {
+    match ended.as_ref().map_err(Error::outcome) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(Outcome::Rejected) => ExitCode::from(1),
+        Err(Outcome::NotSent) => ExitCode::from(2),
+        Err(_) => ExitCode::from(3),
+    }
+}
+
+fn arguments() -> Result<Option<Arguments>, Misuse> {
+    let mut parsed = Arguments::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--live" => parsed.live = true,
+            "--verbose" => parsed.verbose = true,
+            "--timeout" => {
+                let seconds = arguments.next().and_then(|s| s.parse().ok()).filter(|s| *s > 0.0);
+                let timeout = seconds.and_then(|s: f64| Duration::try_from_secs_f64(s).ok());
+                parsed.timeout =
+                    Some(timeout.ok_or_else(|| usage("--timeout needs a number of seconds"))?);
+            }
+            option if option.starts_with("--") => {
+                return Err(usage(&format!("there is no option {option}")));
+            }
+            _ if parsed.plan_id.is_some() => return Err(usage("there is more than one PLAN_ID")),
+            plan_id => {
+                let plan_id = PlanId::new(plan_id);
+                parsed.plan_id = Some(plan_id.map_err(|e| wrong("PLAN_ID", &e, e.hint()))?);
+            }
+        }
+    }
+    Ok(Some(parsed))
+}
+
+fn variable(name: &str) -> Result<String, Misuse> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => Err(usage(&format!("{name} is not set"))),
+    }
+}
+
+fn usage(what: &str) -> Misuse {
+    Misuse(what.to_owned(), "see: cargo run --example terminate -- --help".to_owned())
+}
+
+fn wrong(what: &str, error: &dyn StdError, hint: &str) -> Misuse {
+    let source = error.source().map(|e| format!(": {e}")).unwrap_or_default();
+    Misuse(format!("{what}: {error}{source}"), hint.to_owned())
+}
+
+// What the client sends with is a type parameter of the service, so this compiles for any of them.
+#[allow(dead_code)]
+fn any_transport<T: Transport>(transport: T) -> DeliveryPlans<T> {
+    DeliveryPlans::new(transport)
+}
