@@ -1,1 +1,56 @@
+//! What the end-to-end tests share.
 
+use wxpay_auth::{FileKeySigner, KeyRing};
+use wxpay_marketing::{DeliveryPlans, PlanId};
+use wxpay_testing::{WechatPay, client_config};
+use wxpay_transport::{BaseUrl, Client, ClientBuilder, Proxy};
+
+/// The client of most tests.
+pub type TestClient = Client<FileKeySigner, KeyRing>;
+
+/// Sets up a client for a gateway, without any proxy of the environment.
+pub fn builder(wechat_pay: &WechatPay, base_url: &str) -> ClientBuilder<FileKeySigner, KeyRing> {
+    Client::builder(wechat_pay.mchid(), wechat_pay.signer(), wechat_pay.key_ring())
+        .base_url(BaseUrl::new(base_url).expect("an origin"))
+        .proxy(Proxy::none())
+        .tls(client_config())
+}
+
+/// Makes a service for a gateway.
+pub fn plans(wechat_pay: &WechatPay, base_url: &str) -> DeliveryPlans<TestClient> {
+    DeliveryPlans::new(builder(wechat_pay, base_url).build().expect("a client"))
+}
+
+/// Makes the id of a plan.
+pub fn plan_id(plan_id: &str) -> PlanId {
+    PlanId::new(plan_id).expect("an id")
+}
+
+/// Names the kind of an error, for tables.
+pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
+    use wxpay_transport::Error;
+    match error {
+        wxpay_marketing::Error::PlanId(_) => "plan_id",
+        wxpay_marketing::Error::UnexpectedStatus(_) => "unexpected status",
+        wxpay_marketing::Error::Transport(error) => match error {
+            Error::Config(_) => "config",
+            Error::Request(_) => "request",
+            Error::Signing(_) => "signing",
+            Error::Connect(_) => "connect",
+            Error::Timeout(_) => "timeout",
+            Error::Exchange(_) => "exchange",
+            Error::Api(_) => "api",
+            Error::Unverified(_) => "unverified",
+            _ => "new",
+        },
+        _ => "new",
+    }
+}
+
+/// Joins the messages of an error and of all that lies behind it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |&e| e.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}

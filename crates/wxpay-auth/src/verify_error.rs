@@ -70,11 +70,9 @@ pub enum VerifyError {
     },
     /// The answer names an algorithm that the verifier, or its key, has not.
     #[error("the answer is signed with an algorithm that is not supported")]
-    #[non_exhaustive]
     UnsupportedAlgorithm,
     /// The signature is not base64.
     #[error("the signature of the answer is not base64")]
-    #[non_exhaustive]
     MalformedSignature,
     /// The signature does not fit the answer.
     #[error("the signature does not fit the answer (key {serial})")]

@@ -1,0 +1,222 @@
+//! A stream that breaks where it is told to.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::fault::{Fault, Faults, How, Point};
+
+/// TCP that can be made to end in a reset.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Socket {
+    pub(crate) fn new(tcp: TcpStream, reset: Arc<AtomicBool>) -> Self {
+        Self { tcp, reset }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            // Should it fail, the connection is closed instead, and the test that wanted a reset says
+            // so.
+            let _ = self.tcp.set_zero_linger();
+        }
+    }
+}
+
+/// What happens on one connection; shared by its stream and its service.
+#[derive(Debug)]
+pub(crate) struct Script {
+    faults: Arc<Faults>,
+    reset: Arc<AtomicBool>,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    /// A request is being read or answered.
+    busy: bool,
+    fault: Option<Fault>,
+    read: usize,
+    written: usize,
+    stalled: bool,
+}
+
+impl Script {
+    pub(crate) fn new(faults: Arc<Faults>, reset: Arc<AtomicBool>) -> Self {
+        Self { faults, reset, now: Mutex::default() }
+    }
+
+    /// Returns the fault of the present request, if it is for this point.
+    pub(crate) fn fault_at(&self, at: Point) -> Option<How> {
+        self.lock().fault.filter(|fault| fault.at == at).map(|fault| fault.how)
+    }
+
+    /// Makes an error that ends the connection.
+    pub(crate) fn end(&self, how: How) -> io::Error {
+        self.reset.store(how == How::Reset, Ordering::Relaxed);
+        io::Error::new(io::ErrorKind::ConnectionAborted, "a fault was asked for")
+    }
+
+    /// Notes that an answer has been given: what is read from here on is another request.
+    pub(crate) fn answered(&self) {
+        self.lock().busy = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many bytes may be read before the next look.
+    fn may_read(&self) -> usize {
+        let now = self.lock();
+        let fault = if now.busy { now.fault } else { self.faults.peek() };
+        match fault.map(|f| f.at) {
+            Some(Point::RequestBytes(n)) => {
+                n.max(1).saturating_sub(if now.busy { now.read } else { 0 }).max(1)
+            }
+            _ => usize::MAX,
+        }
+    }
+
+    /// Notes that bytes were read; returns what is to be done.
+    fn have_read(&self, n: usize) -> Option<How> {
+        let mut now = self.lock();
+        if !now.busy {
+            let fault = self.faults.take(|at| !matches!(at, Point::Accept | Point::Handshake));
+            *now = Now { busy: true, fault, ..Now::default() };
+        }
+        now.read += n;
+        match now.fault {
+            Some(Fault { at: Point::RequestBytes(at), how }) if now.read >= at.max(1) => Some(how),
+            _ => None,
+        }
+    }
+
+    /// Returns how many bytes may be written; or what is to be done.
+    fn may_write(&self) -> Result<usize, How> {
+        let now = self.lock();
+        match now.fault {
+            Some(Fault { at: Point::AnswerBytes(at), how }) => match at.saturating_sub(now.written)
+            {
+                0 => Err(how),
+                left => Ok(left),
+            },
+            _ => Ok(usize::MAX),
+        }
+    }
+}
+
+/// A stream that follows a script. It lies above TLS, so that bytes are those of HTTP.
+#[derive(Debug)]
+pub(crate) struct FaultyIo<S> {
+    stream: S,
+    script: Arc<Script>,
+}
+
+impl<S> FaultyIo<S> {
+    pub(crate) fn new(stream: S, script: Arc<Script>) -> Self {
+        Self { stream, script }
+    }
+
+    fn break_off<T>(&self, how: How) -> Poll<io::Result<T>> {
+        match how {
+            How::Stall => {
+                self.script.lock().stalled = true;
+                Poll::Pending
+            }
+            _ => Poll::Ready(Err(self.script.end(how))),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for FaultyIo<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.script.lock().stalled {
+            return Poll::Pending;
+        }
+        let mut part = buf.take(self.script.may_read());
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut part);
+        let filled = part.filled().len();
+        let how = match read {
+            Poll::Ready(Ok(())) if filled > 0 => self.script.have_read(filled),
+            other => return other,
+        };
+        // `part` initialised these bytes of `buf`.
+        let part_bytes = part.filled().to_vec();
+        buf.put_slice(&part_bytes);
+        match how {
+            Some(how) => self.break_off(how),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyIo<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let limit = match self.script.may_write() {
+            Ok(limit) => limit.min(buf.len()),
+            Err(how) => return self.break_off(how),
+        };
+        let (part, _) = buf.split_at(limit);
+        let written = Pin::new(&mut self.stream).poll_write(cx, part);
+        if let Poll::Ready(Ok(n)) = &written {
+            self.script.lock().written += n;
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,226 @@
+//! The gateway on hyper and rustls: real TLS, exact bytes, and connections that break.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::authenticate::RawRequest;
+use crate::fault::{Fault, Faults, How, Point};
+use crate::faulty_io::{FaultyIo, Script, Socket};
+use crate::server_tls::{ServerTls, acceptor};
+use crate::wechat_pay::{Shared, WechatPay};
+
+/// Runs the gateway where wiremock cannot: over real TLS, with the request target byte for byte, and
+/// with connections that are reset, closed or stalled at chosen points.
+///
+/// It dereferences to [`WechatPay`], as [`Gateway`](crate::Gateway) does, and stops when it is
+/// dropped.
+///
+/// ```
+/// use wxpay_testing::{Fault, How, Point, WireServer};
+///
+/// # #[tokio::main]
+/// # async fn main() {
+/// let server = WireServer::start_tls(Default::default()).await;
+/// assert!(server.base_url().starts_with("https://127.0.0.1:"));
+/// // The next request is carried out, and its connection is reset before the answer.
+/// server.fault_once(Fault::new(Point::Executed, How::Reset));
+/// # }
+/// ```
+pub struct WireServer {
+    address: SocketAddr,
+    is_tls: bool,
+    wire: Arc<Wire>,
+    accepting: JoinHandle<()>,
+}
+
+struct Wire {
+    wechat_pay: Shared,
+    faults: Arc<Faults>,
+    connections: AtomicUsize,
+    disconnect: broadcast::Sender<How>,
+}
+
+impl WireServer {
+    /// Starts one without TLS on a free port.
+    pub async fn start_plain() -> Self {
+        Self::start(None).await
+    }
+
+    /// Starts one with TLS on a free port. [`client_config`](crate::client_config) trusts it.
+    pub async fn start_tls(tls: ServerTls) -> Self {
+        Self::start(Some(acceptor(tls))).await
+    }
+
+    #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
+    async fn start(tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let is_tls = tls.is_some();
+        let wire = Arc::new(Wire {
+            wechat_pay: Arc::new(WechatPay::new(None)),
+            faults: Arc::default(),
+            connections: AtomicUsize::new(0),
+            disconnect: broadcast::channel(16).0,
+        });
+        let accepting = tokio::spawn(accept(listener, tls, Arc::clone(&wire)));
+        Self { address, is_tls, wire, accepting }
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns `https://127.0.0.1:PORT`, or the same with `http`.
+    pub fn base_url(&self) -> String {
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
+    }
+
+    /// Disturbs the next connection or request so, before anything that always happens.
+    pub fn fault_once(&self, fault: Fault) {
+        self.wire.faults.once(fault);
+    }
+
+    /// Disturbs every connection or request so from now on; `None` ends all faults.
+    pub fn fault_always(&self, fault: Option<Fault>) {
+        self.wire.faults.always(fault);
+    }
+
+    /// Ends all connections that stand: [`How::Close`] or [`How::Reset`].
+    pub fn disconnect(&self, how: How) {
+        // Nobody listens when nobody is connected.
+        let _ = self.wire.disconnect.send(how);
+    }
+
+    /// Counts the connections that were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.wire.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Deref for WireServer {
+    type Target = WechatPay;
+
+    fn deref(&self) -> &WechatPay {
+        &self.wire.wechat_pay
+    }
+}
+
+impl Drop for WireServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl fmt::Debug for WireServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WireServer")
+            .field("base_url", &self.base_url())
+            .field("wechat_pay", &self.wire.wechat_pay)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, wire: Arc<Wire>) {
+    // Ends all connections when the server is dropped.
+    let mut serving = JoinSet::new();
+    while let Ok((tcp, _)) = listener.accept().await {
+        while serving.try_join_next().is_some() {}
+        wire.connections.fetch_add(1, Ordering::Relaxed);
+        let disconnect = wire.disconnect.subscribe();
+        serving.spawn(serve(tcp, tls.clone(), Arc::clone(&wire), disconnect));
+    }
+}
+
+async fn serve(
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+    wire: Arc<Wire>,
+    mut disconnect: broadcast::Receiver<How>,
+) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let reset = Arc::new(AtomicBool::new(false));
+    let socket = Socket::new(tcp, Arc::clone(&reset));
+    let script = Arc::new(Script::new(Arc::clone(&wire.faults), Arc::clone(&reset)));
+    if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
+        return break_off(&script, fault.how).await;
+    }
+    let serving = async {
+        match tls {
+            None => speak_http(socket, Arc::clone(&script), &wire).await,
+            Some(tls) => speak_http(tls.accept(socket).await?, Arc::clone(&script), &wire).await,
+        }
+    };
+    tokio::select! {
+        ended = serving => ended,
+        how = disconnect.recv() => {
+            reset.store(how == Ok(How::Reset), Ordering::Relaxed);
+            Ok(())
+        }
+    }
+}
+
+async fn break_off(script: &Script, how: How) -> io::Result<()> {
+    match how {
+        How::Stall => std::future::pending().await,
+        _ => Err(script.end(how)),
+    }
+}
+
+async fn speak_http<S>(stream: S, script: Arc<Script>, wire: &Wire) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    if let Some(fault) = wire.faults.take(|at| at == Point::Handshake) {
+        return break_off(&script, fault.how).await;
+    }
+    let io = TokioIo::new(FaultyIo::new(stream, Arc::clone(&script)));
+    let service = service_fn(|request| answer(request, &wire.wechat_pay, &script));
+    http1::Builder::new().serve_connection(io, service).await.map_err(io::Error::other)
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    wechat_pay: &WechatPay,
+    script: &Script,
+) -> io::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if let Some(how) = script.fault_at(Point::Request) {
+        break_off(script, how).await?;
+    }
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let answer = wechat_pay.answer(RawRequest {
+        method: head.method.as_str(),
+        target,
+        headers: &head.headers,
+        body: &body,
+    });
+    if let Some(how) = script.fault_at(Point::Executed) {
+        break_off(script, how).await?;
+    }
+    tokio::time::sleep(answer.delay).await;
+    script.answered();
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Full::from(answer.body)).map_err(io::Error::other)
+}

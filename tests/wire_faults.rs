@@ -1,0 +1,318 @@
+//! What is said of the delivery is what happened on the wire.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wxpay_auth::{
+    Algorithm, FileKeySigner, SignError, SignErrorKind, Signature, Signer, async_trait,
+};
+use wxpay_marketing::{DeliveryPlans, Error};
+use wxpay_testing::{Fault, How, Misbehaviour, PlanState, Point, ServerTls, WireServer};
+use wxpay_tests::{builder, chain, kind, plan_id, plans};
+use wxpay_transport::{
+    BaseUrl, Client, Delivery, ErrorBody, ExchangeFault, Outcome, Proxy, Replay, Request, Target,
+    Transport,
+};
+
+async fn servers() -> [WireServer; 3] {
+    [
+        WireServer::start_plain().await,
+        WireServer::start_tls(ServerTls::Good).await,
+        WireServer::start_tls(ServerTls::Tls12).await,
+    ]
+}
+
+fn assert_unknown(error: &Error, server: &WireServer) {
+    let shown = format!("{server:?}: {}", chain(error));
+    assert_eq!(error.delivery(), Delivery::Unknown, "{shown}");
+    assert_eq!(error.outcome(), Outcome::Unknown, "{shown}");
+    assert!(!error.may_retry(), "{shown}");
+    assert!(error.hint().contains("read the state"), "{shown}");
+}
+
+fn assert_not_sent(error: &Error, server: &WireServer) {
+    let shown = format!("{server:?}: {}", chain(error));
+    assert_eq!(error.delivery(), Delivery::NotSent, "{shown}");
+    assert_eq!(error.outcome(), Outcome::NotSent, "{shown}");
+    assert!(error.may_retry(), "{shown}");
+    assert!(error.hint().contains("nothing was sent"), "{shown}");
+    assert_eq!(server.executions(), 0, "{shown}");
+    assert_eq!(server.journal().len(), 0, "{shown}");
+}
+
+#[tokio::test]
+async fn all_is_well_over_plain_tcp_and_both_versions_of_tls() {
+    for server in servers().await {
+        let plans = plans(&server, &server.base_url());
+        for id in ["12000", "12001", "12002"] {
+            plans.terminate(&plan_id(id)).await.unwrap();
+            assert_eq!(server.plan_state(id), Some(PlanState::Terminated));
+        }
+        assert_eq!(server.connections(), 1, "the connection is kept");
+    }
+}
+
+#[tokio::test]
+async fn a_break_after_the_request_is_unknown() {
+    for how in [How::Reset, How::Close] {
+        for (at, executions) in [
+            (Point::RequestBytes(1), 0),
+            (Point::RequestBytes(100), 0),
+            (Point::Request, 0),
+            (Point::Executed, 1),
+            (Point::AnswerBytes(0), 1),
+            (Point::AnswerBytes(40), 1),
+        ] {
+            for server in servers().await {
+                server.fault_once(Fault::new(at, how));
+                let plans = plans(&server, &server.base_url());
+                let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
+                assert_eq!(kind(&error), "exchange", "{at:?} {how:?}: {}", chain(&error));
+                assert_unknown(&error, &server);
+                assert_eq!(server.executions(), executions, "{at:?} {how:?}");
+                assert_eq!(plans.transport().idle_connections(), 0, "{at:?} {how:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_break_on_a_kept_connection_is_unknown_as_well() {
+    for server in servers().await {
+        let plans = plans(&server, &server.base_url());
+        plans.terminate(&plan_id("12000")).await.unwrap();
+        server.fault_once(Fault::new(Point::Executed, How::Reset));
+        let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
+        assert_unknown(&error, &server);
+        assert_eq!(server.connections(), 1);
+        assert_eq!(server.plan_state("12001"), Some(PlanState::Terminated));
+        plans.terminate(&plan_id("12002")).await.expect("a new connection works");
+    }
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_breaks_has_sent_nothing() {
+    for how in [How::Reset, How::Close] {
+        let server = WireServer::start_tls(ServerTls::Good).await;
+        server.fault_always(Some(Fault::new(Point::Accept, how)));
+        let plans = plans(&server, &server.base_url());
+        let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
+        assert_eq!(kind(&error), "connect", "{}", chain(&error));
+        assert_not_sent(&error, &server);
+    }
+}
+
+#[tokio::test]
+async fn a_stalled_tls_handshake_ends_with_the_connect_timeout() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    server.fault_always(Some(Fault::new(Point::Accept, How::Stall)));
+    let client = builder(&server, &server.base_url())
+        .connect_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+    assert!(error.to_string().contains("connect time-out"), "{error}");
+    assert_not_sent(&error, &server);
+}
+
+/// Signs only after the server has broken the connection: not a byte of the request is written by then.
+#[derive(Debug)]
+struct SlowSigner(FileKeySigner);
+
+#[async_trait]
+impl Signer for SlowSigner {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_reset_before_the_request_is_written_has_sent_nothing() {
+    for how in [How::Reset, How::Close] {
+        for server in servers().await {
+            server.fault_always(Some(Fault::new(Point::Handshake, how)));
+            let client =
+                Client::builder(server.mchid(), SlowSigner(server.signer()), server.key_ring())
+                    .base_url(BaseUrl::new(server.base_url()).unwrap())
+                    .proxy(Proxy::none())
+                    .tls(wxpay_testing::client_config())
+                    .build()
+                    .unwrap();
+            let plans = DeliveryPlans::new(client);
+            let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
+            // A TLS client may notice while it still shakes hands.
+            let kinds: &[_] = match server.base_url().starts_with("https") {
+                true => &["exchange", "connect"],
+                false => &["exchange"],
+            };
+            assert!(kinds.contains(&kind(&error)), "{}", chain(&error));
+            assert_not_sent(&error, &server);
+        }
+    }
+}
+
+#[tokio::test]
+async fn kept_connections_that_the_server_ended_are_not_used() {
+    for how in [How::Reset, How::Close] {
+        for server in servers().await {
+            let plans = plans(&server, &server.base_url());
+            plans.terminate(&plan_id("12000")).await.unwrap();
+            assert_eq!(plans.transport().idle_connections(), 1);
+            server.disconnect(how);
+            // The end has to arrive, as it does in the seconds between two calls.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            plans.terminate(&plan_id("12001")).await.expect("a new connection is opened");
+            assert_eq!(server.connections(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stall_after_the_request_is_unknown() {
+    for at in [
+        Point::RequestBytes(10),
+        Point::Request,
+        Point::Executed,
+        Point::AnswerBytes(0),
+        Point::AnswerBytes(40),
+    ] {
+        let server = WireServer::start_tls(ServerTls::Good).await;
+        server.fault_once(Fault::new(at, How::Stall));
+        let client = builder(&server, &server.base_url())
+            .attempt_timeout(Duration::from_millis(300))
+            .build()
+            .unwrap();
+        let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+        assert_eq!(kind(&error), "timeout", "{at:?}");
+        assert_unknown(&error, &server);
+    }
+}
+
+#[tokio::test]
+async fn a_success_that_is_cut_is_unknown() {
+    for how in [How::Reset, How::Close] {
+        let server = WireServer::start_tls(ServerTls::Good).await;
+        server.misbehave(Misbehaviour::Oversized(100_000));
+        server.fault_once(Fault::new(Point::AnswerBytes(50_000), how));
+        let plans = plans(&server, &server.base_url());
+        let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
+        assert_eq!(kind(&error), "unverified", "{}", chain(&error));
+        assert!(error.to_string().contains("ended too early"), "{error}");
+        assert_unknown(&error, &server);
+        assert_eq!(server.executions(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_cut_or_stalls_is_still_a_refusal() {
+    for how in [How::Close, How::Stall] {
+        let server = WireServer::start_tls(ServerTls::Good).await;
+        let body = wxpay_testing::ErrorBody::json("PARAM_ERROR", "x".repeat(10_000));
+        let misbehaviour =
+            Misbehaviour::Status { status: 400, body, signed: true, executed: false };
+        server.misbehave(misbehaviour);
+        server.fault_once(Fault::new(Point::AnswerBytes(5_000), how));
+        let client = builder(&server, &server.base_url())
+            .attempt_timeout(Duration::from_millis(500))
+            .build()
+            .unwrap();
+        let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+        assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected), "{how:?}");
+        assert_eq!(error.api().unwrap().body_kind(), ErrorBody::Truncated);
+        assert!(error.to_string().starts_with("400 with a body that ended too early"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_above_the_limit_is_still_a_refusal() {
+    let server = WireServer::start_plain().await;
+    let body = wxpay_testing::ErrorBody::json("PARAM_ERROR", "x".repeat(10_000));
+    let misbehaviour = Misbehaviour::Status { status: 400, body, signed: true, executed: false };
+    server.misbehave(misbehaviour);
+    let client = builder(&server, &server.base_url()).max_answer_bytes(1000).build().unwrap();
+    let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    assert_eq!(error.api().unwrap().body_kind(), ErrorBody::TooLarge);
+}
+
+/// Fails every second time.
+#[derive(Debug)]
+struct MoodySigner(FileKeySigner, AtomicBool);
+
+#[async_trait]
+impl Signer for MoodySigner {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        if self.1.fetch_xor(true, Ordering::Relaxed) {
+            return Err(SignError::new(SignErrorKind::Throttled, "too many signatures"));
+        }
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_signer_that_fails_has_sent_nothing_and_costs_no_connection() {
+    let server = WireServer::start_plain().await;
+    let signer = MoodySigner(server.signer(), AtomicBool::new(false));
+    let client = Client::builder(server.mchid(), signer, server.key_ring())
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    let plans = DeliveryPlans::new(client);
+    plans.terminate(&plan_id("12000")).await.unwrap();
+    let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
+    assert_eq!((kind(&error), error.delivery()), ("signing", Delivery::NotSent));
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    assert!(error.may_retry(), "throttling passes");
+    assert!(chain(&error).contains("throttled"), "{}", chain(&error));
+    plans.terminate(&plan_id("12001")).await.unwrap();
+    assert_eq!((server.connections(), server.journal().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_unknown() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let read = stream.read(&mut request).await.unwrap();
+        assert!(read > 0);
+        stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await.unwrap();
+    });
+    let keys = WireServer::start_plain().await;
+    let error = plans(&keys, &base_url).terminate(&plan_id("12000")).await.unwrap_err();
+    let Error::Transport(wxpay_transport::Error::Exchange(exchange)) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(exchange.fault(), ExchangeFault::NotHttp);
+    assert_eq!(error.outcome(), Outcome::Unknown);
+}
+
+#[tokio::test]
+async fn a_query_of_unknown_outcome_may_be_repeated() {
+    let server = WireServer::start_plain().await;
+    let client = builder(&server, &server.base_url()).build().unwrap();
+    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
+    let request = Request::get("delivery_plans.list", Target::new(path).unwrap());
+    for (replay, may_retry) in [(Replay::Safe, true), (Replay::Keyed, true), (Replay::Never, false)]
+    {
+        server.fault_once(Fault::new(Point::Executed, How::Close));
+        let error = client.send(request.clone().with_replay(replay)).await.unwrap_err();
+        assert_eq!(error.delivery(), Delivery::Unknown);
+        assert_eq!(error.may_retry(), may_retry, "{replay}");
+    }
+    let answer = client.send(request).await.unwrap();
+    let list: serde_json::Value = serde_json::from_slice(answer.body().body()).unwrap();
+    assert_eq!(list["total_count"], 3);
+}
