@@ -1,1 +1,60 @@
+//! The crates compose: through generics, through trait objects, and across threads.
 
+use std::sync::Arc;
+
+use wxpay_auth::{FileKeySigner, KeyRing, Signer, Verifier};
+use wxpay_marketing::DeliveryPlans;
+use wxpay_testing::Gateway;
+use wxpay_tests::{builder, plan_id};
+use wxpay_transport::{BaseUrl, Client, Proxy, Transport};
+
+fn assert_send_sync_static<T: Send + Sync + 'static>() {}
+fn assert_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[tokio::test]
+async fn with_generics_and_with_trait_objects() {
+    let gateway = Gateway::start().await;
+    let base_url = BaseUrl::new(gateway.base_url()).unwrap();
+
+    let generic: DeliveryPlans<Client<FileKeySigner, KeyRing>> =
+        DeliveryPlans::new(builder(&gateway, &gateway.base_url()).build().unwrap());
+    assert_send(generic.terminate(&plan_id("12000"))).await.unwrap();
+
+    let signer: Arc<dyn Signer> = Arc::new(gateway.signer());
+    let verifier: Arc<dyn Verifier> = Arc::new(gateway.key_ring());
+    let client = Client::builder(gateway.mchid(), signer, verifier)
+        .base_url(base_url)
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    let dynamic: DeliveryPlans<Client<Arc<dyn Signer>, Arc<dyn Verifier>>> =
+        DeliveryPlans::new(client.clone());
+    assert_send(dynamic.terminate(&plan_id("12001"))).await.unwrap();
+
+    let transport: Arc<dyn Transport> = Arc::new(client);
+    let by_transport: DeliveryPlans<Arc<dyn Transport>> = DeliveryPlans::new(transport.clone());
+    let by_reference: DeliveryPlans<&dyn Transport> = DeliveryPlans::new(&*transport);
+    assert_send(by_transport.terminate(&plan_id("12002"))).await.unwrap();
+    by_reference.terminate(&plan_id("12002")).await.expect_err("it has ended");
+    assert_eq!(gateway.executions(), 3);
+}
+
+#[tokio::test]
+async fn calls_move_to_other_threads() {
+    let gateway = Gateway::start().await;
+    let plans = DeliveryPlans::new(builder(&gateway, &gateway.base_url()).build().unwrap());
+    let call = tokio::spawn(async move { plans.terminate(&plan_id("12000")).await });
+    assert_eq!(call.await.unwrap().unwrap().plan_id.as_str(), "12000");
+}
+
+#[test]
+fn public_types_can_be_shared() {
+    assert_send_sync_static::<Client<FileKeySigner, KeyRing>>();
+    assert_send_sync_static::<DeliveryPlans<Client<FileKeySigner, KeyRing>>>();
+    assert_send_sync_static::<wxpay_marketing::Error>();
+    assert_send_sync_static::<wxpay_transport::Answer>();
+    assert_send_sync_static::<wxpay_auth::Error>();
+    assert_send_sync_static::<Gateway>();
+}

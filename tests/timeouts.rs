@@ -1,1 +1,135 @@
+//! Time-outs, limits, and settings that cannot be.
 
+use std::time::Duration;
+
+use wxpay_auth::{Algorithm, SignError, Signature, Signer, async_trait};
+use wxpay_marketing::DeliveryPlans;
+use wxpay_testing::{Misbehaviour, WireServer};
+use wxpay_tests::{builder, kind, plan_id, plans};
+use wxpay_transport::{BaseUrl, Client, ConfigError, Delivery, Error, Limit, Proxy, Stage};
+
+#[tokio::test]
+async fn the_shorter_time_out_is_named() {
+    let server = WireServer::start_plain().await;
+    server.misbehave(Misbehaviour::Slow(Duration::from_secs(60)));
+    let (short, long) = (Duration::from_millis(150), Duration::from_secs(60));
+    for (attempt, call, limit) in [(short, long, Limit::Attempt), (long, short, Limit::Call)] {
+        let client = builder(&server, &server.base_url())
+            .attempt_timeout(attempt)
+            .call_timeout(call)
+            .build()
+            .unwrap();
+        let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+        let wxpay_marketing::Error::Transport(Error::Timeout(timeout)) = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((timeout.limit(), timeout.after()), (limit, short));
+        assert_eq!(timeout.stage(), Stage::Waiting);
+        server.add_plan(wxpay_testing::Plan::new("12000", "1004"));
+    }
+}
+
+/// Never signs.
+#[derive(Debug)]
+struct HangingSigner;
+
+#[async_trait]
+impl Signer for HangingSigner {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_signer_that_hangs_has_sent_nothing() {
+    let server = WireServer::start_plain().await;
+    let client = Client::builder(server.mchid(), HangingSigner, server.key_ring())
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .call_timeout(Duration::from_millis(200))
+        .build()
+        .unwrap();
+    let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!((kind(&error), error.delivery()), ("timeout", Delivery::NotSent));
+    assert!(error.may_retry());
+    assert!(error.to_string().contains("connecting and signing"), "{error}");
+    assert_eq!(server.journal().len(), 0);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused() {
+    let server = WireServer::start_plain().await;
+    let builder = || builder(&server, &server.base_url());
+    let zero = Duration::ZERO;
+    for (builder, expected, hint) in [
+        (builder().connect_timeout(zero), "the connect time-out is zero", "above zero"),
+        (builder().attempt_timeout(zero), "the attempt time-out is zero", "above zero"),
+        (builder().call_timeout(zero), "the call time-out is zero", "above zero"),
+        (builder().keep_idle(Duration::from_secs(8)), "8 s or longer", "7 s by default"),
+        (builder().max_answer_bytes(0), "zero bytes", "1 MiB"),
+        (builder().user_agent(""), "user agent", "visible ASCII"),
+        (builder().user_agent("shop\r\nX: y"), "user agent", "visible ASCII"),
+        (builder().user_agent("商店"), "user agent", "visible ASCII"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.hint().contains(hint), "{}", error.hint());
+        assert_eq!(error.delivery(), Delivery::NotSent);
+        assert!(!error.may_retry());
+    }
+    assert_eq!(BaseUrl::new("http://10.0.0.1").unwrap_err(), ConfigError::PlainHttp);
+}
+
+#[tokio::test]
+async fn absurdly_long_time_outs_do_no_harm() {
+    let server = WireServer::start_plain().await;
+    let client = builder(&server, &server.base_url())
+        .connect_timeout(Duration::MAX)
+        .attempt_timeout(Duration::MAX)
+        .call_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap();
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_without_anybody_calling() {
+    let server = WireServer::start_plain().await;
+    let client =
+        builder(&server, &server.base_url()).keep_idle(Duration::from_millis(50)).build().unwrap();
+    let plans = DeliveryPlans::new(client);
+    plans.terminate(&plan_id("12000")).await.unwrap();
+    assert_eq!(plans.transport().idle_connections(), 1);
+    while plans.transport().idle_connections() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    plans.terminate(&plan_id("12001")).await.unwrap();
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
+async fn many_callers_share_the_connections() {
+    let server = WireServer::start_plain().await;
+    let client = builder(&server, &server.base_url()).build().unwrap();
+    for round in 0..3 {
+        let calls: Vec<_> = (0..32)
+            .map(|n| {
+                let id = format!("{round}-{n}");
+                server.add_plan(wxpay_testing::Plan::new(&id, "1004"));
+                let plans = DeliveryPlans::new(client.clone());
+                tokio::spawn(async move { plans.terminate(&plan_id(&id)).await })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(server.executions(), 96);
+    assert!(server.connections() <= 40, "{} connections", server.connections());
+    assert_eq!(plans(&server, &server.base_url()).transport().idle_connections(), 0);
+}

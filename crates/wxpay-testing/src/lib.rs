@@ -21,6 +21,6 @@ pub use gateway::Gateway;
 pub use journal::{Entry, Verdict};
 pub use misbehaviour::{ErrorBody, Misbehaviour};
 pub use plan::{Plan, PlanState};
-pub use server_tls::{ServerTls, client_config};
+pub use server_tls::{ServerTls, ca_pem, client_config};
 pub use wechat_pay::WechatPay;
 pub use wire_server::WireServer;

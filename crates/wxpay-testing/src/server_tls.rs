@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ServerTls {
-    /// TLS 1.2 and 1.3, with a certificate for `127.0.0.1` and `localhost`.
+    /// TLS 1.2 and 1.3, with a certificate for `127.0.0.1`, `localhost` and `gateway.example`.
     #[default]
     Good,
     /// TLS 1.2 only.
@@ -22,8 +22,12 @@ pub enum ServerTls {
     Expired,
 }
 
+/// A name that no name server knows: only a proxy leads to it.
+const NAME: &str = "gateway.example";
+
 /// The authority that issues the servers' certificates; it lives as long as the process.
 struct Authority {
+    pem: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
@@ -37,9 +41,16 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "wxpay-testing");
-        let certificate = params.self_signed(&key).expect("a certificate").der().clone();
-        Self { certificate, issuer: Issuer::new(params, key) }
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let (pem, certificate) = (certificate.pem(), certificate.der().clone());
+        Self { pem, certificate, issuer: Issuer::new(params, key) }
     }
+}
+
+/// Returns the certificate of the authority that issues the servers' certificates, in PEM, for
+/// programs that are to trust them. It is another one in each process.
+pub fn ca_pem() -> &'static str {
+    &AUTHORITY.pem
 }
 
 /// Makes TLS settings for a client that trusts the servers of this crate, and nobody else.
@@ -59,7 +70,7 @@ pub fn client_config() -> ClientConfig {
 pub(crate) fn acceptor(tls: ServerTls) -> TlsAcceptor {
     let names = match tls {
         ServerTls::WrongHost => vec!["wrong.example".to_owned()],
-        _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned(), NAME.to_owned()],
     };
     let mut params = CertificateParams::new(names).expect("names");
     params.not_before = date_time_ymd(2020, 1, 1);

@@ -39,7 +39,11 @@ impl Proxy {
     /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` (also in lower case). The environment is read now.
     /// Addresses of this machine are always reached directly. This is the default.
     pub fn from_env() -> Self {
-        Self(Choice::Environment(Arc::new(Matcher::from_env())))
+        let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(|n| std::env::var(n).ok());
+        match no_proxy {
+            Some(no_proxy) if excepts_all(&no_proxy) => Self::none(),
+            _ => Self(Choice::Environment(Arc::new(Matcher::from_env()))),
+        }
     }
 
     /// Goes through this proxy: `http://host:port` or `https://host:port`, with `user:password@`
@@ -76,6 +80,7 @@ impl Proxy {
     pub(crate) fn intercept(&self, base: &BaseUrl, destination: &Uri) -> Option<Intercept> {
         let proxy = match &self.0 {
             Choice::None => None,
+            Choice::Given { no_proxy, .. } if excepts_all(no_proxy) => None,
             Choice::Environment(_) if base.is_loopback() => None,
             Choice::Environment(matcher) | Choice::Given { matcher, .. } => {
                 matcher.intercept(destination)
@@ -84,6 +89,11 @@ impl Proxy {
         // Of what the environment may name, SOCKS is not supported.
         proxy.filter(|p| matches!(p.uri().scheme_str(), Some("http" | "https")))
     }
+}
+
+/// The matcher takes `*` for names only, not for addresses.
+fn excepts_all(no_proxy: &str) -> bool {
+    no_proxy.split(',').any(|part| part.trim() == "*")
 }
 
 impl Default for Proxy {
@@ -124,7 +134,9 @@ mod tests {
         assert_eq!(through(&proxy, BaseUrl::MAIN), None);
         assert_eq!(through(&proxy, "http://127.0.0.1:1"), None);
         assert!(through(&proxy, "https://notweixin.qq.com").is_some());
-        assert_eq!(through(&proxy.except("*"), "https://a.example"), None);
+        let proxy = proxy.except("10.0.0.1, *");
+        assert_eq!(through(&proxy, "https://a.example"), None);
+        assert_eq!(through(&proxy, "https://192.0.2.1"), None);
         assert_eq!(through(&Proxy::none(), BaseUrl::MAIN), None);
     }
 
