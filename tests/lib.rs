@@ -1,5 +1,10 @@
 //! What the end-to-end tests share.
 
+// The code in the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_marketing::{DeliveryPlans, PlanId};
 use wxpay_testing::{WechatPay, client_config};

@@ -1,1 +1,294 @@
+//! The example programs, run as a user runs them: last line and exit code.
 
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use wxpay_testing::{
+    ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Point, ProxyManners, ServerTls, WireServer,
+};
+
+/// Where the examples lie, once they are built.
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "wxpay-examples", "--examples"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .expect("cargo");
+    assert!(built.success());
+    // This test lies in target/debug/deps.
+    let test = std::env::current_exe().expect("a path");
+    test.ancestors().nth(2).expect("a folder").join("examples")
+});
+
+fn example(name: &str) -> Command {
+    let mut command = Command::new(EXAMPLES.join(name));
+    for (variable, _) in std::env::vars() {
+        let lower = variable.to_lowercase();
+        if lower.starts_with("wxpay_") || lower.ends_with("_proxy") {
+            command.env_remove(variable);
+        }
+    }
+    command
+}
+
+/// Returns the standard output, its last line, and the exit code.
+fn ended(output: &Output) -> (String, String, i32) {
+    let stdout = String::from_utf8(output.stdout.clone()).expect("text");
+    let last = stdout.lines().last().unwrap_or_default().to_owned();
+    (stdout, last, output.status.code().expect("a code"))
+}
+
+/// Keys on disk, as `terminate --live` reads them.
+struct Keys(PathBuf);
+
+impl Keys {
+    fn write(server: &WireServer, name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("wxpay-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        std::fs::write(dir.join("apiclient_key.pem"), server.merchant_key_pem()).expect("a file");
+        std::fs::write(dir.join("pub_key.pem"), server.public_key_pem()).expect("a file");
+        std::fs::write(dir.join("ca.pem"), wxpay_testing::ca_pem()).expect("a file");
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn live(server: &WireServer, keys: &Keys) -> Command {
+    let mut command = example("terminate");
+    command
+        .args(["--live", "--timeout", "2", "12000"])
+        .env("WXPAY_BASE_URL", server.base_url())
+        .env("WXPAY_MCHID", server.mchid().as_str())
+        .env("WXPAY_SERIAL_NO", server.serial_no().as_str())
+        .env("WXPAY_PRIVATE_KEY", keys.path("apiclient_key.pem"))
+        .env("WXPAY_PUBLIC_KEY_ID", server.public_key_id().as_str())
+        .env("WXPAY_PUBLIC_KEY", keys.path("pub_key.pem"));
+    command
+}
+
+/// Runs a program beside the server, which lives on this runtime.
+async fn run(mut command: Command) -> (String, String, i32) {
+    let output = tokio::task::spawn_blocking(move || command.output().expect("a program"));
+    ended(&output.await.expect("an end"))
+}
+
+#[test]
+fn on_the_embedded_gateway() {
+    let (stdout, last, code) = ended(&example("terminate").arg("12000").output().unwrap());
+    assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+    for expected in [
+        "plan 12000 before: DELIVERING",
+        "sent: POST /v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate",
+        "signature=\"(left out)\"",
+        "answer: 204, verified",
+        "plan 12000 after: TERMINATED",
+    ] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let (stdout, last, code) = ended(&example("terminate").arg("777").output().unwrap());
+    assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
+    assert!(stdout.contains("code: RESOURCE_NOT_EXISTS"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_each_outcome_has_its_line_and_its_code() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "outcomes");
+
+    let (stdout, last, code) = run(live(&server, &keys)).await;
+    assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+
+    let (stdout, last, code) = run(live(&server, &keys)).await;
+    assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
+    for expected in ["code: INVALID_REQUEST", "cause: ", "hint: fix", "request id: 08F5B8"] {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+
+    let mut nobody = live(&server, &keys);
+    nobody.env("WXPAY_BASE_URL", "http://127.0.0.1:1");
+    let (stdout, last, code) = run(nobody).await;
+    assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+
+    for misbehaviour in [
+        Misbehaviour::Probe,
+        Misbehaviour::UnsignedSuccess,
+        Misbehaviour::Redirect,
+        Misbehaviour::Status {
+            status: 500,
+            body: ErrorBody::json("SYSTEM_ERROR", "系统错误"),
+            signed: true,
+            executed: false,
+        },
+    ] {
+        server.add_plan(wxpay_testing::Plan::new("12000", "1004"));
+        server.misbehave_once(misbehaviour.clone());
+        let (stdout, last, code) = run(live(&server, &keys)).await;
+        assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{misbehaviour:?}: {stdout}");
+    }
+    for how in [How::Reset, How::Stall] {
+        server.fault_once(Fault::new(Point::Executed, how));
+        let (stdout, last, code) = run(live(&server, &keys)).await;
+        assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{how:?}: {stdout}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_wrong_usage_and_configuration_end_with_4() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "usage");
+    let wrong = |name: &str, value: &Path| {
+        let mut command = live(&server, &keys);
+        command.env(name, value);
+        command
+    };
+    let mut commands = vec![
+        (wrong("WXPAY_MCHID", Path::new("19x")), "digit"),
+        (wrong("WXPAY_MCHID", Path::new("")), "not set"),
+        (wrong("WXPAY_SERIAL_NO", Path::new("PUB_KEY_ID_01")), "PUB_KEY_ID_"),
+        (wrong("WXPAY_PRIVATE_KEY", &keys.path("nothing.pem")), "does not exist"),
+        (wrong("WXPAY_PRIVATE_KEY", &keys.path("pub_key.pem")), "a public key was given"),
+        (wrong("WXPAY_PRIVATE_KEY", &keys.path("ca.pem")), "a certificate was given"),
+        (wrong("WXPAY_PUBLIC_KEY", &keys.path("apiclient_key.pem")), "a private key was given"),
+        (wrong("WXPAY_PUBLIC_KEY_ID", Path::new("1234")), "neither"),
+        (wrong("WXPAY_BASE_URL", Path::new("http://192.0.2.1")), "plain http"),
+        (wrong("WXPAY_BASE_URL", Path::new("https://a.example/v3")), "a path"),
+    ];
+    for arguments in [
+        vec![],
+        vec!["--no-such-option"],
+        vec!["1", "2"],
+        vec![""],
+        vec!["a/b"],
+        vec![".."],
+        vec!["12000 "],
+        vec!["--timeout", "-1", "12000"],
+    ] {
+        let mut command = example("terminate");
+        command.args(arguments);
+        commands.push((command, "hint: "));
+    }
+    for (command, expected) in commands {
+        let shown = format!("{command:?}");
+        let output = tokio::task::spawn_blocking(move || {
+            let mut command = command;
+            command.output().expect("a program")
+        });
+        let output = output.await.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{shown}: {stderr}");
+        assert!(stderr.contains(expected) && stderr.contains("hint: "), "{shown}: {stderr}");
+        assert!(!stderr.contains("BEGIN"), "{shown}: {stderr}");
+    }
+    assert_eq!(server.journal().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_through_the_proxy_and_with_the_roots_of_the_environment() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    let keys = Keys::write(&server, "proxy");
+    let proxy = ConnectProxy::start(ProxyManners::Credentials("user:secret".to_owned())).await;
+    let port = server.address().port();
+    let through = |no_proxy: &str| {
+        let mut command = live(&server, &keys);
+        command
+            // Only the proxy knows this name.
+            .env("WXPAY_BASE_URL", format!("https://gateway.example:{port}"))
+            .env("SSL_CERT_FILE", keys.path("ca.pem"))
+            .env_remove("SSL_CERT_DIR")
+            .env("HTTPS_PROXY", proxy.url_with("user:secret"))
+            .env("NO_PROXY", no_proxy);
+        command
+    };
+    let (stdout, last, code) = run(through("")).await;
+    assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+    assert_eq!((proxy.tunnels(), server.executions()), (1, 1));
+
+    for no_proxy in [".example", "*"] {
+        let (stdout, last, code) = run(through(no_proxy)).await;
+        assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+        assert!(stdout.contains("(dns)"), "{stdout}");
+    }
+    assert_eq!(proxy.tunnels(), 1);
+}
+
+/// Stops a program when a test ends, however it ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_gateway_as_a_program() {
+    let dir = std::env::temp_dir().join(format!("wxpay-gateway-{}", std::process::id()));
+    let child = example("gateway")
+        .args(["--port", "0", "--keys"])
+        .arg(&dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a program");
+    let mut gateway = Running(child);
+    let mut lines = BufReader::new(gateway.0.stdout.take().expect("a pipe")).lines();
+    let first = lines.next().expect("a line").expect("text");
+    let base_url = first.strip_prefix("listening on ").expect("where it listens").to_owned();
+    let described = std::fs::read_to_string(dir.join("gateway.json")).expect("a description");
+    let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
+    assert_eq!(described["base_url"], base_url.as_str());
+    assert_eq!(described["plans"][0]["plan_id"], "12000");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let key = std::fs::metadata(dir.join("apiclient_key.pem")).expect("a key");
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    }
+
+    let terminate = |mchid: &str| {
+        let text = |name: &str| described[name].as_str().expect("text").to_owned();
+        example("terminate")
+            .args(["12000", "--live"])
+            .env("WXPAY_BASE_URL", &base_url)
+            .env("WXPAY_MCHID", mchid)
+            .env("WXPAY_SERIAL_NO", text("serial_no"))
+            .env("WXPAY_PRIVATE_KEY", dir.join(text("private_key")))
+            .env("WXPAY_PUBLIC_KEY_ID", text("public_key_id"))
+            .env("WXPAY_PUBLIC_KEY", dir.join(text("public_key")))
+            .output()
+            .expect("a program")
+    };
+    let (stdout, last, code) = ended(&terminate(described["mchid"].as_str().unwrap()));
+    assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+    assert!(lines.next().unwrap().unwrap().ends_with("/12000/terminate 204 executed"));
+
+    let (stdout, last, code) = ended(&terminate("1900000001"));
+    assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
+    let refused = lines.next().unwrap().unwrap();
+    assert!(refused.contains("401 refused: mchid 1900000001 is not"), "{refused}");
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+#[test]
+fn the_other_examples_end_well() {
+    for (name, expected) in [
+        ("custom_signer", "12001 terminated, signed by an Arc<dyn Signer>"),
+        ("error_handling", "it was carried out after all"),
+        ("own_test", "ended"),
+    ] {
+        let (stdout, _, code) = ended(&example(name).output().unwrap());
+        assert_eq!(code, 0, "{name}: {stdout}");
+        assert!(stdout.contains(expected), "{name}: {stdout}");
+    }
+}
