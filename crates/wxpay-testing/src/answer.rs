@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// Holds what a server sends back.
 #[derive(Debug, Clone)]
 pub(crate) struct RawAnswer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
+    /// How long the server waits before it sends the first byte.
     pub(crate) delay: Duration,
     /// Whether the request changed a plan.
     pub(crate) executed: bool,
@@ -19,26 +22,43 @@ impl RawAnswer {
         Self { status, headers: Vec::new(), body, delay, executed: false }
     }
 
-    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
-        let mut answer = Self::new(status, body.to_string());
-        answer.header("Content-Type", "application/json; charset=utf-8");
-        answer
+    pub(crate) fn empty(status: u16) -> Self {
+        Self::new(status, Vec::new())
+    }
+
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self::json_text(status, body.to_string())
+    }
+
+    pub(crate) fn json_text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::new(status, body).with_header("Content-Type", "application/json; charset=utf-8")
     }
 
     pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
-        Self::json(status, &serde_json::json!({ "code": code, "message": message }))
+        Self::json(status, &json!({ "code": code, "message": message }))
     }
 
+    /// Makes the page that a server in front of WeChat Pay answers with.
     pub(crate) fn html(status: u16) -> Self {
         let page =
             format!("<html><head><title>{status}</title></head><body>{status}</body></html>");
-        let mut answer = Self::new(status, page);
-        answer.header("Content-Type", "text/html");
-        answer
+        Self::new(status, page).with_header("Content-Type", "text/html")
     }
 
-    pub(crate) fn header(&mut self, name: &'static str, value: impl Into<String>) {
-        self.headers.retain(|(n, _)| *n != name);
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.set_header(name, value);
+        self
+    }
+
+    pub(crate) fn set_header(&mut self, name: &'static str, value: impl Into<String>) {
         self.headers.push((name, value.into()));
+    }
+
+    /// Puts a body in place of the present one, which is JSON or empty.
+    pub(crate) fn replace_body(&mut self, body: impl Into<Vec<u8>>) {
+        if self.body.is_empty() {
+            self.set_header("Content-Type", "application/json; charset=utf-8");
+        }
+        self.body = body.into();
     }
 }

@@ -19,6 +19,9 @@ pub enum Point {
     Executed,
     /// When so many bytes of an answer have been written.
     AnswerBytes(usize),
+    /// When an answer has been written to its end. It did not say that the connection would not be
+    /// kept.
+    Answered,
 }
 
 /// Names what is done to a connection.

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use crate::fault::{Fault, Faults, How, Point};
 
@@ -39,6 +41,7 @@ impl Drop for Socket {
 pub(crate) struct Script {
     faults: Arc<Faults>,
     reset: Arc<AtomicBool>,
+    close_idle_after: Option<Duration>,
     now: Mutex<Now>,
 }
 
@@ -50,11 +53,17 @@ struct Now {
     read: usize,
     written: usize,
     stalled: bool,
+    /// The answer has been given to the operating system, and this is what happens then.
+    over: Option<How>,
 }
 
 impl Script {
-    pub(crate) fn new(faults: Arc<Faults>, reset: Arc<AtomicBool>) -> Self {
-        Self { faults, reset, now: Mutex::default() }
+    pub(crate) fn new(
+        faults: Arc<Faults>,
+        reset: Arc<AtomicBool>,
+        close_idle_after: Option<Duration>,
+    ) -> Self {
+        Self { faults, reset, close_idle_after, now: Mutex::default() }
     }
 
     /// Returns the fault of the present request, if it is for this point.
@@ -103,6 +112,23 @@ impl Script {
         }
     }
 
+    /// Notes that all that was written is on its way. Tells whether the connection ends with that.
+    fn have_flushed(&self) -> bool {
+        let mut now = self.lock();
+        match now.fault {
+            Some(Fault { at: Point::Answered, how }) if !now.busy && now.written > 0 => {
+                now.over.replace(how).is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Tells whether an answer has been given, and no other request has begun.
+    fn is_idle(&self) -> bool {
+        let now = self.lock();
+        !now.busy && now.written > 0
+    }
+
     /// Returns how many bytes may be written; or what is to be done.
     fn may_write(&self) -> Result<usize, How> {
         let now = self.lock();
@@ -122,11 +148,13 @@ impl Script {
 pub(crate) struct FaultyIo<S> {
     stream: S,
     script: Arc<Script>,
+    /// Runs while the connection is idle.
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> FaultyIo<S> {
     pub(crate) fn new(stream: S, script: Arc<Script>) -> Self {
-        Self { stream, script }
+        Self { stream, script, idle: None }
     }
 
     fn break_off<T>(&self, how: How) -> Poll<io::Result<T>> {
@@ -138,6 +166,16 @@ impl<S> FaultyIo<S> {
             _ => Poll::Ready(Err(self.script.end(how))),
         }
     }
+
+    /// Tells whether the connection has been idle for long enough, and wakes the task when it has.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(limit) = self.script.close_idle_after.filter(|_| self.script.is_idle()) else {
+            self.idle = None;
+            return false;
+        };
+        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        idle.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for FaultyIo<S> {
@@ -148,6 +186,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for FaultyIo<S> {
     ) -> Poll<io::Result<()>> {
         if self.script.lock().stalled {
             return Poll::Pending;
+        }
+        let over = self.script.lock().over;
+        match over {
+            // The end of the input: hyper then closes the connection in good order.
+            Some(How::Close) => return Poll::Ready(Ok(())),
+            Some(how) => return self.break_off(how),
+            None if self.poll_idle(cx) => return Poll::Ready(Ok(())),
+            None => {}
         }
         let mut part = buf.take(self.script.may_read());
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut part);
@@ -185,7 +231,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyIo<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) && self.script.have_flushed() {
+            // hyper need not be waiting for input yet: have it look.
+            cx.waker().wake_by_ref();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,6 +1,7 @@
 //! The gateway on wiremock.
 
 use std::fmt;
+use std::io;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::sync::Arc;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use crate::authenticate::RawRequest;
 use crate::journal::Entry;
-use crate::wechat_pay::{OnRequest, Shared, WechatPay};
+use crate::request::RawRequest;
+use crate::wechat_pay::WechatPay;
 
 /// Runs a local WeChat Pay gateway on `127.0.0.1`, for tests.
 ///
@@ -32,29 +33,38 @@ use crate::wechat_pay::{OnRequest, Shared, WechatPay};
 /// ```
 pub struct Gateway {
     server: MockServer,
-    wechat_pay: Shared,
+    wechat_pay: Arc<WechatPay>,
 }
 
 impl Gateway {
     /// Starts one on a free port, with the plans `12000` (`DELIVERING`), `12001` (`PAUSED`) and
     /// `12002` (`CREATED`) of the brand `1004`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start() -> Self {
-        Self::run(MockServer::builder(), None).await
+        Self::builder().start().await.expect("a free port")
     }
 
-    /// Starts one on a listener of one's own, and calls back for each request, once it has been
-    /// answered.
+    /// Sets one up: its port, or the [`WechatPay`] behind it.
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder::default()
+    }
+
+    /// Starts one on a listener of one's own, and calls back for each request, once its answer is
+    /// known.
     pub async fn start_on(
         listener: TcpListener,
         on_request: impl Fn(&Entry) + Send + Sync + 'static,
     ) -> Self {
-        Self::run(MockServer::builder().listener(listener), Some(Box::new(on_request))).await
+        Self::run(listener, WechatPay::builder().on_request(on_request).build()).await
     }
 
-    async fn run(builder: wiremock::MockServerBuilder, on_request: Option<OnRequest>) -> Self {
+    async fn run(listener: TcpListener, wechat_pay: Arc<WechatPay>) -> Self {
         // The journal is the gateway's own; wiremock's would keep each Authorization.
-        let server = builder.disable_request_recording().start().await;
-        let wechat_pay = Arc::new(WechatPay::new(on_request));
+        let builder = MockServer::builder().listener(listener).disable_request_recording();
+        let server = builder.start().await;
         Mock::given(any()).respond_with(Responder(Arc::clone(&wechat_pay))).mount(&server).await;
         Self { server, wechat_pay }
     }
@@ -62,6 +72,55 @@ impl Gateway {
     /// Returns where it listens: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
         self.server.uri()
+    }
+
+    /// Returns what it puts on the wire, to be shared with another server.
+    pub fn wechat_pay(&self) -> &Arc<WechatPay> {
+        &self.wechat_pay
+    }
+}
+
+/// Sets up a [`Gateway`].
+#[derive(Debug, Default)]
+pub struct GatewayBuilder {
+    listener: Option<TcpListener>,
+    port: u16,
+    wechat_pay: Option<Arc<WechatPay>>,
+}
+
+impl GatewayBuilder {
+    /// Sets the port on `127.0.0.1`; 0, the default, takes a free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets a listener in place of a port.
+    #[must_use]
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Sets what is put on the wire, with its own plans, clock, and so on.
+    #[must_use]
+    pub fn wechat_pay(mut self, wechat_pay: Arc<WechatPay>) -> Self {
+        self.wechat_pay = Some(wechat_pay);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What the operating system says when the port cannot be had.
+    pub async fn start(self) -> io::Result<Gateway> {
+        let listener = match self.listener {
+            Some(listener) => listener,
+            None => TcpListener::bind(("127.0.0.1", self.port))?,
+        };
+        let wechat_pay = self.wechat_pay.unwrap_or_else(|| WechatPay::builder().build());
+        Ok(Gateway::run(listener, wechat_pay).await)
     }
 }
 
@@ -82,7 +141,7 @@ impl fmt::Debug for Gateway {
     }
 }
 
-struct Responder(Shared);
+struct Responder(Arc<WechatPay>);
 
 impl Respond for Responder {
     fn respond(&self, request: &Request) -> ResponseTemplate {

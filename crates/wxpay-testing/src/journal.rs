@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use http::HeaderMap;
+use crate::refusal::Refusal;
+use crate::request::RawRequest;
 
 /// Says what the gateway made of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,26 +12,34 @@ pub enum Verdict {
     /// It was authentic.
     Accepted,
     /// It was not taken, for this reason.
-    Refused(String),
+    Refused(Refusal),
 }
 
-/// Holds one request that arrived. The signature in its `Authorization` is left out.
-#[derive(Debug, Clone)]
+/// Holds one request that arrived.
+///
+/// `Debug`, `Display` and [`headers`](Self::headers) leave the signature of its `Authorization` out;
+/// [`authorization`](Self::authorization) has it.
+#[derive(Clone)]
 pub struct Entry {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
+    authorization: Option<String>,
+    body: Vec<u8>,
     pub(crate) verdict: Verdict,
     pub(crate) executed: bool,
     pub(crate) status: u16,
 }
 
 impl Entry {
-    pub(crate) fn new(method: &str, target: &str, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(request: RawRequest<'_>) -> Self {
+        let headers = request.headers.iter();
         Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: headers.iter().map(|(name, value)| shown(name.as_str(), value)).collect(),
+            method: request.method.to_owned(),
+            target: request.target.to_owned(),
+            headers: headers.map(|(name, value)| shown(name.as_str(), value)).collect(),
+            authorization: request.header("authorization").map(str::to_owned),
+            body: request.body.to_vec(),
             verdict: Verdict::Accepted,
             executed: false,
             status: 0,
@@ -47,7 +56,7 @@ impl Entry {
         &self.target
     }
 
-    /// Returns the headers, names in lower case.
+    /// Returns the headers, names in lower case, without the signature.
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
@@ -55,6 +64,16 @@ impl Entry {
     /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Returns the whole `Authorization`, its signature included.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+
+    /// Returns the body, as it arrived.
+    pub fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Says what the gateway made of it.
@@ -80,6 +99,20 @@ fn shown(name: &str, value: &http::HeaderValue) -> (String, String) {
         _ => value,
     };
     (name.to_owned(), value)
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("method", &self.method)
+            .field("target", &self.target)
+            .field("headers", &self.headers)
+            .field("body", &format_args!("[{} bytes]", self.body.len()))
+            .field("verdict", &self.verdict)
+            .field("executed", &self.executed)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Shows one line: `POST /v3/… 401 refused: …`.

@@ -28,13 +28,17 @@ pub(crate) struct Keys {
     pub(crate) platform_key: PrivateKey,
     pub(crate) platform_certificate_pem: String,
     pub(crate) platform_certificate: Certificate,
+    /// Over the same key, and no longer valid.
+    pub(crate) expired_certificate_pem: String,
+    pub(crate) expired_certificate: Certificate,
 }
 
 impl Keys {
     #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
     fn load() -> Self {
-        let merchant = issue(MERCHANT_KEY, "merchant", 0x5F);
-        let platform = issue(PLATFORM_KEY, "platform", 0x44);
+        let merchant = issue(MERCHANT_KEY, "merchant", 0x5F, 2099);
+        let platform = issue(PLATFORM_KEY, "platform", 0x44, 2099);
+        let expired = issue(PLATFORM_KEY, "expired", 0x31, 2021);
         let wechatpay = KeyPair::from_pem(WECHATPAY_KEY).expect("a key in PEM");
         let merchant_certificate = Certificate::from_pem(&merchant).expect("a certificate");
         Self {
@@ -48,19 +52,22 @@ impl Keys {
             platform_key: PrivateKey::from_pem(PLATFORM_KEY).expect("a key in PEM"),
             platform_certificate: Certificate::from_pem(&platform).expect("a certificate"),
             platform_certificate_pem: platform,
+            expired_certificate: Certificate::from_pem(&expired).expect("a certificate"),
+            expired_certificate_pem: expired,
         }
     }
 }
 
-/// Makes a certificate over a key, with a serial that begins with this byte. Returns it in PEM.
+/// Makes a certificate over a key, with a serial that begins with this byte, and valid from 2020 to
+/// the end of this year. Returns it in PEM.
 #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
-fn issue(key_pem: &str, name: &str, serial_begin: u8) -> String {
+fn issue(key_pem: &str, name: &str, serial_begin: u8, last_year: i32) -> String {
     let key = KeyPair::from_pem(key_pem).expect("a key in PEM");
     let mut params = CertificateParams::default();
     let serial: Vec<u8> = (0..20_u8).map(|i| serial_begin.wrapping_add(i * 11) & 0x7f).collect();
     params.serial_number = Some(SerialNumber::from(serial));
     params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(2099, 12, 31);
+    params.not_after = date_time_ymd(last_year, 12, 31);
     params.distinguished_name.push(DnType::CommonName, format!("wxpay-testing {name}"));
     params.self_signed(&key).expect("a certificate").pem()
 }

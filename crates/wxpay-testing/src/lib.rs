@@ -2,6 +2,7 @@
 
 mod answer;
 mod authenticate;
+mod calls;
 mod connect_proxy;
 mod fault;
 mod faulty_io;
@@ -10,17 +11,26 @@ mod journal;
 mod keys;
 mod misbehaviour;
 mod plan;
-mod routes;
+mod refusal;
+mod request;
+mod route;
 mod server_tls;
+mod sign_error;
+mod signing;
 mod wechat_pay;
+mod wechat_pay_builder;
 mod wire_server;
+mod wire_server_builder;
 
 pub use connect_proxy::{ConnectProxy, ProxyManners};
 pub use fault::{Fault, How, Point};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, GatewayBuilder};
 pub use journal::{Entry, Verdict};
 pub use misbehaviour::{ErrorBody, Misbehaviour};
 pub use plan::{Plan, PlanState};
-pub use server_tls::{ServerTls, ca_pem, client_config};
+pub use refusal::Refusal;
+pub use server_tls::{ServerTls, ca_der, ca_pem, client_config};
 pub use wechat_pay::WechatPay;
+pub use wechat_pay_builder::WechatPayBuilder;
 pub use wire_server::WireServer;
+pub use wire_server_builder::WireServerBuilder;

@@ -45,6 +45,9 @@ pub enum Misbehaviour {
     WrongSerial,
     /// Names a key that the client does not hold.
     UnknownSerial,
+    /// Signs with a platform certificate that has expired. A client holds it only with
+    /// [`WechatPay::key_ring_with_expired_certificate`](crate::WechatPay::key_ring_with_expired_certificate).
+    ExpiredCertificate,
     /// Sends a signature probe: `WECHATPAY/SIGNTEST/…` with an unknown serial.
     Probe,
     /// Sends a signature that is no base64.

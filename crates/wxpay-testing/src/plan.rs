@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Names the state of a delivery plan.
 ///
@@ -32,6 +32,14 @@ impl PlanState {
             Self::Terminated => "TERMINATED",
             Self::Expired => "EXPIRED",
         }
+    }
+
+    /// Reads the name on the wire, in the spelling of 2026 (`PAUSED`) or of 2025 (`PLAN_PAUSED`).
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        let name = name.strip_prefix("PLAN_").unwrap_or(name);
+        [Self::Created, Self::Delivering, Self::Paused, Self::Terminated, Self::Expired]
+            .into_iter()
+            .find(|state| state.as_str() == name)
     }
 
     /// Tells whether nothing follows it.
@@ -64,6 +72,10 @@ impl fmt::Display for PlanState {
 ///
 /// let plan = Plan::new("12345", "1004").with_state(PlanState::Paused);
 /// assert_eq!(plan.state(), PlanState::Paused);
+///
+/// // How the list call shows it can be bent: here to a spelling of 2025.
+/// let plan = plan.with_field("plan_state", "PLAN_TERMINATING");
+/// assert_eq!(plan.state(), PlanState::Paused);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_field_names, reason = "plan_id is the official name")]
@@ -71,18 +83,29 @@ pub struct Plan {
     pub(crate) plan_id: String,
     pub(crate) brand_id: String,
     pub(crate) state: PlanState,
+    /// What the list call shows in place of the usual values.
+    fields: Map<String, Value>,
 }
 
 impl Plan {
     /// Makes a plan of a brand, in the state `DELIVERING`.
     pub fn new(plan_id: impl Into<String>, brand_id: impl Into<String>) -> Self {
-        Self { plan_id: plan_id.into(), brand_id: brand_id.into(), state: PlanState::Delivering }
+        let (plan_id, brand_id) = (plan_id.into(), brand_id.into());
+        Self { plan_id, brand_id, state: PlanState::Delivering, fields: Map::new() }
     }
 
     /// Sets its state.
     #[must_use]
     pub fn with_state(mut self, state: PlanState) -> Self {
         self.state = state;
+        self
+    }
+
+    /// Sets what the list call shows in one of the plan's fields (`plan_name`, say), or in a field
+    /// that no plan has; `null` leaves the field out.
+    #[must_use]
+    pub fn with_field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.into(), value.into());
         self
     }
 
@@ -105,7 +128,7 @@ impl Plan {
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
     pub(crate) fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "plan_id": self.plan_id,
             "plan_name": "满100减10",
             "plan_state": self.state.as_str(),
@@ -120,13 +143,35 @@ impl Plan {
             "user_limit": 1,
             "daily_limit": 1_000,
             "reuse_coupon_config": false,
-        })
+        });
+        if let Some(json) = json.as_object_mut() {
+            json.extend(self.fields.clone());
+            json.retain(|_, value| !value.is_null());
+        }
+        json
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::PlanState::{self, Created, Delivering, Expired, Paused, Terminated};
+    use super::PlanState::{Created, Delivering, Expired, Paused, Terminated};
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_a_state_are_read() {
+        assert_eq!(PlanState::from_name("PAUSED"), Some(Paused));
+        assert_eq!(PlanState::from_name("PLAN_EXPIRED"), Some(Expired));
+        assert_eq!(PlanState::from_name("PLAN_TERMINATING"), None);
+    }
+
+    #[test]
+    fn a_field_is_replaced_added_or_left_out() {
+        let plan = Plan::new("1", "2").with_field("plan_name", "x").with_field("new", 7);
+        let json = plan.with_field("stock_id", Value::Null).to_json();
+        assert_eq!((&json["plan_name"], &json["new"]), (&json!("x"), &json!(7)));
+        assert_eq!(json.as_object().unwrap().len(), 14);
+        assert!(json.get("stock_id").is_none());
+    }
 
     #[test]
     fn the_state_machine_is_the_documented_one() {

@@ -20,12 +20,14 @@ pub enum ServerTls {
     WrongHost,
     /// A certificate that has expired.
     Expired,
+    /// A certificate for the right hosts, from an authority that [`client_config`] does not trust.
+    UntrustedCa,
 }
 
 /// A name that no name server knows: only a proxy leads to it.
 const NAME: &str = "gateway.example";
 
-/// The authority that issues the servers' certificates; it lives as long as the process.
+/// An authority that issues servers' certificates; it lives as long as the process.
 struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
@@ -33,6 +35,9 @@ struct Authority {
 }
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
+
+/// Has the same name as the other one, and another key.
+static UNTRUSTED: LazyLock<Authority> = LazyLock::new(Authority::new);
 
 impl Authority {
     #[expect(clippy::expect_used, reason = "fixed parameters, and tested")]
@@ -51,6 +56,11 @@ impl Authority {
 /// programs that are to trust them. It is another one in each process.
 pub fn ca_pem() -> &'static str {
     &AUTHORITY.pem
+}
+
+/// Returns the same as [`ca_pem`], in DER.
+pub fn ca_der() -> &'static [u8] {
+    &AUTHORITY.certificate
 }
 
 /// Makes TLS settings for a client that trusts the servers of this crate, and nobody else.
@@ -79,7 +89,8 @@ pub(crate) fn acceptor(tls: ServerTls) -> TlsAcceptor {
         _ => date_time_ymd(2099, 1, 1),
     };
     let key = KeyPair::generate().expect("a key");
-    let certificate = params.signed_by(&key, &AUTHORITY.issuer).expect("a certificate");
+    let authority = if tls == ServerTls::UntrustedCa { &UNTRUSTED } else { &AUTHORITY };
+    let certificate = params.signed_by(&key, &authority.issuer).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
 
     let versions: &[_] = match tls {

@@ -3,19 +3,24 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use wxpay_auth::{
-    Clock, FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, SerialNo, SystemClock, Timestamp,
+    Clock, FileKeySigner, KeyRing, Mchid, Nonce, PrivateKey, PublicKey, SerialNo, Timestamp,
     WechatpaySerial,
 };
 
 use crate::answer::RawAnswer;
-use crate::authenticate::{Expected, RawRequest, Refusal};
+use crate::authenticate::{check_headers, check_signature};
 use crate::journal::{Entry, Verdict};
 use crate::keys::KEYS;
 use crate::misbehaviour::Misbehaviour;
 use crate::plan::{Plan, PlanState};
+use crate::refusal::Refusal;
+use crate::request::RawRequest;
+use crate::wechat_pay_builder::WechatPayBuilder;
 
 /// Stands for WeChat Pay: holds delivery plans, checks requests, signs answers, keeps a journal.
 ///
@@ -36,29 +41,29 @@ pub(crate) type OnRequest = Box<dyn Fn(&Entry) + Send + Sync>;
 struct State {
     plans: BTreeMap<String, Plan>,
     journal: Vec<Entry>,
-    nonces: HashSet<String>,
+    nonces: HashSet<Nonce>,
     always: Option<Misbehaviour>,
     next: VecDeque<Misbehaviour>,
     sign_with_certificate: bool,
     nested_detail: bool,
 }
 
-/// The brand of the plans that are there from the start.
-const BRAND_ID: &str = "1004";
-
 impl WechatPay {
-    pub(crate) fn new(on_request: Option<OnRequest>) -> Self {
-        let plans = [
-            Plan::new("12000", BRAND_ID),
-            Plan::new("12001", BRAND_ID).with_state(PlanState::Paused),
-            Plan::new("12002", BRAND_ID).with_state(PlanState::Created),
-        ];
+    /// Sets one up: another merchant number, clock, or plans.
+    pub fn builder() -> WechatPayBuilder {
+        WechatPayBuilder::new()
+    }
+
+    pub(crate) fn new(
+        mchid: Mchid,
+        clock: Box<dyn Clock>,
+        plans: Vec<Plan>,
+        on_request: Option<OnRequest>,
+    ) -> Self {
         let plans = plans.into_iter().map(|plan| (plan.plan_id.clone(), plan)).collect();
-        #[expect(clippy::expect_used, reason = "digits are a merchant number")]
-        let mchid = Mchid::new("1900007291").expect("digits");
         Self {
             mchid,
-            clock: Box::new(SystemClock),
+            clock,
             clock_offset: AtomicI64::new(0),
             request_ids: AtomicU64::new(0x08F5_B8C2),
             state: Mutex::new(State { plans, ..State::default() }),
@@ -66,7 +71,7 @@ impl WechatPay {
         }
     }
 
-    /// Returns the merchant number that may call: 1900007291.
+    /// Returns the merchant number that may call: 1900007291, unless another one was set.
     pub fn mchid(&self) -> Mchid {
         self.mchid.clone()
     }
@@ -79,6 +84,17 @@ impl WechatPay {
     /// Returns the merchant's private key, PKCS#8 in PEM. It is a published test key.
     pub fn merchant_key_pem(&self) -> &str {
         KEYS.merchant_key_pem
+    }
+
+    /// Returns the merchant's private key, PKCS#8 in DER, for a key service that takes that.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "the keys are part of the crate, and tested"
+    )]
+    pub fn merchant_key_der(&self) -> Vec<u8> {
+        let pem = self.merchant_key_pem().lines().filter(|line| !line.starts_with("-----"));
+        STANDARD.decode(pem.collect::<String>()).expect("base64")
     }
 
     /// Returns the merchant's certificate in PEM.
@@ -102,6 +118,12 @@ impl WechatPay {
         &KEYS.platform_certificate_pem
     }
 
+    /// Returns the expired platform certificate of
+    /// [`Misbehaviour::ExpiredCertificate`], in PEM.
+    pub fn expired_certificate_pem(&self) -> &str {
+        &KEYS.expired_certificate_pem
+    }
+
     /// Makes a signer with the merchant's key.
     #[expect(
         clippy::expect_used,
@@ -114,13 +136,26 @@ impl WechatPay {
     }
 
     /// Makes a key ring with the public key and the platform certificate.
+    pub fn key_ring(&self) -> KeyRing {
+        self.fill(KeyRing::new())
+    }
+
+    /// Makes a key ring that holds an expired platform certificate as well, as a program does that has
+    /// been running for too long.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
         reason = "the keys are part of the crate, and tested"
     )]
-    pub fn key_ring(&self) -> KeyRing {
-        let ring = KeyRing::new();
+    pub fn key_ring_with_expired_certificate(&self) -> KeyRing {
+        // Not expired yet when it was added.
+        let ring = KeyRing::with_clock(|| KEYS.expired_certificate.not_before());
+        ring.insert_certificate(&KEYS.expired_certificate).expect("valid at that time");
+        self.fill(ring)
+    }
+
+    #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
+    fn fill(&self, ring: KeyRing) -> KeyRing {
         let public_key = PublicKey::from_pem(self.public_key_pem()).expect("a key in PEM");
         ring.insert_public_key(self.public_key_id(), public_key);
         ring.insert_certificate(&KEYS.platform_certificate).expect("valid until 2099");
@@ -164,6 +199,11 @@ impl WechatPay {
         self.state().next.push_back(misbehaviour);
     }
 
+    /// Does this wrong with the next `n` authentic requests, before anything that it does always.
+    pub fn misbehave_times(&self, n: usize, misbehaviour: Misbehaviour) {
+        self.state().next.extend(std::iter::repeat_n(misbehaviour, n));
+    }
+
     /// Behaves from now on.
     pub fn behave(&self) {
         let mut state = self.state();
@@ -198,12 +238,13 @@ impl WechatPay {
 
     /// Takes a request, and returns what is to be sent back.
     pub(crate) fn answer(&self, request: RawRequest<'_>) -> RawAnswer {
-        let mut entry = Entry::new(request.method, request.target, request.headers);
-        let answer = match self.authenticate(request) {
+        let mut entry = Entry::new(request);
+        let answer = match self.admit(request) {
             Ok(()) => self.obey(request),
-            Err(Refusal { reason, mut answer }) => {
-                entry.verdict = Verdict::Refused(reason);
+            Err(refusal) => {
+                let mut answer = refusal.answer(request, self.state().nested_detail);
                 self.add_common_headers(&mut answer);
+                entry.verdict = Verdict::Refused(refusal);
                 answer
             }
         };
@@ -216,21 +257,10 @@ impl WechatPay {
         answer
     }
 
-    fn authenticate(&self, request: RawRequest<'_>) -> Result<(), Refusal> {
-        let expected = Expected {
-            mchid: &self.mchid,
-            serial_no: &KEYS.serial_no,
-            now: self.now(),
-            nested_detail: self.state().nested_detail,
-        };
-        let nonce = request.authenticate(&expected)?;
-        if self.state().nonces.insert(nonce) {
-            return Ok(());
-        }
-        Err(Refusal {
-            reason: "nonce_str was used before".to_owned(),
-            answer: RawAnswer::error(401, "SIGN_ERROR", "nonce_str重复"),
-        })
+    fn admit(&self, request: RawRequest<'_>) -> Result<(), Refusal> {
+        check_headers(request)?;
+        let nonce = check_signature(request, &self.mchid, self.now())?;
+        if self.state().nonces.insert(nonce) { Ok(()) } else { Err(Refusal::Replay) }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -269,6 +299,3 @@ impl fmt::Debug for WechatPay {
             .finish_non_exhaustive()
     }
 }
-
-/// Shared by a server and its handle.
-pub(crate) type Shared = Arc<WechatPay>;

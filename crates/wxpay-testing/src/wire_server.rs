@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -20,11 +21,12 @@ use tokio::sync::broadcast;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use crate::authenticate::RawRequest;
 use crate::fault::{Fault, Faults, How, Point};
 use crate::faulty_io::{FaultyIo, Script, Socket};
+use crate::request::RawRequest;
 use crate::server_tls::{ServerTls, acceptor};
-use crate::wechat_pay::{Shared, WechatPay};
+use crate::wechat_pay::WechatPay;
+use crate::wire_server_builder::WireServerBuilder;
 
 /// Runs the gateway where wiremock cannot: over real TLS, with the request target byte for byte, and
 /// with connections that are reset, closed or stalled at chosen points.
@@ -51,36 +53,59 @@ pub struct WireServer {
 }
 
 struct Wire {
-    wechat_pay: Shared,
+    wechat_pay: Arc<WechatPay>,
     faults: Arc<Faults>,
-    connections: AtomicUsize,
+    close_idle_after: Option<Duration>,
+    /// How many requests came on each connection.
+    requests: Mutex<Vec<usize>>,
     disconnect: broadcast::Sender<How>,
+}
+
+impl Wire {
+    fn requests(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl WireServer {
     /// Starts one without TLS on a free port.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start_plain() -> Self {
-        Self::start(None).await
+        Self::builder().start().await.expect("a free port")
     }
 
     /// Starts one with TLS on a free port. [`client_config`](crate::client_config) trusts it.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start_tls(tls: ServerTls) -> Self {
-        Self::start(Some(acceptor(tls))).await
+        Self::builder().tls(tls).start().await.expect("a free port")
     }
 
-    #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
-    async fn start(tls: Option<TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let is_tls = tls.is_some();
+    /// Sets one up: its port, its TLS, when it closes idle connections, or the [`WechatPay`] behind
+    /// it.
+    pub fn builder() -> WireServerBuilder {
+        WireServerBuilder::default()
+    }
+
+    pub(crate) async fn run(builder: WireServerBuilder) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", builder.port)).await?;
+        let address = listener.local_addr()?;
+        let is_tls = builder.tls.is_some();
         let wire = Arc::new(Wire {
-            wechat_pay: Arc::new(WechatPay::new(None)),
+            wechat_pay: builder.wechat_pay.unwrap_or_else(|| WechatPay::builder().build()),
             faults: Arc::default(),
-            connections: AtomicUsize::new(0),
+            close_idle_after: builder.close_idle_after,
+            requests: Mutex::default(),
             disconnect: broadcast::channel(16).0,
         });
-        let accepting = tokio::spawn(accept(listener, tls, Arc::clone(&wire)));
-        Self { address, is_tls, wire, accepting }
+        let accepting =
+            tokio::spawn(accept(listener, builder.tls.map(acceptor), Arc::clone(&wire)));
+        Ok(Self { address, is_tls, wire, accepting })
     }
 
     /// Returns where it listens.
@@ -111,7 +136,18 @@ impl WireServer {
 
     /// Counts the connections that were accepted so far.
     pub fn connections(&self) -> usize {
-        self.wire.connections.load(Ordering::Relaxed)
+        self.wire.requests().len()
+    }
+
+    /// Counts the requests that were read to their end on each connection, in the order in which the
+    /// connections were accepted.
+    pub fn requests_per_connection(&self) -> Vec<usize> {
+        self.wire.requests().clone()
+    }
+
+    /// Returns what it puts on the wire, to be shared with another server.
+    pub fn wechat_pay(&self) -> &Arc<WechatPay> {
+        &self.wire.wechat_pay
     }
 }
 
@@ -143,9 +179,13 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, wire: Arc<Wire>
     let mut serving = JoinSet::new();
     while let Ok((tcp, _)) = listener.accept().await {
         while serving.try_join_next().is_some() {}
-        wire.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = {
+            let mut requests = wire.requests();
+            requests.push(0);
+            requests.len() - 1
+        };
         let disconnect = wire.disconnect.subscribe();
-        serving.spawn(serve(tcp, tls.clone(), Arc::clone(&wire), disconnect));
+        serving.spawn(serve(tcp, tls.clone(), Arc::clone(&wire), connection, disconnect));
     }
 }
 
@@ -153,19 +193,21 @@ async fn serve(
     tcp: TcpStream,
     tls: Option<TlsAcceptor>,
     wire: Arc<Wire>,
+    connection: usize,
     mut disconnect: broadcast::Receiver<How>,
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let reset = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(tcp, Arc::clone(&reset));
-    let script = Arc::new(Script::new(Arc::clone(&wire.faults), Arc::clone(&reset)));
+    let script = Script::new(Arc::clone(&wire.faults), Arc::clone(&reset), wire.close_idle_after);
+    let script = Arc::new(script);
     if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
         return break_off(&script, fault.how).await;
     }
     let serving = async {
         match tls {
-            None => speak_http(socket, Arc::clone(&script), &wire).await,
-            Some(tls) => speak_http(tls.accept(socket).await?, Arc::clone(&script), &wire).await,
+            None => speak_http(socket, &script, &wire, connection).await,
+            Some(tls) => speak_http(tls.accept(socket).await?, &script, &wire, connection).await,
         }
     };
     tokio::select! {
@@ -184,30 +226,39 @@ async fn break_off(script: &Script, how: How) -> io::Result<()> {
     }
 }
 
-async fn speak_http<S>(stream: S, script: Arc<Script>, wire: &Wire) -> io::Result<()>
+async fn speak_http<S>(
+    stream: S,
+    script: &Arc<Script>,
+    wire: &Wire,
+    connection: usize,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     if let Some(fault) = wire.faults.take(|at| at == Point::Handshake) {
-        return break_off(&script, fault.how).await;
+        return break_off(script, fault.how).await;
     }
-    let io = TokioIo::new(FaultyIo::new(stream, Arc::clone(&script)));
-    let service = service_fn(|request| answer(request, &wire.wechat_pay, &script));
+    let io = TokioIo::new(FaultyIo::new(stream, Arc::clone(script)));
+    let service = service_fn(|request| answer(request, wire, connection, script));
     http1::Builder::new().serve_connection(io, service).await.map_err(io::Error::other)
 }
 
 async fn answer(
     request: Request<Incoming>,
-    wechat_pay: &WechatPay,
+    wire: &Wire,
+    connection: usize,
     script: &Script,
 ) -> io::Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    if let Some(count) = wire.requests().get_mut(connection) {
+        *count += 1;
+    }
     if let Some(how) = script.fault_at(Point::Request) {
         break_off(script, how).await?;
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let answer = wechat_pay.answer(RawRequest {
+    let answer = wire.wechat_pay.answer(RawRequest {
         method: head.method.as_str(),
         target,
         headers: &head.headers,

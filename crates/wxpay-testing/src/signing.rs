@@ -1,0 +1,110 @@
+//! How answers are signed, or signed wrong.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wxpay_auth::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_message};
+
+use crate::answer::RawAnswer;
+use crate::keys::KEYS;
+use crate::misbehaviour::Misbehaviour;
+use crate::wechat_pay::WechatPay;
+
+/// A real probe.
+///
+/// Source: <https://github.com/wechatpay-apiv3/wechatpay-java/issues/319>
+const PROBE_SIGNATURE: &str = "WECHATPAY/SIGNTEST/2sWfO+6tVVsZonOXBXHOrle0TugJ31jDV3iGpjFchMYEyEZ48LxAmfW2gMXkP7Ce1OLORt7wHxkgBwTBHn9/JpPBwDFjiHMhSQCEYkk/gIXdO1E7dz6fnMmMqmI2urSR8WDWAG0jdIGFbnykjVFrQa7E1RhNNEIz476tmfj5Zp7W/kE1q7cxZIPumELjwfZHXybvrFMuYNEcf8Eq50V+I1e5onuIAa3RIuIIy30Kl2RANQJx1inQ0SirJjFtONAcPnLDWpeJuVCfRPLXE4ra5qsSwxbUDvnCAbTkz4L1mSZ/zyv80hd9t8upwSLbLiYJWV97N04Pb74zCg==";
+const PROBE_SERIAL: &str = "51856640BA57CBD6343BA9EA2D409A9E9AC5EB65";
+
+const UNKNOWN_SERIAL: &str = "PUB_KEY_ID_0100000000009999999999999999999999";
+
+/// How far off a stale or a future timestamp is.
+const TEN_MINUTES: u64 = 600;
+
+impl WechatPay {
+    /// Signs an answer, or does it wrong.
+    pub(crate) fn sign(&self, answer: &mut RawAnswer, misbehaviour: Option<&Misbehaviour>) {
+        self.add_common_headers(answer);
+        if matches!(misbehaviour, Some(Misbehaviour::Unsigned | Misbehaviour::UnsignedSuccess)) {
+            return;
+        }
+        let timestamp = signed_at(self.now(), misbehaviour).to_string();
+        // Without a nonce no client accepts the answer: a failure here does not go unseen.
+        let nonce = SystemNonce::new().nonce().map(|n| n.to_string()).unwrap_or_default();
+        let (serial, key) = self.key(misbehaviour);
+        let signature = match misbehaviour {
+            Some(Misbehaviour::Probe) => PROBE_SIGNATURE.to_owned(),
+            Some(Misbehaviour::MalformedSignature) => "this is no base64!".to_owned(),
+            _ => {
+                let message = response_message(&timestamp, &nonce, &answer.body);
+                STANDARD.encode(key.sign(&message).unwrap_or_default())
+            }
+        };
+        answer.set_header("Wechatpay-Timestamp", timestamp);
+        answer.set_header("Wechatpay-Nonce", nonce);
+        answer.set_header("Wechatpay-Serial", serial);
+        answer.set_header("Wechatpay-Signature", signature);
+        answer.set_header("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048");
+        match misbehaviour {
+            Some(Misbehaviour::MissingHeader(name)) => {
+                answer.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+            }
+            Some(Misbehaviour::TamperedBody) => tamper(answer),
+            _ => {}
+        }
+    }
+
+    /// Chooses the key, and the serial that is said to be its.
+    fn key(&self, misbehaviour: Option<&Misbehaviour>) -> (String, &'static PrivateKey) {
+        let public_key_id = KEYS.public_key_id.to_string();
+        let certificate = KEYS.platform_certificate.serial_no().to_string();
+        let (own, other, key) = if self.signs_with_certificate() {
+            (certificate, public_key_id, &KEYS.platform_key)
+        } else {
+            (public_key_id, certificate, &KEYS.wechatpay_key)
+        };
+        match misbehaviour {
+            Some(Misbehaviour::WrongSerial) => (other, key),
+            Some(Misbehaviour::UnknownSerial) => (UNKNOWN_SERIAL.to_owned(), key),
+            Some(Misbehaviour::Probe) => (PROBE_SERIAL.to_owned(), key),
+            Some(Misbehaviour::ExpiredCertificate) => {
+                (KEYS.expired_certificate.serial_no().to_string(), &KEYS.platform_key)
+            }
+            _ => (own, key),
+        }
+    }
+
+    /// Adds what every answer has, signed or not.
+    pub(crate) fn add_common_headers(&self, answer: &mut RawAnswer) {
+        let number = self.request_ids.fetch_add(1, Ordering::Relaxed);
+        answer
+            .set_header("Request-ID", format!("{number:08X}06102C18FDDFEEA30620BE821E28EDC405-0"));
+        answer.set_header("Keep-Alive", "timeout=8");
+        // HTTP dates have four digits for the year; a clock can be set further than that.
+        let since = Duration::from_secs(self.now().as_unix_secs().min(253_402_300_799));
+        answer.set_header("Date", httpdate::fmt_http_date(UNIX_EPOCH + since));
+    }
+}
+
+fn signed_at(now: Timestamp, misbehaviour: Option<&Misbehaviour>) -> Timestamp {
+    let now = now.as_unix_secs();
+    Timestamp::from_unix_secs(match misbehaviour {
+        Some(Misbehaviour::StaleTimestamp) => now.saturating_sub(TEN_MINUTES),
+        Some(Misbehaviour::FutureTimestamp) => now.saturating_add(TEN_MINUTES),
+        _ => now,
+    })
+}
+
+/// Changes a body that has been signed.
+fn tamper(answer: &mut RawAnswer) {
+    answer.status = if answer.status == 204 { 200 } else { answer.status };
+    let tampered = if answer.body.is_empty() {
+        br#"{"tampered":true}"#.to_vec()
+    } else {
+        // Still the same JSON to whoever does not look at the signature.
+        [answer.body.as_slice(), b" "].concat()
+    };
+    answer.replace_body(tampered);
+}

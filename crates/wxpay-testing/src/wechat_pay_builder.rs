@@ -1,0 +1,98 @@
+//! How WeChat Pay is set up, where the usual settings do not fit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wxpay_auth::{Clock, Mchid, SystemClock};
+
+use crate::journal::Entry;
+use crate::plan::{Plan, PlanState};
+use crate::wechat_pay::{OnRequest, WechatPay};
+
+/// Sets up a [`WechatPay`], which one server or several put on the wire: two servers that share it
+/// are like the main and the standby domain, which share their state.
+///
+/// ```
+/// use wxpay_testing::{Gateway, Plan, WechatPay};
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let wechat_pay = WechatPay::builder()
+///     .mchid("1234567890".parse().unwrap())
+///     .plan(Plan::new("7", "1004"))
+///     .on_request(|entry| println!("{entry}"))
+///     .build();
+/// let main = Gateway::builder().wechat_pay(wechat_pay.clone()).start().await?;
+/// let standby = Gateway::builder().wechat_pay(wechat_pay).start().await?;
+///
+/// main.add_plan(Plan::new("8", "1004"));
+/// assert_eq!(standby.plans().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+pub struct WechatPayBuilder {
+    mchid: Mchid,
+    clock: Box<dyn Clock>,
+    plans: Option<Vec<Plan>>,
+    on_request: Option<OnRequest>,
+}
+
+/// The brand of the plans that are there from the start.
+const BRAND_ID: &str = "1004";
+
+impl WechatPayBuilder {
+    pub(crate) fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "digits are a merchant number")]
+        let mchid = Mchid::new("1900007291").expect("digits");
+        Self { mchid, clock: Box::new(SystemClock), plans: None, on_request: None }
+    }
+
+    /// Sets the merchant number that may call.
+    #[must_use]
+    pub fn mchid(mut self, mchid: Mchid) -> Self {
+        self.mchid = mchid;
+        self
+    }
+
+    /// Sets the clock that requests are checked by and answers are signed by.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Adds a plan. The first one added takes the place of the usual three.
+    #[must_use]
+    pub fn plan(mut self, plan: Plan) -> Self {
+        self.plans.get_or_insert_default().push(plan);
+        self
+    }
+
+    /// Calls back for each request, once its answer is known: to print it, say.
+    #[must_use]
+    pub fn on_request(mut self, on_request: impl Fn(&Entry) + Send + Sync + 'static) -> Self {
+        self.on_request = Some(Box::new(on_request));
+        self
+    }
+
+    /// Finishes it.
+    pub fn build(self) -> Arc<WechatPay> {
+        let plans = self.plans.unwrap_or_else(|| {
+            vec![
+                Plan::new("12000", BRAND_ID),
+                Plan::new("12001", BRAND_ID).with_state(PlanState::Paused),
+                Plan::new("12002", BRAND_ID).with_state(PlanState::Created),
+            ]
+        });
+        Arc::new(WechatPay::new(self.mchid, self.clock, plans, self.on_request))
+    }
+}
+
+impl fmt::Debug for WechatPayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WechatPayBuilder")
+            .field("mchid", &self.mchid)
+            .field("plans", &self.plans)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! How a wire server is set up.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::server_tls::ServerTls;
+use crate::wechat_pay::WechatPay;
+use crate::wire_server::WireServer;
+
+/// Sets up a [`WireServer`].
+///
+/// ```
+/// use std::time::Duration;
+/// use wxpay_testing::{ServerTls, WireServer};
+///
+/// # #[tokio::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let main = WireServer::builder()
+///     .tls(ServerTls::Good)
+///     .close_idle_after(Duration::from_millis(200))
+///     .start()
+///     .await?;
+/// // The standby domain shares the state of the main one.
+/// let standby = WireServer::builder().wechat_pay(main.wechat_pay().clone()).start().await?;
+/// assert_eq!(standby.plans(), main.plans());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Default)]
+pub struct WireServerBuilder {
+    pub(crate) port: u16,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) close_idle_after: Option<Duration>,
+    pub(crate) wechat_pay: Option<Arc<WechatPay>>,
+}
+
+impl WireServerBuilder {
+    /// Sets the port on `127.0.0.1`; 0, the default, takes a free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Makes it speak TLS.
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Closes a connection on which nothing has come for this long after an answer, as WeChat Pay
+    /// does after 8 s. Otherwise connections are kept.
+    #[must_use]
+    pub fn close_idle_after(mut self, idle: Duration) -> Self {
+        self.close_idle_after = Some(idle);
+        self
+    }
+
+    /// Sets what is put on the wire, with its own plans, clock, and so on.
+    #[must_use]
+    pub fn wechat_pay(mut self, wechat_pay: Arc<WechatPay>) -> Self {
+        self.wechat_pay = Some(wechat_pay);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// What the operating system says when the port cannot be had.
+    pub async fn start(self) -> io::Result<WireServer> {
+        WireServer::run(self).await
+    }
+}
