@@ -8,6 +8,16 @@
 //! The *bare* one does nothing else: no checks, no time-outs, no logs. The server is a stub on a thread of
 //! its own that sends one answer, signed once, over and over.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a benchmark may panic"
+)]
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
