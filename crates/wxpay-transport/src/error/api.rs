@@ -316,4 +316,62 @@ mod tests {
         let forged = AnswerSignature::Refused(VerifyError::unsupported_algorithm());
         assert_eq!(error(400, forged, "{}").outcome(), Outcome::Unknown);
     }
+
+    /// Reads a real `SIGN_ERROR`, for a message that was signed here.
+    fn diagnosis(body: &str, message: &str) -> SignDiagnosis {
+        let call = Call { operation: "x".into(), host: "h".into(), replay: Replay::Never };
+        let answer = ApiAnswer {
+            status: StatusCode::UNAUTHORIZED,
+            request_id: None,
+            retry_after: None,
+            clock_offset: Some(0),
+            signature: AnswerSignature::Missing,
+            body: Ok(body.to_owned().into()),
+        };
+        let error = ApiError::new(call, answer, message.as_bytes());
+        assert_eq!(error.code(), Some("SIGN_ERROR"));
+        let detail = error.detail().unwrap();
+        assert_eq!(detail.issue.as_deref(), Some("sign not match"), "in both shapes");
+        assert_eq!(detail.location.as_deref(), Some("authorization"));
+        assert_eq!(error.hint(), error.sign_diagnosis().unwrap().to_string());
+        error.sign_diagnosis().unwrap().clone()
+    }
+
+    #[test]
+    fn real_sign_errors_are_explained() {
+        use super::super::SignedLine;
+        let official = include_str!("../../testdata/sign_error/official.json");
+        let same = "GET\n/payscore/user-service-state?service_id=500001&appid=wxeaf7bf1de621b0c2&\
+                    openid=oWm9Z5JQwgV7BKAQUeKsUMVSjTpQ\n1559194069\n\
+                    18a427e78d2344e1a71156a2690cc4d6\n\n";
+        assert_eq!(diagnosis(official, same).differs(), None);
+        assert_eq!(diagnosis(official, same).their_length(), Some(157));
+        let other = same.replace("service_id=500001", "service_id=500002");
+        assert_eq!(diagnosis(official, &other).differs(), Some(SignedLine::Url));
+
+        let empty_body = include_str!("../../testdata/sign_error/empty_body_post.json");
+        let head = "POST\n/v3/transfer/batches\n1709745440\n5hMYYOOJpzdAfboMUB7QiPmfxmhVehVk\n";
+        assert_eq!(diagnosis(empty_body, &format!("{head}\n")).differs(), None);
+        let with_body = diagnosis(empty_body, &format!("{head}{{\"appid\":\"wx1\"}}\n"));
+        assert_eq!(with_body.differs(), Some(SignedLine::Body));
+        assert_eq!(
+            with_body.to_string(),
+            "the body differs: 86 bytes were signed, the server saw 71"
+        );
+
+        let cut = include_str!("../../testdata/sign_error/truncated_example.json");
+        let head =
+            "POST\n/v3/pay/transactions/jsapi\n1756951532\nIXlHDnWguGbz7uMOL7xdPibFoV342jP3\n";
+        let body = format!("{{\"amount{:0>1$}", "\n", 349 - head.len() - 8);
+        let same = format!("{head}{body}");
+        assert_eq!(same.len(), 349);
+        assert_eq!(diagnosis(cut, &same).differs(), None);
+        assert_eq!(
+            diagnosis(cut, &same.replace("amount", "amounT")).differs(),
+            Some(SignedLine::Body)
+        );
+        assert_eq!(diagnosis(cut, &format!("{same}x")).differs(), Some(SignedLine::Body));
+        let other_nonce = same.replace("IXlH", "IXlh");
+        assert_eq!(diagnosis(cut, &other_nonce).differs(), Some(SignedLine::Nonce));
+    }
 }
