@@ -172,7 +172,7 @@ async fn each_reason_is_a_sign_error_of_its_own() {
             "nonce_str is not",
         ),
         (Draft { nonce: used, ..Draft::new() }, "nonce_str was used before"),
-        (Draft { spoil: Some(("WECHATPAY2-", "")), ..Draft::new() }, "unknown scheme"),
+        (Draft { spoil: Some(("WECHATPAY2-", "")), ..Draft::new() }, "the scheme is not"),
         (Draft { spoil: Some(("nonce_str", "nonce")), ..Draft::new() }, "unknown field"),
         (Draft { spoil: Some(("mchid=\"1900007291\",", "")), ..Draft::new() }, "lacks mchid"),
         (
