@@ -118,9 +118,14 @@ impl KeyError {
             Self::NotFound { .. } => {
                 "check the path; a relative one starts at the working directory"
             }
-            Self::Unreadable { .. } => {
-                "give the user that runs this program the right to read the file"
-            }
+            Self::Unreadable { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "give the user that runs this program the right to read the file"
+                }
+                io::ErrorKind::IsADirectory => "give the path of the file, not of its folder",
+                io::ErrorKind::FileTooLarge => "check the path: no key file is larger than 1 MiB",
+                _ => "check the path, and see the source of the error",
+            },
             Self::NoPem => {
                 "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \
                  is turned into one by: openssl pkcs12 -in apiclient_cert.p12 -nodes -nocerts"

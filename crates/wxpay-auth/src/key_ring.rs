@@ -181,12 +181,13 @@ impl Verifier for KeyRing {
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
-        let serial = message.serial();
-        let keys = self.keys.load();
-        let key = keys.by_serial.get(serial).ok_or_else(|| VerifyError::unknown_serial(serial))?;
+        // First of all: that a key is not held says nothing where the ring could never hold it.
         if message.algorithm() != Algorithm::Sha256Rsa2048 {
             return Err(VerifyError::unsupported_algorithm());
         }
+        let serial = message.serial();
+        let keys = self.keys.load();
+        let key = keys.by_serial.get(serial).ok_or_else(|| VerifyError::unknown_serial(serial))?;
         if let Some((not_before, not_after)) = key.validity
             && !key.is_valid(message.now())
         {

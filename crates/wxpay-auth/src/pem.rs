@@ -66,10 +66,12 @@ fn decode(label: &str, body: &str, material: KeyMaterial) -> Result<Block, KeyEr
     if base64.is_empty() {
         return Err(KeyError::Malformed { material, reason: "the block is empty or has no end" });
     }
-    let der = STANDARD
-        .decode(&*base64)
+    // Wiped also where decoding stops half-way, so the buffer has to be ours.
+    let mut der = Zeroizing::new(Vec::with_capacity(base64.len()));
+    STANDARD
+        .decode_vec(&*base64, &mut der)
         .map_err(|_| KeyError::Malformed { material, reason: "it is not base64" })?;
-    Ok(Block { label: label.to_owned(), der: Zeroizing::new(der) })
+    Ok(Block { label: label.to_owned(), der })
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 ///
 /// ```compile_fail
 /// // There is no other way to make one.
-/// let forged = wxpay_auth::Verified { body: b"{}", serial: "PUB_KEY_ID_1".parse().unwrap() };
+/// let forged = wxpay_auth::Verified {
+///     body: b"{}",
+///     serial: "PUB_KEY_ID_1".parse().unwrap(),
+///     signed_at: wxpay_auth::Timestamp::from_unix_secs(1),
+/// };
 /// ```
 ///
 /// ```compile_fail
@@ -83,10 +87,10 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
 /// which no signature covers.
 ///
 /// # Errors
-/// [`VerifyError`], in this order: a header is missing or malformed, the signature is a probe, the
-/// clock is off by more than [`CLOCK_WINDOW_SECS`], the algorithm is unknown, the signature is not
-/// base64, and then what the verifier finds: key unknown, not valid, not to be fetched, or a
-/// mismatch.
+/// [`VerifyError`], in this order: a header is missing, empty, there twice or not ASCII, the
+/// signature is a probe, the timestamp is not a number, the clock is off by more than
+/// [`CLOCK_WINDOW_SECS`], the algorithm is unknown, the signature is not base64, and then what the
+/// verifier finds: algorithm not supported, key unknown, not valid, not to be fetched, or a mismatch.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 ///
@@ -146,9 +150,9 @@ where
         None => Algorithm::Sha256Rsa2048,
         Some(token) => Algorithm::from_token(token).ok_or(VerifyError::UnsupportedAlgorithm)?,
     };
+    let signature = STANDARD.decode(signature).map_err(|_| VerifyError::MalformedSignature)?;
     let serial = WechatpaySerial::new(serial)
         .map_err(|_| VerifyError::UnknownSerial { serial: abridged(serial) })?;
-    let signature = STANDARD.decode(signature).map_err(|_| VerifyError::MalformedSignature)?;
 
     let message = response_message(timestamp, nonce, body.as_ref());
     verifier.verify(SignedMessage::new(&serial, algorithm, &message, &signature, now)).await?;

@@ -143,7 +143,11 @@ impl VerifyError {
                 "check Wechatpay-Signature-Type: the account may have been moved to another \
                  algorithm (SM2, say), whose keys the verifier then needs"
             }
-            Self::MalformedSignature | Self::Mismatch { .. } => {
+            Self::MalformedSignature => {
+                "do not trust the answer: it does not come from WeChat Pay, or something in between \
+                 changes its headers"
+            }
+            Self::Mismatch { .. } => {
                 "do not trust the answer: check that the key in the ring really belongs to this id, \
                  and that nothing in between changes the body"
             }
