@@ -21,8 +21,9 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     if length > MAX_BYTES {
         return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB")));
     }
-    // Room for the whole file at once: a buffer that grows leaves copies behind.
-    let capacity = usize::try_from(length).unwrap_or(0).saturating_add(1);
+    // Room for the whole file at once: a buffer that grows leaves copies behind. A pipe says that it
+    // has no length, and gets room for any key.
+    let capacity = usize::try_from(length).unwrap_or(0).saturating_add(1).max(1 << 14);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     io::Read::read_to_end(&mut io::Read::take(&mut file, MAX_BYTES), &mut bytes).map_err(failed)?;
     Ok(bytes)

@@ -181,7 +181,7 @@ impl Verifier for KeyRing {
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
-        // First of all: that a key is not held says nothing where the ring could never hold it.
+        // Before the key: a ring holds RSA keys only, so to ask for the missing one would mislead.
         if message.algorithm() != Algorithm::Sha256Rsa2048 {
             return Err(VerifyError::unsupported_algorithm());
         }

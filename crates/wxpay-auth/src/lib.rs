@@ -1,4 +1,6 @@
-#![doc = include_str!("../README.md")]
+// The example in it needs the feature.
+#![cfg_attr(feature = "file-key", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "file-key"), doc = "Keys and signatures of WeChat Pay APIv3.")]
 
 mod algorithm;
 mod authorization;
