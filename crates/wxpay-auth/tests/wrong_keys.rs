@@ -9,11 +9,14 @@
     reason = "a test may panic"
 )]
 
+use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wxpay_auth::{
-    Certificate, FileKeySigner, KeyError, KeyMaterial, KeyRing, PrivateKey, PublicKey, Timestamp,
+    Certificate, FileKeySigner, KeyError, KeyMaterial, KeyRing, Mchid, MchidError, PrivateKey,
+    PublicKey, SerialNo, SerialNoError, Timestamp, WechatpaySerial,
 };
 
 fn path(name: &str) -> PathBuf {
@@ -46,29 +49,59 @@ fn files_that_are_not_there_or_cannot_be_read() {
     assert_error!(public("keys/nothing.pem"), KeyError::NotFound { .. }, "check the path");
     assert_error!(certificate("keys/nothing.pem"), KeyError::NotFound { .. }, "check the path");
     // A folder can be opened, and not read, by whoever asks.
-    assert_error!(private("keys"), KeyError::Unreadable { .. }, "right to read");
+    #[cfg(unix)]
+    assert_error!(private("keys"), KeyError::Unreadable { .. }, "not of its folder");
     assert!(private("keys/nothing.pem").to_string().contains("nothing.pem"));
-
-    let large = std::env::temp_dir().join(format!("wxpay-large-{}", std::process::id()));
-    fs::write(&large, vec![b'x'; (1 << 20) + 1]).unwrap();
-    let error = PrivateKey::from_pem_file(&large).unwrap_err();
-    fs::remove_file(&large).unwrap();
-    assert!(matches!(error, KeyError::Unreadable { .. }), "{error:?}");
+    assert!(private("keys").source().is_some(), "what the operating system says is kept");
 }
 
 #[test]
-fn files_that_only_their_owner_can_read() {
+fn files_of_any_size() {
+    let read = |length: usize| {
+        let file = TemporaryFile::new(&vec![b'x'; length]);
+        PrivateKey::from_pem_file(&file.0).unwrap_err()
+    };
+    assert_error!(read(0), KeyError::NoPem, "PEM file as it is");
+    assert_error!(read(1 << 20), KeyError::NoPem, "PEM file as it is");
+    assert_error!(read((1 << 20) + 1), KeyError::Unreadable { .. }, "larger than 1 MiB");
+
+    // A key may stand far down in a file, too.
+    let mut long = vec![b'\n'; 100_000];
+    long.extend(fs::read(path("keys/merchant_private_key.pem")).unwrap());
+    assert!(PrivateKey::from_pem_file(&TemporaryFile::new(&long).0).is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_this_user_may_not_read() {
     use std::os::unix::fs::PermissionsExt;
-    let file = std::env::temp_dir().join(format!("wxpay-forbidden-{}", std::process::id()));
-    fs::copy(path("keys/merchant_private_key.pem"), &file).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
-    // The superuser reads everything: for anybody else it is an error with its own name.
-    let may_read = fs::File::open(&file).is_ok();
-    let key = PrivateKey::from_pem_file(&file);
-    fs::remove_file(&file).unwrap();
-    match key {
+    let file = TemporaryFile::new(&fs::read(path("keys/merchant_private_key.pem")).unwrap());
+    fs::set_permissions(&file.0, fs::Permissions::from_mode(0o000)).unwrap();
+    // The superuser reads everything: for anybody else it is an error with its own hint.
+    let may_read = fs::File::open(&file.0).is_ok();
+    match PrivateKey::from_pem_file(&file.0) {
         Ok(_) => assert!(may_read),
-        Err(error) => assert!(matches!(error, KeyError::Unreadable { .. }), "{error:?}"),
+        Err(error) => assert_error!(error, KeyError::Unreadable { .. }, "right to read"),
+    }
+}
+
+/// Is gone when it is dropped, also when a test fails.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(content: &[u8]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("wxpay-wrong-keys-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -141,51 +174,6 @@ fn keys_of_another_size() {
     }
 }
 
-/// Changes the text between the armour.
-fn with_body(name: &str, change: impl Fn(&str) -> String) -> String {
-    let pem = fs::read_to_string(path(name)).unwrap();
-    let body = pem.lines().filter(|l| !l.starts_with("-----")).collect::<Vec<_>>().join("\n");
-    pem.replace(&body, &change(&body))
-}
-
-#[test]
-fn damaged_keys() {
-    let key = "keys/merchant_private_key.pem";
-    let cut = with_body(key, |body| body[..body.len() / 2].to_owned());
-    let garbage = with_body(key, |body| body.replace('A', "*"));
-    let letters = with_body(key, |body| body.replace('A', "B"));
-    let no_end = fs::read_to_string(path(key)).unwrap().replace("-----END", "");
-    for pem in [cut, garbage, letters, no_end] {
-        assert_error!(
-            PrivateKey::from_pem(pem).unwrap_err(),
-            KeyError::Malformed { .. },
-            "get the file anew"
-        );
-    }
-    let cut = with_body("keys/merchant_certificate.pem", |body| body[..200].to_owned());
-    assert_error!(
-        Certificate::from_pem(cut).unwrap_err(),
-        KeyError::Malformed { .. },
-        "get the file anew"
-    );
-    let cut = with_body("keys/wechat_pay_public_key.pem", |body| body[..200].to_owned());
-    assert_error!(PublicKey::from_pem(cut).unwrap_err(), KeyError::Malformed { .. }, "anew");
-}
-
-#[test]
-fn numbers_that_do_not_fit_each_other() {
-    use base64::Engine;
-    let pem = fs::read_to_string(path("odd/merchant_pkcs1.pem")).unwrap();
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let mut der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
-    // In the middle of one of the primes.
-    let position = der.len() - 500;
-    der[position] ^= 4;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let pem = format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n");
-    assert_error!(PrivateKey::from_pem(pem).unwrap_err(), KeyError::Malformed { .. }, "anew");
-}
-
 #[test]
 fn a_certificate_of_another_key() {
     let key = PrivateKey::from_pem_file(path("keys/apiclient_test_key.pem")).unwrap();
@@ -214,39 +202,31 @@ fn an_expired_platform_certificate() {
 }
 
 #[test]
-fn the_forms_of_one_key_are_equal() {
-    let pkcs8 = PrivateKey::from_pem_file(path("keys/merchant_private_key.pem")).unwrap();
-    let pkcs1 = PrivateKey::from_pem_file(path("odd/merchant_pkcs1.pem")).unwrap();
-    assert_eq!(pkcs8.public_key(), pkcs1.public_key());
-    assert_eq!(pkcs8.sign(b"message").unwrap(), pkcs1.sign(b"message").unwrap());
+fn names_that_cannot_be_right() {
+    let mchid = |given| Mchid::new(given).expect_err(given);
+    assert_eq!(mchid(""), MchidError::Empty);
+    assert_eq!(mchid("wx678efh567hg6787"), MchidError::NotADigit { position: 0 });
+    assert_eq!(mchid("1900007291\n"), MchidError::NotADigit { position: 10 });
+    assert!(mchid("x").hint().contains("商户号"), "{}", mchid("x").hint());
 
-    let spki = PublicKey::from_pem_file(path("keys/wechat_pay_public_key.pem")).unwrap();
-    let pkcs1 = PublicKey::from_pem_file(path("odd/wechat_pay_public_pkcs1.pem")).unwrap();
-    assert_eq!(spki, pkcs1);
-    assert_ne!(&spki, pkcs8.public_key());
-}
-
-#[test]
-fn other_line_ends_and_widths_are_read() {
-    let key = "keys/merchant_private_key.pem";
-    let original = PrivateKey::from_pem_file(path(key)).unwrap();
-    let crlf = fs::read_to_string(path(key)).unwrap().replace('\n', "\r\n");
-    let one_line = with_body(key, |body| body.replace('\n', ""));
-    let narrow = with_body(key, |body| {
-        let body = body.replace('\n', "");
-        let lines: Vec<&str> =
-            (0..body.len()).step_by(20).map(|i| &body[i..body.len().min(i + 20)]).collect();
-        lines.join("  \n\t")
-    });
-    let surrounded =
-        format!("Bag Attributes\n  key: x\n{}\ntrailing", fs::read_to_string(path(key)).unwrap());
-    for pem in [crlf, one_line, narrow, surrounded] {
-        assert_eq!(PrivateKey::from_pem(&pem).unwrap().public_key(), original.public_key());
+    let serial_no = |given| SerialNo::new(given).expect_err(given);
+    let malformed = [
+        ("", SerialNoError::WrongLength { length: 0 }),
+        ("408B07E79B8269FEC3D5", SerialNoError::WrongLength { length: 20 }),
+        ("40:8B:07:E7:9B:82:69:FE", SerialNoError::NotHex { position: 2 }),
+        ("serial=408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB", SerialNoError::NotHex { position: 0 }),
+    ];
+    for (given, error) in malformed {
+        assert!(error.hint().contains("without colons"), "{}", error.hint());
+        assert_eq!(serial_no(given), error);
     }
-}
+    let public_key_id = serial_no("PUB_KEY_ID_0000000000000024101100397200000006");
+    assert_eq!(public_key_id, SerialNoError::PublicKeyId);
+    assert!(public_key_id.hint().contains("openssl x509 -in apiclient_cert.pem"));
+    assert!(public_key_id.hint().contains("verifies answers"), "{}", public_key_id.hint());
 
-#[test]
-fn a_short_serial_is_padded() {
-    let certificate = Certificate::from_pem_file(path("odd/short_serial.pem")).unwrap();
-    assert_eq!(certificate.serial_no().as_str(), format!("{:0>40}", "A01"));
+    for given in ["", "apiclient_cert.pem", "408B07E79B8269FEC3D5", "PUB_KEY_ID_"] {
+        let hint = WechatpaySerial::new(given).expect_err(given).hint();
+        assert!(hint.contains("PUB_KEY_ID_…"), "{hint}");
+    }
 }
