@@ -6,7 +6,7 @@ use crate::identity::Identity;
 
 /// Names a signature algorithm of WeChat Pay APIv3.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {

@@ -19,7 +19,7 @@ use crate::signature::Signature;
 /// # Errors
 /// [`UnsupportedScheme`] when no scheme is documented for this party with this algorithm.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 pub fn authorization(
     identity: &Identity,
     algorithm: Algorithm,

@@ -11,7 +11,7 @@ use thiserror::Error;
 /// A service provider signs with its own `mchid`, never with that of a sub-merchant or a brand. The
 /// `Authorization` header has no escaping rules, so a number is validated when it is made.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012365870>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 ///
 /// ```
 /// use wxpay_auth::Mchid;
@@ -128,7 +128,7 @@ impl fmt::Debug for BrandId {
 
 /// Names the party that signs, as the parameter of the `Authorization` header.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Identity {

@@ -22,7 +22,7 @@ use crate::wechatpay_serial::WechatpaySerial;
 /// added and taken away while calls are under way; verifying takes no lock. Clones share the keys,
 /// so an application keeps one to swap keys with and gives another to the client.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012154180>
 ///
 /// ```
 /// use wxpay_auth::{KeyRing, PublicKey};

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 /// line; the host is not signed. `body` is exactly the bytes that are sent, empty when there are
 /// none.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 ///
 /// ```
 /// use wxpay_auth::{Timestamp, request_message};

@@ -12,7 +12,7 @@ use thiserror::Error;
 /// It names the *merchant's* certificate, never WeChat Pay's: for that, see
 /// [`WechatpaySerial`](crate::WechatpaySerial).
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365336>
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 ///
 /// ```
 /// use wxpay_auth::SerialNo;

@@ -62,3 +62,24 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bytes_written_since_the_request_began_count() {
+        let progress = Progress::new(Instant::now());
+        let written = Written::default();
+        written.add(700);
+        assert_eq!((progress.stage(), progress.delivery()), (Stage::Preparing, Delivery::NotSent));
+        progress.begin_sending(&written);
+        assert_eq!((progress.stage(), progress.delivery()), (Stage::Waiting, Delivery::NotSent));
+        written.add(1);
+        assert_eq!(progress.delivery(), Delivery::Unknown);
+        for stage in [Stage::Reading, Stage::Verifying] {
+            progress.enter(stage);
+            assert_eq!((progress.stage(), progress.delivery()), (stage, Delivery::Unknown));
+        }
+    }
+}

@@ -86,8 +86,14 @@ impl Proxy {
                 matcher.intercept(destination)
             }
         };
-        // Of what the environment may name, SOCKS is not supported.
-        proxy.filter(|p| matches!(p.uri().scheme_str(), Some("http" | "https")))
+        proxy.filter(|proxy| {
+            let supported = matches!(proxy.uri().scheme_str(), Some("http" | "https"));
+            if !supported {
+                let proxy = proxy.uri();
+                tracing::warn!(%proxy, "the environment names a proxy that is no http(s) proxy: it is passed by");
+            }
+            supported
+        })
     }
 }
 

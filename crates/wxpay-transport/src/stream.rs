@@ -15,6 +15,10 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Written(Arc<AtomicU64>);
 
 impl Written {
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -39,7 +43,7 @@ impl Counted {
 
     fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = &result {
-            self.written.0.fetch_add(*n as u64, Ordering::Relaxed);
+            self.written.add(*n);
         }
         result
     }
