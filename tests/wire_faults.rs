@@ -300,6 +300,41 @@ async fn what_is_no_http_is_unknown() {
 }
 
 #[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    for (status, is_success) in [("200 OK", true), ("400 Bad Request", false)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}", listener.local_addr().unwrap());
+        let endless = tokio::spawn(async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            // No length is announced.
+            let head = format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let chunk = [b"4000\r\n".to_vec(), vec![b'x'; 0x4000], b"\r\n".to_vec()].concat();
+            let mut sent = 0_usize;
+            while stream.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+            }
+            sent
+        });
+        let keys = WireServer::start_plain().await;
+        let client = builder(&keys, &base_url).max_answer_bytes(100_000).build().unwrap();
+        let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+        if is_success {
+            assert_eq!((kind(&error), error.outcome()), ("unverified", Outcome::Unknown));
+            assert!(error.to_string().contains("larger than 100000 bytes"), "{error}");
+        } else {
+            assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected));
+            assert_eq!(error.api().unwrap().body_kind(), ErrorBody::TooLarge);
+        }
+        // The client has closed the connection; buffers on the way hold a few megabytes at most.
+        assert!(endless.await.unwrap() < 64 << 20);
+    }
+}
+
+#[tokio::test]
 async fn a_query_of_unknown_outcome_may_be_repeated() {
     let server = WireServer::start_plain().await;
     let client = builder(&server, &server.base_url()).build().unwrap();
