@@ -11,8 +11,13 @@
 
 use std::collections::HashSet;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use wxpay_auth::http::{HeaderMap, HeaderName, HeaderValue};
-use wxpay_auth::{KeyRing, PublicKey, Timestamp, VerifyError, is_signed, verify_response};
+use wxpay_auth::{
+    CLOCK_WINDOW_SECS, KeyRing, PublicKey, Timestamp, VerifyError, is_signed, verify_response,
+};
 
 const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
 const HEADERS: &str =
@@ -21,8 +26,16 @@ const BODY: &[u8] =
     include_bytes!("../testdata/response/official-response-native-prepay-pubkey/body.bin");
 const SIGNED_AT: u64 = 1_722_850_421;
 
+/// The headers without which no answer is accepted.
+const NEEDED: [&str; 4] =
+    ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"];
+
 fn headers() -> HeaderMap {
-    let json: serde_json::Value = serde_json::from_str(HEADERS).unwrap();
+    headers_of(HEADERS)
+}
+
+fn headers_of(json: &str) -> HeaderMap {
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let pairs = json.as_object().unwrap().iter();
     pairs
         .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.as_str().unwrap().parse().unwrap()))
@@ -57,11 +70,51 @@ async fn the_unchanged_answer_is_accepted() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_body_is_signed_as_well() {
+    let headers = headers_of(include_str!(
+        "../testdata/response/derived-empty-answer-certificate/headers.json"
+    ));
+    let ring = KeyRing::new();
+    let key = PublicKey::from_pem(include_str!("../testdata/keys/wechat_pay_public_key.pem"));
+    let serial = headers["wechatpay-serial"].to_str().unwrap().parse().unwrap();
+    ring.insert_public_key(serial, key.unwrap());
+    let clock = || Timestamp::from_unix_secs(1_700_000_000);
+
+    let verified = verify_response(&ring, &clock, &headers, b"").await.unwrap();
+    assert!(verified.into_body().is_empty());
+    for body in ["\n", " ", "{}"] {
+        let refused = verify_response(&ring, &clock, &headers, body).await.unwrap_err();
+        assert!(matches!(refused, VerifyError::Mismatch { .. }), "{body:?}: {refused:?}");
+    }
+}
+
+/// One thing after the other is made wrong, from the last that is checked to the first: each time,
+/// the error is of the thing that was made wrong last, whatever else is.
+#[tokio::test]
+async fn causes_come_in_their_documented_order() {
+    let mut headers = headers();
+    let steps: [(&str, &str, fn(&VerifyError) -> bool); 9] = [
+        ("wechatpay-nonce", "another", |e| matches!(e, VerifyError::Mismatch { .. })),
+        ("wechatpay-serial", "PUB_KEY_ID_9", |e| matches!(e, VerifyError::UnknownSerial { .. })),
+        ("wechatpay-serial", "garbage", |e| matches!(e, VerifyError::UnknownSerial { .. })),
+        ("wechatpay-signature", "*", |e| matches!(e, VerifyError::MalformedSignature)),
+        ("wechatpay-signature-type", "x", |e| matches!(e, VerifyError::UnsupportedAlgorithm)),
+        ("wechatpay-timestamp", "1", |e| matches!(e, VerifyError::ClockSkew { .. })),
+        ("wechatpay-timestamp", "x", |e| matches!(e, VerifyError::MalformedHeader { .. })),
+        ("wechatpay-signature", "WECHATPAY/SIGNTEST/*", |e| matches!(e, VerifyError::Probe { .. })),
+        ("wechatpay-nonce", "", |e| matches!(e, VerifyError::MissingHeader { .. })),
+    ];
+    for (name, value, is_expected) in steps {
+        headers.insert(name, HeaderValue::from_static(value));
+        let error = verify_at(&headers, SIGNED_AT).await.expect_err(name);
+        assert!(is_expected(&error), "{name}: {value}: {error:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_header_is_needed_once() {
     assert!(is_signed(&headers()) && !is_signed(&HeaderMap::new()));
-    for name in
-        ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"]
-    {
+    for name in NEEDED {
         let mut missing = headers();
         missing.remove(name);
         assert!(is_signed(&missing), "three are left");
@@ -81,18 +134,41 @@ async fn each_header_is_needed_once() {
         let mut foreign = headers();
         foreign.insert(name, HeaderValue::from_bytes(&[0xe4, 0xb8, 0xad]).unwrap());
         let error = verify_at(&foreign, SIGNED_AT).await.unwrap_err();
-        assert!(matches!(error, VerifyError::MalformedHeader { .. }), "{error:?}");
+        let VerifyError::MalformedHeader { name: named, .. } = error else { panic!("{error:?}") };
+        assert!(named.eq_ignore_ascii_case(name));
+    }
+}
+
+#[tokio::test]
+async fn the_signature_type_may_stand_there_once() {
+    let mut twice = headers();
+    twice.append("wechatpay-signature-type", HeaderValue::from_static("WECHATPAY2-SM2-WITH-SM3"));
+    let mut foreign = headers();
+    foreign.insert("wechatpay-signature-type", HeaderValue::from_bytes(&[0xff]).unwrap());
+    for headers in [twice, foreign] {
+        let error = verify_at(&headers, SIGNED_AT).await.unwrap_err();
+        assert!(
+            matches!(error, VerifyError::MalformedHeader { name: "Wechatpay-Signature-Type", .. }),
+            "{error:?}"
+        );
+    }
+    for odd in ["", "wechatpay2-sha256-rsa2048", "WECHATPAY2-SHA256-RSA2048 "] {
+        let error = with("wechatpay-signature-type", odd).await;
+        assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{odd:?}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn the_clock_window_is_300_seconds_on_both_sides() {
+    assert_eq!(CLOCK_WINDOW_SECS, 300);
     for (now, seconds) in [
+        (SIGNED_AT, None),
         (SIGNED_AT - 300, None),
         (SIGNED_AT + 300, None),
         (SIGNED_AT - 301, Some(301)),
         (SIGNED_AT + 301, Some(-301)),
         (0, Some(1_722_850_421)),
+        (u64::MAX, Some(i64::MIN)),
     ] {
         match (verify_at(&headers(), now).await, seconds) {
             (Ok(()), None) => {}
@@ -104,6 +180,11 @@ async fn the_clock_window_is_300_seconds_on_both_sides() {
     }
     let late = verify_at(&headers(), SIGNED_AT + 1000).await.unwrap_err();
     assert!(late.to_string().contains("1000 s before the local clock"), "{late}");
+    let early = verify_at(&headers(), SIGNED_AT - 1000).await.unwrap_err();
+    assert!(early.to_string().contains("1000 s after the local clock"), "{early}");
+
+    let largest = with("wechatpay-timestamp", "18446744073709551615").await;
+    assert!(matches!(largest, VerifyError::ClockSkew { seconds: i64::MAX, .. }), "{largest:?}");
 }
 
 #[tokio::test]
@@ -111,10 +192,15 @@ async fn odd_timestamps_are_malformed() {
     for odd in [
         "+1722850421",
         "-1",
+        " 1722850421",
+        "1722850421 ",
         "1722850421.0",
+        "1.0",
+        "1e9",
         "17228504 21",
         "0x66b09bb5",
         "１７２２",
+        "18446744073709551616",
         "99999999999999999999999",
     ] {
         let error = with("wechatpay-timestamp", odd).await;
@@ -130,6 +216,12 @@ async fn algorithms_serials_and_signatures() {
     let error = with("wechatpay-signature-type", "WECHATPAY2-SM2-WITH-SM3").await;
     assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{error:?}");
     let error = with("wechatpay-signature-type", "NEW").await;
+    assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{error:?}");
+    // An SM2 key is never held: what is missing is the algorithm, not the key.
+    let mut sm2 = headers();
+    sm2.insert("wechatpay-signature-type", HeaderValue::from_static("WECHATPAY2-SM2-WITH-SM3"));
+    sm2.insert("wechatpay-serial", HeaderValue::from_static("PUB_KEY_ID_9"));
+    let error = verify_at(&sm2, SIGNED_AT).await.unwrap_err();
     assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{error:?}");
     for serial in ["PUB_KEY_ID_9", "440024045C4A427599D09BB4E3DE0279F2E813FD", "garbage", "a b"] {
         let error = with("wechatpay-serial", serial).await;
@@ -159,31 +251,61 @@ async fn hints_say_different_things() {
         with("wechatpay-timestamp", "1").await,
         with("wechatpay-signature-type", "x").await,
         with("wechatpay-serial", "x").await,
+        with("wechatpay-signature", "*").await,
         with("wechatpay-signature", "AAAA").await,
     ];
     let id: wxpay_auth::WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
     errors.push(VerifyError::unavailable(id, "the server is down"));
     let hints: HashSet<&str> = errors.iter().map(VerifyError::hint).collect();
     assert_eq!(hints.len(), errors.len(), "{hints:?}");
+    let texts: HashSet<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), errors.len(), "{texts:?}");
+    for error in errors {
+        let (text, hint) = (error.to_string(), error.hint());
+        assert!(hint.len() > 20 && !hint.contains('\n'), "{text}: {hint}");
+        assert!(!text.contains('\n') && text.starts_with(char::is_lowercase), "{text}");
+    }
 }
 
-proptest::proptest! {
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn header_values() -> impl Strategy<Value = HeaderValue> {
+    let visible = vec(32..127_u8, 0..60);
+    let any = vec(any::<u8>(), 0..60);
+    let near = select(vec!["1722850421", "WECHATPAY/SIGNTEST/", "PUB_KEY_ID_", "AAAA", "=", ""]);
+    let near = near.prop_map(|text| text.as_bytes().to_vec());
+    prop_oneof![visible, any, near]
+        .prop_filter_map("no header value", |bytes| HeaderValue::from_bytes(&bytes).ok())
+}
+
+proptest! {
     #[test]
-    fn nothing_foreign_is_ever_accepted(
-        name in proptest::sample::select(vec![
-            "wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature",
-        ]),
-        value in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
-        body in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    fn another_body_is_never_accepted(body in vec(any::<u8>(), 0..200)) {
         let clock = || Timestamp::from_unix_secs(SIGNED_AT);
-        let refused = runtime.block_on(verify_response(&ring(), &clock, &headers(), &body));
-        proptest::prop_assert!(refused.is_err(), "another body");
-        if let Ok(value) = HeaderValue::from_bytes(&value) {
-            let mut headers = headers();
-            headers.insert(name, value);
-            proptest::prop_assert!(runtime.block_on(verify_at(&headers, SIGNED_AT)).is_err());
+        let refused = run(verify_response(&ring(), &clock, &headers(), &body));
+        prop_assert!(matches!(refused, Err(VerifyError::Mismatch { .. })), "{:?}", refused);
+    }
+
+    #[test]
+    fn another_header_is_never_accepted(name in select(&NEEDED[..]), value in header_values()) {
+        prop_assume!(headers()[name] != value);
+        let mut headers = headers();
+        headers.insert(name, value);
+        prop_assert!(run(verify_at(&headers, SIGNED_AT)).is_err());
+    }
+
+    #[test]
+    fn no_set_of_headers_is_accepted(
+        given in vec((select(&NEEDED[..]), header_values()), 0..10),
+        now in prop_oneof![Just(SIGNED_AT), any::<u64>()],
+    ) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(name, value);
         }
+        let refused = run(verify_at(&headers, now));
+        prop_assert!(refused.is_err());
     }
 }
