@@ -229,7 +229,7 @@ async fn an_answer_that_comes_too_late_is_unknown() {
     let gateway = Gateway::start().await;
     gateway.misbehave(Misbehaviour::Slow(Duration::from_secs(60)));
     let client = builder(&gateway, &gateway.base_url())
-        .attempt_timeout(Duration::from_millis(300))
+        .attempt_timeout(Duration::from_secs(1))
         .build()
         .unwrap();
     let plans = wxpay_marketing::DeliveryPlans::new(client);

@@ -12,7 +12,7 @@ use wxpay_transport::{BaseUrl, Client, ConfigError, Delivery, Error, Limit, Prox
 async fn the_shorter_time_out_is_named() {
     let server = WireServer::start_plain().await;
     server.misbehave(Misbehaviour::Slow(Duration::from_secs(60)));
-    let (short, long) = (Duration::from_millis(150), Duration::from_secs(60));
+    let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
     for (attempt, call, limit) in [(short, long, Limit::Attempt), (long, short, Limit::Call)] {
         let client = builder(&server, &server.base_url())
             .attempt_timeout(attempt)

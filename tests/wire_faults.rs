@@ -184,7 +184,7 @@ async fn a_stall_after_the_request_is_unknown() {
         let server = WireServer::start_tls(ServerTls::Good).await;
         server.fault_once(Fault::new(at, How::Stall));
         let client = builder(&server, &server.base_url())
-            .attempt_timeout(Duration::from_millis(300))
+            .attempt_timeout(Duration::from_secs(1))
             .build()
             .unwrap();
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
@@ -218,7 +218,7 @@ async fn a_refusal_that_is_cut_or_stalls_is_still_a_refusal() {
         server.misbehave(misbehaviour);
         server.fault_once(Fault::new(Point::AnswerBytes(5_000), how));
         let client = builder(&server, &server.base_url())
-            .attempt_timeout(Duration::from_millis(500))
+            .attempt_timeout(Duration::from_secs(1))
             .build()
             .unwrap();
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
