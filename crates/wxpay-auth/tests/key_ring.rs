@@ -1,4 +1,4 @@
-//! Keys side by side, swapped while they are used.
+//! Keys side by side: which one verifies, and which one is asked for.
 
 #![allow(
     clippy::expect_used,
@@ -10,11 +10,14 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use wxpay_auth::http::{HeaderMap, HeaderValue};
 use wxpay_auth::{
-    Algorithm, Certificate, KeyRing, PrivateKey, PublicKey, SignedMessage, Timestamp, Verifier,
-    VerifyError, WechatpaySerial,
+    Algorithm, Certificate, KeyError, KeyRing, PrivateKey, PublicKey, SignedMessage, Timestamp,
+    Verifier, VerifyError, WechatpaySerial, response_message, verify_response,
 };
 
 const WECHATPAY_KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
@@ -99,6 +102,60 @@ async fn the_validity_of_a_certificate_is_honoured() {
     assert_eq!(ring.preferred_serial(Timestamp::from_unix_secs(last + 1)), None);
 }
 
+/// A certificate that was valid when it was added, and is not when an answer comes.
+#[tokio::test]
+async fn a_certificate_ends_while_it_is_held() {
+    let now = Arc::new(AtomicU64::new(NOW.as_unix_secs()));
+    let clock = {
+        let now = Arc::clone(&now);
+        move || Timestamp::from_unix_secs(now.load(Ordering::Relaxed))
+    };
+    let ring = KeyRing::with_clock(clock.clone());
+    ring.insert_certificate(&certificate()).unwrap();
+    let last = certificate().not_after().as_unix_secs();
+
+    for (at, valid) in [(NOW.as_unix_secs(), true), (last, true), (last + 1, false)] {
+        now.store(at, Ordering::Relaxed);
+        let answer = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
+        match answer {
+            Ok(verified) => assert!(valid && verified.signed_at() == clock(), "{at}"),
+            Err(VerifyError::KeyNotValid { not_after, .. }) => {
+                assert!(!valid && not_after.as_unix_secs() == last, "{at}");
+            }
+            Err(other) => panic!("{at}: {other:?}"),
+        }
+    }
+    let expired = ring.insert_certificate(&certificate()).unwrap_err();
+    assert!(matches!(expired, KeyError::CertificateExpired { .. }), "{expired:?}");
+}
+
+/// A certificate that is added before it is valid: a new one appears days before the old one ends.
+#[tokio::test]
+async fn a_certificate_waits_for_its_time() {
+    let first = certificate().not_before().as_unix_secs();
+    let early = Timestamp::from_unix_secs(first - 1);
+    let ring = KeyRing::with_clock(move || early);
+    ring.insert_certificate(&certificate()).expect("it is kept");
+    assert_eq!(ring.preferred_serial(early), None);
+    for (at, valid) in [(first - 1, false), (first, true)] {
+        let clock = || Timestamp::from_unix_secs(at);
+        let answer = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
+        assert_eq!(answer.is_ok(), valid, "{answer:?}");
+        assert!(valid || matches!(answer, Err(VerifyError::KeyNotValid { .. })), "{answer:?}");
+    }
+}
+
+/// Signs an answer with the body `{}`, as the owner of the platform certificate would.
+fn signed_headers(at: u64) -> HeaderMap {
+    let signature = signature(&response_message(&at.to_string(), "nonce", b"{}"));
+    let mut headers = HeaderMap::new();
+    headers.insert("wechatpay-timestamp", at.into());
+    headers.insert("wechatpay-nonce", HeaderValue::from_static("nonce"));
+    headers.insert("wechatpay-serial", certificate().serial_no().as_str().parse().unwrap());
+    headers.insert("wechatpay-signature", STANDARD.encode(signature).parse().unwrap());
+    headers
+}
+
 #[tokio::test]
 async fn other_algorithms_are_refused() {
     let ring = ring();
@@ -120,7 +177,44 @@ fn the_key_to_ask_for() {
     ring.insert_public_key(id(1), public_key());
     ring.insert_public_key(id(2), public_key());
     assert_eq!(ring.preferred_serial(NOW), Some(id(2)));
+    let merchant = Certificate::from_pem(MERCHANT_CERTIFICATE).unwrap();
+    let [platform, merchant]: [WechatpaySerial; 2] =
+        [certificate().serial_no().clone().into(), merchant.serial_no().clone().into()];
+    assert_eq!(ring.serials(), [id(2), id(1), platform.clone(), merchant]);
+
+    // Adding a key a second time adds nothing.
+    ring.insert_public_key(id(2), public_key());
+    ring.insert_certificate(&certificate()).unwrap();
     assert_eq!(ring.serials().len(), 4);
+    assert!(ring.remove(&id(1)) && ring.remove(&id(2)));
+    assert_eq!(ring.preferred_serial(NOW), Some(platform));
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_by_one_of_the_same_id() {
+    let ring = ring();
+    ring.insert_public_key(id(1), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap());
+    let wrong = verify(&ring, &id(1), NOW).await.unwrap_err();
+    assert!(matches!(&wrong, VerifyError::Mismatch { serial, .. } if *serial == id(1)), "{wrong}");
+    ring.insert_public_key(id(1), public_key());
+    verify(&ring, &id(1), NOW).await.unwrap();
+}
+
+#[cfg(feature = "aws-lc-rs")]
+#[tokio::test]
+async fn certificates_verify_on_the_other_back_end_too() {
+    let serial = certificate().serial_no().clone().into();
+    let ring = ring();
+    ring.insert_certificate_on(wxpay_auth::Backend::AwsLcRs, &certificate()).unwrap();
+    verify(&ring, &serial, NOW).await.unwrap();
+
+    let last = certificate().not_after();
+    let late = Timestamp::from_unix_secs(last.as_unix_secs() + 1);
+    let expired = verify(&ring, &serial, late).await.unwrap_err();
+    assert!(matches!(expired, VerifyError::KeyNotValid { .. }), "{expired:?}");
+    let ring = KeyRing::with_clock(move || late);
+    let refused = ring.insert_certificate_on(wxpay_auth::Backend::AwsLcRs, &certificate());
+    assert!(matches!(refused, Err(KeyError::CertificateExpired { .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -149,47 +243,4 @@ async fn references_and_boxes_verify_too() {
     verify(&boxed, &id(1), NOW).await.unwrap();
     verify(&&ring, &id(1), NOW).await.unwrap();
     assert_eq!(shared.preferred_serial(NOW), boxed.preferred_serial(NOW));
-}
-
-#[test]
-fn keys_are_swapped_while_eight_threads_verify() {
-    let ring = ring();
-    ring.insert_public_key(id(1), public_key());
-    ring.insert_public_key(id(2), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap());
-    let signature = signature(b"message");
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let verifying: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
-                    let runtime =
-                        tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-                    runtime.block_on(async {
-                        let (mut held, mut not_held) = (0, 0);
-                        while !done.load(Ordering::Relaxed) || held == 0 {
-                            let serial = id(1);
-                            let algorithm = Algorithm::Sha256Rsa2048;
-                            let message =
-                                SignedMessage::new(&serial, algorithm, b"message", &signature, NOW);
-                            match ring.verify(message).await {
-                                Ok(()) => held += 1,
-                                Err(VerifyError::UnknownSerial { .. }) => not_held += 1,
-                                Err(other) => panic!("{other:?}"),
-                            }
-                        }
-                        (held, not_held)
-                    })
-                })
-            })
-            .collect();
-        for _ in 0..2_000 {
-            assert!(ring.remove(&id(1)));
-            ring.insert_public_key(id(1), public_key());
-        }
-        done.store(true, Ordering::Relaxed);
-        let verdicts: Vec<(u32, u32)> =
-            verifying.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert!(verdicts.iter().all(|(held, _)| *held > 0), "{verdicts:?}");
-    });
-    assert_eq!(ring.serials().len(), 2);
 }
