@@ -1,4 +1,4 @@
-//! The file signer: concurrently, cancelled, without a runtime; and its warning.
+//! The file signer: as a generic and behind pointers, concurrently, cancelled, without a runtime.
 
 #![allow(
     clippy::expect_used,
@@ -9,28 +9,47 @@
     reason = "a test may panic"
 )]
 
-use std::fs;
-use std::io;
+use std::path::Path;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use wxpay_auth::{Algorithm, Certificate, FileKeySigner, PrivateKey, Signer};
+use wxpay_auth::{
+    Algorithm, Backend, Certificate, FileKeySigner, PrivateKey, SignError, Signature, Signer,
+};
 
 const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
 const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
 
+/// Every back end that is compiled in.
+const BACKENDS: &[Backend] = &[
+    Backend::Ring,
+    #[cfg(feature = "aws-lc-rs")]
+    Backend::AwsLcRs,
+];
+
+fn signer_on(backend: Backend) -> FileKeySigner {
+    let (key, certificate) =
+        (PrivateKey::from_pem_with(backend, KEY), Certificate::from_pem(CERTIFICATE));
+    FileKeySigner::with_certificate(key.unwrap(), &certificate.unwrap()).unwrap()
+}
+
 fn signer() -> FileKeySigner {
-    let certificate = Certificate::from_pem(CERTIFICATE).unwrap();
-    FileKeySigner::with_certificate(PrivateKey::from_pem(KEY).unwrap(), &certificate).unwrap()
+    signer_on(Backend::Ring)
 }
 
 fn expected(message: &[u8]) -> Vec<u8> {
     PrivateKey::from_pem(KEY).unwrap().sign(message).unwrap()
 }
 
+/// That it compiles is the test.
 fn assert_send<T: Send>(value: T) -> T {
     value
+}
+
+/// Polls a future once, with nobody to wake.
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 async fn sign_generically<S: Signer>(signer: S) -> Vec<u8> {
@@ -52,8 +71,19 @@ async fn as_a_generic_and_behind_pointers() {
     assert_eq!(sign_generically(signer).await, expected);
 }
 
-async fn sign_at_once(count: u32) {
-    let signer = signer();
+#[tokio::test]
+async fn from_a_file_with_its_serial() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/keys/merchant_private_key.pem");
+    let serial_no: wxpay_auth::SerialNo =
+        "5f1c72e2a8931b72a2e13af8dee92471eb397115".parse().unwrap();
+    let signer = FileKeySigner::from_pem_file(path, serial_no.clone()).unwrap();
+    assert_eq!(signer.serial_no(), &serial_no);
+    assert_eq!(signer.key().backend(), Backend::Ring);
+    assert_eq!(sign_generically(signer).await, expected(b"message"));
+}
+
+async fn sign_at_once(backend: Backend, count: u32) {
+    let signer = signer_on(backend);
     let tasks: Vec<_> = (0..count)
         .map(|n| {
             let signer = signer.clone();
@@ -62,18 +92,25 @@ async fn sign_at_once(count: u32) {
         .collect();
     for (n, task) in (0..count).zip(tasks) {
         let signature = task.await.unwrap();
-        assert_eq!(signature.as_bytes(), expected(&n.to_be_bytes()), "message {n}");
+        let message = n.to_be_bytes();
+        assert_eq!(signature.as_bytes(), expected(&message), "message {n}, {backend}");
+        let verifies = signer.key().public_key().verifies(&message, signature.as_bytes());
+        assert!(verifies, "message {n}, {backend}");
     }
 }
 
 #[tokio::test]
 async fn many_at_once_on_one_thread() {
-    sign_at_once(100).await;
+    for backend in BACKENDS {
+        sign_at_once(*backend, 100).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_on_several_threads() {
-    sign_at_once(200).await;
+    for backend in BACKENDS {
+        sign_at_once(*backend, 200).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,54 +135,36 @@ async fn callers_that_give_up_do_no_harm() {
     assert_eq!(signer.sign(b"after").await.unwrap().as_bytes(), expected(b"after"));
 }
 
+/// A caller that gives up while its signature is computed elsewhere.
+#[tokio::test]
+async fn a_caller_that_gives_up_half_way_does_no_harm() {
+    let signer = signer();
+    // The first ones may be computed on the spot, so that there is nothing to give up.
+    let given_up = (0..1_000).any(|_| poll_once(pin!(signer.sign(b"given up"))).is_pending());
+    assert!(given_up, "one of many in a row is moved away");
+    for n in 0..20_u32 {
+        let signature = signer.sign(&n.to_be_bytes()).await.unwrap();
+        assert_eq!(signature.as_bytes(), expected(&n.to_be_bytes()));
+    }
+}
+
 #[test]
 fn without_a_runtime() {
     let signer = signer();
-    let mut signing = pin!(signer.sign(b"message"));
-    let mut context = Context::from_waker(Waker::noop());
-    match signing.as_mut().poll(&mut context) {
-        Poll::Ready(signature) => assert_eq!(signature.unwrap().as_bytes(), expected(b"message")),
-        Poll::Pending => panic!("there is nothing to wait for"),
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_key_file_that_others_can_read_draws_a_warning() {
-    use std::os::unix::fs::PermissionsExt;
-    let file = std::env::temp_dir().join(format!("wxpay-exposed-{}.pem", std::process::id()));
-    fs::write(&file, KEY).unwrap();
-    for (mode, warns) in
-        [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o644, true)]
-    {
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            PrivateKey::from_pem_file(&file).expect("it is read all the same");
-        });
-        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(text.contains("WARN"), warns, "{mode:o}: {text}");
-        assert_eq!(text.contains("other users can read this private key"), warns, "{text}");
-        assert_eq!(text.contains(&file.display().to_string()), warns, "{text}");
-        let key_line = KEY.lines().nth(1).unwrap();
-        assert!(!text.contains(key_line) && !text.contains("BEGIN"), "{text}");
-    }
-    fs::remove_file(&file).unwrap();
+    let sign = |message: &[u8]| -> Result<Signature, SignError> {
+        match poll_once(pin!(signer.sign(message))) {
+            Poll::Ready(signature) => signature,
+            Poll::Pending => panic!("there is nothing to wait for"),
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let message = [thread, n];
+                    assert_eq!(sign(&message).unwrap().as_bytes(), expected(&message));
+                }
+            });
+        }
+    });
 }
