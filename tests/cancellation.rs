@@ -45,9 +45,12 @@ async fn a_dropped_call_closes_its_connection_and_leaves_no_task() {
     }
     // A stalled server does not see the end by itself.
     server.disconnect(How::Close);
-    while tasks() > before {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while tasks() > before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("all tasks end");
 }
 
 #[tokio::test]

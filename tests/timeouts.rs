@@ -105,9 +105,12 @@ async fn idle_connections_are_closed_without_anybody_calling() {
     let plans = DeliveryPlans::new(client);
     plans.terminate(&plan_id("12000")).await.unwrap();
     assert_eq!(plans.transport().idle_connections(), 1);
-    while plans.transport().idle_connections() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let closed = async {
+        while plans.transport().idle_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("it is closed in the end");
     plans.terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(server.connections(), 2);
 }
