@@ -53,6 +53,8 @@ struct Now {
     read: usize,
     written: usize,
     stalled: bool,
+    /// The answer has been given to the operating system.
+    flushed: bool,
     /// The answer has been given to the operating system, and this is what happens then.
     over: Option<How>,
 }
@@ -112,21 +114,29 @@ impl Script {
         }
     }
 
-    /// Notes that all that was written is on its way. Tells whether the connection ends with that.
+    /// Notes that all that was written is on its way. Tells whether that is the end of an answer that
+    /// something follows: the end of the connection, or its idle time.
     fn have_flushed(&self) -> bool {
         let mut now = self.lock();
-        match now.fault {
-            Some(Fault { at: Point::Answered, how }) if !now.busy && now.written > 0 => {
-                now.over.replace(how).is_none()
-            }
-            _ => false,
+        if now.busy || now.written == 0 || now.flushed {
+            return false;
         }
+        now.flushed = true;
+        if let Some(Fault { at: Point::Answered, how }) = now.fault {
+            now.over = Some(how);
+        }
+        now.over.is_some() || self.close_idle_after.is_some()
+    }
+
+    /// Tells whether the connection is to end in a reset.
+    fn resets(&self) -> bool {
+        self.reset.load(Ordering::Relaxed)
     }
 
     /// Tells whether an answer has been given, and no other request has begun.
     fn is_idle(&self) -> bool {
         let now = self.lock();
-        !now.busy && now.written > 0
+        !now.busy && now.flushed
     }
 
     /// Returns how many bytes may be written; or what is to be done.
@@ -240,6 +250,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyIo<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.script.resets() {
+            // A FIN, or a farewell of TLS, would come before the RST.
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

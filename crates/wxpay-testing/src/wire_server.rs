@@ -210,8 +210,10 @@ async fn serve(
             Some(tls) => speak_http(tls.accept(socket).await?, &script, &wire, connection).await,
         }
     };
+    // Pinned here, it outlives the choice below, and with it the socket.
+    tokio::pin!(serving);
     tokio::select! {
-        ended = serving => ended,
+        ended = &mut serving => ended,
         how = disconnect.recv() => {
             reset.store(how == Ok(How::Reset), Ordering::Relaxed);
             Ok(())
