@@ -180,4 +180,20 @@ mod tests {
             tokio::task::yield_now().await;
         }
     }
+
+    #[test]
+    fn a_runtime_that_shuts_down_gives_an_error() {
+        let gate = gate();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let _entered = handle.enter();
+        let _someone = gate.enter().ok().expect("the first");
+        let queue = gate.enter().err().expect("somebody signs");
+        let mut work = Box::pin(queue.run(|| 7));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let ended = work.as_mut().poll(&mut context);
+        assert!(matches!(ended, std::task::Poll::Ready(Err(_))), "{ended:?}");
+        assert_eq!(gate.busy.load(Ordering::Relaxed), 1);
+    }
 }
