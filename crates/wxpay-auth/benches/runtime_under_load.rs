@@ -70,12 +70,12 @@ fn load(runtime: &Runtime, signer: &FileKeySigner, callers: usize, inline: bool)
             count += task.await.expect("an end");
         }
         late.sort();
-        let at = |part: f64| {
-            let index = (late.len() as f64 * part) as usize;
+        let at = |percent: usize| {
+            let index = late.len() * percent / 100;
             late.get(index.min(late.len() - 1)).copied().unwrap_or_default()
         };
         let per_second = f64::from(count) / FOR.as_secs_f64();
-        format!("{per_second:7.0}/s  late by {:8.1?} {:8.1?} {:8.1?}", at(0.5), at(0.99), at(1.0))
+        format!("{per_second:7.0}/s  late by {:8.1?} {:8.1?} {:8.1?}", at(50), at(99), at(100))
     })
 }
 

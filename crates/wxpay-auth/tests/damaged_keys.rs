@@ -48,6 +48,8 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
+type Damage = fn(&str) -> String;
+
 fn assert_malformed(error: &KeyError, what: &str) {
     assert!(matches!(error, KeyError::Malformed { .. }), "{what}: {error:?}");
     assert!(error.hint().contains("get the file anew"), "{what}: {}", error.hint());
@@ -55,7 +57,7 @@ fn assert_malformed(error: &KeyError, what: &str) {
 
 #[test]
 fn cut_or_changed_on_the_way() {
-    let damages: &[(&str, fn(&str) -> String)] = &[
+    let damages: &[(&str, Damage)] = &[
         ("cut to 200 characters", |body| body[..200].to_owned()),
         ("half of it", |body| body[..body.len() / 2].to_owned()),
         ("no base64", |body| body.replace('A', "*")),

@@ -235,12 +235,12 @@ async fn a_changed_response_no_longer_verifies() {
             let signature = STANDARD.decode(header("wechatpay-signature")).unwrap();
             let later = (signed_at.as_unix_secs() + 1).to_string();
             let other_nonce = format!("x{}", &header("wechatpay-nonce")[1..]);
-            let mut changes =
+            let mut replacements =
                 vec![("wechatpay-timestamp", later), ("wechatpay-nonce", other_nonce)];
-            changes.extend(
+            replacements.extend(
                 one_bit_off(&signature).map(|s| ("wechatpay-signature", STANDARD.encode(s))),
             );
-            for (header, value) in changes {
+            for (header, value) in replacements {
                 let mut changed = headers.clone();
                 changed.insert(header, value.parse().unwrap());
                 verify(&changed, &body, header).await;

@@ -93,21 +93,20 @@ async fn an_answer_without_a_body_is_signed_as_well() {
 #[tokio::test]
 async fn causes_come_in_their_documented_order() {
     let mut headers = headers();
-    let steps: [(&str, &str, fn(&VerifyError) -> bool); 9] = [
-        ("wechatpay-nonce", "another", |e| matches!(e, VerifyError::Mismatch { .. })),
-        ("wechatpay-serial", "PUB_KEY_ID_9", |e| matches!(e, VerifyError::UnknownSerial { .. })),
-        ("wechatpay-serial", "garbage", |e| matches!(e, VerifyError::UnknownSerial { .. })),
-        ("wechatpay-signature", "*", |e| matches!(e, VerifyError::MalformedSignature)),
-        ("wechatpay-signature-type", "x", |e| matches!(e, VerifyError::UnsupportedAlgorithm)),
-        ("wechatpay-timestamp", "1", |e| matches!(e, VerifyError::ClockSkew { .. })),
-        ("wechatpay-timestamp", "x", |e| matches!(e, VerifyError::MalformedHeader { .. })),
-        ("wechatpay-signature", "WECHATPAY/SIGNTEST/*", |e| matches!(e, VerifyError::Probe { .. })),
-        ("wechatpay-nonce", "", |e| matches!(e, VerifyError::MissingHeader { .. })),
-    ];
-    for (name, value, is_expected) in steps {
+    for (name, value, cause) in [
+        ("wechatpay-nonce", "another", "Mismatch"),
+        ("wechatpay-serial", "PUB_KEY_ID_9", "UnknownSerial"),
+        ("wechatpay-serial", "garbage", "UnknownSerial"),
+        ("wechatpay-signature", "*", "MalformedSignature"),
+        ("wechatpay-signature-type", "x", "UnsupportedAlgorithm"),
+        ("wechatpay-timestamp", "1", "ClockSkew"),
+        ("wechatpay-timestamp", "x", "MalformedHeader"),
+        ("wechatpay-signature", "WECHATPAY/SIGNTEST/*", "Probe"),
+        ("wechatpay-nonce", "", "MissingHeader"),
+    ] {
         headers.insert(name, HeaderValue::from_static(value));
-        let error = verify_at(&headers, SIGNED_AT).await.expect_err(name);
-        assert!(is_expected(&error), "{name}: {value}: {error:?}");
+        let error = format!("{:?}", verify_at(&headers, SIGNED_AT).await.expect_err(name));
+        assert!(error.starts_with(cause), "{name}: {value}: {error}, not {cause}");
     }
 }
 
