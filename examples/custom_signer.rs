@@ -59,8 +59,7 @@ fn start_key_service(key: RsaKeyPair) -> mpsc::Sender<Job> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
     let gateway = Gateway::start().await;
-    let key =
-        RsaKeyPair::from_pkcs8(&der(gateway.merchant_key_pem())?).map_err(|e| e.to_string())?;
+    let key = RsaKeyPair::from_pkcs8(&gateway.merchant_key_der()).map_err(|e| e.to_string())?;
     let jobs = start_key_service(key);
     let my_signer = || MySigner { serial_no: gateway.serial_no(), jobs: jobs.clone() };
     let base_url = BaseUrl::new(gateway.base_url())?;
@@ -86,11 +85,4 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let terminated = plans.terminate(&PlanId::new("12001")?).await?;
     println!("{} terminated, signed by an Arc<dyn Signer>", terminated.plan_id);
     Ok(())
-}
-
-/// Decodes the gateway's key, which it hands out in PEM.
-fn der(pem: &str) -> Result<Vec<u8>, Box<dyn StdError>> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    Ok(STANDARD.decode(base64)?)
 }

@@ -107,6 +107,31 @@ async fn stale_and_future_timestamps_say_by_how_much() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_has_expired_is_named() {
+    let gateway = Gateway::start().await;
+    gateway.misbehave(Misbehaviour::ExpiredCertificate);
+    let client = wxpay_transport::Client::builder(
+        gateway.mchid(),
+        gateway.signer(),
+        gateway.key_ring_with_expired_certificate(),
+    )
+    .base_url(gateway.base_url().parse().unwrap())
+    .proxy(wxpay_transport::Proxy::none())
+    .build()
+    .unwrap();
+    let plans = wxpay_marketing::DeliveryPlans::new(client);
+    let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!((kind(&error), error.delivery()), ("unverified", Delivery::Unknown));
+    assert!(matches!(verify_error(&error), VerifyError::KeyNotValid { .. }), "{error:?}");
+    assert!(error.hint().contains("valid now"), "{}", error.hint());
+    assert_eq!(gateway.executions(), 1);
+
+    // A client that does not hold it at all does not know the serial.
+    let error = error_of(&gateway, Misbehaviour::ExpiredCertificate).await;
+    assert!(matches!(verify_error(&error), VerifyError::UnknownSerial { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_oversized_answer_is_cut_off() {
     let misbehaviour = Misbehaviour::Oversized((1 << 20) + 1);
     let error = assert_unverified(misbehaviour, "larger than 1048576 bytes", "limit").await;

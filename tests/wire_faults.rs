@@ -173,6 +173,22 @@ async fn kept_connections_that_the_server_ended_are_not_used() {
 }
 
 #[tokio::test]
+async fn a_connection_that_ends_behind_its_answer_is_not_used_again() {
+    for how in [How::Reset, How::Close] {
+        for server in servers().await {
+            let plans = plans(&server, &server.base_url());
+            for id in ["12000", "12001", "12002"] {
+                // The answer says `Keep-Alive`, and the connection ends all the same.
+                server.fault_once(Fault::new(Point::Answered, how));
+                plans.terminate(&plan_id(id)).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!((server.connections(), server.executions()), (3, 3), "{how:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stall_after_the_request_is_unknown() {
     for at in [
         Point::RequestBytes(10),

@@ -338,6 +338,28 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_off_is_told_without_any_detail() {
+        let call = Call { operation: "x".into(), host: "h".into(), replay: Replay::Never };
+        let answer = |clock_offset| ApiAnswer {
+            status: StatusCode::UNAUTHORIZED,
+            request_id: None,
+            retry_after: None,
+            clock_offset,
+            signature: AnswerSignature::Missing,
+            body: Ok(r#"{"code":"SIGN_ERROR","message":"timestamp"}"#.into()),
+        };
+        for (offset, hint) in [
+            (Some(301), "set the local clock: it is 301 s behind WeChat Pay's"),
+            (Some(-3600), "set the local clock: it is 3600 s ahead of WeChat Pay's"),
+            (Some(300), "check that private key, serial_no and mchid belong together"),
+            (None, "check that private key, serial_no and mchid belong together"),
+        ] {
+            let error = ApiError::new(call.clone(), answer(offset), b"");
+            assert!(error.hint().starts_with(hint), "{offset:?}: {}", error.hint());
+        }
+    }
+
+    #[test]
     fn real_sign_errors_are_explained() {
         use super::super::SignedLine;
         let official = include_str!("../../testdata/sign_error/official.json");
