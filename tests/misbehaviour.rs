@@ -127,6 +127,7 @@ async fn a_certificate_that_has_expired_is_named() {
     assert_eq!(gateway.executions(), 1);
 
     // A client that does not hold it at all does not know the serial.
+    let gateway = Gateway::start().await;
     let error = error_of(&gateway, Misbehaviour::ExpiredCertificate).await;
     assert!(matches!(verify_error(&error), VerifyError::UnknownSerial { .. }), "{error:?}");
 }
