@@ -1,4 +1,12 @@
-// The example in it needs the feature.
+// The README's links lead to files, where it is read beside them. Of two definitions the first one
+// counts, so here they lead to the items.
+//! [`Signer`]: crate::Signer
+//! [`Verifier`]: crate::Verifier
+//! [`KeyRing`]: crate::KeyRing
+//! [`verify_response`]: crate::verify_response
+#![cfg_attr(feature = "file-key", doc = "[`FileKeySigner`]: crate::FileKeySigner")]
+//!
+// The examples in it need the feature.
 #![cfg_attr(feature = "file-key", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "file-key"), doc = "Keys and signatures of WeChat Pay APIv3.")]
 

@@ -51,7 +51,7 @@ impl SignErrorKind {
                  (RSASSA-PKCS1-v1_5 with SHA-256) and which version of the key it uses"
             }
             Self::Unsupported => "use an RSA key of 2048 bits that may sign",
-            Self::Other => "see the source of the error",
+            Self::Other => "see the message and the source of the error",
         }
     }
 
