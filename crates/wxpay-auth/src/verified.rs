@@ -30,7 +30,7 @@ const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 /// Holds a body whose signature was verified. Only [`verify_response`] makes one, so whoever holds
 /// it need not check again.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// // There is no other way to make one.
 /// let forged = wxpay_auth::Verified {
 ///     body: b"{}",
@@ -39,7 +39,7 @@ const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 /// };
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// let forged = wxpay_auth::Verified::new(b"{}");
 /// ```
 #[derive(Clone)]
