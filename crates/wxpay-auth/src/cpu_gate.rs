@@ -176,9 +176,13 @@ mod tests {
         let all = u32::try_from(cores).unwrap();
         let permits = tokio::time::timeout(Duration::from_secs(30), gate.permits.acquire_many(all));
         assert!(permits.await.is_ok(), "every permit comes back");
-        while gate.busy.load(Ordering::Relaxed) > 1 {
-            tokio::task::yield_now().await;
-        }
+        let counted_down = async {
+            while gate.busy.load(Ordering::Relaxed) > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let counted_down = tokio::time::timeout(Duration::from_secs(30), counted_down).await;
+        assert!(counted_down.is_ok(), "every count is taken back");
     }
 
     #[test]
