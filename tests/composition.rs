@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use wxpay_auth::{FileKeySigner, KeyRing, Signer, Verifier};
+use wxpay_auth::{Backend, FileKeySigner, KeyRing, PrivateKey, Signer, Verifier};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::Gateway;
+use wxpay_testing::{Gateway, SignerConformance};
 use wxpay_tests::{builder, plan_id};
 use wxpay_transport::{BaseUrl, Client, Proxy, Transport};
 
@@ -47,6 +47,20 @@ async fn calls_move_to_other_threads() {
     let plans = DeliveryPlans::new(builder(&gateway, &gateway.base_url()).build().unwrap());
     let call = tokio::spawn(async move { plans.terminate(&plan_id("12000")).await });
     assert_eq!(call.await.unwrap().unwrap().plan_id.as_str(), "12000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_signer_conforms_on_both_back_ends() {
+    let gateway = Gateway::start().await;
+    for backend in [Backend::Ring, Backend::AwsLcRs] {
+        let key = PrivateKey::from_pem_with(backend, gateway.merchant_key_pem()).unwrap();
+        let reference = PrivateKey::from_pem(gateway.merchant_key_pem()).unwrap();
+        SignerConformance::new(reference.public_key().clone(), gateway.serial_no())
+            .reference(reference)
+            .check(Arc::new(FileKeySigner::new(key, gateway.serial_no())))
+            .await
+            .unwrap_or_else(|e| panic!("{backend}: {e}"));
+    }
 }
 
 #[test]

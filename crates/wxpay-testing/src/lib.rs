@@ -3,6 +3,7 @@
 mod answer;
 mod authenticate;
 mod calls;
+mod conformance;
 mod connect_proxy;
 mod fault;
 mod faulty_io;
@@ -22,6 +23,7 @@ mod wechat_pay_builder;
 mod wire_server;
 mod wire_server_builder;
 
+pub use conformance::{Nonconformance, SignerConformance};
 pub use connect_proxy::{ConnectProxy, ProxyManners};
 pub use fault::{Fault, How, Point};
 pub use gateway::{Gateway, GatewayBuilder};

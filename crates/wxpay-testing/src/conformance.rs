@@ -1,0 +1,188 @@
+//! What every signer must do, whatever its key lives in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::task::JoinSet;
+use wxpay_auth::{Algorithm, PrivateKey, PublicKey, SerialNo, SignError, Signature, Signer};
+
+/// Checks a signer: run it over your own [`Signer`] before you trust it with money.
+///
+/// It signs messages of many lengths, many at once, and gives up on many half-way, and looks at each
+/// signature: its serial, its length, whether it verifies, and whether the same message gives the
+/// same bytes again. It needs a Tokio runtime with timers.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wxpay_testing::{Gateway, SignerConformance};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = Gateway::start().await;
+/// let signer = gateway.signer();
+///
+/// SignerConformance::new(signer.key().public_key().clone(), gateway.serial_no())
+///     .check(Arc::new(signer))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SignerConformance {
+    public_key: PublicKey,
+    serial_no: SerialNo,
+    reference: Option<PrivateKey>,
+    callers: usize,
+}
+
+/// Around the borders of SHA-256's blocks, of what key services take in one piece, and large.
+const LENGTHS: [usize; 15] =
+    [0, 1, 31, 32, 33, 55, 56, 63, 64, 65, 4095, 4096, 4097, 65_536, 1 << 20];
+
+/// RSA-2048.
+const SIGNATURE_BYTES: usize = 256;
+
+impl SignerConformance {
+    /// Begins a check, with the public key and the serial that the signer is to have.
+    pub fn new(public_key: PublicKey, serial_no: SerialNo) -> Self {
+        Self { public_key, serial_no, reference: None, callers: 64 }
+    }
+
+    /// Compares each signature with that of the same key in this process, byte for byte. PKCS#1 v1.5
+    /// is deterministic: they must be equal.
+    #[must_use]
+    pub fn reference(mut self, key: PrivateKey) -> Self {
+        self.reference = Some(key);
+        self
+    }
+
+    /// Sets how many sign at once: 64 by default. A signer that is throttled may want fewer.
+    #[must_use]
+    pub fn callers(mut self, callers: usize) -> Self {
+        self.callers = callers;
+        self
+    }
+
+    /// Checks a signer.
+    ///
+    /// # Errors
+    /// [`Nonconformance`]: the first thing that is wrong.
+    pub async fn check(&self, signer: Arc<dyn Signer>) -> Result<(), Nonconformance> {
+        if signer.algorithm() != Algorithm::Sha256Rsa2048 {
+            return Err(Nonconformance::Algorithm { found: signer.algorithm() });
+        }
+        for length in LENGTHS {
+            let message: Vec<u8> = (0..=250).cycle().take(length).collect();
+            for _ in 0..2 {
+                self.look_at(&message, &signer.sign(&message).await?)?;
+            }
+        }
+        self.sign_at_once(&signer).await?;
+        self.give_up(&signer).await;
+        self.sign_at_once(&signer).await
+    }
+
+    /// Looks at one signature.
+    fn look_at(&self, message: &[u8], signature: &Signature) -> Result<(), Nonconformance> {
+        let (length, bytes) = (message.len(), signature.as_bytes());
+        if signature.serial_no() != &self.serial_no {
+            let found = signature.serial_no().clone();
+            return Err(Nonconformance::SerialNo { expected: self.serial_no.clone(), found });
+        }
+        if bytes.len() != SIGNATURE_BYTES {
+            return Err(Nonconformance::Length { found: bytes.len() });
+        }
+        if !self.public_key.verifies(message, bytes) {
+            return Err(Nonconformance::DoesNotVerify { length });
+        }
+        match &self.reference {
+            Some(key) if key.sign(message)? != bytes => Err(Nonconformance::Differs { length }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets many callers sign at once, each its own message: no answer may go to another caller.
+    async fn sign_at_once(&self, signer: &Arc<dyn Signer>) -> Result<(), Nonconformance> {
+        let mut signing = JoinSet::new();
+        for caller in 0..self.callers {
+            let (signer, message) = (Arc::clone(signer), format!("caller {caller}"));
+            signing.spawn(async move {
+                let signature = signer.sign(message.as_bytes()).await;
+                (message, signature)
+            });
+        }
+        while let Some(signed) = signing.join_next().await {
+            let (message, signature) = signed.map_err(|_| Nonconformance::Panicked)?;
+            self.look_at(message.as_bytes(), &signature?)?;
+        }
+        Ok(())
+    }
+
+    /// Lets callers give up at many points, before and after the signer has begun.
+    async fn give_up(&self, signer: &Arc<dyn Signer>) {
+        let mut signing = JoinSet::new();
+        for caller in 0..self.callers {
+            let signer = Arc::clone(signer);
+            let patience = Duration::from_micros(50 * caller as u64);
+            signing.spawn(async move {
+                let signing = signer.sign(b"given up");
+                // Whether it was in time or not: both are right.
+                let _ = tokio::time::timeout(patience, signing).await;
+            });
+        }
+        while signing.join_next().await.is_some() {}
+    }
+}
+
+/// Says in what a signer does not conform.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Nonconformance {
+    /// It has another algorithm.
+    #[error("the signer's algorithm is {found}, this check is for WECHATPAY2-SHA256-RSA2048")]
+    #[non_exhaustive]
+    Algorithm {
+        /// The one it has.
+        found: Algorithm,
+    },
+    /// It did not sign.
+    #[error("the signer did not sign")]
+    Sign(#[from] SignError),
+    /// It panicked.
+    #[error("the signer panicked")]
+    Panicked,
+    /// Its signature has another serial.
+    #[error("the signature has the serial {found}, {expected} was expected")]
+    #[non_exhaustive]
+    SerialNo {
+        /// The one that was expected.
+        expected: SerialNo,
+        /// The one it has.
+        found: SerialNo,
+    },
+    /// Its signature has not 256 bytes.
+    #[error("the signature has {found} bytes, 256 were expected (a short one is padded in front)")]
+    #[non_exhaustive]
+    Length {
+        /// How many it has.
+        found: usize,
+    },
+    /// Its signature does not verify.
+    #[error(
+        "the signature of a message of {length} bytes does not verify: another key, another padding \
+         (PSS), a message that was hashed twice, or the answer to another caller"
+    )]
+    #[non_exhaustive]
+    DoesNotVerify {
+        /// The length of the message in bytes.
+        length: usize,
+    },
+    /// Its signature is another than that of the same key in this process.
+    #[error("the signature of a message of {length} bytes is not the reference's")]
+    #[non_exhaustive]
+    Differs {
+        /// The length of the message in bytes.
+        length: usize,
+    },
+}

@@ -1,0 +1,146 @@
+//! The check of signers finds what is wrong with them.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Mutex;
+use wxpay_auth::{
+    Algorithm, FileKeySigner, PrivateKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
+    async_trait,
+};
+use wxpay_testing::{Gateway, Nonconformance, SignerConformance};
+
+const OTHER_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+
+/// What a signer does wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wrong {
+    Algorithm,
+    Serial,
+    OtherKey,
+    Short,
+    HashedTwice,
+    /// Signs what another caller asked for.
+    MixedUp,
+    /// Stays locked when a caller gives up.
+    StaysLocked,
+    Panics,
+}
+
+#[derive(Debug)]
+struct WrongSigner {
+    right: FileKeySigner,
+    wrong: Wrong,
+    last: Mutex<Vec<u8>>,
+    abandoned: AtomicU32,
+}
+
+/// Counts callers that gave up.
+struct Abandoned<'a>(&'a AtomicU32, bool);
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[async_trait]
+impl Signer for WrongSigner {
+    fn algorithm(&self) -> Algorithm {
+        match self.wrong {
+            Wrong::Algorithm => Algorithm::Sm2WithSm3,
+            _ => Algorithm::Sha256Rsa2048,
+        }
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let mut right = Abandoned(&self.abandoned, false);
+        let signature = match self.wrong {
+            Wrong::HashedTwice => self.right.sign(&[message, b"again"].concat()).await?,
+            Wrong::MixedUp => {
+                *self.last.lock().await = message.to_vec();
+                tokio::task::yield_now().await;
+                let last = self.last.lock().await.clone();
+                self.right.sign(&last).await?
+            }
+            Wrong::StaysLocked => {
+                tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+                if self.abandoned.load(Ordering::Relaxed) > 0 {
+                    return Err(SignError::new(SignErrorKind::SessionLost, "a session was lost"));
+                }
+                self.right.sign(message).await?
+            }
+            Wrong::Panics if message.starts_with(b"caller") => panic!("on purpose"),
+            _ => self.right.sign(message).await?,
+        };
+        right.1 = true;
+        let other: SerialNo = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap();
+        Ok(match self.wrong {
+            Wrong::Serial => Signature::new(other, signature.as_bytes().to_vec()),
+            Wrong::Short => {
+                let (_, short) = signature.as_bytes().split_first().unwrap();
+                Signature::new(signature.serial_no().clone(), short.to_vec())
+            }
+            Wrong::OtherKey => {
+                let bytes = PrivateKey::from_pem(OTHER_KEY).unwrap().sign(message)?;
+                Signature::new(signature.serial_no().clone(), bytes)
+            }
+            _ => signature,
+        })
+    }
+}
+
+async fn check(wrong: Wrong) -> Nonconformance {
+    let gateway = Gateway::start().await;
+    let right = gateway.signer();
+    let conformance =
+        SignerConformance::new(right.key().public_key().clone(), gateway.serial_no()).callers(16);
+    let (last, abandoned) = (Mutex::default(), AtomicU32::new(0));
+    let signer = WrongSigner { right, wrong, last, abandoned };
+    conformance.check(Arc::new(signer)).await.expect_err("it does not conform")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_signer_conforms() {
+    let gateway = Gateway::start().await;
+    let key = || PrivateKey::from_pem(gateway.merchant_key_pem()).unwrap();
+    SignerConformance::new(key().public_key().clone(), gateway.serial_no())
+        .reference(key())
+        .check(Arc::new(gateway.signer()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let error = check(Wrong::Algorithm).await;
+    assert!(matches!(error, Nonconformance::Algorithm { .. }), "{error:?}");
+    let error = check(Wrong::Serial).await;
+    assert!(matches!(error, Nonconformance::SerialNo { .. }), "{error:?}");
+    let error = check(Wrong::Short).await;
+    assert!(matches!(error, Nonconformance::Length { found: 255, .. }), "{error:?}");
+    for wrong in [Wrong::OtherKey, Wrong::HashedTwice, Wrong::MixedUp] {
+        let error = check(wrong).await;
+        assert!(matches!(error, Nonconformance::DoesNotVerify { .. }), "{wrong:?}: {error:?}");
+    }
+    let error = check(Wrong::StaysLocked).await;
+    assert!(matches!(error, Nonconformance::Sign(_)), "{error:?}");
+    let error = check(Wrong::Panics).await;
+    assert!(matches!(error, Nonconformance::Panicked), "{error:?}");
+}
+
+#[tokio::test]
+async fn another_reference_is_noticed() {
+    let gateway = Gateway::start().await;
+    let signer = gateway.signer();
+    let error = SignerConformance::new(signer.key().public_key().clone(), gateway.serial_no())
+        .reference(PrivateKey::from_pem(OTHER_KEY).unwrap())
+        .check(Arc::new(signer))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Nonconformance::Differs { length: 0, .. }), "{error:?}");
+}
