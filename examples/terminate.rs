@@ -15,7 +15,7 @@ use std::time::Duration;
 use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PublicKey};
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
-use wxpay_transport::{BaseUrl, Client, Outcome, Transport};
+use wxpay_transport::{BaseUrl, Client, Outcome};
 
 const USAGE: &str = "\
 usage: terminate [--live] [--timeout SECONDS] [--verbose] PLAN_ID
@@ -238,10 +238,4 @@ fn usage(what: &str) -> Misuse {
 fn wrong(what: &str, error: &dyn StdError, hint: &str) -> Misuse {
     let source = error.source().map(|e| format!(": {e}")).unwrap_or_default();
     Misuse(format!("{what}: {error}{source}"), hint.to_owned())
-}
-
-// What the client sends with is a type parameter of the service, so this compiles for any of them.
-#[allow(dead_code)]
-fn any_transport<T: Transport>(transport: T) -> DeliveryPlans<T> {
-    DeliveryPlans::new(transport)
 }
