@@ -29,9 +29,9 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     Ok(bytes)
 }
 
-/// Warns when others than the owner can read a private key.
-#[cfg(feature = "file-key")]
-pub(crate) fn warn_if_exposed(path: &Path) {
+/// Warns when others than the owner can read a secret: "this private key", say.
+#[cfg(any(feature = "file-key", feature = "pkcs11"))]
+pub(crate) fn warn_if_exposed(path: &Path, what: &str) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -41,11 +41,11 @@ pub(crate) fn warn_if_exposed(path: &Path) {
             tracing::warn!(
                 path = %path.display(),
                 mode = %format_args!("{mode:03o}"),
-                "other users can read this private key: chmod 600 {}",
+                "other users can read {what}: chmod 600 {}",
                 path.display(),
             );
         }
     }
     #[cfg(not(unix))]
-    let _ = path;
+    let _ = (path, what);
 }

@@ -27,6 +27,8 @@ mod key_ring;
 mod message;
 mod nonce;
 mod pem;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 #[cfg(feature = "file-key")]
 mod private_key;
 mod public_key;

@@ -78,7 +78,7 @@ impl PrivateKey {
     pub fn from_pem_file_with(backend: Backend, path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
         let pem = files::read(path)?;
-        files::warn_if_exposed(path);
+        files::warn_if_exposed(path, "this private key");
         Self::from_pem_with(backend, &*pem)
     }
 

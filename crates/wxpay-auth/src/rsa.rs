@@ -64,3 +64,17 @@ pub(crate) fn checked_public_key(pkcs1: &[u8]) -> Result<Vec<u8>, KeyError> {
     require_2048_bits(key.modulus)?;
     key.to_der().map_err(damaged)
 }
+
+/// Makes a PKCS#1 `RSAPublicKey` of modulus and exponent (big-endian, as PKCS#11 has them), and
+/// checks it.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn public_key_of_numbers(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let damaged = |_| KeyError::Malformed {
+        material: KeyMaterial::PublicKey,
+        reason: "its modulus and exponent are no numbers",
+    };
+    let modulus = UintRef::new(modulus).map_err(damaged)?;
+    let public_exponent = UintRef::new(exponent).map_err(damaged)?;
+    let pkcs1 = RsaPublicKeyRef { modulus, public_exponent }.to_der().map_err(damaged)?;
+    checked_public_key(&pkcs1)
+}

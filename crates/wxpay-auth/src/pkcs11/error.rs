@@ -1,0 +1,306 @@
+//! Why a token could not be used.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::mechanism::Pkcs11Mechanism;
+use super::uri_error::Pkcs11UriError;
+use crate::key_error::KeyError;
+use crate::sign_error::{SignError, SignErrorKind};
+
+/// Says why a token, or the key in it, could not be used. It shows no PIN.
+///
+/// [`kind`](Self::kind) sorts it as a [`SignError`] is sorted.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Pkcs11Error {
+    /// The URI is malformed.
+    #[error("the PKCS#11 URI is malformed")]
+    Uri(#[from] Pkcs11UriError),
+    /// A setting is missing, or out of its range.
+    #[error("{setting} {problem}")]
+    #[non_exhaustive]
+    Setting {
+        /// The name of the setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The PKCS#11 library cannot be loaded.
+    #[error("the PKCS#11 module {} cannot be loaded", path.display())]
+    #[non_exhaustive]
+    Module {
+        /// Its path, as it was given.
+        path: PathBuf,
+        /// What the loader says.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No token fits the address.
+    #[error("no token fits {wanted}; there are: {present}")]
+    #[non_exhaustive]
+    TokenNotFound {
+        /// The part of the URI that names the token.
+        wanted: String,
+        /// The tokens that are there.
+        present: String,
+    },
+    /// Several tokens fit the address.
+    #[error("{count} tokens fit {wanted}: {present}")]
+    #[non_exhaustive]
+    SeveralTokens {
+        /// The part of the URI that names the token.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+        /// The tokens that are there.
+        present: String,
+    },
+    /// The token wants a login, and there is no PIN.
+    #[error("the token wants a PIN, and none is given")]
+    NoPin,
+    /// The PIN could not be read.
+    #[error("the PIN cannot be had")]
+    #[non_exhaustive]
+    PinUnavailable {
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The token refused the PIN.
+    #[error("the token refused the PIN ({code})")]
+    #[non_exhaustive]
+    PinRefused {
+        /// What the token answered (`CKR_…`).
+        code: String,
+        /// Whether that was now, or this process would send a PIN again that was refused before.
+        sent: bool,
+    },
+    /// No private key fits the address.
+    #[error("no private key fits {wanted}")]
+    #[non_exhaustive]
+    KeyNotFound {
+        /// The part of the URI that names token and key.
+        wanted: String,
+    },
+    /// Several private keys fit the address.
+    #[error("{count} private keys fit {wanted}")]
+    #[non_exhaustive]
+    SeveralKeys {
+        /// The part of the URI that names token and key.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+    },
+    /// There is a key already where one is to be generated.
+    #[error("there is a key already that fits {wanted}")]
+    #[non_exhaustive]
+    KeyExists {
+        /// The part of the URI that names token and key.
+        wanted: String,
+    },
+    /// The key, or its certificate, does not fit: not RSA, not 2048 bits, another key's certificate.
+    #[error("the key in the token cannot be used")]
+    Key(#[from] KeyError),
+    /// The key may not sign (`CKA_SIGN` is false).
+    #[error("the key in the token may not sign (CKA_SIGN is false)")]
+    KeyCannotSign,
+    /// The key wants the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
+    #[error("the key wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
+    KeyAlwaysAuthenticates,
+    /// Another key has taken the place of the one that the signer was connected to.
+    #[error("another key has taken the place of the one that was there at the beginning")]
+    KeyReplaced,
+    /// The token does not say what the public key is.
+    #[error("the token does not tell the public key")]
+    NoPublicKey,
+    /// The key that was generated could leave the token.
+    #[error("the token made a key that is not bound to it ({attribute} is wrong)")]
+    #[non_exhaustive]
+    KeyNotBound {
+        /// The attribute that has not the value that was asked for.
+        attribute: &'static str,
+    },
+    /// There is no merchant certificate on the token, and none was given.
+    #[error("there is no certificate on the token for this key")]
+    NoCertificate,
+    /// Several certificates on the token fit the key.
+    #[error("{count} certificates on the token are for this key")]
+    #[non_exhaustive]
+    SeveralCertificates {
+        /// How many.
+        count: usize,
+    },
+    /// The token cannot sign with this mechanism.
+    #[error("the token has no {mechanism}")]
+    #[non_exhaustive]
+    Mechanism {
+        /// The one that was asked for.
+        mechanism: Pkcs11Mechanism,
+    },
+    /// The signature that the token returned does not verify.
+    #[error("the signature that the token returned does not verify")]
+    InvalidSignature,
+    /// A call was answered with an error.
+    #[error("{call} answered {code}")]
+    #[non_exhaustive]
+    Call {
+        /// The function (`C_…`).
+        call: String,
+        /// What it answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+    },
+    /// The module returned something that makes no sense.
+    #[error("the PKCS#11 module returned something that cannot be used")]
+    #[non_exhaustive]
+    Malformed {
+        /// What.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The module was restarted, and the session with it.
+    #[error("the session ended when the module was restarted")]
+    Restarted,
+    /// The module panicked, or something in between.
+    #[error("the call into the PKCS#11 module panicked")]
+    Panicked,
+    /// There is no thread to be had.
+    #[error("no thread can be started")]
+    #[non_exhaustive]
+    Thread {
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The token did not answer in time.
+    #[error("the token did not answer within {} ms", waited.as_millis())]
+    #[non_exhaustive]
+    Timeout {
+        /// How long it had.
+        waited: Duration,
+    },
+    /// The queue is full.
+    #[error("{waiting} signatures are waiting already")]
+    #[non_exhaustive]
+    Overloaded {
+        /// How many the queue holds.
+        waiting: usize,
+    },
+    /// The signer was shut down.
+    #[error("the signer was shut down")]
+    ShutDown,
+}
+
+impl Pkcs11Error {
+    /// Sorts it.
+    pub fn kind(&self) -> SignErrorKind {
+        match self {
+            Self::Uri(_)
+            | Self::Setting { .. }
+            | Self::Module { .. }
+            | Self::SeveralTokens { .. }
+            | Self::NoPin
+            | Self::SeveralKeys { .. }
+            | Self::KeyExists { .. }
+            | Self::KeyReplaced
+            | Self::Key(KeyError::CertificateMismatch { .. })
+            | Self::NoCertificate
+            | Self::SeveralCertificates { .. } => SignErrorKind::Configuration,
+            Self::TokenNotFound { .. } | Self::ShutDown => SignErrorKind::Unavailable,
+            Self::PinUnavailable { .. } | Self::PinRefused { .. } | Self::KeyCannotSign => {
+                SignErrorKind::PermissionDenied
+            }
+            Self::KeyNotFound { .. } => SignErrorKind::KeyNotFound,
+            Self::Key(_)
+            | Self::KeyAlwaysAuthenticates
+            | Self::NoPublicKey
+            | Self::KeyNotBound { .. }
+            | Self::Mechanism { .. } => SignErrorKind::Unsupported,
+            Self::InvalidSignature => SignErrorKind::InvalidSignature,
+            Self::Call { kind, .. } => *kind,
+            Self::Restarted => SignErrorKind::SessionLost,
+            Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
+            Self::Timeout { .. } => SignErrorKind::Timeout,
+            Self::Overloaded { .. } => SignErrorKind::Throttled,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Uri(e) => e.hint(),
+            Self::Key(e) => e.hint(),
+            Self::Setting { .. } => "correct the setting",
+            Self::Module { .. } => {
+                "check module-path: the library is part of the token's software, for instance \
+                 /usr/lib/softhsm/libsofthsm2.so; the source of the error says what the loader found"
+            }
+            Self::TokenNotFound { .. } => {
+                "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
+                 --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id"
+            }
+            Self::SeveralTokens { .. } => "add serial or slot-id to the address",
+            Self::NoPin => "add pin-source to the URI, or a Pin to the address",
+            Self::PinUnavailable { .. } => {
+                "check that the file is there and that this program may read it, or the callback"
+            }
+            Self::PinRefused { .. } => {
+                "do not just try again: tokens lock after a few wrong PINs. This process does not \
+                 send this PIN to the token again; correct it, unlock the token if need be, and \
+                 restart the program"
+            }
+            Self::KeyNotFound { .. } => {
+                "check object and id: pkcs11-tool --module PATH --login --list-objects; without a \
+                 login, private keys are not seen"
+            }
+            Self::SeveralKeys { .. } => "add id to the address; labels need not be unique",
+            Self::KeyExists { .. } => "give the new key another label",
+            Self::KeyCannotSign => "use a key that was made for signing",
+            Self::KeyAlwaysAuthenticates => {
+                "use a key without CKA_ALWAYS_AUTHENTICATE: a server cannot enter a PIN each time"
+            }
+            Self::KeyReplaced => {
+                "connect a new signer: a new key has a new certificate, and a new serial_no"
+            }
+            Self::NoPublicKey => "put the public key on the token, too, or give the certificate",
+            Self::KeyNotBound { .. } => {
+                "delete that key, and ask the maker of the token how to generate keys that cannot \
+                 leave it"
+            }
+            Self::NoCertificate => {
+                "give the merchant certificate or its serial_no, or put the certificate on the \
+                 token under the CKA_ID of the key"
+            }
+            Self::SeveralCertificates { .. } => "give the merchant certificate that is to be used",
+            Self::Mechanism { .. } => {
+                "use the other mechanism; CKM_RSA_PKCS is the one that tokens have"
+            }
+            Self::Panicked | Self::Malformed { .. } => {
+                "report it with the name and version of the module"
+            }
+            Self::Thread { .. } => "check the limits of the process",
+            Self::ShutDown => "connect a new signer",
+            Self::Call { kind, .. } => kind.hint(),
+            _ => self.kind().hint(),
+        }
+    }
+
+    /// Tells whether the module itself may be what is broken, so that starting it anew may help.
+    pub(super) fn may_be_the_module(&self) -> bool {
+        match self {
+            Self::TokenNotFound { .. } | Self::KeyNotFound { .. } | Self::Malformed { .. } => true,
+            Self::Call { kind, .. } => {
+                matches!(kind, SignErrorKind::Unavailable | SignErrorKind::SessionLost)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<Pkcs11Error> for SignError {
+    fn from(error: Pkcs11Error) -> Self {
+        Self::new(error.kind(), "the PKCS#11 token did not sign").with_source(error)
+    }
+}

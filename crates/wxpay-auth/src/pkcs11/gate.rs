@@ -1,0 +1,155 @@
+//! Keeps calls into a module and its restart apart.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a restart waits for calls that are under way. One that hangs must not hang the rest.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lets calls into a module by, but not while it is being restarted, and counts its restarts: what
+/// was opened before one is gone after it.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inside: usize,
+    closed: bool,
+    generation: u64,
+}
+
+impl Gate {
+    /// Waits until no restart is under way, and keeps the next one off until the guard is dropped.
+    pub(super) fn enter(&self) -> Inside<'_> {
+        let mut state = self.lock();
+        while state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.inside += 1;
+        Inside { generation: state.generation, gate: self }
+    }
+
+    /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
+    /// they also are when somebody else has restarted the module since.
+    pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> bool) -> bool {
+        let mut state = self.lock();
+        while state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.generation != generation {
+            return true;
+        }
+        state.closed = true;
+        let deadline = Instant::now() + PATIENCE;
+        while state.inside > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let (again, _) =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            state = again;
+        }
+        let mut restarted = false;
+        if state.inside == 0 {
+            drop(state);
+            restarted = restart();
+            state = self.lock();
+            // Even where it failed half-way, the sessions are gone.
+            state.generation += 1;
+        }
+        state.closed = false;
+        self.changed.notify_all();
+        restarted
+    }
+
+    /// Returns how often the module was restarted.
+    pub(super) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps restarts off while it lives.
+#[derive(Debug)]
+pub(super) struct Inside<'a> {
+    generation: u64,
+    gate: &'a Gate,
+}
+
+impl Inside<'_> {
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let mut state = self.gate.lock();
+        state.inside -= 1;
+        if state.closed && state.inside == 0 {
+            self.gate.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn nobody_is_inside_during_a_restart_and_each_generation_is_restarted_once() {
+        let gate = Arc::new(Gate::default());
+        let (inside, restarts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                let restarts = Arc::clone(&restarts);
+                thread::spawn(move || {
+                    for round in 0..200 {
+                        let entered = gate.enter();
+                        let generation = entered.generation();
+                        inside.fetch_add(1, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(entered);
+                        if round % 20 == 0 {
+                            assert!(gate.restart(generation, || {
+                                assert_eq!(inside.load(Ordering::SeqCst), 0);
+                                restarts.fetch_add(1, Ordering::SeqCst);
+                                true
+                            }));
+                            assert!(gate.generation() > generation);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(gate.generation(), restarts.load(Ordering::SeqCst) as u64);
+    }
+
+    #[test]
+    fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
+        let gate = Gate::default();
+        let hanging = gate.enter();
+        assert!(!gate.restart(0, || panic!("a call is under way")));
+        assert_eq!(gate.enter().generation(), 0);
+        drop(hanging);
+        assert!(gate.restart(0, || true));
+        assert_eq!(gate.generation(), 1);
+        // Somebody who saw the old state only hears that it is over.
+        assert!(gate.restart(0, || panic!("it was restarted already")));
+    }
+}

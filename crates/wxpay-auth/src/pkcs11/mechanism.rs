@@ -1,0 +1,38 @@
+//! How a token is asked for a signature.
+
+use std::fmt;
+
+use ring::digest::{SHA256, digest};
+
+/// Names the PKCS#11 mechanism that signs. Both give the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Pkcs11Mechanism {
+    /// `CKM_RSA_PKCS`: the message is hashed here, and the token signs the `DigestInfo`. Every token
+    /// has it, and the length of the message does not matter to the token.
+    #[default]
+    RsaPkcs,
+    /// `CKM_SHA256_RSA_PKCS`: the token hashes the message itself. For keys that may be used with
+    /// this mechanism only.
+    Sha256RsaPkcs,
+}
+
+impl fmt::Display for Pkcs11Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RsaPkcs => "CKM_RSA_PKCS",
+            Self::Sha256RsaPkcs => "CKM_SHA256_RSA_PKCS",
+        })
+    }
+}
+
+/// What stands before a SHA-256 hash in a `DigestInfo` (RFC 8017, section 9.2, note 1).
+const PREFIX: [u8; 19] = [
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
+    0x00, 0x04, 0x20,
+];
+
+/// Hashes a message with SHA-256 into a `DigestInfo`, which `CKM_RSA_PKCS` pads and signs.
+pub(super) fn digest_info(message: &[u8]) -> Vec<u8> {
+    [&PREFIX, digest(&SHA256, message).as_ref()].concat()
+}

@@ -1,0 +1,27 @@
+//! Keys in PKCS#11 tokens (HSMs), which they never leave.
+//!
+//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] says where it is.
+
+mod builder;
+mod call;
+mod error;
+mod gate;
+mod key;
+mod mechanism;
+mod module;
+mod pin;
+mod queue;
+mod signer;
+mod token;
+mod uri;
+mod uri_error;
+mod vault;
+mod workers;
+
+pub use builder::Pkcs11SignerBuilder;
+pub use error::Pkcs11Error;
+pub use mechanism::Pkcs11Mechanism;
+pub use pin::Pin;
+pub use signer::Pkcs11Signer;
+pub use uri::Pkcs11Uri;
+pub use uri_error::Pkcs11UriError;

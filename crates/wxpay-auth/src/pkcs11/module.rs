@@ -1,0 +1,143 @@
+//! PKCS#11 libraries: each loaded and initialised once in a process.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::{Session, SessionState, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use zeroize::Zeroizing;
+
+use super::call::{Called, name};
+use super::error::Pkcs11Error;
+use super::gate::Gate;
+use super::pin::Pin;
+
+/// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
+/// library, so two signers that share a library share this.
+#[derive(Debug)]
+pub(super) struct Module {
+    context: Pkcs11,
+    /// Whether it was initialised here. What the application initialised is not ours to restart.
+    ours: bool,
+    gate: Gate,
+    refused: Mutex<Vec<Refused>>,
+}
+
+/// A PIN that a token refused, with what the token answered.
+struct Refused {
+    slot: u64,
+    pin: Zeroizing<String>,
+    code: String,
+}
+
+static MODULES: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new());
+
+impl Module {
+    /// Loads and initialises a library, unless that was done before.
+    pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
+        let failed = |source: Box<_>| Pkcs11Error::Module { path: path.to_owned(), source };
+        // A path may lead to the library by several names. A bare name is the loader's to find.
+        let resolved = if path.components().count() > 1 {
+            path.canonicalize().map_err(|e| failed(e.into()))?
+        } else {
+            path.to_owned()
+        };
+        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = modules.get(&resolved) {
+            return Ok(Arc::clone(module));
+        }
+        let context = Pkcs11::new(&resolved).map_err(|e| failed(e.into()))?;
+        let ours = match context.initialize(arguments()) {
+            Ok(()) => true,
+            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
+            Err(e) => return Err(failed(e.into())),
+        };
+        let module =
+            Arc::new(Self { context, ours, gate: Gate::default(), refused: Mutex::default() });
+        modules.insert(resolved, Arc::clone(&module));
+        Ok(module)
+    }
+
+    pub(super) fn context(&self) -> &Pkcs11 {
+        &self.context
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Finalises and initialises the module, once for all who saw this generation of it. Every
+    /// session of every signer on it is gone then. Returns whether that is worth a new try.
+    pub(super) fn restart(&self, generation: u64) -> bool {
+        self.ours
+            && self.gate.restart(generation, || {
+                // A module that forgot that it is initialised says so, and is initialised.
+                let finalized = self.context.clone().finalize();
+                let initialized = self.context.initialize(arguments());
+                tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+                initialized.is_ok()
+            })
+    }
+
+    /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
+    /// is not sent to it again: tokens lock.
+    pub(super) fn login(
+        &self,
+        session: &Session,
+        slot: Slot,
+        pin: &Pin,
+    ) -> Result<(), Pkcs11Error> {
+        if is_logged_in(session) {
+            return Ok(());
+        }
+        let pin = pin.read()?;
+        // One at a time: four threads must not send a wrong PIN four times.
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_logged_in(session) {
+            return Ok(());
+        }
+        if let Some(before) = refused.iter().find(|r| r.slot == slot.id() && r.pin == pin) {
+            return Err(Pkcs11Error::PinRefused { code: before.code.clone(), sent: false });
+        }
+        let secret = AuthPin::from(pin.as_str());
+        match session.login(UserType::User, Some(&secret)) {
+            Err(Error::Pkcs11(
+                code @ (RvError::PinIncorrect
+                | RvError::PinInvalid
+                | RvError::PinLenRange
+                | RvError::PinExpired
+                | RvError::PinLocked),
+                _,
+            )) => {
+                let code = name(&code);
+                tracing::error!(code, slot = slot.id(), "the token refused the PIN");
+                refused.push(Refused { slot: slot.id(), pin, code: code.clone() });
+                Err(Pkcs11Error::PinRefused { code, sent: true })
+            }
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+            other => other.called(),
+        }
+    }
+}
+
+fn arguments() -> CInitializeArgs {
+    CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
+}
+
+fn is_logged_in(session: &Session) -> bool {
+    let state = session.get_session_info().map(|info| info.session_state());
+    matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
+}
+
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Refused")
+            .field("slot", &self.slot)
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,118 @@
+//! Signatures that wait for a session.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::error::Pkcs11Error;
+
+/// A queue with an upper bound, out of which a job is taken back at once when its caller gives up:
+/// neither its place nor its memory waits for a worker.
+pub(super) struct Queue<J> {
+    state: Mutex<State<J>>,
+    changed: Condvar,
+    depth: usize,
+}
+
+struct State<J> {
+    /// By number: the lowest came first.
+    waiting: BTreeMap<u64, J>,
+    next: u64,
+    closed: bool,
+}
+
+impl<J> Queue<J> {
+    pub(super) fn new(depth: usize) -> Self {
+        let state = State { waiting: BTreeMap::new(), next: 0, closed: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), depth }
+    }
+
+    /// Adds a job. It is taken back when the ticket is dropped, if no worker has it by then.
+    pub(super) fn push(&self, job: J) -> Result<Ticket<'_, J>, Pkcs11Error> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Pkcs11Error::ShutDown);
+        }
+        if state.waiting.len() >= self.depth {
+            return Err(Pkcs11Error::Overloaded { waiting: self.depth });
+        }
+        let number = state.next;
+        state.next += 1;
+        state.waiting.insert(number, job);
+        drop(state);
+        self.changed.notify_one();
+        Ok(Ticket { queue: self, number })
+    }
+
+    /// Waits for a job. `None` when the queue is closed and empty.
+    pub(super) fn take(&self) -> Option<J> {
+        let mut state = self.lock();
+        loop {
+            if let Some((_, job)) = state.waiting.pop_first() {
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Accepts no more jobs. Those that wait are still taken.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Returns how many wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes its job back when it is dropped.
+pub(super) struct Ticket<'a, J> {
+    queue: &'a Queue<J>,
+    number: u64,
+}
+
+impl<J> Drop for Ticket<'_, J> {
+    fn drop(&mut self) {
+        let job = self.queue.lock().waiting.remove(&self.number);
+        // Not while the lock is held: a job may have a destructor.
+        drop(job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_come_first_served_up_to_the_depth() {
+        let queue = Queue::new(2);
+        let first = queue.push("a").unwrap();
+        let second = queue.push("b").unwrap();
+        assert!(matches!(queue.push("c"), Err(Pkcs11Error::Overloaded { waiting: 2 })));
+        assert_eq!(queue.take(), Some("a"));
+        let _third = queue.push("c").unwrap();
+        drop(first);
+        assert_eq!(queue.len(), 2);
+        drop(second);
+        assert_eq!(queue.len(), 1);
+        assert_eq!(queue.take(), Some("c"));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_takes_no_more() {
+        let queue = Queue::new(2);
+        let _ticket = queue.push("a").unwrap();
+        queue.close();
+        assert!(matches!(queue.push("b"), Err(Pkcs11Error::ShutDown)));
+        assert_eq!(queue.take(), Some("a"));
+        assert_eq!(queue.take(), None);
+    }
+}

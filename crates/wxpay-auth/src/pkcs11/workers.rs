@@ -1,0 +1,395 @@
+//! Threads that own sessions, and what they do when a session fails.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::error::Pkcs11Error;
+use super::queue::Queue;
+
+/// What the threads need of a token.
+pub(super) trait Sessions: Send + Sync + 'static {
+    /// A session that is logged in and has found the key.
+    type Session: Send + 'static;
+
+    /// Opens one.
+    fn open(&self) -> Result<Self::Session, Pkcs11Error>;
+
+    /// Signs, and checks the signature.
+    fn sign(&self, session: &Self::Session, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error>;
+
+    /// Gives a session back, after an error in it or without.
+    fn close(&self, session: Self::Session, after: Option<&Pkcs11Error>);
+
+    /// Returns how often the module has been restarted.
+    fn generation(&self) -> u64;
+
+    /// Restarts the module, if that may help against this error. Returns whether to try again.
+    fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool;
+}
+
+/// Threads with a session each, fed from one queue. They end when this is dropped.
+pub(super) struct Workers {
+    queue: Arc<Queue<Job>>,
+    running: watch::Receiver<usize>,
+}
+
+struct Job {
+    message: Vec<u8>,
+    reply: oneshot::Sender<Result<Vec<u8>, Pkcs11Error>>,
+}
+
+impl Workers {
+    /// Starts a thread for each session.
+    pub(super) fn start<S: Sessions>(
+        sessions: &Arc<S>,
+        opened: Vec<S::Session>,
+        depth: usize,
+    ) -> Result<Self, Pkcs11Error> {
+        let queue = Arc::new(Queue::new(depth));
+        let (running, watched) = watch::channel(0);
+        let running = Arc::new(running);
+        let workers = Self { queue: Arc::clone(&queue), running: watched };
+        for session in opened {
+            running.send_modify(|running| *running += 1);
+            let ended = Ended(Arc::clone(&running));
+            let (sessions, queue) = (Arc::clone(sessions), Arc::clone(&queue));
+            thread::Builder::new()
+                .name("wxpay-pkcs11".to_owned())
+                .spawn(move || {
+                    let _ended = ended;
+                    work(&*sessions, session, &queue);
+                })
+                .map_err(|source| Pkcs11Error::Thread { source })?;
+        }
+        Ok(workers)
+    }
+
+    /// Lets one of the threads sign.
+    pub(super) async fn sign(
+        &self,
+        message: &[u8],
+        timeout: Duration,
+    ) -> Result<Vec<u8>, Pkcs11Error> {
+        let (reply, answer) = oneshot::channel();
+        // Dropped with this future, whether it has ended or was given up.
+        let _ticket = self.queue.push(Job { message: message.to_vec(), reply })?;
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(signed)) => signed,
+            Ok(Err(_)) => Err(Pkcs11Error::Panicked),
+            Err(_) => Err(Pkcs11Error::Timeout { waited: timeout }),
+        }
+    }
+
+    /// Returns how many signatures wait for a thread.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Takes no more work, and waits until what was taken is done and the sessions are closed.
+    pub(super) async fn shut_down(&self, timeout: Duration) -> Result<(), Pkcs11Error> {
+        self.queue.close();
+        let mut running = self.running.clone();
+        let ended = running.wait_for(|running| *running == 0);
+        match tokio::time::timeout(timeout, ended).await {
+            // An error says that the last thread has gone, and the counter with it.
+            Ok(_) => Ok(()),
+            Err(_) => Err(Pkcs11Error::Timeout { waited: timeout }),
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+struct Ended(Arc<watch::Sender<usize>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
+fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &Queue<Job>) {
+    let mut session = Some(session);
+    while let Some(job) = queue.take() {
+        // The session is lost in a panic, and opened anew for the next job.
+        let signing = AssertUnwindSafe(|| sign(sessions, &mut session, &job.message));
+        let signed = catch_unwind(signing).unwrap_or(Err(Pkcs11Error::Panicked));
+        // Nobody listens any more: then it was for nothing.
+        let _ = job.reply.send(signed);
+    }
+    if let Some(session) = session {
+        sessions.close(session, None);
+    }
+}
+
+/// Signs; after an error once more in a new session, and once more after a restart of the module
+/// where that may be what is broken. Each token has another code for a lost login, so what is done
+/// does not depend on the code.
+fn sign<S: Sessions>(
+    sessions: &S,
+    session: &mut Option<S::Session>,
+    message: &[u8],
+) -> Result<Vec<u8>, Pkcs11Error> {
+    if let Some(open) = session.take() {
+        match sessions.sign(&open, message) {
+            Ok(signature) => {
+                *session = Some(open);
+                return Ok(signature);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a session with the token failed; opening another one");
+                sessions.close(open, Some(&error));
+            }
+        }
+    }
+    let generation = sessions.generation();
+    match sign_anew(sessions, session, message) {
+        Err(error) if sessions.restart(generation, &error) => sign_anew(sessions, session, message),
+        ended => ended,
+    }
+}
+
+fn sign_anew<S: Sessions>(
+    sessions: &S,
+    session: &mut Option<S::Session>,
+    message: &[u8],
+) -> Result<Vec<u8>, Pkcs11Error> {
+    let open = sessions.open()?;
+    match sessions.sign(&open, message) {
+        Ok(signature) => {
+            *session = Some(open);
+            Ok(signature)
+        }
+        Err(error) => {
+            sessions.close(open, Some(&error));
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A token that does what it is told, step by step, and whatever works after that.
+    #[derive(Default)]
+    struct Scripted {
+        opens: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
+        signs: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
+        restarts: Mutex<VecDeque<bool>>,
+        /// Each signature waits for a message here first.
+        gate: Mutex<Option<mpsc::Receiver<()>>>,
+        panics: AtomicUsize,
+        log: Mutex<Vec<&'static str>>,
+    }
+
+    impl Scripted {
+        fn log(&self, what: &'static str) {
+            self.log.lock().unwrap().push(what);
+        }
+
+        fn taken_log(&self) -> Vec<&'static str> {
+            std::mem::take(&mut self.log.lock().unwrap())
+        }
+    }
+
+    impl Sessions for Scripted {
+        type Session = ();
+
+        fn open(&self) -> Result<(), Pkcs11Error> {
+            self.log("open");
+            self.opens.lock().unwrap().pop_front().unwrap_or(Ok(()))
+        }
+
+        fn sign(&self, (): &(), message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
+            if let Some(gate) = &*self.gate.lock().unwrap() {
+                gate.recv().unwrap();
+            }
+            self.log("sign");
+            if self.panics.load(Ordering::SeqCst) > 0 {
+                self.panics.fetch_sub(1, Ordering::SeqCst);
+                panic!("told to");
+            }
+            self.signs.lock().unwrap().pop_front().unwrap_or(Ok(()))?;
+            Ok(message.to_vec())
+        }
+
+        fn close(&self, (): (), after: Option<&Pkcs11Error>) {
+            self.log(if after.is_some() { "discard" } else { "close" });
+        }
+
+        fn generation(&self) -> u64 {
+            0
+        }
+
+        fn restart(&self, _: u64, _: &Pkcs11Error) -> bool {
+            self.log("restart?");
+            self.restarts.lock().unwrap().pop_front().unwrap_or(false)
+        }
+    }
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn start(script: Scripted, sessions: usize, depth: usize) -> (Arc<Scripted>, Workers) {
+        let script = Arc::new(script);
+        let workers = Workers::start(&script, vec![(); sessions], depth).unwrap();
+        (script, workers)
+    }
+
+    fn lost() -> Pkcs11Error {
+        Pkcs11Error::Restarted
+    }
+
+    #[tokio::test]
+    async fn a_failed_session_is_replaced_once() {
+        let (script, workers) = start(Scripted::default(), 1, 8);
+        assert_eq!(workers.sign(b"a", SOON).await.unwrap(), b"a");
+        assert_eq!(script.taken_log(), ["sign"]);
+
+        script.signs.lock().unwrap().push_back(Err(lost()));
+        assert_eq!(workers.sign(b"b", SOON).await.unwrap(), b"b");
+        assert_eq!(script.taken_log(), ["sign", "discard", "open", "sign"]);
+
+        script.signs.lock().unwrap().extend([Err(lost()), Err(Pkcs11Error::InvalidSignature)]);
+        let error = workers.sign(b"c", SOON).await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::InvalidSignature));
+        let once = ["sign", "discard", "open", "sign", "discard", "restart?"];
+        assert_eq!(script.taken_log(), once);
+
+        // The next one begins with a new session.
+        assert_eq!(workers.sign(b"d", SOON).await.unwrap(), b"d");
+        assert_eq!(script.taken_log(), ["open", "sign"]);
+    }
+
+    #[tokio::test]
+    async fn a_restart_is_followed_by_one_more_try() {
+        let (script, workers) = start(Scripted::default(), 1, 8);
+        script.signs.lock().unwrap().push_back(Err(lost()));
+        script.opens.lock().unwrap().push_back(Err(lost()));
+        script.restarts.lock().unwrap().push_back(true);
+        assert_eq!(workers.sign(b"a", SOON).await.unwrap(), b"a");
+        assert_eq!(script.taken_log(), ["sign", "discard", "open", "restart?", "open", "sign"]);
+
+        script.signs.lock().unwrap().push_back(Err(lost()));
+        script.opens.lock().unwrap().extend([Err(lost()), Err(Pkcs11Error::NoPin)]);
+        script.restarts.lock().unwrap().extend([true, true]);
+        let error = workers.sign(b"b", SOON).await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::NoPin));
+        assert_eq!(script.taken_log(), ["sign", "discard", "open", "restart?", "open"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_signature_and_no_thread() {
+        let (script, workers) = start(Scripted::default(), 1, 8);
+        script.panics.store(1, Ordering::SeqCst);
+        assert!(matches!(workers.sign(b"a", SOON).await, Err(Pkcs11Error::Panicked)));
+        assert_eq!(workers.sign(b"b", SOON).await.unwrap(), b"b");
+        assert_eq!(script.taken_log(), ["sign", "open", "sign"]);
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_the_queue_at_once() {
+        let (go, gate) = mpsc::channel();
+        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (script, workers) = start(script, 1, 1);
+        let mut first = Box::pin(workers.sign(b"1", SOON));
+        assert!(futures_poll(&mut first).await.is_none());
+        while workers.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut second = Box::pin(workers.sign(b"2", SOON));
+        assert!(futures_poll(&mut second).await.is_none());
+        let full = workers.sign(b"3", SOON).await;
+        assert!(matches!(full, Err(Pkcs11Error::Overloaded { waiting: 1 })));
+
+        drop(second);
+        let mut fourth = Box::pin(workers.sign(b"4", SOON));
+        assert!(futures_poll(&mut fourth).await.is_none());
+        // The one that was begun is not lost with its caller: the session goes on.
+        drop(first);
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(fourth.await.unwrap(), b"4");
+        assert_eq!(script.taken_log(), ["sign", "sign"]);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_hangs_ends_in_a_time_out() {
+        let (go, gate) = mpsc::channel();
+        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (_, workers) = start(script, 1, 4);
+        let short = Duration::from_millis(20);
+        assert!(matches!(workers.sign(b"1", short).await, Err(Pkcs11Error::Timeout { .. })));
+        assert!(matches!(workers.sign(b"2", short).await, Err(Pkcs11Error::Timeout { .. })));
+        assert_eq!(workers.waiting(), 0);
+        let ended = workers.shut_down(short).await;
+        assert!(matches!(ended, Err(Pkcs11Error::Timeout { .. })));
+        // It comes back to itself, and ends in order.
+        go.send(()).unwrap();
+        workers.shut_down(SOON).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn shutting_down_finishes_what_was_taken() {
+        let (go, gate) = mpsc::channel();
+        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (script, workers) = start(script, 2, 8);
+        let workers = Arc::new(workers);
+        let signing: Vec<_> = (0..6_u8)
+            .map(|i| {
+                let workers = Arc::clone(&workers);
+                tokio::spawn(async move { workers.sign(&[i], SOON).await.map(|s| (i, s)) })
+            })
+            .collect();
+        while workers.waiting() < 4 {
+            tokio::task::yield_now().await;
+        }
+        let ending = {
+            let workers = Arc::clone(&workers);
+            tokio::spawn(async move { workers.shut_down(SOON).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!ending.is_finished());
+        while !matches!(workers.sign(b"late", SOON).await, Err(Pkcs11Error::ShutDown)) {
+            tokio::task::yield_now().await;
+        }
+        (0..6).for_each(|_| go.send(()).unwrap());
+        for signed in signing {
+            let (i, signature) = signed.await.unwrap().unwrap();
+            assert_eq!(signature, [i]);
+        }
+        ending.await.unwrap().unwrap();
+        assert_eq!(script.taken_log().iter().filter(|what| **what == "close").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn dropped_workers_end() {
+        let (script, workers) = start(Scripted::default(), 3, 8);
+        let mut running = workers.running.clone();
+        drop(workers);
+        let _ = running.wait_for(|running| *running == 0).await;
+        assert_eq!(script.taken_log(), ["close"; 3]);
+    }
+
+    /// Polls once.
+    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+        std::future::poll_fn(|cx| match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        })
+        .await
+    }
+}
