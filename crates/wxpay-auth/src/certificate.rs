@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use x509_cert::der::Decode;
 
@@ -23,6 +24,7 @@ pub struct Certificate {
     not_before: Timestamp,
     not_after: Timestamp,
     public_key: PublicKey,
+    der: Arc<[u8]>,
 }
 
 impl Certificate {
@@ -65,6 +67,7 @@ impl Certificate {
             not_before: unix(validity.not_before),
             not_after: unix(validity.not_after),
             public_key: PublicKey::from_checked_pkcs1(pkcs1),
+            der: der.into(),
         })
     }
 
@@ -86,6 +89,23 @@ impl Certificate {
     /// Returns its key.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
+    }
+
+    /// Checks that it belongs to a key.
+    ///
+    /// # Errors
+    /// [`KeyError::CertificateMismatch`] when it belongs to another one.
+    pub fn require_key(&self, key: &PublicKey) -> Result<(), KeyError> {
+        if self.public_key == *key {
+            Ok(())
+        } else {
+            Err(KeyError::CertificateMismatch { serial_no: self.serial_no.clone() })
+        }
+    }
+
+    /// Returns the whole of it in DER.
+    pub fn as_der(&self) -> &[u8] {
+        &self.der
     }
 }
 

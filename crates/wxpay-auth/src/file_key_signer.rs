@@ -63,11 +63,14 @@ impl FileKeySigner {
     /// # Errors
     /// [`KeyError::CertificateMismatch`] when the certificate belongs to another key.
     pub fn with_certificate(key: PrivateKey, certificate: &Certificate) -> Result<Self, KeyError> {
-        if key.public_key() != certificate.public_key() {
-            let serial_no = certificate.serial_no().clone();
-            return Err(KeyError::CertificateMismatch { serial_no });
-        }
+        certificate.require_key(key.public_key())?;
         Ok(Self::new(key, certificate.serial_no().clone()))
+    }
+
+    /// Takes a key that has no certificate yet, to sign a certificate request. What it signs is good
+    /// for nothing else.
+    pub fn without_certificate(key: PrivateKey) -> Self {
+        Self::new(key, SerialNo::uncertified())
     }
 
     /// Reads the key from a PEM file, to be used with `ring`. It blocks: call it at start.

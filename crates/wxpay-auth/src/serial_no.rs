@@ -46,6 +46,19 @@ impl SerialNo {
         Ok(Self(serial_no.to_ascii_uppercase().into()))
     }
 
+    /// Stands for the serial of a key that has no certificate yet: 40 zeros.
+    ///
+    /// What such a key signs is good for a certificate request only; a client sends nothing that
+    /// carries this serial.
+    pub fn uncertified() -> Self {
+        Self("0".repeat(40).into())
+    }
+
+    /// Tells whether it stands for a key that has no certificate yet.
+    pub fn is_uncertified(&self) -> bool {
+        self.0.bytes().all(|digit| digit == b'0')
+    }
+
     /// Makes the number from the big-endian bytes of a certificate's serial number.
     pub(crate) fn from_be_bytes(bytes: &[u8]) -> Result<Self, SerialNoError> {
         let mut hex = String::with_capacity(40);
