@@ -13,7 +13,6 @@ use super::uri::Pkcs11Uri;
 use super::vault::{KeySession, Vault};
 use super::workers::{Sessions, Workers};
 use crate::certificate::Certificate;
-use crate::key_error::KeyError;
 use crate::public_key::PublicKey;
 use crate::serial_no::SerialNo;
 
@@ -68,6 +67,12 @@ impl Pkcs11SignerBuilder {
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
         self.serial = Serial::Given(serial_no);
         self
+    }
+
+    /// Connects to a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    pub fn without_certificate(self) -> Self {
+        self.serial_no(SerialNo::uncertified())
     }
 
     /// Sets the mechanism: [`Pkcs11Mechanism::RsaPkcs`] by default.
@@ -152,11 +157,8 @@ impl Pkcs11SignerBuilder {
         let (first, serial_no) = vault.open_and(|session, key| match serial {
             Serial::OnToken => Ok(key::certificate(session, key)?.serial_no().clone()),
             Serial::Certificate(certificate) => {
-                let serial_no = certificate.serial_no().clone();
-                if certificate.public_key() != &key.public_key {
-                    return Err(KeyError::CertificateMismatch { serial_no }.into());
-                }
-                Ok(serial_no)
+                certificate.require_key(&key.public_key)?;
+                Ok(certificate.serial_no().clone())
             }
             Serial::Given(serial_no) => Ok(serial_no),
         })?;

@@ -7,6 +7,8 @@ mod call;
 mod error;
 mod gate;
 mod key;
+mod key_pair;
+mod login;
 mod mechanism;
 mod module;
 mod pin;
@@ -20,6 +22,7 @@ mod workers;
 
 pub use builder::Pkcs11SignerBuilder;
 pub use error::Pkcs11Error;
+pub use key_pair::{Pkcs11KeyPair, Pkcs11KeyUsage};
 pub use mechanism::Pkcs11Mechanism;
 pub use pin::Pin;
 pub use signer::Pkcs11Signer;

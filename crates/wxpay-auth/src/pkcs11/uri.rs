@@ -3,9 +3,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+use super::error::Pkcs11Error;
+use super::module::Module;
 use super::pin::Pin;
 use super::uri_error::Pkcs11UriError;
 
@@ -106,6 +109,15 @@ impl Pkcs11Uri {
     pub fn pin(mut self, pin: Pin) -> Self {
         self.pin = Some(pin);
         self
+    }
+
+    /// Loads the module that leads to the token.
+    pub(super) fn load_module(&self) -> Result<Arc<Module>, Pkcs11Error> {
+        let path = self.module_path.as_deref().ok_or(Pkcs11Error::Setting {
+            setting: "module-path",
+            problem: "is missing: name the PKCS#11 library of the token",
+        })?;
+        Module::load(path)
     }
 
     /// Returns what names the token, for errors and logs.

@@ -1,19 +1,19 @@
 //! Sessions on a token, each with the key at hand.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
+use cryptoki::slot::Slot;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
 use super::key::{self, SigningKey};
+use super::login::{Access, log_in};
 use super::mechanism::{Pkcs11Mechanism, digest_info};
 use super::module::Module;
-use super::token;
 use super::uri::Pkcs11Uri;
 use super::workers::Sessions;
 use crate::public_key::PublicKey;
@@ -49,12 +49,8 @@ impl Vault {
         mechanism: Pkcs11Mechanism,
         may_restart: bool,
     ) -> Result<Self, Pkcs11Error> {
-        let path: &Path = uri.module_path.as_deref().ok_or(Pkcs11Error::Setting {
-            setting: "module-path",
-            problem: "is missing: name the PKCS#11 library of the token",
-        })?;
         Ok(Self {
-            module: Module::load(path)?,
+            module: uri.load_module()?,
             mechanism,
             public_key: Mutex::default(),
             restarts: may_restart.then(Mutex::default),
@@ -68,36 +64,19 @@ impl Vault {
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
     ) -> Result<(KeySession, T), Pkcs11Error> {
         let inside = self.module.gate().enter();
-        let context = self.module.context();
-        let token = token::find(context, &self.uri)?;
-        // Sessions are closed by hand: a handle that outlived its session may be another's by now.
-        let session = context.open_ro_session_no_drop(token.slot).called()?;
-        let found = (|| {
-            match &self.uri.pin {
-                Some(pin) if token.wants_login => self.module.login(&session, token.slot, pin)?,
-                None if token.wants_login => return Err(Pkcs11Error::NoPin),
-                _ => {}
-            }
-            self.check_mechanism(token.slot)?;
-            let key = key::find(&session, &self.uri)?;
-            self.check_same(&key.public_key)?;
-            let more = look(&session, &key)?;
-            Ok((key, more))
-        })();
-        match found {
-            Ok((key, more)) => {
-                let SigningKey { handle: key, public_key, .. } = key;
-                let generation = inside.generation();
-                Ok((KeySession { session, key, public_key, generation }, more))
-            }
-            Err(error) => {
-                let _ = session.close();
-                Err(error)
-            }
-        }
+        let (session, (key, more)) =
+            log_in(&self.module, &self.uri, Access::Use, |session, token| {
+                self.check_mechanism(token.slot)?;
+                let key = key::find(session, &self.uri)?;
+                self.check_same(&key.public_key)?;
+                let more = look(session, &key)?;
+                Ok((key, more))
+            })?;
+        let SigningKey { handle: key, public_key, .. } = key;
+        Ok((KeySession { session, key, public_key, generation: inside.generation() }, more))
     }
 
-    fn check_mechanism(&self, slot: cryptoki::slot::Slot) -> Result<(), Pkcs11Error> {
+    fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
         let mechanism = match self.mechanism {
             Pkcs11Mechanism::RsaPkcs => MechanismType::RSA_PKCS,
             Pkcs11Mechanism::Sha256RsaPkcs => MechanismType::SHA256_RSA_PKCS,
