@@ -5,6 +5,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod token;
+
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_marketing::{DeliveryPlans, PlanId};
 use wxpay_testing::{WechatPay, client_config};

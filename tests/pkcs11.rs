@@ -1,0 +1,191 @@
+//! A signer on real tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer};
+use wxpay_auth::{Certificate, SignErrorKind, Signer};
+use wxpay_marketing::DeliveryPlans;
+use wxpay_testing::{Gateway, PlanState, SignerConformance};
+use wxpay_tests::token::{Token, certificate, reference};
+use wxpay_tests::{chain, plan_id};
+use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
+
+async fn connect(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Signer {
+    Pkcs11Signer::builder(token.merchant())
+        .certificate(certificate())
+        .mechanism(mechanism)
+        .connect()
+        .await
+        .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
+}
+
+/// The same key in this process gives the same bytes, whatever the length of the message; callers
+/// may be many, and may give up.
+async fn conforms(token: &Token, mechanism: Pkcs11Mechanism) {
+    let signer = connect(token, mechanism).await;
+    SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
+        .reference(reference())
+        .check(Arc::new(signer.clone()))
+        .await
+        .unwrap_or_else(|e| panic!("{} with {mechanism}: {}", token.name, chain(&e)));
+    assert_eq!(signer.waiting(), 0);
+    signer.shut_down().await.unwrap();
+    let error = signer.sign(b"too late").await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn softhsm_conforms() {
+    let token = Token::softhsm("main");
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs opencryptoki: run scripts/test"]
+async fn opencryptoki_conforms() {
+    let token = Token::opencryptoki();
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    let connected = Pkcs11Signer::builder(token.merchant())
+        .certificate(certificate())
+        .mechanism(Pkcs11Mechanism::Sha256RsaPkcs)
+        .connect()
+        .await;
+    assert!(matches!(connected, Err(Pkcs11Error::Mechanism { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NSS softokn: run scripts/test"]
+async fn softokn_conforms() {
+    let token = Token::softokn();
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
+/// Terminates a plan with the key in a token.
+async fn terminates(token: &Token) {
+    let gateway = Gateway::start().await;
+    let certificate = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
+    let signer =
+        Pkcs11Signer::builder(token.merchant()).certificate(certificate).connect().await.unwrap();
+    let client = Client::builder(gateway.mchid(), signer.clone(), gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    let plans: DeliveryPlans<Client<Pkcs11Signer, _>> = DeliveryPlans::new(client);
+    plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated), "{}", token.name);
+
+    // What the token does not sign is not sent.
+    signer.shut_down().await.unwrap();
+    let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    assert_eq!(gateway.executions(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_plan_is_terminated_with_softhsm() {
+    terminates(&Token::softhsm("main")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs opencryptoki: run scripts/test"]
+async fn a_plan_is_terminated_with_opencryptoki() {
+    terminates(&Token::opencryptoki()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs NSS softokn: run scripts/test"]
+async fn a_plan_is_terminated_with_softokn() {
+    terminates(&Token::softokn()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
+    let token = Token::softhsm("main");
+    let pin_file = std::env::temp_dir().join(format!("wxpay-pin-source-{}", std::process::id()));
+    std::fs::write(&pin_file, "1234\n").unwrap();
+    let uri = format!(
+        "pkcs11:token=main;object=merchant;type=private?module-path={}&pin-source=file:{}",
+        token.module.display(),
+        pin_file.display(),
+    );
+    let signer = Pkcs11Signer::connect(&uri).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    std::fs::remove_file(&pin_file).unwrap();
+    assert_eq!(signer.serial_no(), certificate().serial_no());
+    assert_eq!(signer.public_key(), certificate().public_key());
+    let signature = signer.sign(b"message").await.unwrap();
+    assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
+}
+
+/// One session of a slow token is asked for more than it can do in the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NSS softokn: run scripts/test"]
+async fn overload_is_refused_or_timed_out_and_passes() {
+    let signer = Pkcs11Signer::builder(Token::softokn().merchant())
+        .certificate(certificate())
+        .sessions(1)
+        .queue(8)
+        .sign_timeout(Duration::from_millis(300))
+        .connect()
+        .await
+        .unwrap();
+    let signing: Vec<_> = (0..64_u8)
+        .map(|i| {
+            let signer = signer.clone();
+            tokio::spawn(async move { (i, signer.sign(&[i]).await) })
+        })
+        .collect();
+    let (mut signed, mut throttled, mut late) = (0, 0, 0);
+    for ended in signing {
+        match ended.await.unwrap() {
+            (i, Ok(signature)) => {
+                assert!(signer.public_key().verifies(&[i], signature.as_bytes()));
+                signed += 1;
+            }
+            (_, Err(e)) if e.kind() == SignErrorKind::Throttled => throttled += 1,
+            (_, Err(e)) if e.kind() == SignErrorKind::Timeout => late += 1,
+            (_, Err(e)) => panic!("{}", chain(&e)),
+        }
+    }
+    assert_eq!(signed + throttled + late, 64);
+    // The queue holds 8, and one is at work.
+    assert!(throttled >= 64 - 2 * 9, "{signed} signed, {throttled} throttled, {late} late");
+    assert!(signed > 0);
+    assert_eq!(signer.waiting(), 0);
+    signer.sign(b"afterwards").await.unwrap();
+}
+
+/// Two keys on two tokens of one module, and a third module, all in one process at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM and opencryptoki: run scripts/test"]
+async fn several_signers_share_modules_with_opencryptoki() {
+    let tokens = [
+        Token::softhsm("main"),
+        Token::softhsm("main"),
+        Token::softhsm("other"),
+        Token::opencryptoki(),
+    ];
+    let mut signers = Vec::new();
+    for token in &tokens {
+        signers.push(connect(token, Pkcs11Mechanism::RsaPkcs).await);
+    }
+    let signing: Vec<_> = (0..256_u32)
+        .map(|i| {
+            let signer = signers[i as usize % signers.len()].clone();
+            tokio::spawn(async move { (i, signer.sign(&i.to_be_bytes()).await.unwrap()) })
+        })
+        .collect();
+    for ended in signing {
+        let (i, signature) = ended.await.unwrap();
+        assert_eq!(signature.as_bytes(), reference().sign(&i.to_be_bytes()).unwrap());
+    }
+    // The end of one leaves the login of the other alone.
+    signers.remove(0).shut_down().await.unwrap();
+    signers[0].sign(b"still there").await.unwrap();
+}

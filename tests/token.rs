@@ -1,0 +1,135 @@
+//! The PKCS#11 tokens that `scripts/with-tokens` prepares, and the back door to them.
+
+use std::path::PathBuf;
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::object::{Attribute, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use wxpay_auth::pkcs11::{Pin, Pkcs11Uri};
+use wxpay_auth::{Certificate, PrivateKey};
+
+/// The user PIN of all of them.
+pub const PIN: &str = "1234";
+
+/// A token with the merchant key of the test gateway, under the label `merchant` and the id 01.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// How it is called in messages.
+    pub name: &'static str,
+    /// The PKCS#11 library.
+    pub module: PathBuf,
+    label: Option<&'static str>,
+    slot_id: Option<u64>,
+}
+
+impl Token {
+    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault` and `other` for changing.
+    pub fn softhsm(label: &'static str) -> Self {
+        let module = variable("WXPAY_TEST_SOFTHSM").into();
+        Self { name: "SoftHSM", module, label: Some(label), slot_id: None }
+    }
+
+    /// The software token of opencryptoki. Its info cannot be read, so it goes by its slot.
+    pub fn opencryptoki() -> Self {
+        let slot_id = variable("WXPAY_TEST_OPENCRYPTOKI_SLOT").parse().expect("a number");
+        let module = variable("WXPAY_TEST_OPENCRYPTOKI").into();
+        Self { name: "opencryptoki", module, label: None, slot_id: Some(slot_id) }
+    }
+
+    /// The token of NSS: some 25 signatures a second.
+    pub fn softokn() -> Self {
+        let module = variable("WXPAY_TEST_SOFTOKN").into();
+        Self { name: "NSS softokn", module, label: Some("NSS Certificate DB"), slot_id: None }
+    }
+
+    /// The same token through another module, one that lies on top of its own.
+    pub fn through(self, module: impl Into<PathBuf>) -> Self {
+        Self { module: module.into(), ..self }
+    }
+
+    /// The address of the token, with its PIN, but without a key.
+    pub fn uri(&self) -> Pkcs11Uri {
+        let mut uri = Pkcs11Uri::new(&self.module).pin(Pin::new(PIN));
+        if let Some(label) = self.label {
+            uri = uri.token(label);
+        }
+        if let Some(slot_id) = self.slot_id {
+            uri = uri.slot_id(slot_id);
+        }
+        uri
+    }
+
+    /// The address of the merchant key.
+    pub fn merchant(&self) -> Pkcs11Uri {
+        self.uri().object("merchant")
+    }
+
+    /// A way to the token past the library: the state of a module belongs to the process.
+    ///
+    /// The module is not initialised by it when a signer is connected already, and then the library
+    /// may restart it; connect first where that matters.
+    pub fn back_door(&self) -> (Pkcs11, Slot) {
+        let context = Pkcs11::new(&self.module).expect("a module");
+        match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(e) => panic!("{}: {e}", self.name),
+        }
+        let slots = context.get_slots_with_token().expect("slots");
+        let fits = |slot: &Slot| match (self.slot_id, self.label) {
+            (Some(slot_id), _) => slot.id() == slot_id,
+            (None, Some(label)) => {
+                context.get_token_info(*slot).is_ok_and(|info| info.label() == label)
+            }
+            (None, None) => true,
+        };
+        let slot = slots.into_iter().find(fits).expect("the token");
+        (context, slot)
+    }
+
+    /// A session past the library that may change objects.
+    pub fn session(&self) -> Session {
+        let (context, slot) = self.back_door();
+        let session = context.open_rw_session(slot).expect("a session");
+        match session.login(UserType::User, Some(&PIN.into())) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => session,
+            Err(e) => panic!("{}: {e}", self.name),
+        }
+    }
+}
+
+/// Makes an object; it goes when it is dropped.
+pub fn object<'a>(session: &'a Session, template: &[Attribute]) -> Object<'a> {
+    Object { session, handle: session.create_object(template).expect("an object") }
+}
+
+/// An object that goes when it is dropped.
+#[derive(Debug)]
+pub struct Object<'a> {
+    session: &'a Session,
+    /// Its number.
+    pub handle: ObjectHandle,
+}
+
+impl Drop for Object<'_> {
+    fn drop(&mut self) {
+        let _ = self.session.destroy_object(self.handle);
+    }
+}
+
+/// The merchant key, read from the file it was imported from.
+pub fn reference() -> PrivateKey {
+    let pem = include_str!("../crates/wxpay-auth/testdata/keys/merchant_private_key.pem");
+    PrivateKey::from_pem(pem).expect("a key")
+}
+
+/// The merchant certificate that lies beside it on the token `main`.
+pub fn certificate() -> Certificate {
+    let pem = include_str!("../crates/wxpay-auth/testdata/keys/merchant_certificate.pem");
+    Certificate::from_pem(pem).expect("a certificate")
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
+}
