@@ -83,6 +83,20 @@ impl Pkcs11Uri {
         self
     }
 
+    /// Sets the manufacturer of the token.
+    #[must_use]
+    pub fn manufacturer(mut self, manufacturer: impl Into<String>) -> Self {
+        self.manufacturer = Some(manufacturer.into());
+        self
+    }
+
+    /// Sets the model of the token.
+    #[must_use]
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
     /// Sets the number of the slot. Tokens whose info cannot be read are addressed by it.
     #[must_use]
     pub fn slot_id(mut self, slot_id: u64) -> Self {
