@@ -44,9 +44,10 @@ impl Token {
         Self { name: "NSS softokn", module, label: Some("NSS Certificate DB"), slot_id: None }
     }
 
-    /// The same token through another module, one that lies on top of its own.
-    pub fn through(self, module: impl Into<PathBuf>) -> Self {
-        Self { module: module.into(), ..self }
+    /// A SoftHSM token behind a module that breaks on request: see [`Faults`]. A process uses either
+    /// this module or the one below it.
+    pub fn faulty(label: &'static str) -> Self {
+        Self { module: variable("WXPAY_TEST_FAULTY").into(), ..Self::softhsm(label) }
     }
 
     /// The address of the token, with its PIN, but without a key.
@@ -116,6 +117,49 @@ impl Drop for Object<'_> {
     fn drop(&mut self) {
         let _ = self.session.destroy_object(self.handle);
     }
+}
+
+/// Tells the module of [`Token::faulty`] what to do wrong; all is well again when it is dropped.
+#[derive(Debug)]
+pub struct Faults;
+
+impl Faults {
+    /// Breaks it: see `tests/faulty.c`.
+    pub fn set(&self, what: &str) {
+        // In one step: the module may be reading.
+        let path = PathBuf::from(variable("WXPAY_TEST_FAULTY_CONTROL"));
+        let new = path.with_extension("new");
+        std::fs::write(&new, what).expect("a file");
+        std::fs::rename(new, path).expect("a file");
+    }
+
+    /// Mends it.
+    pub fn clear(&self) {
+        self.set("");
+    }
+
+    /// Counts the calls of a function since the beginning.
+    pub fn calls(&self, function: &str) -> usize {
+        let log = std::fs::read_to_string(variable("WXPAY_TEST_FAULTY_LOG")).unwrap_or_default();
+        log.lines().filter(|line| *line == function).count()
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The folder of the SoftHSM token with this label.
+pub fn softhsm_folder(label: &str) -> PathBuf {
+    let all = std::fs::read_dir(variable("WXPAY_TEST_SOFTHSM_TOKENS")).expect("a folder");
+    let holds = |folder: &PathBuf| {
+        let token = std::fs::read(folder.join("token.object")).unwrap_or_default();
+        let needle = format!("{label:<32}");
+        token.windows(needle.len()).any(|window| window == needle.as_bytes())
+    };
+    all.map(|entry| entry.expect("an entry").path()).find(holds).expect("the token's folder")
 }
 
 /// The merchant key, read from the file it was imported from.

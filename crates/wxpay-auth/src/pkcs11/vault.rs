@@ -163,8 +163,11 @@ impl Sessions for Vault {
         if self.generation() != generation {
             return true;
         }
-        let due = restarts.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-        due && self.module.restart(generation)
+        // One that is not even initialised has no session that a restart could end.
+        let finalized = matches!(error, Pkcs11Error::Call { code, .. }
+            if code == "CKR_CRYPTOKI_NOT_INITIALIZED");
+        let due = || restarts.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        (finalized || due()) && self.module.restart(generation)
     }
 }
 

@@ -1,0 +1,181 @@
+/* A PKCS#11 module that lies on top of another one, writes down some of the calls, and does on request
+ * what a broken token does. MODULE, CONTROL and LOG come from the command line of the compiler: see
+ * scripts/with-tokens. The file CONTROL holds what is to go wrong:
+ *
+ *   sign HEX     C_SignInit answers with this code
+ *   login HEX    C_Login answers with this code
+ *   open HEX     C_OpenSession answers with this code
+ *   wrong        a bit of each signature is turned over
+ *   hang         C_SignInit does not answer until the file is another one
+ *   close-all    the next C_SignInit finds all sessions of its token closed (the file is removed).
+ *                Between two calls: SoftHSM does not survive it during one
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef unsigned long CK_RV, CK_ULONG;
+
+/* CK_FUNCTION_LIST of PKCS#11 2.40, in its order. */
+enum { INITIALIZE = 0, FINALIZE = 1, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
+       GET_SESSION_INFO = 15, LOGIN = 18, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26,
+       FIND_OBJECTS = 27, FIND_OBJECTS_FINAL = 28, SIGN_INIT = 42, SIGN = 43 };
+
+struct function_list {
+    unsigned char version[sizeof(void *)];
+    void (*functions[68])(void);
+};
+
+static struct function_list list, real;
+static CK_ULONG slot_of_last_session;
+
+/* Held by each call in a session, and alone while sessions are closed. */
+static pthread_rwlock_t calls = PTHREAD_RWLOCK_INITIALIZER;
+
+#define REAL(index, ...) ((CK_RV(*)(__VA_ARGS__))real.functions[index])
+
+#define GUARDED(call) \
+    pthread_rwlock_rdlock(&calls); \
+    CK_RV result = call; \
+    pthread_rwlock_unlock(&calls)
+
+static void note(const char *call) {
+    FILE *log = fopen(LOG, "a");
+    if (log != NULL) {
+        fprintf(log, "%s\n", call);
+        fclose(log);
+    }
+}
+
+/* Whether CONTROL holds this word; the number after it goes into `code`. */
+static int told(const char *word, CK_ULONG *code) {
+    char found[32] = "";
+    CK_ULONG number = 0;
+    FILE *control = fopen(CONTROL, "r");
+    if (control != NULL) {
+        int read = fscanf(control, "%31s %lx", found, &number);
+        fclose(control);
+        if (read > 0 && strcmp(found, word) == 0) {
+            *code = number;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static CK_RV initialize(void *arguments) {
+    note("C_Initialize");
+    return REAL(INITIALIZE, void *)(arguments);
+}
+
+static CK_RV finalize(void *reserved) {
+    note("C_Finalize");
+    return REAL(FINALIZE, void *)(reserved);
+}
+
+static CK_RV open_session(CK_ULONG slot, CK_ULONG flags, void *application, void *notify, CK_ULONG *session) {
+    CK_ULONG code;
+    note("C_OpenSession");
+    if (told("open", &code)) {
+        return code;
+    }
+    slot_of_last_session = slot;
+    return REAL(OPEN_SESSION, CK_ULONG, CK_ULONG, void *, void *, CK_ULONG *)(slot, flags, application, notify, session);
+}
+
+static CK_RV close_session(CK_ULONG session) {
+    note("C_CloseSession");
+    GUARDED(REAL(CLOSE_SESSION, CK_ULONG)(session));
+    return result;
+}
+
+static CK_RV login(CK_ULONG session, CK_ULONG user, unsigned char *pin, CK_ULONG length) {
+    CK_ULONG code;
+    note("C_Login");
+    if (told("login", &code)) {
+        return code;
+    }
+    GUARDED(REAL(LOGIN, CK_ULONG, CK_ULONG, unsigned char *, CK_ULONG)(session, user, pin, length));
+    return result;
+}
+
+static CK_RV find_objects_init(CK_ULONG session, void *template, CK_ULONG count) {
+    note("C_FindObjectsInit");
+    GUARDED(REAL(FIND_OBJECTS_INIT, CK_ULONG, void *, CK_ULONG)(session, template, count));
+    return result;
+}
+
+static CK_RV find_objects(CK_ULONG session, CK_ULONG *found, CK_ULONG most, CK_ULONG *count) {
+    GUARDED(REAL(FIND_OBJECTS, CK_ULONG, CK_ULONG *, CK_ULONG, CK_ULONG *)(session, found, most, count));
+    return result;
+}
+
+static CK_RV find_objects_final(CK_ULONG session) {
+    GUARDED(REAL(FIND_OBJECTS_FINAL, CK_ULONG)(session));
+    return result;
+}
+
+static CK_RV get_session_info(CK_ULONG session, void *info) {
+    GUARDED(REAL(GET_SESSION_INFO, CK_ULONG, void *)(session, info));
+    return result;
+}
+
+static CK_RV get_attribute_value(CK_ULONG session, CK_ULONG object, void *template, CK_ULONG count) {
+    GUARDED(REAL(GET_ATTRIBUTE_VALUE, CK_ULONG, CK_ULONG, void *, CK_ULONG)(session, object, template, count));
+    return result;
+}
+
+static CK_RV sign_init(CK_ULONG session, void *mechanism, CK_ULONG key) {
+    CK_ULONG code;
+    if (told("sign", &code)) {
+        return code;
+    }
+    while (told("hang", &code)) {
+        usleep(10000);
+    }
+    if (told("close-all", &code) && unlink(CONTROL) == 0) {
+        pthread_rwlock_wrlock(&calls);
+        REAL(CLOSE_ALL_SESSIONS, CK_ULONG)(slot_of_last_session);
+        pthread_rwlock_unlock(&calls);
+    }
+    GUARDED(REAL(SIGN_INIT, CK_ULONG, void *, CK_ULONG)(session, mechanism, key));
+    return result;
+}
+
+static CK_RV sign(CK_ULONG session, unsigned char *data, CK_ULONG length, unsigned char *signature, CK_ULONG *size) {
+    CK_ULONG code;
+    GUARDED(REAL(SIGN, CK_ULONG, unsigned char *, CK_ULONG, unsigned char *, CK_ULONG *)(session, data, length, signature, size));
+    if (result == 0 && signature != NULL && told("wrong", &code)) {
+        signature[*size / 2] ^= 1;
+    }
+    return result;
+}
+
+CK_RV C_GetFunctionList(struct function_list **out) {
+    void *module = dlopen(MODULE, RTLD_NOW);
+    if (module == NULL) {
+        return 5; /* CKR_GENERAL_ERROR */
+    }
+    CK_RV (*get)(struct function_list **) = (CK_RV(*)(struct function_list **))dlsym(module, "C_GetFunctionList");
+    struct function_list *theirs = NULL;
+    CK_RV result = get == NULL ? 5 : get(&theirs);
+    if (result == 0) {
+        real = list = *theirs;
+        list.functions[INITIALIZE] = (void (*)(void))initialize;
+        list.functions[FINALIZE] = (void (*)(void))finalize;
+        list.functions[OPEN_SESSION] = (void (*)(void))open_session;
+        list.functions[CLOSE_SESSION] = (void (*)(void))close_session;
+        list.functions[LOGIN] = (void (*)(void))login;
+        list.functions[FIND_OBJECTS_INIT] = (void (*)(void))find_objects_init;
+        list.functions[FIND_OBJECTS] = (void (*)(void))find_objects;
+        list.functions[FIND_OBJECTS_FINAL] = (void (*)(void))find_objects_final;
+        list.functions[GET_SESSION_INFO] = (void (*)(void))get_session_info;
+        list.functions[GET_ATTRIBUTE_VALUE] = (void (*)(void))get_attribute_value;
+        list.functions[SIGN_INIT] = (void (*)(void))sign_init;
+        list.functions[SIGN] = (void (*)(void))sign;
+        *out = &list;
+    }
+    return result;
+}

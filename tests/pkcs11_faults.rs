@@ -1,0 +1,376 @@
+//! Tokens fail while 64 tasks sign: no wrong signature, no hang, no panic, and the service resumes by
+//! itself.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cryptoki::session::UserType;
+use tokio::sync::MutexGuard;
+use tokio::task::JoinSet;
+use wxpay_auth::pkcs11::Pkcs11Signer;
+use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_tests::chain;
+use wxpay_tests::token::{Faults, PIN, Token, certificate, softhsm_folder};
+
+/// A restart of a module is felt by all that use it: one test at a time.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ALONE.lock().await
+}
+
+async fn connect(token: &Token) -> Pkcs11Signer {
+    Pkcs11Signer::builder(token.merchant())
+        .certificate(certificate())
+        .connect()
+        .await
+        .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
+}
+
+/// 64 tasks that sign, check, and count.
+struct Load {
+    counts: Arc<Counts>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Counts {
+    stop: AtomicBool,
+    signed: AtomicUsize,
+    failed: AtomicUsize,
+    kinds: Mutex<BTreeMap<String, usize>>,
+}
+
+/// Longer than anything may take here.
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Load {
+    fn start(signer: &Pkcs11Signer) -> Self {
+        let counts = Arc::new(Counts::default());
+        let mut tasks = JoinSet::new();
+        for task in 0..64 {
+            let (signer, counts) = (signer.clone(), Arc::clone(&counts));
+            tasks.spawn(async move {
+                for round in 0.. {
+                    if counts.stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let message = format!("task {task}, round {round}");
+                    let signing = signer.sign(message.as_bytes());
+                    let signed = tokio::time::timeout(LIMIT, signing).await.expect("it hangs");
+                    match signed {
+                        Ok(signature) => {
+                            let key = signer.public_key();
+                            assert!(key.verifies(message.as_bytes(), signature.as_bytes()));
+                            counts.signed.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            counts.failed.fetch_add(1, Ordering::Relaxed);
+                            let kind = error.kind().to_string();
+                            *counts.kinds.lock().unwrap().entry(kind).or_default() += 1;
+                            tokio::time::sleep(Duration::from_millis(2)).await;
+                        }
+                    }
+                }
+            });
+        }
+        Self { counts, tasks }
+    }
+
+    fn signed(&self) -> usize {
+        self.counts.signed.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self) -> usize {
+        self.counts.failed.load(Ordering::Relaxed)
+    }
+
+    /// Waits until as many more signatures were made.
+    async fn sign_on(&self, more: usize) {
+        let (begin, goal) = (Instant::now(), self.signed() + more);
+        while self.signed() < goal {
+            let kinds = &self.counts.kinds;
+            assert!(begin.elapsed() < LIMIT, "the service does not resume: {kinds:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until as many more signatures failed.
+    async fn fail_on(&self, more: usize) {
+        let (begin, goal) = (Instant::now(), self.failed() + more);
+        while self.failed() < goal {
+            assert!(begin.elapsed() < LIMIT, "nothing fails");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the tasks, and returns how many signatures failed, by kind.
+    async fn stop(mut self) -> BTreeMap<String, usize> {
+        self.counts.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.expect("no task panics");
+        }
+        let kinds = std::mem::take(&mut *self.counts.kinds.lock().unwrap());
+        println!("{} signed, failed: {kinds:?}", self.signed());
+        assert_eq!(kinds.values().sum::<usize>(), self.failed());
+        kinds
+    }
+}
+
+/// Checks that nothing failed in another way than these.
+fn only(kinds: &BTreeMap<String, usize>, expected: &[SignErrorKind]) {
+    let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
+    assert!(kinds.keys().all(|kind| expected.contains(kind)), "{kinds:?}");
+}
+
+async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
+    let _alone = alone().await;
+    let signer = connect(token).await;
+    let back_door = token.session();
+    let load = Load::start(&signer);
+    for _ in 0..times {
+        load.sign_on(signatures).await;
+        back_door.logout().unwrap();
+    }
+    load.sign_on(signatures).await;
+    let kinds = load.stop().await;
+    // Each token has another word for it. Two logouts within one signature are beyond one repair.
+    only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
+    let failed: usize = kinds.values().sum();
+    assert!(failed <= 64 * times, "{failed} failed in {times} logouts");
+    signer.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn logouts_on_softhsm() {
+    survives_logouts(&Token::faulty("fault"), 20, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs opencryptoki: run scripts/test"]
+async fn logouts_on_opencryptoki() {
+    survives_logouts(&Token::opencryptoki(), 20, 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs NSS softokn: run scripts/test"]
+async fn logouts_on_softokn() {
+    survives_logouts(&Token::softokn(), 3, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn all_sessions_closed_behind_the_back() {
+    let _alone = alone().await;
+    let signer = connect(&Token::faulty("fault")).await;
+    let (load, faults) = (Load::start(&signer), Faults);
+    for _ in 0..20 {
+        load.sign_on(100).await;
+        faults.set("close-all");
+    }
+    load.sign_on(200).await;
+    let kinds = load.stop().await;
+    only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
+    signer.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_token_that_is_taken_away_and_put_back() {
+    let _alone = alone().await;
+    let signer = connect(&Token::faulty("fault")).await;
+    let neighbour = connect(&Token::faulty("other")).await;
+    let (load, next_door) = (Load::start(&signer), Load::start(&neighbour));
+    let folder = softhsm_folder("fault");
+    let away = folder.with_extension("away").with_file_name("../away");
+    for _ in 0..2 {
+        load.sign_on(200).await;
+        std::fs::rename(&folder, &away).unwrap();
+        load.fail_on(200).await;
+        std::fs::rename(&away, &folder).unwrap();
+        load.sign_on(500).await;
+    }
+    let kinds = load.stop().await;
+    let expected =
+        [SignErrorKind::Unavailable, SignErrorKind::SessionLost, SignErrorKind::KeyNotFound];
+    only(&kinds, &expected);
+    assert!(!kinds.is_empty());
+    // The restarts of the module that bring the one back are not felt on the other token.
+    next_door.sign_on(100).await;
+    assert_eq!(next_door.stop().await, BTreeMap::new());
+    signer.shut_down().await.unwrap();
+    neighbour.shut_down().await.unwrap();
+}
+
+/// Between two signatures: PKCS#11 leaves open what happens to calls that are under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_module_that_is_finalized_behind_the_back() {
+    let _alone = alone().await;
+    let signer = connect(&Token::faulty("fault")).await;
+    for _ in 0..3 {
+        let context = cryptoki::context::Pkcs11::new(&Token::faulty("fault").module).unwrap();
+        context.finalize().unwrap();
+        let load = Load::start(&signer);
+        load.sign_on(200).await;
+        only(&load.stop().await, &[SignErrorKind::SessionLost]);
+    }
+    signer.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs opencryptoki: run scripts/test"]
+async fn the_daemon_of_opencryptoki_is_restarted() {
+    let _alone = alone().await;
+    let signer = connect(&Token::opencryptoki()).await;
+    let load = Load::start(&signer);
+    for _ in 0..2 {
+        load.sign_on(200).await;
+        let id = std::fs::read_to_string("/run/pkcsslotd.pid").expect("the daemon runs");
+        run("kill", &["-KILL", id.trim()]);
+        load.sign_on(500).await;
+        run("pkcsslotd", &[]);
+        load.sign_on(500).await;
+    }
+    only(&load.stop().await, &[SignErrorKind::SessionLost, SignErrorKind::Unavailable]);
+    // New signers need the daemon.
+    connect(&Token::opencryptoki()).await.sign(b"message").await.unwrap();
+    signer.shut_down().await.unwrap();
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().expect("a program");
+    assert!(status.success(), "{program} {arguments:?}: {status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_wrong_signature_never_gets_out() {
+    let _alone = alone().await;
+    let signer = connect(&Token::faulty("fault")).await;
+    let (load, faults) = (Load::start(&signer), Faults);
+    load.sign_on(100).await;
+    faults.set("wrong");
+    load.fail_on(100).await;
+    faults.clear();
+    load.sign_on(100).await;
+    only(&load.stop().await, &[SignErrorKind::InvalidSignature]);
+    signer.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_token_that_hangs_holds_nobody_up_for_long() {
+    let _alone = alone().await;
+    let signer = Pkcs11Signer::builder(Token::faulty("fault").merchant())
+        .certificate(certificate())
+        .sign_timeout(Duration::from_millis(500))
+        .queue(32)
+        .connect()
+        .await
+        .unwrap();
+    let (load, faults) = (Load::start(&signer), Faults);
+    load.sign_on(100).await;
+    faults.set("hang");
+    load.fail_on(300).await;
+    let connecting = Pkcs11Signer::builder(Token::faulty("fault").merchant())
+        .certificate(certificate())
+        .connect_timeout(Duration::from_millis(500));
+    let error = connecting.connect().await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Timeout, "{error}");
+    faults.clear();
+    load.sign_on(300).await;
+    only(&load.stop().await, &[SignErrorKind::Timeout, SignErrorKind::Throttled]);
+    assert_eq!(signer.waiting(), 0);
+    signer.shut_down().await.unwrap();
+}
+
+/// Errors that a token gives for each signature, and in which kind they arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn codes_arrive_as_kinds() {
+    let _alone = alone().await;
+    let signer = connect(&Token::faulty("fault")).await;
+    let faults = Faults;
+    for (code, kind) in [
+        ("sign 30", SignErrorKind::Unavailable),  // CKR_DEVICE_ERROR
+        ("sign 32", SignErrorKind::Unavailable),  // CKR_DEVICE_REMOVED
+        ("sign b3", SignErrorKind::SessionLost),  // CKR_SESSION_HANDLE_INVALID
+        ("sign 101", SignErrorKind::SessionLost), // CKR_USER_NOT_LOGGED_IN
+        ("sign 68", SignErrorKind::PermissionDenied), // CKR_KEY_FUNCTION_NOT_PERMITTED
+        ("sign 70", SignErrorKind::Unsupported),  // CKR_MECHANISM_INVALID
+        ("sign 80000001", SignErrorKind::Other),  // a maker's own
+    ] {
+        faults.set(code);
+        let error = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{code}: {}", chain(&error));
+        assert!(chain(&error).contains("C_SignInit answered CKR_"), "{}", chain(&error));
+        faults.clear();
+        signer.sign(b"message").await.unwrap_or_else(|e| panic!("{code}: {}", chain(&e)));
+    }
+    // A token that has no session left for a new one.
+    faults.set("open b1");
+    let connecting = Pkcs11Signer::builder(Token::faulty("fault").merchant()).connect();
+    assert_eq!(connecting.await.unwrap_err().kind(), SignErrorKind::Throttled);
+    signer.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn one_login_and_one_search_serve_many_signatures() {
+    let _alone = alone().await;
+    let faults = Faults;
+    let token = Token::faulty("other");
+    let count = |function| faults.calls(function);
+    let signer = connect(&token).await;
+    let before = [count("C_Login"), count("C_OpenSession"), count("C_FindObjectsInit")];
+    let load = Load::start(&signer);
+    load.sign_on(500).await;
+    assert_eq!(load.stop().await, BTreeMap::new());
+    assert_eq!([count("C_Login"), count("C_OpenSession"), count("C_FindObjectsInit")], before);
+
+    // A second signer on the token finds the login there.
+    let second = connect(&token).await;
+    assert_eq!(count("C_Login"), before[0]);
+    assert_eq!(count("C_OpenSession"), before[1] + 4);
+    let closed = count("C_CloseSession");
+    second.shut_down().await.unwrap();
+    assert_eq!(count("C_CloseSession"), closed + 4);
+    signer.sign(b"message").await.unwrap();
+    signer.shut_down().await.unwrap();
+    assert_eq!(count("C_CloseSession"), closed + 8);
+    // Whatever was restarted here: never initialised without having been finalised.
+    assert_eq!(count("C_Initialize"), count("C_Finalize") + 1);
+}
+
+/// The PIN is changed on the token while the login is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_pin_that_is_refused_is_not_sent_again() {
+    let _alone = alone().await;
+    let token = Token::faulty("pin");
+    let signer = connect(&token).await;
+    let back_door = token.session();
+    let (load, faults) = (Load::start(&signer), Faults);
+    load.sign_on(100).await;
+    let logins = faults.calls("C_Login");
+    faults.set("login a0"); // CKR_PIN_INCORRECT
+    back_door.logout().unwrap();
+    load.fail_on(300).await;
+    assert_eq!(faults.calls("C_Login"), logins + 1);
+    // Not even when the token would take it: a person has to look.
+    faults.clear();
+    load.fail_on(100).await;
+    assert_eq!(faults.calls("C_Login"), logins + 1);
+    only(&load.stop().await, &[SignErrorKind::PermissionDenied]);
+    let error = signer.sign(b"message").await.unwrap_err();
+    assert!(chain(&error).contains("refused the PIN (CKR_PIN_INCORRECT)"), "{}", chain(&error));
+
+    // Somebody else's login serves.
+    back_door.login(UserType::User, Some(&PIN.into())).unwrap();
+    signer.sign(b"message").await.unwrap();
+    signer.shut_down().await.unwrap();
+}
