@@ -7,8 +7,12 @@
  *   open HEX     C_OpenSession answers with this code
  *   wrong        a bit of each signature is turned over
  *   hang         C_SignInit does not answer until the file is another one
- *   close-all    the next C_SignInit finds all sessions of its token closed (the file is removed).
- *                Between two calls: SoftHSM does not survive it during one
+ *   close-all N  the next C_SignInit finds all sessions of its token closed
+ *   logout N     the next C_SignInit finds the login lost
+ *
+ * A line each. The last two happen once for each new number N, and between two calls: what a module
+ * does to calls that are under way is left open by PKCS#11, and SoftHSM and opencryptoki do not
+ * survive it.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -20,7 +24,7 @@ typedef unsigned long CK_RV, CK_ULONG;
 
 /* CK_FUNCTION_LIST of PKCS#11 2.40, in its order. */
 enum { INITIALIZE = 0, FINALIZE = 1, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
-       GET_SESSION_INFO = 15, LOGIN = 18, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26,
+       GET_SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26,
        FIND_OBJECTS = 27, FIND_OBJECTS_FINAL = 28, SIGN_INIT = 42, SIGN = 43 };
 
 struct function_list {
@@ -49,20 +53,25 @@ static void note(const char *call) {
     }
 }
 
-/* Whether CONTROL holds this word; the number after it goes into `code`. */
-static int told(const char *word, CK_ULONG *code) {
-    char found[32] = "";
-    CK_ULONG number = 0;
+/* Whether CONTROL holds this word; the number after it goes into `number`. */
+static int told(const char *word, CK_ULONG *number) {
+    char line[64], found[32];
+    int is_told = 0;
     FILE *control = fopen(CONTROL, "r");
-    if (control != NULL) {
-        int read = fscanf(control, "%31s %lx", found, &number);
-        fclose(control);
-        if (read > 0 && strcmp(found, word) == 0) {
-            *code = number;
-            return 1;
-        }
+    while (control != NULL && !is_told && fgets(line, sizeof line, control) != NULL) {
+        *number = 0;
+        is_told = sscanf(line, "%31s %lx", found, number) > 0 && strcmp(found, word) == 0;
     }
-    return 0;
+    if (control != NULL) {
+        fclose(control);
+    }
+    return is_told;
+}
+
+/* Whether it is told something that was not done yet. */
+static int told_anew(const char *word, CK_ULONG *done) {
+    CK_ULONG number;
+    return told(word, &number) && __atomic_exchange_n(done, number, __ATOMIC_SEQ_CST) != number;
 }
 
 static CK_RV initialize(void *arguments) {
@@ -128,6 +137,7 @@ static CK_RV get_attribute_value(CK_ULONG session, CK_ULONG object, void *templa
 }
 
 static CK_RV sign_init(CK_ULONG session, void *mechanism, CK_ULONG key) {
+    static CK_ULONG closed, logged_out;
     CK_ULONG code;
     if (told("sign", &code)) {
         return code;
@@ -135,9 +145,14 @@ static CK_RV sign_init(CK_ULONG session, void *mechanism, CK_ULONG key) {
     while (told("hang", &code)) {
         usleep(10000);
     }
-    if (told("close-all", &code) && unlink(CONTROL) == 0) {
+    if (told_anew("close-all", &closed)) {
         pthread_rwlock_wrlock(&calls);
         REAL(CLOSE_ALL_SESSIONS, CK_ULONG)(slot_of_last_session);
+        pthread_rwlock_unlock(&calls);
+    }
+    if (told_anew("logout", &logged_out)) {
+        pthread_rwlock_wrlock(&calls);
+        REAL(LOGOUT, CK_ULONG)(session);
         pthread_rwlock_unlock(&calls);
     }
     GUARDED(REAL(SIGN_INIT, CK_ULONG, void *, CK_ULONG)(session, mechanism, key));

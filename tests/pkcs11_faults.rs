@@ -21,6 +21,11 @@ async fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().await
 }
 
+/// The token that most faults are for.
+fn fault() -> Token {
+    Token::softhsm("fault").faulty()
+}
+
 async fn connect(token: &Token) -> Pkcs11Signer {
     Pkcs11Signer::builder(token.merchant())
         .certificate(certificate())
@@ -128,13 +133,12 @@ fn only(kinds: &BTreeMap<String, usize>, expected: &[SignErrorKind]) {
 async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
     let _alone = alone().await;
     let signer = connect(token).await;
-    let back_door = token.session();
-    let load = Load::start(&signer);
+    let (load, faults) = (Load::start(&signer), Faults);
     for _ in 0..times {
         load.sign_on(signatures).await;
-        back_door.logout().unwrap();
+        faults.once("logout", "");
     }
-    load.sign_on(signatures).await;
+    load.sign_on(2 * signatures).await;
     let kinds = load.stop().await;
     // Each token has another word for it. Two logouts within one signature are beyond one repair.
     only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
@@ -146,30 +150,30 @@ async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn logouts_on_softhsm() {
-    survives_logouts(&Token::faulty("fault"), 20, 100).await;
+    survives_logouts(&fault(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn logouts_on_opencryptoki() {
-    survives_logouts(&Token::opencryptoki(), 20, 100).await;
+    survives_logouts(&Token::opencryptoki().faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn logouts_on_softokn() {
-    survives_logouts(&Token::softokn(), 3, 20).await;
+    survives_logouts(&Token::softokn().faulty(), 3, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn all_sessions_closed_behind_the_back() {
     let _alone = alone().await;
-    let signer = connect(&Token::faulty("fault")).await;
+    let signer = connect(&fault()).await;
     let (load, faults) = (Load::start(&signer), Faults);
     for _ in 0..20 {
         load.sign_on(100).await;
-        faults.set("close-all");
+        faults.once("close-all", "");
     }
     load.sign_on(200).await;
     let kinds = load.stop().await;
@@ -181,8 +185,8 @@ async fn all_sessions_closed_behind_the_back() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_is_taken_away_and_put_back() {
     let _alone = alone().await;
-    let signer = connect(&Token::faulty("fault")).await;
-    let neighbour = connect(&Token::faulty("other")).await;
+    let signer = connect(&fault()).await;
+    let neighbour = connect(&Token::softhsm("other").faulty()).await;
     let (load, next_door) = (Load::start(&signer), Load::start(&neighbour));
     let folder = softhsm_folder("fault");
     let away = folder.with_extension("away").with_file_name("../away");
@@ -210,9 +214,9 @@ async fn a_token_that_is_taken_away_and_put_back() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_is_finalized_behind_the_back() {
     let _alone = alone().await;
-    let signer = connect(&Token::faulty("fault")).await;
+    let signer = connect(&fault()).await;
     for _ in 0..3 {
-        let context = cryptoki::context::Pkcs11::new(&Token::faulty("fault").module).unwrap();
+        let context = cryptoki::context::Pkcs11::new(&fault().module).unwrap();
         context.finalize().unwrap();
         let load = Load::start(&signer);
         load.sign_on(200).await;
@@ -225,7 +229,7 @@ async fn a_module_that_is_finalized_behind_the_back() {
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn the_daemon_of_opencryptoki_is_restarted() {
     let _alone = alone().await;
-    let signer = connect(&Token::opencryptoki()).await;
+    let signer = connect(&Token::opencryptoki().faulty()).await;
     let load = Load::start(&signer);
     for _ in 0..2 {
         load.sign_on(200).await;
@@ -237,7 +241,7 @@ async fn the_daemon_of_opencryptoki_is_restarted() {
     }
     only(&load.stop().await, &[SignErrorKind::SessionLost, SignErrorKind::Unavailable]);
     // New signers need the daemon.
-    connect(&Token::opencryptoki()).await.sign(b"message").await.unwrap();
+    connect(&Token::opencryptoki().faulty()).await.sign(b"message").await.unwrap();
     signer.shut_down().await.unwrap();
 }
 
@@ -250,7 +254,7 @@ fn run(program: &str, arguments: &[&str]) {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_wrong_signature_never_gets_out() {
     let _alone = alone().await;
-    let signer = connect(&Token::faulty("fault")).await;
+    let signer = connect(&fault()).await;
     let (load, faults) = (Load::start(&signer), Faults);
     load.sign_on(100).await;
     faults.set("wrong");
@@ -265,7 +269,7 @@ async fn a_wrong_signature_never_gets_out() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_hangs_holds_nobody_up_for_long() {
     let _alone = alone().await;
-    let signer = Pkcs11Signer::builder(Token::faulty("fault").merchant())
+    let signer = Pkcs11Signer::builder(fault().merchant())
         .certificate(certificate())
         .sign_timeout(Duration::from_millis(500))
         .queue(32)
@@ -276,7 +280,7 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
     load.sign_on(100).await;
     faults.set("hang");
     load.fail_on(300).await;
-    let connecting = Pkcs11Signer::builder(Token::faulty("fault").merchant())
+    let connecting = Pkcs11Signer::builder(fault().merchant())
         .certificate(certificate())
         .connect_timeout(Duration::from_millis(500));
     let error = connecting.connect().await.unwrap_err();
@@ -293,7 +297,7 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn codes_arrive_as_kinds() {
     let _alone = alone().await;
-    let signer = connect(&Token::faulty("fault")).await;
+    let signer = connect(&fault()).await;
     let faults = Faults;
     for (code, kind) in [
         ("sign 30", SignErrorKind::Unavailable),  // CKR_DEVICE_ERROR
@@ -313,7 +317,7 @@ async fn codes_arrive_as_kinds() {
     }
     // A token that has no session left for a new one.
     faults.set("open b1");
-    let connecting = Pkcs11Signer::builder(Token::faulty("fault").merchant()).connect();
+    let connecting = Pkcs11Signer::builder(fault().merchant()).connect();
     assert_eq!(connecting.await.unwrap_err().kind(), SignErrorKind::Throttled);
     signer.shut_down().await.unwrap();
 }
@@ -323,7 +327,7 @@ async fn codes_arrive_as_kinds() {
 async fn one_login_and_one_search_serve_many_signatures() {
     let _alone = alone().await;
     let faults = Faults;
-    let token = Token::faulty("other");
+    let token = Token::softhsm("other").faulty();
     let count = |function| faults.calls(function);
     let signer = connect(&token).await;
     let before = [count("C_Login"), count("C_OpenSession"), count("C_FindObjectsInit")];
@@ -351,14 +355,13 @@ async fn one_login_and_one_search_serve_many_signatures() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_pin_that_is_refused_is_not_sent_again() {
     let _alone = alone().await;
-    let token = Token::faulty("pin");
+    let token = Token::softhsm("pin").faulty();
     let signer = connect(&token).await;
     let back_door = token.session();
     let (load, faults) = (Load::start(&signer), Faults);
     load.sign_on(100).await;
     let logins = faults.calls("C_Login");
-    faults.set("login a0"); // CKR_PIN_INCORRECT
-    back_door.logout().unwrap();
+    faults.once("logout", "login a0"); // CKR_PIN_INCORRECT
     load.fail_on(300).await;
     assert_eq!(faults.calls("C_Login"), logins + 1);
     // Not even when the token would take it: a person has to look.

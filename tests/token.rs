@@ -1,6 +1,7 @@
 //! The PKCS#11 tokens that `scripts/with-tokens` prepares, and the back door to them.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -44,10 +45,15 @@ impl Token {
         Self { name: "NSS softokn", module, label: Some("NSS Certificate DB"), slot_id: None }
     }
 
-    /// A SoftHSM token behind a module that breaks on request: see [`Faults`]. A process uses either
+    /// The same token behind a module that breaks on request: see [`Faults`]. A process uses either
     /// this module or the one below it.
-    pub fn faulty(label: &'static str) -> Self {
-        Self { module: variable("WXPAY_TEST_FAULTY").into(), ..Self::softhsm(label) }
+    pub fn faulty(self) -> Self {
+        let variable_name = match self.name {
+            "SoftHSM" => "WXPAY_TEST_FAULTY_SOFTHSM",
+            "opencryptoki" => "WXPAY_TEST_FAULTY_OPENCRYPTOKI",
+            _ => "WXPAY_TEST_FAULTY_SOFTOKN",
+        };
+        Self { module: variable(variable_name).into(), ..self }
     }
 
     /// The address of the token, with its PIN, but without a key.
@@ -131,6 +137,13 @@ impl Faults {
         let new = path.with_extension("new");
         std::fs::write(&new, what).expect("a file");
         std::fs::rename(new, path).expect("a file");
+    }
+
+    /// Breaks it once, with `close-all` or `logout`; `more` goes wrong as well.
+    pub fn once(&self, what: &str, more: &str) {
+        static NUMBER: AtomicUsize = AtomicUsize::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        self.set(&format!("{what} {number:x}\n{more}\n"));
     }
 
     /// Mends it.

@@ -1,13 +1,14 @@
-//! Keeps calls into a module and its restart apart.
+//! Keeps calls into a module apart from its restart, and from logins.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a restart waits for calls that are under way. One that hangs must not hang the rest.
+/// How long a restart or a login waits for calls that are under way. One that hangs must not hang the
+/// rest.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lets calls into a module by, but not while it is being restarted, and counts its restarts: what
-/// was opened before one is gone after it.
+/// Lets calls into a module by, but not while it is being restarted or somebody logs in, and counts
+/// its restarts: what was opened before one is gone after it.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -22,7 +23,8 @@ struct State {
 }
 
 impl Gate {
-    /// Waits until no restart is under way, and keeps the next one off until the guard is dropped.
+    /// Waits until no restart and no login is under way, and keeps the next one off until the guard is
+    /// dropped.
     pub(super) fn enter(&self) -> Inside<'_> {
         let mut state = self.lock();
         while state.closed {
@@ -35,12 +37,31 @@ impl Gate {
     /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
     /// they also are when somebody else has restarted the module since.
     pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> bool) -> bool {
+        let Some(closed) = self.close(generation) else { return true };
+        if closed.inside > 0 {
+            return false;
+        }
+        let restarted = restart();
+        // Even where it failed half-way, the sessions are gone.
+        self.lock().generation += 1;
+        restarted
+    }
+
+    /// Runs `change` while nobody is inside, or hangs there for longer than it waits. `None` when
+    /// the module was restarted since `generation`.
+    pub(super) fn alone<T>(&self, generation: u64, change: impl FnOnce() -> T) -> Option<T> {
+        let _closed = self.close(generation)?;
+        Some(change())
+    }
+
+    /// Keeps everybody out, and waits for those who are inside.
+    fn close(&self, generation: u64) -> Option<Closed<'_>> {
         let mut state = self.lock();
         while state.closed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.generation != generation {
-            return true;
+            return None;
         }
         state.closed = true;
         let deadline = Instant::now() + PATIENCE;
@@ -53,17 +74,7 @@ impl Gate {
                 self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
             state = again;
         }
-        let mut restarted = false;
-        if state.inside == 0 {
-            drop(state);
-            restarted = restart();
-            state = self.lock();
-            // Even where it failed half-way, the sessions are gone.
-            state.generation += 1;
-        }
-        state.closed = false;
-        self.changed.notify_all();
-        restarted
+        Some(Closed { inside: state.inside, gate: self })
     }
 
     /// Returns how often the module was restarted.
@@ -96,6 +107,20 @@ impl Drop for Inside<'_> {
         if state.closed && state.inside == 0 {
             self.gate.changed.notify_all();
         }
+    }
+}
+
+/// Keeps everybody out while it lives.
+struct Closed<'a> {
+    /// How many hang inside.
+    inside: usize,
+    gate: &'a Gate,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().closed = false;
+        self.gate.changed.notify_all();
     }
 }
 
@@ -145,10 +170,14 @@ mod tests {
         let gate = Gate::default();
         let hanging = gate.enter();
         assert!(!gate.restart(0, || panic!("a call is under way")));
+        // A login may go beside it.
+        assert_eq!(gate.alone(0, || 7), Some(7));
         assert_eq!(gate.enter().generation(), 0);
         drop(hanging);
         assert!(gate.restart(0, || true));
         assert_eq!(gate.generation(), 1);
+        assert_eq!(gate.alone(1, || 7), Some(7));
+        assert_eq!(gate.alone(0, || 7), None);
         // Somebody who saw the old state only hears that it is over.
         assert!(gate.restart(0, || panic!("it was restarted already")));
     }

@@ -12,7 +12,7 @@ use super::builder::on_thread;
 use super::call::Called;
 use super::error::Pkcs11Error;
 use super::key::{self, SigningKey};
-use super::login::{Access, log_in};
+use super::login::{Access, LoggedIn, log_in};
 use super::uri::Pkcs11Uri;
 use crate::certificate::Certificate;
 use crate::public_key::PublicKey;
@@ -134,9 +134,12 @@ fn on_token<T>(
     something: impl FnOnce(&Session) -> Result<T, Pkcs11Error>,
 ) -> Result<T, Pkcs11Error> {
     let module = uri.load_module()?;
-    let _inside = module.gate().enter();
-    let (session, done) = log_in(&module, uri, access, |session, _| something(session))?;
-    session.close().called()?;
+    let (LoggedIn { session, generation }, done) =
+        log_in(&module, uri, access, |session, _| something(session))?;
+    let inside = module.gate().enter();
+    if inside.generation() == generation {
+        session.close().called()?;
+    }
     Ok(done)
 }
 

@@ -4,7 +4,7 @@ use cryptoki::session::Session;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
-use super::module::Module;
+use super::module::{Module, is_logged_in};
 use super::token::{self, Token};
 use super::uri::Pkcs11Uri;
 
@@ -16,32 +16,46 @@ pub(super) enum Access {
     Change,
 }
 
+/// A session that is logged in.
+#[derive(Debug)]
+pub(super) struct LoggedIn {
+    pub(super) session: Session,
+    /// Of the module, when it was opened: a restart ends every session.
+    pub(super) generation: u64,
+}
+
 /// Opens a session on the token at the address, logs in, and does `something`. The session is
 /// closed when that fails, and by whoever gets it back otherwise: a session that has gone is never
 /// closed, because its number may be another's by then, so dropping one does nothing.
-///
-/// The caller keeps restarts off the module.
 pub(super) fn log_in<T>(
     module: &Module,
     uri: &Pkcs11Uri,
     access: Access,
     something: impl FnOnce(&Session, &Token) -> Result<T, Pkcs11Error>,
-) -> Result<(Session, T), Pkcs11Error> {
+) -> Result<(LoggedIn, T), Pkcs11Error> {
     let context = module.context();
+    let mut inside = module.gate().enter();
+    let generation = inside.generation();
     let token = token::find(context, uri)?;
     let session = match access {
         Access::Use => context.open_ro_session_no_drop(token.slot),
         Access::Change => context.open_rw_session_no_drop(token.slot),
     }
     .called()?;
-    let done = match &uri.pin {
-        Some(pin) if token.wants_login => module.login(&session, token.slot, pin),
-        None if token.wants_login => Err(Pkcs11Error::NoPin),
-        _ => Ok(()),
+    let mut ready = Ok(());
+    if token.wants_login && !is_logged_in(&session) {
+        drop(inside);
+        ready = match &uri.pin {
+            Some(pin) => module.login(&session, token.slot, pin, generation),
+            None => Err(Pkcs11Error::NoPin),
+        };
+        inside = module.gate().enter();
+        if inside.generation() != generation {
+            return Err(Pkcs11Error::Restarted);
+        }
     }
-    .and_then(|()| something(&session, &token));
-    match done {
-        Ok(done) => Ok((session, done)),
+    match ready.and_then(|()| something(&session, &token)) {
+        Ok(done) => Ok((LoggedIn { session, generation }, done)),
         Err(error) => {
             let _ = session.close();
             Err(error)

@@ -85,17 +85,28 @@ impl Module {
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
     /// is not sent to it again: tokens lock.
+    ///
+    /// Nobody else is in the module meanwhile: a login changes what all sessions see, and not every
+    /// module takes that in the middle of a signature.
     pub(super) fn login(
         &self,
         session: &Session,
         slot: Slot,
         pin: &Pin,
+        generation: u64,
     ) -> Result<(), Pkcs11Error> {
-        if is_logged_in(session) {
-            return Ok(());
-        }
         let pin = pin.read()?;
-        // One at a time: four threads must not send a wrong PIN four times.
+        let login = || self.login_alone(session, slot, pin);
+        self.gate.alone(generation, login).unwrap_or(Err(Pkcs11Error::Restarted))
+    }
+
+    fn login_alone(
+        &self,
+        session: &Session,
+        slot: Slot,
+        pin: Zeroizing<String>,
+    ) -> Result<(), Pkcs11Error> {
+        // Four threads that come one after the other must not send a wrong PIN four times.
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if is_logged_in(session) {
             return Ok(());
@@ -128,7 +139,8 @@ fn arguments() -> CInitializeArgs {
     CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
 }
 
-fn is_logged_in(session: &Session) -> bool {
+/// Tells whether somebody has logged in: a login belongs to the process and the token.
+pub(super) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
 }

@@ -11,7 +11,7 @@ use cryptoki::slot::Slot;
 use super::call::Called;
 use super::error::Pkcs11Error;
 use super::key::{self, SigningKey};
-use super::login::{Access, log_in};
+use super::login::{Access, LoggedIn, log_in};
 use super::mechanism::{Pkcs11Mechanism, digest_info};
 use super::module::Module;
 use super::uri::Pkcs11Uri;
@@ -63,8 +63,7 @@ impl Vault {
         &self,
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
     ) -> Result<(KeySession, T), Pkcs11Error> {
-        let inside = self.module.gate().enter();
-        let (session, (key, more)) =
+        let (LoggedIn { session, generation }, (key, more)) =
             log_in(&self.module, &self.uri, Access::Use, |session, token| {
                 self.check_mechanism(token.slot)?;
                 let key = key::find(session, &self.uri)?;
@@ -73,7 +72,7 @@ impl Vault {
                 Ok((key, more))
             })?;
         let SigningKey { handle: key, public_key, .. } = key;
-        Ok((KeySession { session, key, public_key, generation: inside.generation() }, more))
+        Ok((KeySession { session, key, public_key, generation }, more))
     }
 
     fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
