@@ -7,7 +7,7 @@ use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer};
 use wxpay_auth::{Certificate, SignErrorKind, Signer};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
-use wxpay_tests::token::{Token, certificate, reference};
+use wxpay_tests::token::{PIN, Token, certificate, reference};
 use wxpay_tests::{chain, plan_id};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
@@ -24,15 +24,19 @@ async fn connect(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Signer {
 /// may be many, and may give up.
 async fn conforms(token: &Token, mechanism: Pkcs11Mechanism) {
     let signer = connect(token, mechanism).await;
-    SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
-        .reference(reference())
+    let conformance =
+        SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
+            .reference(reference());
+    conformance
         .check(Arc::new(signer.clone()))
         .await
         .unwrap_or_else(|e| panic!("{} with {mechanism}: {}", token.name, chain(&e)));
     assert_eq!(signer.waiting(), 0);
     signer.shut_down().await.unwrap();
-    let error = signer.sign(b"too late").await.unwrap_err();
-    assert_eq!(error.kind(), SignErrorKind::Unavailable);
+    conformance
+        .check_failing(Arc::new(signer), SignErrorKind::Unavailable, &[PIN])
+        .await
+        .unwrap_or_else(|e| panic!("{}", chain(&e)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use tokio::sync::MutexGuard;
 use tokio::task::JoinSet;
 use wxpay_auth::pkcs11::Pkcs11Signer;
 use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_testing::SignerConformance;
 use wxpay_tests::chain;
 use wxpay_tests::token::{Faults, PIN, Token, certificate, softhsm_folder};
 
@@ -299,6 +300,8 @@ async fn codes_arrive_as_kinds() {
     let _alone = alone().await;
     let signer = connect(&fault()).await;
     let faults = Faults;
+    let conformance =
+        SignerConformance::new(signer.public_key().clone(), signer.serial_no().clone());
     for (code, kind) in [
         ("sign 30", SignErrorKind::Unavailable),  // CKR_DEVICE_ERROR
         ("sign 32", SignErrorKind::Unavailable),  // CKR_DEVICE_REMOVED
@@ -307,14 +310,19 @@ async fn codes_arrive_as_kinds() {
         ("sign 68", SignErrorKind::PermissionDenied), // CKR_KEY_FUNCTION_NOT_PERMITTED
         ("sign 70", SignErrorKind::Unsupported),  // CKR_MECHANISM_INVALID
         ("sign 80000001", SignErrorKind::Other),  // a maker's own
+        ("wrong", SignErrorKind::InvalidSignature),
     ] {
         faults.set(code);
-        let error = signer.sign(b"message").await.unwrap_err();
-        assert_eq!(error.kind(), kind, "{code}: {}", chain(&error));
-        assert!(chain(&error).contains("C_SignInit answered CKR_"), "{}", chain(&error));
+        conformance
+            .check_failing(Arc::new(signer.clone()), kind, &[PIN])
+            .await
+            .unwrap_or_else(|e| panic!("{code}: {}", chain(&e)));
         faults.clear();
         signer.sign(b"message").await.unwrap_or_else(|e| panic!("{code}: {}", chain(&e)));
     }
+    faults.set("sign 30");
+    let error = signer.sign(b"message").await.unwrap_err();
+    assert!(chain(&error).contains("C_SignInit answered CKR_DEVICE_ERROR"), "{}", chain(&error));
     // A token that has no session left for a new one.
     faults.set("open b1");
     let connecting = Pkcs11Signer::builder(fault().merchant()).connect();

@@ -1,11 +1,14 @@
 //! What every signer must do, whatever its key lives in.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::task::JoinSet;
-use wxpay_auth::{Algorithm, PrivateKey, PublicKey, SerialNo, SignError, Signature, Signer};
+use wxpay_auth::{
+    Algorithm, PrivateKey, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
+};
 
 /// Checks a signer: run it over your own [`Signer`] before you trust it with money.
 ///
@@ -83,6 +86,41 @@ impl SignerConformance {
         self.sign_at_once(&signer).await
     }
 
+    /// Checks how a signer fails that cannot sign at the moment: its token is away, say. Each call,
+    /// alone and among many, must end in an error of this kind, whose texts are one line each and
+    /// show none of the secrets (a PIN, a token of a key service).
+    ///
+    /// # Errors
+    /// [`Nonconformance`]: the first thing that is wrong.
+    pub async fn check_failing(
+        &self,
+        signer: Arc<dyn Signer>,
+        kind: SignErrorKind,
+        secrets: &[&str],
+    ) -> Result<(), Nonconformance> {
+        let mut ended = Vec::new();
+        for callers in [1, self.callers] {
+            let mut signing = JoinSet::new();
+            for caller in 0..callers {
+                let signer = Arc::clone(&signer);
+                let message = format!("caller {caller}");
+                signing.spawn(async move { signer.sign(message.as_bytes()).await });
+            }
+            while let Some(signed) = signing.join_next().await {
+                ended.push(signed.map_err(|_| Nonconformance::Panicked)?);
+            }
+        }
+        for signed in ended {
+            let Err(error) = signed else { return Err(Nonconformance::Signed { expected: kind }) };
+            look_at_error(&error, secrets)?;
+            if error.kind() != kind {
+                let found = error.kind();
+                return Err(Nonconformance::Kind { expected: kind, found, error });
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at one signature.
     fn look_at(&self, message: &[u8], signature: &Signature) -> Result<(), Nonconformance> {
         let (length, bytes) = (message.len(), signature.as_bytes());
@@ -135,6 +173,21 @@ impl SignerConformance {
     }
 }
 
+/// Looks at the texts of an error and of all that lies behind it.
+fn look_at_error(error: &SignError, secrets: &[&str]) -> Result<(), Nonconformance> {
+    let chain = std::iter::successors(Some(error as &dyn StdError), |&e| e.source());
+    for (depth, error) in chain.enumerate() {
+        let (display, debug) = (error.to_string(), format!("{error:?}"));
+        if secrets.iter().any(|secret| display.contains(secret) || debug.contains(secret)) {
+            return Err(Nonconformance::Leak { depth });
+        }
+        if display.trim().is_empty() || display.contains('\n') {
+            return Err(Nonconformance::Text { depth });
+        }
+    }
+    Ok(())
+}
+
 /// Says in what a signer does not conform.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -184,5 +237,38 @@ pub enum Nonconformance {
     Differs {
         /// The length of the message in bytes.
         length: usize,
+    },
+    /// It signed, although it could not.
+    #[error("the signer signed, where an error of the kind \"{expected}\" was expected")]
+    #[non_exhaustive]
+    Signed {
+        /// The kind of error that was expected.
+        expected: SignErrorKind,
+    },
+    /// It failed with an error of another kind.
+    #[error("the error is of the kind \"{found}\", \"{expected}\" was expected")]
+    #[non_exhaustive]
+    Kind {
+        /// The kind that was expected.
+        expected: SignErrorKind,
+        /// The kind it has.
+        found: SignErrorKind,
+        /// The error.
+        #[source]
+        error: SignError,
+    },
+    /// An error shows a secret. It is not quoted here.
+    #[error("the error, or what lies behind it (number {depth} in the chain), shows a secret")]
+    #[non_exhaustive]
+    Leak {
+        /// How far behind the error it lies: 0 for the error itself.
+        depth: usize,
+    },
+    /// The text of an error is empty, or more than one line.
+    #[error("the text of the error, or of what lies behind it (number {depth}), is not one line")]
+    #[non_exhaustive]
+    Text {
+        /// How far behind the error it lies: 0 for the error itself.
+        depth: usize,
     },
 }

@@ -144,3 +144,48 @@ async fn another_reference_is_noticed() {
         .unwrap_err();
     assert!(matches!(error, Nonconformance::Differs { length: 0, .. }), "{error:?}");
 }
+
+/// Fails as it is told.
+#[derive(Debug)]
+struct Failing(fn() -> Result<Signature, SignError>);
+
+#[async_trait]
+impl Signer for Failing {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, _message: &[u8]) -> Result<Signature, SignError> {
+        (self.0)()
+    }
+}
+
+async fn check_failing(fail: fn() -> Result<Signature, SignError>) -> Result<(), Nonconformance> {
+    let key = PrivateKey::from_pem(OTHER_KEY).unwrap();
+    SignerConformance::new(key.public_key().clone(), SerialNo::uncertified())
+        .callers(4)
+        .check_failing(Arc::new(Failing(fail)), SignErrorKind::Unavailable, &["s3cret"])
+        .await
+}
+
+fn away() -> SignError {
+    SignError::new(SignErrorKind::Unavailable, "the token is away")
+}
+
+#[tokio::test]
+async fn how_a_signer_fails_is_checked() {
+    check_failing(|| Err(away())).await.unwrap();
+    check_failing(|| Err(away().with_source("no route"))).await.unwrap();
+
+    let signed = check_failing(|| Ok(Signature::new(SerialNo::uncertified(), vec![0; 256]))).await;
+    assert!(matches!(signed, Err(Nonconformance::Signed { .. })), "{signed:?}");
+    let kind = check_failing(|| Err(SignError::new(SignErrorKind::Other, "what?"))).await;
+    let found = SignErrorKind::Other;
+    assert!(matches!(kind, Err(Nonconformance::Kind { found: f, .. }) if f == found), "{kind:?}");
+    let leak = check_failing(|| Err(away().with_source("login with s3cret failed"))).await;
+    assert!(matches!(leak, Err(Nonconformance::Leak { .. })), "{leak:?}");
+    let text = check_failing(|| Err(away().with_source("two\nlines"))).await;
+    assert!(matches!(text, Err(Nonconformance::Text { depth: 1, .. })), "{text:?}");
+    let panicked = check_failing(|| panic!("on purpose")).await;
+    assert!(matches!(panicked, Err(Nonconformance::Panicked)), "{panicked:?}");
+}
