@@ -3,9 +3,13 @@
 use thiserror::Error;
 
 use crate::authorization::{AuthorizationError, UnsupportedScheme};
+use crate::certificate_request::CertificateRequestError;
+use crate::certificate_subject::CertificateSubjectError;
 use crate::identity::MchidError;
 use crate::key_error::KeyError;
 use crate::nonce::NonceError;
+#[cfg(feature = "pkcs11")]
+use crate::pkcs11::Pkcs11Error;
 use crate::serial_no::SerialNoError;
 use crate::sign_error::SignError;
 use crate::verify_error::VerifyError;
@@ -39,6 +43,16 @@ pub enum Error {
     /// There is no `Authorization` scheme for this identity with this signer.
     #[error(transparent)]
     Scheme(#[from] UnsupportedScheme),
+    /// The subject of a certificate request is malformed.
+    #[error(transparent)]
+    CertificateSubject(#[from] CertificateSubjectError),
+    /// There is no certificate request.
+    #[error(transparent)]
+    CertificateRequest(#[from] CertificateRequestError),
+    /// A PKCS#11 token, or the key in it, could not be used.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
     /// There was no randomness.
     #[error(transparent)]
     Nonce(#[from] NonceError),
@@ -59,6 +73,10 @@ impl Error {
                  timestamp=\"…\",serial_no=\"…\",signature=\"…\""
             }
             Self::Scheme(_) => "use a signer whose algorithm WeChat Pay has for this identity",
+            Self::CertificateSubject(e) => e.hint(),
+            Self::CertificateRequest(e) => e.hint(),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(e) => e.hint(),
             Self::Nonce(_) => "check that the process may use the system's random numbers",
         }
     }

@@ -14,6 +14,8 @@ mod algorithm;
 mod authorization;
 mod backend;
 mod certificate;
+mod certificate_request;
+mod certificate_subject;
 mod clock;
 #[cfg(feature = "file-key")]
 mod cpu_gate;
@@ -49,6 +51,8 @@ pub use algorithm::{Algorithm, Scheme};
 pub use authorization::{Authorization, AuthorizationError, UnsupportedScheme, authorization};
 pub use backend::Backend;
 pub use certificate::Certificate;
+pub use certificate_request::{CertificateRequest, CertificateRequestError};
+pub use certificate_subject::{CertificateSubject, CertificateSubjectError};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::Error;
 #[cfg(feature = "file-key")]

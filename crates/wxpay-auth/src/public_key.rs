@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use crate::backend::Backend;
 use crate::key_error::{KeyError, KeyMaterial};
@@ -55,6 +56,11 @@ impl PublicKey {
     /// [`KeyError`]: not RSA, not 2048 bits, damaged.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
         rsa::public_key_of_spki(der).map(Self::from_checked_pkcs1)
+    }
+
+    /// Returns it in the form in which certificates have it.
+    pub(crate) fn to_spki(&self) -> x509_cert::der::Result<SubjectPublicKeyInfoOwned> {
+        rsa::spki(&self.pkcs1)
     }
 
     pub(crate) fn from_checked_pkcs1(pkcs1: Vec<u8>) -> Self {

@@ -3,7 +3,10 @@
 use pkcs1::der::asn1::ObjectIdentifier;
 use pkcs1::der::{Decode, Encode};
 use pkcs1::{RsaPublicKeyRef, UintRef};
-use x509_cert::spki::{SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef};
+use x509_cert::der::asn1::{Any, BitString};
+use x509_cert::spki::{
+    AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
+};
 
 use crate::key_error::{KeyError, KeyMaterial};
 
@@ -51,6 +54,14 @@ pub(crate) fn public_key_of_certificate(
 ) -> Result<Vec<u8>, KeyError> {
     require_rsa(&spki.algorithm.oid)?;
     checked_public_key(spki.subject_public_key.as_bytes().unwrap_or_default())
+}
+
+/// Puts a PKCS#1 `RSAPublicKey` into a `SubjectPublicKeyInfo`.
+pub(crate) fn spki(pkcs1: &[u8]) -> x509_cert::der::Result<SubjectPublicKeyInfoOwned> {
+    Ok(SubjectPublicKeyInfoOwned {
+        algorithm: AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) },
+        subject_public_key: BitString::from_bytes(pkcs1)?,
+    })
 }
 
 /// Checks a PKCS#1 `RSAPublicKey`, and returns it in its one DER form, so that equal keys have equal

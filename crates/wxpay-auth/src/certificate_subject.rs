@@ -1,0 +1,219 @@
+//! Who a certificate is asked for.
+
+use std::fmt;
+
+use thiserror::Error;
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::der::asn1::{Any, ObjectIdentifier, PrintableStringRef, Utf8StringRef};
+use x509_cert::der::{Decode, Encode};
+use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
+
+use crate::identity::Mchid;
+
+/// Names whom a certificate is asked for: the subject of a certificate request.
+///
+/// A merchant API certificate holds the merchant number and the name of the company. Under which
+/// attributes a request is to have them is not documented; the request of the official certificate
+/// tool shows it (`openssl req -in REQUEST -noout -subject`). Each value is UTF-8, so Chinese is
+/// welcome; the country is two capital letters.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012073263>
+///
+/// ```
+/// use wxpay_auth::{CertificateSubject, Mchid};
+///
+/// let subject = CertificateSubject::new(&Mchid::new("1900007291")?)
+///     .country("CN")?
+///     .locality("深圳")?
+///     .organization("某某科技有限公司")?;
+/// assert_eq!(subject.to_string(), "C=CN, L=深圳, O=某某科技有限公司, CN=1900007291");
+/// assert!(CertificateSubject::new(&Mchid::new("1900007291")?).country("China").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSubject {
+    country: Option<String>,
+    state_or_province: Option<String>,
+    locality: Option<String>,
+    organization: Option<String>,
+    organizational_unit: Option<String>,
+    common_name: String,
+}
+
+impl CertificateSubject {
+    /// Begins a subject with the merchant number as its common name (`CN`).
+    pub fn new(mchid: &Mchid) -> Self {
+        Self {
+            country: None,
+            state_or_province: None,
+            locality: None,
+            organization: None,
+            organizational_unit: None,
+            common_name: mchid.as_str().to_owned(),
+        }
+    }
+
+    /// Sets another common name (`CN`), up to 64 characters.
+    ///
+    /// # Errors
+    /// [`CertificateSubjectError`] when it is empty or too long, or has a control character in it.
+    pub fn common_name(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
+        Ok(Self { common_name: checked(value.into(), "common name", 64)?, ..self })
+    }
+
+    /// Sets the organization (`O`), up to 64 characters.
+    ///
+    /// # Errors
+    /// As [`common_name`](Self::common_name).
+    pub fn organization(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
+        Ok(Self { organization: Some(checked(value.into(), "organization", 64)?), ..self })
+    }
+
+    /// Sets the organizational unit (`OU`), up to 64 characters.
+    ///
+    /// # Errors
+    /// As [`common_name`](Self::common_name).
+    pub fn organizational_unit(
+        self,
+        value: impl Into<String>,
+    ) -> Result<Self, CertificateSubjectError> {
+        let value = checked(value.into(), "organizational unit", 64)?;
+        Ok(Self { organizational_unit: Some(value), ..self })
+    }
+
+    /// Sets the locality (`L`), up to 128 characters.
+    ///
+    /// # Errors
+    /// As [`common_name`](Self::common_name).
+    pub fn locality(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
+        Ok(Self { locality: Some(checked(value.into(), "locality", 128)?), ..self })
+    }
+
+    /// Sets the state or province (`ST`), up to 128 characters.
+    ///
+    /// # Errors
+    /// As [`common_name`](Self::common_name).
+    pub fn state_or_province(
+        self,
+        value: impl Into<String>,
+    ) -> Result<Self, CertificateSubjectError> {
+        let value = checked(value.into(), "state or province", 128)?;
+        Ok(Self { state_or_province: Some(value), ..self })
+    }
+
+    /// Sets the country (`C`): two capital letters, `CN`.
+    ///
+    /// # Errors
+    /// [`CertificateSubjectError::Country`] when it is anything else.
+    pub fn country(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
+        let value = value.into();
+        if value.len() != 2 || !value.bytes().all(|b| b.is_ascii_uppercase()) {
+            return Err(CertificateSubjectError::Country);
+        }
+        Ok(Self { country: Some(value), ..self })
+    }
+
+    /// Returns what is set, from the widest to the narrowest, as subjects are written.
+    fn parts(&self) -> impl Iterator<Item = (&'static str, ObjectIdentifier, &str)> {
+        let oid = ObjectIdentifier::new_unwrap;
+        [
+            ("C", oid("2.5.4.6"), self.country.as_deref()),
+            ("ST", oid("2.5.4.8"), self.state_or_province.as_deref()),
+            ("L", oid("2.5.4.7"), self.locality.as_deref()),
+            ("O", oid("2.5.4.10"), self.organization.as_deref()),
+            ("OU", oid("2.5.4.11"), self.organizational_unit.as_deref()),
+            ("CN", oid("2.5.4.3"), Some(self.common_name.as_str())),
+        ]
+        .into_iter()
+        .filter_map(|(name, oid, value)| Some((name, oid, value?)))
+    }
+
+    pub(crate) fn to_name(&self) -> x509_cert::der::Result<Name> {
+        let mut sequence = RdnSequence::default();
+        for (name, oid, text) in self.parts() {
+            let value = match name {
+                "C" => Any::encode_from(&PrintableStringRef::new(text)?)?,
+                _ => Any::encode_from(&Utf8StringRef::new(text)?)?,
+            };
+            let part =
+                RelativeDistinguishedName::try_from(vec![AttributeTypeAndValue { oid, value }])?;
+            sequence.push(part);
+        }
+        Name::from_der(&sequence.to_der()?)
+    }
+}
+
+impl fmt::Display for CertificateSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (name, _, value) in self.parts() {
+            write!(f, "{separator}{name}={value}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+fn checked(
+    value: String,
+    attribute: &'static str,
+    most: usize,
+) -> Result<String, CertificateSubjectError> {
+    if value.trim().is_empty() {
+        return Err(CertificateSubjectError::Empty { attribute });
+    }
+    let characters = value.chars().count();
+    if characters > most {
+        return Err(CertificateSubjectError::TooLong { attribute, characters, most });
+    }
+    if value.chars().any(char::is_control) {
+        return Err(CertificateSubjectError::Control { attribute });
+    }
+    Ok(value)
+}
+
+/// Says what is wrong with the subject of a certificate request.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CertificateSubjectError {
+    /// A value is empty.
+    #[error("the {attribute} is empty")]
+    #[non_exhaustive]
+    Empty {
+        /// Which one.
+        attribute: &'static str,
+    },
+    /// A value is too long.
+    #[error("the {attribute} has {characters} characters, and may have {most}")]
+    #[non_exhaustive]
+    TooLong {
+        /// Which one.
+        attribute: &'static str,
+        /// How many characters it has.
+        characters: usize,
+        /// How many it may have (RFC 5280, appendix A.1).
+        most: usize,
+    },
+    /// A value has a control character in it.
+    #[error("the {attribute} has a control character in it")]
+    #[non_exhaustive]
+    Control {
+        /// Which one.
+        attribute: &'static str,
+    },
+    /// The country is not two capital letters.
+    #[error("the country is not two capital letters")]
+    Country,
+}
+
+impl CertificateSubjectError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Empty { .. } => "leave it out, or give it a value",
+            Self::TooLong { .. } => "shorten it: certificates have these limits",
+            Self::Control { .. } => "leave out line breaks and the like",
+            Self::Country => "write CN for China",
+        }
+    }
+}
