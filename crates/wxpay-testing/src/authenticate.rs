@@ -1,8 +1,8 @@
 //! The checks that a request passes before anything is done.
 
 use wxpay_auth::{
-    Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Mchid, Nonce, Scheme, Timestamp,
-    request_message,
+    Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Mchid, Nonce, PublicKey, Scheme,
+    SerialNo, Timestamp, request_message,
 };
 
 use crate::keys::KEYS;
@@ -32,6 +32,7 @@ pub(crate) fn check_signature(
     request: RawRequest<'_>,
     mchid: &Mchid,
     now: Timestamp,
+    merchant_key: impl FnOnce(&SerialNo) -> Option<PublicKey>,
 ) -> Result<Nonce, Refusal> {
     let header = request.header("authorization").ok_or(Refusal::NoAuthorization)?;
     let authorization = Authorization::parse(header).map_err(|error| match error {
@@ -51,12 +52,12 @@ pub(crate) fn check_signature(
         return Err(Refusal::WrongMchid { given: given.to_owned(), expected: mchid.clone() });
     }
     let signature = authorization.signature();
-    let (given, expected) = (signature.serial_no().clone(), KEYS.serial_no.clone());
-    if given != expected {
+    let Some(merchant_key) = merchant_key(signature.serial_no()) else {
+        let (given, expected) = (signature.serial_no().clone(), KEYS.serial_no.clone());
         return Err(Refusal::WrongSerialNo { given, expected });
-    }
+    };
     let message = message(request, &authorization);
-    if !KEYS.merchant_public_key.verifies(&message, signature.as_bytes()) {
+    if !merchant_key.verifies(&message, signature.as_bytes()) {
         return Err(Refusal::SignatureMismatch);
     }
     Ok(nonce)

@@ -37,7 +37,7 @@ pub enum Refusal {
         /// What the gateway goes by.
         expected: Mchid,
     },
-    /// `serial_no` is not that of the merchant's certificate.
+    /// `serial_no` is not that of a certificate of the merchant.
     #[non_exhaustive]
     WrongSerialNo {
         /// What the request says.

@@ -8,14 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wxpay_auth::{
-    Clock, FileKeySigner, KeyRing, Mchid, Nonce, PrivateKey, PublicKey, SerialNo, Timestamp,
-    WechatpaySerial,
+    Certificate, Clock, FileKeySigner, KeyRing, Mchid, Nonce, PrivateKey, PublicKey, SerialNo,
+    Timestamp, WechatpaySerial,
 };
 
 use crate::answer::RawAnswer;
 use crate::authenticate::{check_headers, check_signature};
 use crate::journal::{Entry, Verdict};
 use crate::keys::KEYS;
+use crate::merchant_ca::{self, CertificateRefusal};
 use crate::misbehaviour::Misbehaviour;
 use crate::plan::{Plan, PlanState};
 use crate::refusal::Refusal;
@@ -46,6 +47,8 @@ struct State {
     next: VecDeque<Misbehaviour>,
     sign_with_certificate: bool,
     nested_detail: bool,
+    /// Those that were issued here, beside the one that is there from the start.
+    certificates: Vec<Certificate>,
 }
 
 impl WechatPay {
@@ -100,6 +103,29 @@ impl WechatPay {
     /// Returns the merchant's certificate in PEM.
     pub fn merchant_certificate_pem(&self) -> &str {
         &KEYS.merchant_certificate_pem
+    }
+
+    /// Issues a merchant certificate for a request in PEM (PKCS#10), as the merchant platform does
+    /// (申请API证书), and accepts what is signed with it from now on. Certificates that are there
+    /// already stay valid.
+    ///
+    /// # Errors
+    /// [`CertificateRefusal`] when the request is malformed, is not signed with its own key, or has a
+    /// key of another kind or size.
+    pub fn issue_certificate(&self, request_pem: &str) -> Result<String, CertificateRefusal> {
+        let (certificate, pem) = merchant_ca::issue(request_pem)?;
+        self.state().certificates.push(certificate);
+        Ok(pem)
+    }
+
+    /// Returns the public key of the merchant certificate with this serial.
+    fn merchant_key(&self, serial_no: &SerialNo) -> Option<PublicKey> {
+        if *serial_no == KEYS.serial_no {
+            return Some(KEYS.merchant_public_key.clone());
+        }
+        let state = self.state();
+        let found = state.certificates.iter().find(|c| c.serial_no() == serial_no)?;
+        Some(found.public_key().clone())
     }
 
     /// Returns the id of the public key that signs answers.
@@ -259,7 +285,9 @@ impl WechatPay {
 
     fn admit(&self, request: RawRequest<'_>) -> Result<(), Refusal> {
         check_headers(request)?;
-        let nonce = check_signature(request, &self.mchid, self.now())?;
+        let nonce = check_signature(request, &self.mchid, self.now(), |serial_no| {
+            self.merchant_key(serial_no)
+        })?;
         if self.state().nonces.insert(nonce) { Ok(()) } else { Err(Refusal::Replay) }
     }
 

@@ -102,6 +102,10 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             request.body(),
         );
         let signature = self.signer.sign(&message).await.map_err(failed)?;
+        if signature.serial_no().is_uncertified() {
+            let what = "the key of the signer has no merchant certificate yet";
+            return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
+        }
         let algorithm = self.signer.algorithm();
         let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
             .map_err(|e| failed(SignError::new(SignErrorKind::Unsupported, e.to_string())))?;

@@ -1,0 +1,53 @@
+//! The authority that issues merchant certificates.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
+    KeyPair, SerialNumber, date_time_ymd,
+};
+use thiserror::Error;
+use wxpay_auth::{Certificate, KeyError};
+
+/// Says why no certificate was issued.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertificateRefusal {
+    /// It is no PKCS#10 request in PEM, or its signature does not fit its key.
+    #[error("this is no certificate request that is signed with its own key")]
+    #[non_exhaustive]
+    Malformed {
+        /// What was found.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Its key is not one that WeChat Pay takes.
+    #[error("the key in the certificate request is not one for WeChat Pay")]
+    Key(#[from] KeyError),
+}
+
+static ISSUER: LazyLock<Issuer<'static, KeyPair>> = LazyLock::new(issuer);
+
+#[expect(clippy::expect_used, reason = "fixed parameters, and tested")]
+fn issuer() -> Issuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "wxpay-testing merchant CA");
+    Issuer::new(params, KeyPair::generate().expect("a key"))
+}
+
+/// Issues a certificate for a request, valid from 2020 to 2099, and returns it in PEM as well.
+pub(crate) fn issue(request_pem: &str) -> Result<(Certificate, String), CertificateRefusal> {
+    static ISSUED: AtomicU8 = AtomicU8::new(1);
+    let malformed = |e: rcgen::Error| CertificateRefusal::Malformed { source: e.into() };
+    // It checks the signature of the request.
+    let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(malformed)?;
+    let count = ISSUED.fetch_add(1, Ordering::Relaxed);
+    let mut serial: Vec<u8> = (0..20_u8).map(|i| (0x61 + i * 7) & 0x7f).collect();
+    serial.push(count);
+    request.params.serial_number = Some(SerialNumber::from(serial.split_off(1)));
+    request.params.not_before = date_time_ymd(2020, 1, 1);
+    request.params.not_after = date_time_ymd(2099, 12, 31);
+    let pem = request.signed_by(&ISSUER).map_err(malformed)?.pem();
+    Ok((Certificate::from_pem(&pem)?, pem))
+}
