@@ -5,6 +5,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod openssl;
 pub mod token;
 
 use wxpay_auth::{FileKeySigner, KeyRing};

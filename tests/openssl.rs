@@ -1,0 +1,67 @@
+//! What OpenSSL says to a certificate request.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject, PublicKey, Signer};
+
+/// Lets a signer sign a certificate request, and OpenSSL check it: the signature, the subject, the
+/// key, and a certificate that is made from it.
+pub async fn check_request(
+    subject: &CertificateSubject,
+    public_key: &PublicKey,
+    signer: &dyn Signer,
+) -> CertificateRequest {
+    let request = CertificateRequest::sign(subject, public_key, signer).await.expect("a request");
+    let pem = request.to_pem();
+    let verified = openssl(&["req", "-verify", "-noout"], &pem);
+    assert_eq!(verified.stderr.trim(), "Certificate request self-signature verify OK");
+
+    let name =
+        openssl(&["req", "-noout", "-subject", "-nameopt", "utf8,sep_comma_plus_space"], &pem);
+    assert_eq!(name.stdout.trim(), format!("subject={subject}"));
+
+    let key = openssl(&["req", "-noout", "-pubkey"], &pem).stdout;
+    assert_eq!(PublicKey::from_pem(key).expect("a key"), *public_key);
+
+    // An authority of OpenSSL's makes a certificate of it.
+    let dir =
+        std::env::temp_dir().join(format!("wxpay-ca-{}-{:p}", std::process::id(), &raw const pem));
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let file = |name: &str| dir.join(name).to_str().expect("text").to_owned();
+    let (ca_key, ca) = (file("ca.key"), file("ca.pem"));
+    let new_ca =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "1"];
+    openssl(&[&new_ca[..], &["-keyout", &ca_key, "-out", &ca]].concat(), "");
+    let sign =
+        ["x509", "-req", "-days", "1", "-set_serial", "0x5F1C72E2A8931B72A2E13AF8DEE92471EB397115"];
+    let issued = openssl(&[&sign[..], &["-CA", &ca, "-CAkey", &ca_key]].concat(), &pem).stdout;
+    let key = openssl(&["x509", "-noout", "-pubkey"], &issued).stdout;
+    assert_eq!(PublicKey::from_pem(key).expect("a key"), *public_key);
+    let certificate = Certificate::from_pem(&issued).expect("a certificate");
+    certificate.require_key(public_key).expect("the key's certificate");
+    assert_eq!(certificate.serial_no().as_str(), "5F1C72E2A8931B72A2E13AF8DEE92471EB397115");
+    let _ = std::fs::remove_dir_all(&dir);
+    request
+}
+
+struct Said {
+    stdout: String,
+    stderr: String,
+}
+
+fn openssl(arguments: &[&str], input: &str) -> Said {
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("an open pipe");
+    let output = child.wait_with_output().expect("an end");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let said = Said { stdout: text(output.stdout), stderr: text(output.stderr) };
+    assert!(output.status.success(), "openssl {arguments:?}: {}", said.stderr);
+    said
+}
