@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer};
+use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11Mechanism, Pkcs11Signer};
 use wxpay_auth::{Certificate, SignErrorKind, Signer};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
@@ -113,7 +113,7 @@ async fn a_plan_is_terminated_with_softokn() {
 async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
     let token = Token::softhsm("main");
     let pin_file = std::env::temp_dir().join(format!("wxpay-pin-source-{}", std::process::id()));
-    std::fs::write(&pin_file, "1234\n").unwrap();
+    std::fs::write(&pin_file, format!("{PIN}\n")).unwrap();
     let uri = format!(
         "pkcs11:token=main;object=merchant;type=private?module-path={}&pin-source=file:{}",
         token.module.display(),
@@ -192,4 +192,47 @@ async fn several_signers_share_modules_with_opencryptoki() {
     // The end of one leaves the login of the other alone.
     signers.remove(0).shut_down().await.unwrap();
     signers[0].sign(b"still there").await.unwrap();
+}
+
+/// Not even with everything that is logged.
+#[tokio::test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn nothing_shows_the_pin() {
+    let log = Log::default();
+    let writer = log.clone();
+    // Of the whole process: the signer has threads of its own.
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .init();
+
+    let token = Token::softhsm("main");
+    let signer = connect(&token, Pkcs11Mechanism::RsaPkcs).await;
+    signer.sign(b"message").await.unwrap();
+    let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
+    assert!(log.text().contains("connected to a PKCS#11 token"), "{}", log.text());
+    for shown in [format!("{signer:?}"), format!("{pair:?}"), log.text()] {
+        assert!(!shown.contains(PIN), "{shown}");
+    }
+    assert!(format!("{signer:?}").contains("5F1C72E2A8931B72A2E13AF8DEE92471EB397115"));
+    signer.shut_down().await.unwrap();
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -11,7 +11,7 @@ use wxpay_auth::pkcs11::{
 use wxpay_auth::{Certificate, KeyError, SignErrorKind, Signer};
 use wxpay_testing::Gateway;
 use wxpay_tests::chain;
-use wxpay_tests::token::{Token, certificate, object};
+use wxpay_tests::token::{PIN, Token, certificate, object};
 
 /// Connects and returns the error, which must be of this kind, have a hint, and show no PIN.
 async fn refused(builder: Pkcs11SignerBuilder, kind: SignErrorKind) -> Pkcs11Error {
@@ -19,7 +19,7 @@ async fn refused(builder: Pkcs11SignerBuilder, kind: SignErrorKind) -> Pkcs11Err
     assert_eq!(error.kind(), kind, "{}", chain(&error));
     assert!(!error.hint().is_empty());
     for text in [format!("{error:?}"), chain(&error)] {
-        assert!(!text.contains("1234") && !text.contains("4321"), "{text}");
+        assert!(!text.contains(PIN) && !text.contains("wr0ngPIN"), "{text}");
     }
     error
 }
@@ -78,7 +78,7 @@ async fn exactly_one_token_must_fit() {
         assert!(matches!(error, Pkcs11Error::TokenNotFound { .. }), "{error}");
     }
 
-    let any = Pkcs11Uri::new(&token.module).object("merchant").pin(Pin::new("1234"));
+    let any = Pkcs11Uri::new(&token.module).object("merchant").pin(Pin::new(PIN));
     let error = refused(builder(any.clone()), SignErrorKind::Configuration).await;
     assert!(matches!(error, Pkcs11Error::SeveralTokens { count: 6, .. }), "{error}");
 
@@ -93,7 +93,7 @@ async fn exactly_one_token_must_fit() {
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn opencryptoki_goes_by_its_slot() {
     let token = Token::opencryptoki();
-    let by_label = Pkcs11Uri::new(&token.module).token("wxpay-test").pin(Pin::new("1234"));
+    let by_label = Pkcs11Uri::new(&token.module).token("wxpay-test").pin(Pin::new(PIN));
     let error = refused(builder(by_label), SignErrorKind::Unavailable).await;
     assert!(error.to_string().contains("info cannot be read (slot-id"), "{error}");
     assert!(error.hint().contains("slot-id"));
@@ -224,7 +224,7 @@ async fn a_wrong_pin_is_sent_once() {
     let error = refused(builder(asked), denied).await;
     assert!(chain(&error).ends_with("the agent is locked"), "{}", chain(&error));
 
-    let wrong = || builder(token.merchant().pin(Pin::new("4321")));
+    let wrong = || builder(token.merchant().pin(Pin::new("wr0ngPIN")));
     let error = refused(wrong(), denied).await;
     let Pkcs11Error::PinRefused { code, sent: true, .. } = &error else { panic!("{error}") };
     assert_eq!(code, "CKR_PIN_INCORRECT");

@@ -12,7 +12,7 @@ use wxpay_auth::pkcs11::{Pin, Pkcs11Uri};
 use wxpay_auth::{Certificate, PrivateKey};
 
 /// The user PIN of all of them.
-pub const PIN: &str = "1234";
+pub const PIN: &str = "pin4test";
 
 /// A token with the merchant key of the test gateway, under the label `merchant` and the id 01.
 #[derive(Debug, Clone)]

@@ -217,3 +217,46 @@ impl CertificateSubjectError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::ext::pkix::name::DirectoryString;
+
+    use super::*;
+
+    fn subject() -> CertificateSubject {
+        CertificateSubject::new(&Mchid::new("1900007291").unwrap())
+    }
+
+    #[test]
+    fn values_have_limits() {
+        use CertificateSubjectError as E;
+        assert_eq!(subject().organization(" "), Err(E::Empty { attribute: "organization" }));
+        let long = "某".repeat(65);
+        let too_long = E::TooLong { attribute: "common name", characters: 65, most: 64 };
+        assert_eq!(subject().common_name(&long), Err(too_long));
+        assert!(subject().common_name("某".repeat(64)).is_ok());
+        assert!(subject().locality(&long).is_ok() && subject().state_or_province(&long).is_ok());
+        assert!(subject().organizational_unit(&long).is_err());
+        assert_eq!(subject().locality("a\nb"), Err(E::Control { attribute: "locality" }));
+        for country in ["", "cn", "CHN", "C1", "中"] {
+            assert_eq!(subject().country(country), Err(E::Country), "{country}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is accepted is encoded, and found again as it was given.
+        #[test]
+        fn what_is_accepted_is_encoded(text in "\\PC{1,70}") {
+            if let Ok(subject) = subject().organization(&text) {
+                let der = subject.to_name().unwrap().to_der().unwrap();
+                let name = Name::from_der(&der).unwrap();
+                let found = match name.organization().unwrap().unwrap() {
+                    DirectoryString::Utf8String(found) => found,
+                    other => panic!("{other:?}"),
+                };
+                proptest::prop_assert_eq!(found, text);
+            }
+        }
+    }
+}

@@ -19,7 +19,8 @@ use std::path::Path;
 use leaks::{CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, Authorization, AuthorizationError, BrandId, Certificate, Error, FileKeySigner,
+    Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,
+    CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FileKeySigner,
     Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, PrivateKey, PublicKey,
     SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Timestamp, UnsupportedScheme,
     VerifyError, WechatpaySerial, WechatpaySerialError, authorization, response_message,
@@ -125,6 +126,29 @@ fn errors_of_names() {
     assert_eq!(variants(&errors), 2, "every variant of WechatpaySerialError");
     assert_silent(&secrets, errors);
     assert_silent(&secrets, [NonceError::new()]);
+}
+
+#[tokio::test]
+async fn errors_of_certificate_requests() {
+    let mchid = Mchid::new("1900007291").unwrap();
+    let subject = || CertificateSubject::new(&mchid);
+    let errors: [CertificateSubjectError; 4] = [
+        subject().organization("").unwrap_err(),
+        subject().organization(KEY.repeat(2)).unwrap_err(),
+        subject().common_name(&KEY[..40]).unwrap_err(),
+        subject().country(KEY).unwrap_err(),
+    ];
+    assert_eq!(variants(&errors), 4, "every variant of CertificateSubjectError");
+    let secrets = secrets();
+    assert_silent(&secrets, errors);
+
+    let key = PrivateKey::from_pem(KEY).unwrap();
+    let other = PrivateKey::from_pem_file(testdata("keys/apiclient_test_key.pem")).unwrap();
+    let other = FileKeySigner::without_certificate(other);
+    let error = CertificateRequest::sign(&subject(), key.public_key(), &other).await.unwrap_err();
+    let refused = SignError::new(SignErrorKind::Unavailable, "the token is away");
+    let errors: [CertificateRequestError; 2] = [error, refused.into()];
+    assert_silent(&secrets, errors);
 }
 
 #[test]

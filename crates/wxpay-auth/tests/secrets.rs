@@ -16,10 +16,10 @@ use std::sync::Arc;
 use leaks::{CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, Authorization, Backend, BrandId, Certificate, FileKeySigner, Identity, KeyMaterial,
-    KeyRing, Mchid, Nonce, PrivateKey, Scheme, SerialNo, SignErrorKind, Signature, SignedMessage,
-    Signer, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
-    response_message, verify_response,
+    Algorithm, Authorization, Backend, BrandId, Certificate, CertificateRequest,
+    CertificateSubject, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey,
+    Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer, SystemClock, SystemNonce,
+    Timestamp, Verifier, WechatpaySerial, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -47,6 +47,8 @@ async fn no_type_shows_a_secret() {
     ring.insert_public_key(serial.clone(), key.public_key().clone());
     let headers = signed(&serial, &signature);
     let verified = verify_response(&ring, &|| NOW, &headers, BODY.to_vec()).await.unwrap();
+    let subject = CertificateSubject::new(&mchid).organization("company").unwrap();
+    let request = CertificateRequest::sign(&subject, key.public_key(), &signer).await.unwrap();
     let (any_signer, any_verifier): (Arc<dyn Signer>, Box<dyn Verifier>) =
         (Arc::new(signer.clone()), Box::new(ring.clone()));
 
@@ -56,6 +58,8 @@ async fn no_type_shows_a_secret() {
         ("Backend", debug(&Backend::Ring) + &Backend::Ring.to_string()),
         ("BrandId", debug(&BrandId::new("1004"))),
         ("Certificate", debug(&certificate)),
+        ("CertificateRequest", debug(&request)),
+        ("CertificateSubject", debug(&subject) + &subject.to_string()),
         ("FileKeySigner", debug(&signer) + &debug(&any_signer)),
         ("Identity", debug(&identity)),
         ("KeyMaterial", debug(&KeyMaterial::PrivateKey) + &KeyMaterial::PrivateKey.to_string()),
