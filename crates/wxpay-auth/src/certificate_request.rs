@@ -10,6 +10,7 @@ use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier, SetOfVec};
 use x509_cert::request::{CertReq, CertReqInfo, Version};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
+use crate::algorithm::Algorithm;
 use crate::certificate_subject::CertificateSubject;
 use crate::public_key::PublicKey;
 use crate::sign_error::SignError;
@@ -18,9 +19,12 @@ use crate::signer::Signer;
 /// Holds a request for a merchant API certificate (证书请求串): a PKCS#10 certificate request, ready
 /// to be uploaded to the merchant platform (账户中心 → API安全 → 申请API证书).
 ///
-/// Any [`Signer`] signs it, so the key may be a file, or sit in an HSM or KMS and never leave it.
+/// Any [`Signer`] signs it, so the key may be a file, or sit in an HSM or KMS and never leave it. The
+/// certificate that comes back is checked against the key
+/// ([`Certificate::require_key`](crate::Certificate::require_key)); its serial is what the signer
+/// needs from then on.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012073263>,
+/// Source: <https://pay.weixin.qq.com/doc/global/v3/zh/4012354975>,
 /// <https://www.rfc-editor.org/rfc/rfc2986>
 ///
 #[cfg_attr(feature = "file-key", doc = "```")]
@@ -50,12 +54,17 @@ impl CertificateRequest {
     /// Builds a request for the certificate of a key, and lets its signer sign it.
     ///
     /// # Errors
-    /// [`CertificateRequestError`]: the signer did not sign, or signed with another key.
+    /// [`CertificateRequestError`]: the signer has another algorithm than RSA with SHA-256, did not
+    /// sign, or signed with another key.
     pub async fn sign<S: Signer + ?Sized>(
         subject: &CertificateSubject,
         public_key: &PublicKey,
         signer: &S,
     ) -> Result<Self, CertificateRequestError> {
+        let algorithm = signer.algorithm();
+        if algorithm != Algorithm::Sha256Rsa2048 {
+            return Err(CertificateRequestError::Algorithm { algorithm });
+        }
         let info = info(subject, public_key).map_err(CertificateRequestError::encoding)?;
         let message = info.to_der().map_err(CertificateRequestError::encoding)?;
         let signature = signer.sign(&message).await?;
@@ -117,11 +126,18 @@ impl fmt::Debug for CertificateRequest {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificateRequestError {
+    /// The signer has an algorithm for which there are no requests here.
+    #[error("the signer signs with {algorithm}, and a certificate request needs RSA with SHA-256")]
+    #[non_exhaustive]
+    Algorithm {
+        /// What the signer says.
+        algorithm: Algorithm,
+    },
     /// The signer did not sign.
     #[error("the certificate request was not signed")]
     Sign(#[from] SignError),
-    /// The signer signed with another key than the one the request is for.
-    #[error("the signer has another key than the one that the certificate is requested for")]
+    /// The signer signed with another key than the one that the request is for, or not as it should.
+    #[error("the signature does not fit the key that the certificate is requested for")]
     WrongKey,
     /// The request cannot be encoded.
     #[error("the certificate request cannot be encoded")]
@@ -140,8 +156,12 @@ impl CertificateRequestError {
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Algorithm { .. } => "use a signer with an RSA key of 2048 bits",
             Self::Sign(e) => e.hint(),
-            Self::WrongKey => "give the public key of the signer",
+            Self::WrongKey => {
+                "give the public key that belongs to the signer's private key; if it is that one, \
+                 check that the signer hashes the message once and pads it as RSASSA-PKCS1-v1_5"
+            }
             Self::Encoding { .. } => "check the subject, and see the source of the error",
         }
     }

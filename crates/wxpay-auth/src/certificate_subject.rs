@@ -12,21 +12,33 @@ use crate::identity::Mchid;
 
 /// Names whom a certificate is asked for: the subject of a certificate request.
 ///
-/// A merchant API certificate holds the merchant number and the name of the company. Under which
-/// attributes a request is to have them is not documented; the request of the official certificate
-/// tool shows it (`openssl req -in REQUEST -noout -subject`). Each value is UTF-8, so Chinese is
-/// welcome; the country is two capital letters.
+/// Each value is UTF-8, so Chinese is welcome; the country is two capital letters.
 ///
-/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012073263>
+/// # What is known, and what is not
+/// It is documented that a merchant may make the request without the official certificate tool, and
+/// that the certificate holds the merchant number and the name of the company. The tool asks for
+/// these two, the name as it is in the business licence. It is *not* documented under which
+/// attributes a request is to have them, nor whether the merchant platform reads them from it at all.
+/// Certificates that were issued have been seen with `CN=`(merchant number), `O=微信商户系统`,
+/// `OU=`(company), `C=CN`, `L=ShenZhen`; the example below follows them. So every attribute but the
+/// common name is open here, and none has a default. A request of the tool shows what the tool does:
+/// `openssl req -in REQUEST -noout -subject -nameopt utf8`.
+///
+/// Source: <https://pay.weixin.qq.com/doc/global/v3/zh/4012354975> (商户可自行生成证书请求串),
+/// <https://pay.weixin.qq.com/doc/v3/partner/4012073263>
 ///
 /// ```
 /// use wxpay_auth::{CertificateSubject, Mchid};
 ///
 /// let subject = CertificateSubject::new(&Mchid::new("1900007291")?)
 ///     .country("CN")?
-///     .locality("深圳")?
-///     .organization("某某科技有限公司")?;
-/// assert_eq!(subject.to_string(), "C=CN, L=深圳, O=某某科技有限公司, CN=1900007291");
+///     .locality("ShenZhen")?
+///     .organization("微信商户系统")?
+///     .organizational_unit("某某科技有限公司")?;
+/// assert_eq!(
+///     subject.to_string(),
+///     "C=CN, L=ShenZhen, O=微信商户系统, OU=某某科技有限公司, CN=1900007291"
+/// );
 /// assert!(CertificateSubject::new(&Mchid::new("1900007291")?).country("China").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -67,8 +67,9 @@ impl FileKeySigner {
         Ok(Self::new(key, certificate.serial_no().clone()))
     }
 
-    /// Takes a key that has no certificate yet, to sign a certificate request. What it signs is good
-    /// for nothing else.
+    /// Takes a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else: a
+    /// client sends none of it.
     pub fn without_certificate(key: PrivateKey) -> Self {
         Self::new(key, SerialNo::uncertified())
     }

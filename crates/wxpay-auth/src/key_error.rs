@@ -93,7 +93,7 @@ pub enum KeyError {
         reason: &'static str,
     },
     /// The merchant certificate belongs to another key.
-    #[error("the certificate {serial_no} does not belong to this private key")]
+    #[error("the certificate {serial_no} does not belong to this key")]
     #[non_exhaustive]
     CertificateMismatch {
         /// The serial of the certificate.

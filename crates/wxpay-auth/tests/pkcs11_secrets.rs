@@ -84,7 +84,8 @@ fn silent(errors: impl IntoIterator<Item = Pkcs11Error>) {
     for error in errors {
         let error = Error::from(error);
         let chain = std::iter::successors(Some(&error as &dyn StdError), |&e| e.source());
-        let shown: String = chain.map(|e| format!("{e} {e:?} ")).collect();
+        let shown =
+            chain.fold(String::new(), |shown, e| shown + &e.to_string() + &format!("{e:?}"));
         assert!(!shown.contains(PIN), "{shown}");
         assert!(!error.to_string().contains('\n') && error.hint().len() > 10, "{error}");
     }
