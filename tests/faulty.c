@@ -3,6 +3,7 @@
  * scripts/with-tokens. The file CONTROL holds what is to go wrong:
  *
  *   sign HEX     C_SignInit answers with this code
+ *   init HEX     C_Initialize answers with this code
  *   login HEX    C_Login answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   wrong        a bit of each signature is turned over
@@ -75,7 +76,11 @@ static int told_anew(const char *word, CK_ULONG *done) {
 }
 
 static CK_RV initialize(void *arguments) {
+    CK_ULONG code;
     note("C_Initialize");
+    if (told("init", &code)) {
+        return code;
+    }
     return REAL(INITIALIZE, void *)(arguments);
 }
 

@@ -163,10 +163,12 @@ impl Sessions for Vault {
             return true;
         }
         // One that is not even initialised has no session that a restart could end.
-        let finalized = matches!(error, Pkcs11Error::Call { code, .. }
+        let harmless = matches!(error, Pkcs11Error::Call { code, .. }
             if code == "CKR_CRYPTOKI_NOT_INITIALIZED");
-        let due = || restarts.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
-        (finalized || due()) && self.module.restart(generation)
+        let mut restarts = restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = restarts.take(Instant::now(), harmless);
+        drop(restarts);
+        due && self.module.restart(generation)
     }
 }
 
@@ -181,27 +183,35 @@ fn padded(signature: Vec<u8>) -> Vec<u8> {
 /// Spaces restarts out while a token stays away: other tokens on the module feel each of them.
 #[derive(Debug, Default)]
 struct Backoff {
-    not_before: Option<Instant>,
+    last: Option<Instant>,
+    /// How many there were since something was signed.
     restarts: u32,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Between restarts that nobody feels.
+const HARMLESS_WAIT: Duration = Duration::from_millis(50);
 
 impl Backoff {
     /// Takes the turn, if it has come.
-    fn take(&mut self, now: Instant) -> bool {
-        if self.not_before.is_some_and(|then| now < then) {
+    fn take(&mut self, now: Instant, harmless: bool) -> bool {
+        let doublings = self.restarts.saturating_sub(1).min(16);
+        let wait = if harmless {
+            HARMLESS_WAIT
+        } else {
+            FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+        };
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < wait) {
             return false;
         }
-        let wait = FIRST_WAIT.saturating_mul(1 << self.restarts.min(16)).min(LONGEST_WAIT);
-        self.not_before = now.checked_add(wait);
+        self.last = Some(now);
         self.restarts = self.restarts.saturating_add(1);
         true
     }
 
     fn reset(&mut self) {
-        // Not `not_before`: a token that fails every other time is not restarted every other time.
+        // Not `last`: a token that fails every other time is not restarted every other time.
         self.restarts = 0;
     }
 }
@@ -220,23 +230,21 @@ mod tests {
     #[test]
     fn restarts_are_spaced_out() {
         let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
         let mut backoff = Backoff::default();
-        assert!(backoff.take(start));
-        assert!(!backoff.take(at(499)));
-        assert!(backoff.take(at(500)));
-        assert!(!backoff.take(at(1_499)));
-        assert!(backoff.take(at(1_500)));
+        let mut take = |millis| backoff.take(start + Duration::from_millis(millis), false);
+        assert!(take(0));
+        assert!(!take(499) && take(500));
+        assert!(!take(1_499) && take(1_500));
+        assert!(!take(3_499) && take(3_500));
         backoff.reset();
-        assert!(!backoff.take(at(3_499)));
-        assert!(backoff.take(at(3_500)));
-        assert!(backoff.take(at(4_000)));
-        for _ in 0..20 {
-            assert!(backoff.take(at(9_000_000)) || !backoff.take(at(9_000_000)));
-        }
-        let mut long = Backoff { not_before: None, restarts: 40 };
-        assert!(long.take(start));
-        assert!(!long.take(at(29_999)));
-        assert!(long.take(at(30_000)));
+        let mut take = |millis| backoff.take(start + Duration::from_millis(millis), false);
+        assert!(!take(3_999) && take(4_000));
+        assert!(!take(4_499) && take(4_500));
+
+        let mut long = Backoff { last: Some(start), restarts: 40 };
+        let mut take = |millis| long.take(start + Duration::from_millis(millis), false);
+        assert!(!take(29_999) && take(30_000));
+        let mut harmless = |millis| long.take(start + Duration::from_millis(millis), true);
+        assert!(!harmless(30_049) && harmless(30_050));
     }
 }
