@@ -1,11 +1,10 @@
 //! The checks that a request passes before anything is done.
 
 use wxpay_auth::{
-    Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Mchid, Nonce, PublicKey, Scheme,
-    SerialNo, Timestamp, request_message,
+    Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Certificate, Mchid, Nonce, Scheme,
+    Timestamp, request_message,
 };
 
-use crate::keys::KEYS;
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 
@@ -32,7 +31,7 @@ pub(crate) fn check_signature(
     request: RawRequest<'_>,
     mchid: &Mchid,
     now: Timestamp,
-    merchant_key: impl FnOnce(&SerialNo) -> Option<PublicKey>,
+    certificates: &[Certificate],
 ) -> Result<Nonce, Refusal> {
     let header = request.header("authorization").ok_or(Refusal::NoAuthorization)?;
     let authorization = Authorization::parse(header).map_err(|error| match error {
@@ -52,12 +51,13 @@ pub(crate) fn check_signature(
         return Err(Refusal::WrongMchid { given: given.to_owned(), expected: mchid.clone() });
     }
     let signature = authorization.signature();
-    let Some(merchant_key) = merchant_key(signature.serial_no()) else {
-        let (given, expected) = (signature.serial_no().clone(), KEYS.serial_no.clone());
-        return Err(Refusal::WrongSerialNo { given, expected });
+    let given = signature.serial_no();
+    let Some(certificate) = certificates.iter().find(|c| c.serial_no() == given) else {
+        let expected = certificates.iter().map(|c| c.serial_no().clone()).collect();
+        return Err(Refusal::WrongSerialNo { given: given.clone(), expected });
     };
     let message = message(request, &authorization);
-    if !merchant_key.verifies(&message, signature.as_bytes()) {
+    if !certificate.public_key().verifies(&message, signature.as_bytes()) {
         return Err(Refusal::SignatureMismatch);
     }
     Ok(nonce)

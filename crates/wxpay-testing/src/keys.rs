@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use rcgen::{CertificateParams, DnType, KeyPair, SerialNumber, date_time_ymd};
-use wxpay_auth::{Certificate, PrivateKey, PublicKey, SerialNo, WechatpaySerial};
+use wxpay_auth::{Certificate, PrivateKey, WechatpaySerial};
 
 const MERCHANT_KEY: &str = include_str!("../testdata/merchant_private_key.pem");
 const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
@@ -18,8 +18,7 @@ const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0100000000002026010100000000000001";
 pub(crate) struct Keys {
     pub(crate) merchant_key_pem: &'static str,
     pub(crate) merchant_certificate_pem: String,
-    pub(crate) serial_no: SerialNo,
-    pub(crate) merchant_public_key: PublicKey,
+    pub(crate) merchant_certificate: Certificate,
     /// Signs answers as `PUB_KEY_ID_…`.
     pub(crate) wechatpay_key: PrivateKey,
     pub(crate) public_key_id: WechatpaySerial,
@@ -40,11 +39,9 @@ impl Keys {
         let platform = issue(PLATFORM_KEY, "platform", 0x44, 2099);
         let expired = issue(PLATFORM_KEY, "expired", 0x31, 2021);
         let wechatpay = KeyPair::from_pem(WECHATPAY_KEY).expect("a key in PEM");
-        let merchant_certificate = Certificate::from_pem(&merchant).expect("a certificate");
         Self {
             merchant_key_pem: MERCHANT_KEY,
-            serial_no: merchant_certificate.serial_no().clone(),
-            merchant_public_key: merchant_certificate.public_key().clone(),
+            merchant_certificate: Certificate::from_pem(&merchant).expect("a certificate"),
             merchant_certificate_pem: merchant,
             wechatpay_key: PrivateKey::from_pem(WECHATPAY_KEY).expect("a key in PEM"),
             public_key_id: WechatpaySerial::new(PUBLIC_KEY_ID).expect("an id"),
@@ -74,13 +71,15 @@ fn issue(key_pem: &str, name: &str, serial_begin: u8, last_year: i32) -> String 
 
 #[cfg(test)]
 mod tests {
+    use wxpay_auth::PublicKey;
+
     use super::*;
 
     #[test]
     fn keys_and_certificates_belong_together() {
         let keys = &*KEYS;
         let merchant = PrivateKey::from_pem(keys.merchant_key_pem).unwrap();
-        assert_eq!(merchant.public_key(), &keys.merchant_public_key);
+        assert_eq!(merchant.public_key(), keys.merchant_certificate.public_key());
         let public = PublicKey::from_pem(&keys.public_key_pem).unwrap();
         assert_eq!(keys.wechatpay_key.public_key(), &public);
         assert_eq!(keys.platform_key.public_key(), keys.platform_certificate.public_key());

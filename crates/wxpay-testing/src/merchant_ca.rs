@@ -1,7 +1,7 @@
 //! The authority that issues merchant certificates.
 
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
@@ -38,16 +38,20 @@ fn issuer() -> Issuer<'static, KeyPair> {
 
 /// Issues a certificate for a request, valid from 2020 to 2099, and returns it in PEM as well.
 pub(crate) fn issue(request_pem: &str) -> Result<(Certificate, String), CertificateRefusal> {
-    static ISSUED: AtomicU8 = AtomicU8::new(1);
     let malformed = |e: rcgen::Error| CertificateRefusal::Malformed { source: e.into() };
     // It checks the signature of the request.
     let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(malformed)?;
-    let count = ISSUED.fetch_add(1, Ordering::Relaxed);
-    let mut serial: Vec<u8> = (0..20_u8).map(|i| (0x61 + i * 7) & 0x7f).collect();
-    serial.push(count);
-    request.params.serial_number = Some(SerialNumber::from(serial.split_off(1)));
+    request.params.serial_number = Some(next_serial());
     request.params.not_before = date_time_ymd(2020, 1, 1);
     request.params.not_after = date_time_ymd(2099, 12, 31);
     let pem = request.signed_by(&ISSUER).map_err(malformed)?.pem();
     Ok((Certificate::from_pem(&pem)?, pem))
+}
+
+/// Returns a serial of 20 bytes, each time another one.
+fn next_serial() -> SerialNumber {
+    static ISSUED: AtomicU32 = AtomicU32::new(0);
+    let mut serial = vec![0x6B; 16];
+    serial.extend(ISSUED.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    SerialNumber::from(serial)
 }

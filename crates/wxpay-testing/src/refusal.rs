@@ -42,8 +42,8 @@ pub enum Refusal {
     WrongSerialNo {
         /// What the request says.
         given: SerialNo,
-        /// What the gateway goes by.
-        expected: SerialNo,
+        /// What the gateway goes by: each certificate of the merchant, the oldest one first.
+        expected: Vec<SerialNo>,
     },
     /// `timestamp` is too far from the gateway's clock.
     #[non_exhaustive]
@@ -115,7 +115,8 @@ impl fmt::Display for Refusal {
             Self::WrongScheme => f.write_str("the scheme is not WECHATPAY2-SHA256-RSA2048"),
             Self::WrongMchid { given, expected } => write!(f, "mchid {given} is not {expected}"),
             Self::WrongSerialNo { given, expected } => {
-                write!(f, "serial_no {given} is not {expected}")
+                let expected: Vec<_> = expected.iter().map(SerialNo::as_str).collect();
+                write!(f, "serial_no {given} is not {}", expected.join(" or "))
             }
             Self::ClockSkew { seconds } => {
                 write!(f, "timestamp is {seconds:+} s off the gateway's clock")

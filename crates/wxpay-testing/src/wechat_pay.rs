@@ -47,7 +47,7 @@ struct State {
     next: VecDeque<Misbehaviour>,
     sign_with_certificate: bool,
     nested_detail: bool,
-    /// Those that were issued here, beside the one that is there from the start.
+    /// The merchant's, the oldest one first.
     certificates: Vec<Certificate>,
 }
 
@@ -60,6 +60,7 @@ impl WechatPay {
     pub(crate) fn new(
         mchid: Mchid,
         clock: Box<dyn Clock>,
+        certificate: Certificate,
         plans: Vec<Plan>,
         on_request: Option<OnRequest>,
     ) -> Self {
@@ -69,7 +70,7 @@ impl WechatPay {
             clock,
             clock_offset: AtomicI64::new(0),
             request_ids: AtomicU64::new(0x08F5_B8C2),
-            state: Mutex::new(State { plans, ..State::default() }),
+            state: Mutex::new(State { plans, certificates: vec![certificate], ..State::default() }),
             on_request,
         }
     }
@@ -79,9 +80,9 @@ impl WechatPay {
         self.mchid.clone()
     }
 
-    /// Returns the serial of the merchant's certificate.
+    /// Returns the serial of the merchant's certificate, the one that is there from the start.
     pub fn serial_no(&self) -> SerialNo {
-        KEYS.serial_no.clone()
+        KEYS.merchant_certificate.serial_no().clone()
     }
 
     /// Returns the merchant's private key, PKCS#8 in PEM. It is a published test key.
@@ -106,26 +107,40 @@ impl WechatPay {
     }
 
     /// Issues a merchant certificate for a request in PEM (PKCS#10), as the merchant platform does
-    /// (申请API证书), and accepts what is signed with it from now on. Certificates that are there
-    /// already stay valid.
+    /// (申请API证书), and returns it in PEM. What is signed with it is accepted from now on.
+    /// Certificates that are there already stay valid.
+    ///
+    /// The signature of the request is checked by `rcgen`, so that no mistake in `wxpay-auth` can hide
+    /// here. The serial has 20 bytes; the subject is that of the request, whatever it says.
     ///
     /// # Errors
     /// [`CertificateRefusal`] when the request is malformed, is not signed with its own key, or has a
     /// key of another kind or size.
+    ///
+    /// ```
+    /// use wxpay_auth::{
+    ///     Certificate, CertificateRequest, CertificateSubject, FileKeySigner, PrivateKey,
+    /// };
+    /// use wxpay_testing::WechatPay;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let key_pem = include_str!("../testdata/platform_private_key.pem");
+    /// let wechat_pay = WechatPay::builder().build();
+    /// let signer = FileKeySigner::without_certificate(PrivateKey::from_pem(key_pem)?);
+    /// let key = signer.key().public_key();
+    ///
+    /// let subject = CertificateSubject::new(&wechat_pay.mchid());
+    /// let request = CertificateRequest::sign(&subject, key, &signer).await?;
+    /// let certificate_pem = wechat_pay.issue_certificate(&request.to_pem())?;
+    /// Certificate::from_pem(&certificate_pem)?.require_key(key)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn issue_certificate(&self, request_pem: &str) -> Result<String, CertificateRefusal> {
         let (certificate, pem) = merchant_ca::issue(request_pem)?;
         self.state().certificates.push(certificate);
         Ok(pem)
-    }
-
-    /// Returns the public key of the merchant certificate with this serial.
-    fn merchant_key(&self, serial_no: &SerialNo) -> Option<PublicKey> {
-        if *serial_no == KEYS.serial_no {
-            return Some(KEYS.merchant_public_key.clone());
-        }
-        let state = self.state();
-        let found = state.certificates.iter().find(|c| c.serial_no() == serial_no)?;
-        Some(found.public_key().clone())
     }
 
     /// Returns the id of the public key that signs answers.
@@ -285,9 +300,8 @@ impl WechatPay {
 
     fn admit(&self, request: RawRequest<'_>) -> Result<(), Refusal> {
         check_headers(request)?;
-        let nonce = check_signature(request, &self.mchid, self.now(), |serial_no| {
-            self.merchant_key(serial_no)
-        })?;
+        let certificates = self.state().certificates.clone();
+        let nonce = check_signature(request, &self.mchid, self.now(), &certificates)?;
         if self.state().nonces.insert(nonce) { Ok(()) } else { Err(Refusal::Replay) }
     }
 

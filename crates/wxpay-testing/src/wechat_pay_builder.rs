@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use wxpay_auth::{Clock, Mchid, SystemClock};
+use wxpay_auth::{Certificate, Clock, Mchid, SystemClock};
 
 use crate::journal::Entry;
+use crate::keys::KEYS;
 use crate::plan::{Plan, PlanState};
 use crate::wechat_pay::{OnRequest, WechatPay};
 
@@ -33,6 +34,7 @@ use crate::wechat_pay::{OnRequest, WechatPay};
 pub struct WechatPayBuilder {
     mchid: Mchid,
     clock: Box<dyn Clock>,
+    certificate: Option<Certificate>,
     plans: Option<Vec<Plan>>,
     on_request: Option<OnRequest>,
 }
@@ -44,7 +46,8 @@ impl WechatPayBuilder {
     pub(crate) fn new() -> Self {
         #[expect(clippy::expect_used, reason = "digits are a merchant number")]
         let mchid = Mchid::new("1900007291").expect("digits");
-        Self { mchid, clock: Box::new(SystemClock), plans: None, on_request: None }
+        let clock = Box::new(SystemClock);
+        Self { mchid, clock, certificate: None, plans: None, on_request: None }
     }
 
     /// Sets the merchant number that may call.
@@ -58,6 +61,17 @@ impl WechatPayBuilder {
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
+        self
+    }
+
+    /// Sets the merchant's certificate, where the key is one of your own: requests must be signed with
+    /// that key and carry that serial.
+    ///
+    /// The published test key, which [`signer`](WechatPay::signer), [`serial_no`](WechatPay::serial_no)
+    /// and [`merchant_key_pem`](WechatPay::merchant_key_pem) keep handing out, is refused then.
+    #[must_use]
+    pub fn merchant_certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
         self
     }
 
@@ -84,7 +98,8 @@ impl WechatPayBuilder {
                 Plan::new("12002", BRAND_ID).with_state(PlanState::Created),
             ]
         });
-        Arc::new(WechatPay::new(self.mchid, self.clock, plans, self.on_request))
+        let certificate = self.certificate.unwrap_or_else(|| KEYS.merchant_certificate.clone());
+        Arc::new(WechatPay::new(self.mchid, self.clock, certificate, plans, self.on_request))
     }
 }
 
@@ -92,6 +107,7 @@ impl fmt::Debug for WechatPayBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WechatPayBuilder")
             .field("mchid", &self.mchid)
+            .field("certificate", &self.certificate)
             .field("plans", &self.plans)
             .finish_non_exhaustive()
     }
