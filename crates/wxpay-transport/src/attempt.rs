@@ -103,7 +103,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         );
         let signature = self.signer.sign(&message).await.map_err(failed)?;
         if signature.serial_no().is_uncertified() {
-            let what = "the key of the signer has no merchant certificate yet";
+            let what = "the key of the signer has no merchant certificate yet: request one \
+                        (CertificateRequest), and give the signer its serial";
             return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
         }
         let algorithm = self.signer.algorithm();
