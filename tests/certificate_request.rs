@@ -2,10 +2,10 @@
 
 use wxpay_auth::{
     Backend, Certificate, CertificateRequest, CertificateRequestError, CertificateSubject,
-    FileKeySigner, KeyError, PrivateKey, SignErrorKind, Signer,
+    FileKeySigner, KeyError, PrivateKey, SignError, SignErrorKind, Signer,
 };
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{CertificateRefusal, Gateway};
+use wxpay_testing::{CertificateRefusal, Gateway, WechatPay, WireServer};
 use wxpay_tests::openssl::check_request;
 use wxpay_tests::{chain, plan_id, token};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
@@ -15,8 +15,9 @@ const OTHER_KEY: &str = include_str!("../crates/wxpay-auth/testdata/keys/apiclie
 fn subject(gateway: &Gateway) -> CertificateSubject {
     CertificateSubject::new(&gateway.mchid())
         .country("CN")
-        .and_then(|s| s.locality("深圳"))
-        .and_then(|s| s.organization("某某科技有限公司"))
+        .and_then(|s| s.locality("ShenZhen"))
+        .and_then(|s| s.organization("微信商户系统"))
+        .and_then(|s| s.organizational_unit("某某科技有限公司"))
         .expect("a subject")
 }
 
@@ -45,7 +46,15 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
     // Before that, nothing leaves the process.
     let error = plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
-    assert!(chain(&error).contains("no merchant certificate yet"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("no merchant certificate yet: request one"),
+        "{}",
+        chain(&error)
+    );
+    let wxpay_marketing::Error::Transport(wxpay_transport::Error::Signing(signing)) = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(signing.sign_error().map(SignError::kind), Some(SignErrorKind::Configuration));
     assert!(gateway.journal().is_empty());
 
     let request = CertificateRequest::sign(&subject(&gateway), public_key, &signer).await.unwrap();
@@ -60,6 +69,27 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
     // The certificate that was there before stays valid: both are, during a rotation.
     plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(gateway.executions(), 2);
+}
+
+/// As after a rotation: the gateway goes by the new certificate alone.
+#[tokio::test]
+async fn a_gateway_that_goes_by_the_new_certificate_takes_no_other() {
+    let signer = uncertified(Backend::AwsLcRs);
+    let public_key = signer.key().public_key();
+    let authority = Gateway::start().await;
+    let request =
+        CertificateRequest::sign(&subject(&authority), public_key, &signer).await.unwrap();
+    let certificate =
+        Certificate::from_pem(authority.issue_certificate(&request.to_pem()).unwrap()).unwrap();
+    let wechat_pay = WechatPay::builder().merchant_certificate(certificate.clone()).build();
+    let gateway = Gateway::builder().wechat_pay(wechat_pay).start().await.unwrap();
+
+    let key = PrivateKey::from_pem(OTHER_KEY).unwrap();
+    let signer = FileKeySigner::with_certificate(key, &certificate).unwrap();
+    plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
+    let error = plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Rejected);
+    assert_eq!(gateway.executions(), 1);
 }
 
 #[tokio::test]
@@ -78,6 +108,23 @@ async fn a_certificate_belongs_to_one_key() {
         FileKeySigner::with_certificate(PrivateKey::from_pem(OTHER_KEY).unwrap(), &certificate)
             .is_err()
     );
+}
+
+/// 40 zeros are no serial, wherever they come from: copied out of an example, say.
+#[tokio::test]
+async fn a_serial_of_zeros_is_none() {
+    let server = WireServer::start_plain().await;
+    let key = PrivateKey::from_pem(server.merchant_key_pem()).unwrap();
+    let signer = FileKeySigner::new(key, "0".repeat(40).parse().unwrap());
+    let client = Client::builder(server.mchid(), signer, server.key_ring())
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    // A connection may have been opened meanwhile; no byte of a request went over it.
+    assert!(server.journal().is_empty());
 }
 
 /// A signer that does not sign leaves no request.

@@ -22,9 +22,9 @@ use wxpay_auth::{
     Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,
     CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FileKeySigner,
     Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, PrivateKey, PublicKey,
-    SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Timestamp, UnsupportedScheme,
-    VerifyError, WechatpaySerial, WechatpaySerialError, authorization, response_message,
-    verify_response,
+    SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer, Timestamp,
+    UnsupportedScheme, VerifyError, WechatpaySerial, WechatpaySerialError, authorization,
+    response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -128,6 +128,21 @@ fn errors_of_names() {
     assert_silent(&secrets, [NonceError::new()]);
 }
 
+/// A signer of another algorithm.
+#[derive(Debug)]
+struct Sm2;
+
+#[wxpay_auth::async_trait]
+impl Signer for Sm2 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sm2WithSm3
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        Ok(signature())
+    }
+}
+
 #[tokio::test]
 async fn errors_of_certificate_requests() {
     let mchid = Mchid::new("1900007291").unwrap();
@@ -147,7 +162,10 @@ async fn errors_of_certificate_requests() {
     let other = FileKeySigner::without_certificate(other);
     let error = CertificateRequest::sign(&subject(), key.public_key(), &other).await.unwrap_err();
     let refused = SignError::new(SignErrorKind::Unavailable, "the token is away");
-    let errors: [CertificateRequestError; 2] = [error, refused.into()];
+    let sm2 = CertificateRequest::sign(&subject(), key.public_key(), &Sm2).await.unwrap_err();
+    let errors: [CertificateRequestError; 3] = [error, refused.into(), sm2];
+    // An encoding that fails cannot be brought about.
+    assert_eq!(variants(&errors), 3, "every variant of CertificateRequestError but one");
     assert_silent(&secrets, errors);
 }
 
