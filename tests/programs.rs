@@ -292,3 +292,41 @@ fn the_other_examples_end_well() {
         assert!(stdout.contains(expected), "{name}: {stdout}");
     }
 }
+
+#[test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+fn with_a_key_in_an_hsm() {
+    let variable = |name| std::env::var(name).unwrap_or_else(|_| panic!("run scripts/test"));
+    let uri = format!(
+        "pkcs11:token=main;object=merchant?module-path={}&pin-value={}",
+        variable("WXPAY_TEST_SOFTHSM"),
+        variable("WXPAY_TEST_PIN"),
+    );
+    let (stdout, last, code) = ended(&example("hsm").arg(&uri).output().unwrap());
+    assert_eq!(code, 0, "{stdout}");
+    assert!(last.starts_with("terminated 12000, signed as 5F"), "{stdout}");
+
+    let output = example("hsm").arg(uri.replace("merchant", "nobody")).output().unwrap();
+    assert_eq!(ended(&output).2, 1);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("KeyNotFound") && !stderr.contains("pin"), "{stderr}");
+}
+
+#[test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+fn with_a_key_that_is_born_in_an_hsm() {
+    let mut command = example("hsm_born_key");
+    // It makes settings of its own.
+    command.env_remove("SOFTHSM2_CONF");
+    let (stdout, last, code) = ended(&command.output().unwrap());
+    assert_eq!(code, 0, "{stdout}");
+    let serial_no = stdout.lines().find_map(|line| line.trim().strip_prefix("serial_no: "));
+    let serial_no = serial_no.expect("the serial");
+    assert_eq!(serial_no.len(), 40, "{stdout}");
+    assert_eq!(last, format!("   plan 12000: terminated, signed as {serial_no}"), "{stdout}");
+    assert!(stdout.contains("pkcs11:token=wxpay;object=merchant;id=%"), "{stdout}");
+
+    let mut without = example("hsm_born_key");
+    let (_, _, code) = ended(&without.env("PATH", "/nowhere").output().unwrap());
+    assert_eq!(code, 4);
+}

@@ -1,0 +1,33 @@
+//! Terminates a delivery plan with a key in an HSM: the lines that an application needs.
+//!
+//! ```sh
+//! cargo run --example hsm -- 'pkcs11:token=wxpay;object=merchant?module-path=…&pin-source=/run/secrets/pin'
+//! ```
+//!
+//! The gateway is one inside this program, whose merchant has a published test key; import that one
+//! to try it, or see `hsm_born_key` for a key that is made in the token.
+
+use std::error::Error;
+
+use wxpay_auth::Certificate;
+use wxpay_auth::pkcs11::Pkcs11Signer;
+use wxpay_marketing::{DeliveryPlans, PlanId};
+use wxpay_testing::Gateway;
+use wxpay_transport::{BaseUrl, Client};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let uri = std::env::args().nth(1).ok_or("give the PKCS#11 URI of the key")?;
+    let gateway = Gateway::start().await;
+
+    // The certificate may lie beside the key on the token instead: Pkcs11Signer::connect(&uri).
+    let certificate = Certificate::from_pem(gateway.merchant_certificate_pem())?;
+    let signer = Pkcs11Signer::builder(uri.parse()?).certificate(certificate).connect().await?;
+    let client = Client::builder(gateway.mchid(), signer.clone(), gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url())?)
+        .build()?;
+    let terminated = DeliveryPlans::new(client).terminate(&PlanId::new("12000")?).await?;
+    println!("terminated {}, signed as {}", terminated.plan_id, signer.serial_no());
+    signer.shut_down().await?;
+    Ok(())
+}
