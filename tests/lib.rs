@@ -5,6 +5,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/hsm.md")]
+struct Hsm;
+
 pub mod openssl;
 pub mod token;
 

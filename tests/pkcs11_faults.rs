@@ -364,6 +364,30 @@ async fn one_login_and_one_search_serve_many_signatures() {
     assert_eq!(count("C_CloseSession"), closed + 8);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn connecting_in_vain_leaves_no_session_behind() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, fault());
+    let open = || faults.calls("C_OpenSession") - faults.calls("C_CloseSession");
+    // One that stays, so that the login does.
+    let signer = connect(&token).await;
+    let before = open();
+    let nobody = Pkcs11Signer::builder(token.uri().object("nobody")).connect().await;
+    assert_eq!(nobody.unwrap_err().kind(), SignErrorKind::KeyNotFound);
+    assert_eq!(open(), before);
+
+    // All sessions are open when the first signature fails.
+    faults.set("sign 30"); // CKR_DEVICE_ERROR
+    let opened = faults.calls("C_OpenSession");
+    let broken = Pkcs11Signer::builder(token.merchant()).certificate(certificate()).sessions(3);
+    assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::Unavailable);
+    assert_eq!(faults.calls("C_OpenSession"), opened + 3);
+    assert_eq!(open(), before);
+    faults.clear();
+    signer.shut_down().await.unwrap();
+}
+
 /// The PIN is changed on the token while the login is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]

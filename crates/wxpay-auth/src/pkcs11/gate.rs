@@ -166,6 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_waits_for_calls_that_return() {
+        let gate = Arc::new(Gate::default());
+        let inside = gate.enter();
+        let restarting = {
+            let gate = Arc::clone(&gate);
+            thread::spawn(move || gate.restart(0, || true))
+        };
+        while !gate.lock().closed {
+            thread::yield_now();
+        }
+        drop(inside);
+        assert!(restarting.join().unwrap());
+        assert_eq!(gate.enter().generation(), 1);
+    }
+
+    #[test]
     fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
         let gate = Gate::default();
         let hanging = gate.enter();

@@ -1,6 +1,18 @@
 //! Keys in PKCS#11 tokens (HSMs), which they never leave.
 //!
-//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] says where it is.
+//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] says where it is, and
+//! [`Pkcs11KeyPair`] makes one there.
+//!
+//! - Each session has a thread of its own; callers wait in a queue with an upper bound, and leave it
+//!   at once when they give up. The async runtime is never blocked.
+//! - Each signature is verified before it is returned.
+//! - After any error there is a new session, a login if it needs one, and one more try; then, where
+//!   the module may be what is broken, a restart of the module and a last one.
+//! - A PIN that the token refused is not sent to it again by this process.
+//! - A library is loaded and initialised once in a process, and stays until it ends.
+//!
+//! What was tried on which token, sizing, rotation, and what to do when a token dies at night:
+//! `docs/hsm.md` in the repository.
 
 mod builder;
 mod call;
