@@ -4,266 +4,262 @@
 //! scripts/with-tokens cargo bench -p wxpay-auth --bench pkcs11 --features pkcs11
 //! ```
 //!
-//! The bare token is as many threads as there are sessions, each of which signs a `DigestInfo` that
-//! is ready, and does nothing with the signature. The signer hashes, queues, wakes up, signs, and
-//! checks each signature. They take turns; what counts is their ratio. `WXPAY_BENCH_MILLIS` sets how
-//! long a turn is, 1000 by default.
+//! The bare token is one thread for each session, which signs a `DigestInfo` that is ready, and does
+//! nothing with the signature. The signer hashes, queues, wakes up, signs, and checks each signature.
+//! They take turns; what counts is the ratio of neighbours. `WXPAY_BENCH_MILLIS` sets how long a turn
+//! is, 1000 by default. Where others use the machine, the threads of the signer are more than those of
+//! the bare token, and get more of it: then only the processor time for a signature tells something.
+//!
+//! The timer is one of 1 ms, on the runtime on which 64 callers sign. It is compared with a runtime
+//! that has nothing to do, and with calls of the token on the spot.
+//!
+//! `cargo test` does everything once, and measures nothing.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "a benchmark"
-)]
+#![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
-use cryptoki::session::{Session, UserType};
 use tokio::runtime::{Builder, Runtime};
-use wxpay_auth::pkcs11::{Pin, Pkcs11Signer, Pkcs11Uri};
-use wxpay_auth::{Certificate, SignErrorKind, Signer};
+use wxpay_auth::Signer;
+use wxpay_auth::pkcs11::Pkcs11Signer;
 
-const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
-const ROUNDS: usize = 7;
+#[path = "pkcs11/token.rs"]
+mod token;
 
-/// A token that `scripts/with-tokens` has prepared.
-struct Token {
-    name: &'static str,
-    module: String,
-    label: Option<&'static str>,
-    slot_id: Option<u64>,
-}
+use token::{Bare, Token, variable};
 
-fn tokens() -> Vec<Token> {
-    let variable = |name| std::env::var(name).ok();
-    let slot_id = variable("WXPAY_TEST_OPENCRYPTOKI_SLOT").and_then(|slot| slot.parse().ok());
-    [
-        ("SoftHSM", "WXPAY_TEST_SOFTHSM", Some("main"), None),
-        ("opencryptoki", "WXPAY_TEST_OPENCRYPTOKI", None, slot_id),
-        ("NSS softokn", "WXPAY_TEST_SOFTOKN", Some("NSS Certificate DB"), None),
-    ]
-    .into_iter()
-    .filter_map(|(name, module, label, slot_id)| {
-        Some(Token { name, module: variable(module)?, label, slot_id })
-    })
-    .collect()
-}
-
-fn pin() -> String {
-    std::env::var("WXPAY_TEST_PIN").expect("scripts/with-tokens sets the PIN")
-}
-
-impl Token {
-    fn uri(&self) -> Pkcs11Uri {
-        let mut uri = Pkcs11Uri::new(&self.module).object("merchant").pin(Pin::new(pin()));
-        if let Some(label) = self.label {
-            uri = uri.token(label);
-        }
-        if let Some(slot_id) = self.slot_id {
-            uri = uri.slot_id(slot_id);
-        }
-        uri
-    }
-
-    fn bare_sessions(&self, count: usize) -> Vec<(Session, ObjectHandle)> {
-        let context = Pkcs11::new(&self.module).expect("a module");
-        // The signer may have done it before.
-        let _ = context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK));
-        let slots = context.get_slots_with_token().expect("slots");
-        let fits = |label| move |info: cryptoki::slot::TokenInfo| info.label() == label;
-        let slot = slots.into_iter().find(|slot| match (self.slot_id, self.label) {
-            (Some(slot_id), _) => slot.id() == slot_id,
-            (None, Some(label)) => context.get_token_info(*slot).is_ok_and(fits(label)),
-            (None, None) => true,
-        });
-        let slot = slot.expect("the token");
-        let open = || {
-            let session = context.open_ro_session(slot).expect("a session");
-            // Somebody in the process may have done it before.
-            let _ = session.login(UserType::User, Some(&pin().into()));
-            let template = [
-                Attribute::Class(ObjectClass::PRIVATE_KEY),
-                Attribute::Label(b"merchant".to_vec()),
-            ];
-            let key = session.find_objects(&template).expect("objects").first().copied();
-            (session, key.expect("the key"))
-        };
-        (0..count).map(|_| open()).collect()
-    }
-}
-
-/// Signs with each session on its own thread, and returns the signatures per second.
-fn bare(
-    sessions: Vec<(Session, ObjectHandle)>,
+/// How long, and how often.
+struct Plan {
     turn: Duration,
-) -> (f64, Vec<(Session, ObjectHandle)>) {
-    let digest_info = [0x5a_u8; 51];
-    let start = Instant::now();
-    let threads: Vec<_> = sessions
-        .into_iter()
-        .map(|(session, key)| {
-            std::thread::spawn(move || {
-                let mut count = 0_u32;
-                while start.elapsed() < turn {
-                    session.sign(&Mechanism::RsaPkcs, key, &digest_info).expect("a signature");
-                    count += 1;
+    rounds: usize,
+    timer: Duration,
+}
+
+async fn sign(signer: &Pkcs11Signer) {
+    signer.sign(b"message").await.expect("a signature");
+}
+
+/// What came of a turn.
+struct Turn {
+    per_second: f64,
+    /// The processor time of this process for a signature, in microseconds.
+    cost: f64,
+}
+
+impl Turn {
+    /// Signs for some time; `signing` is told when to begin no more, and counts.
+    fn take(time: Duration, signing: impl FnOnce(Instant) -> u32) -> Self {
+        let (start, spent) = (Instant::now(), processor_time());
+        let count = f64::from(signing(start + time));
+        let per_second = count / start.elapsed().as_secs_f64();
+        Self { per_second, cost: (processor_time() - spent) / count }
+    }
+
+    /// Signs past the signer, with a thread for each session.
+    fn bare(sessions: &mut [Bare], time: Duration) -> Self {
+        let signing = |session: &mut Bare, until: Instant| {
+            let mut count = 0_u32;
+            loop {
+                session.sign();
+                count += 1;
+                if Instant::now() >= until {
+                    return count;
                 }
-                (count, session, key)
+            }
+        };
+        Self::take(time, |until| {
+            std::thread::scope(|scope| {
+                let start = |session| scope.spawn(move || signing(session, until));
+                let threads: Vec<_> = sessions.iter_mut().map(start).collect();
+                threads.into_iter().map(|thread| thread.join().expect("an end")).sum()
             })
         })
-        .collect();
-    let (mut total, mut sessions) = (0.0, Vec::new());
-    for thread in threads {
-        let (count, session, key) = thread.join().expect("an end");
-        total += f64::from(count);
-        sessions.push((session, key));
     }
-    (total / start.elapsed().as_secs_f64(), sessions)
-}
 
-async fn sign(signer: &Pkcs11Signer) -> bool {
-    match signer.sign(b"POST\n/v3/path\n1554208460\nnonce\n\n").await {
-        Ok(_) => true,
-        Err(e) if e.kind() == SignErrorKind::Throttled => false,
-        Err(e) => panic!("{e}"),
-    }
-}
-
-/// Signs in many tasks, and returns the signatures per second.
-fn signed(runtime: &Runtime, signer: &Pkcs11Signer, callers: usize, turn: Duration) -> f64 {
-    runtime.block_on(async {
-        let start = Instant::now();
-        let tasks: Vec<_> = (0..callers)
-            .map(|_| {
+    /// Signs with four callers for each session of the signer.
+    fn signer(runtime: &Runtime, signer: &Pkcs11Signer, callers: usize, time: Duration) -> Self {
+        Self::take(time, |until| {
+            let call = |_| {
                 let signer = signer.clone();
-                tokio::spawn(async move {
+                runtime.spawn(async move {
                     let mut count = 0_u32;
-                    while start.elapsed() < turn {
-                        count += u32::from(sign(&signer).await);
+                    loop {
+                        sign(&signer).await;
+                        count += 1;
+                        if Instant::now() >= until {
+                            return count;
+                        }
                     }
-                    count
                 })
-            })
-            .collect();
-        let mut total = 0.0;
-        for task in tasks {
-            total += f64::from(task.await.expect("an end"));
-        }
-        total / start.elapsed().as_secs_f64()
-    })
+            };
+            let tasks: Vec<_> = (0..callers).map(call).collect();
+            tasks.into_iter().map(|task| runtime.block_on(task).expect("an end")).sum()
+        })
+    }
 }
 
-fn connect(runtime: &Runtime, token: &Token, sessions: usize) -> Pkcs11Signer {
-    let certificate = Certificate::from_pem(CERTIFICATE).expect("a certificate");
-    let builder = Pkcs11Signer::builder(token.uri()).certificate(certificate).sessions(sessions);
-    let builder = builder.sign_timeout(Duration::from_secs(60));
-    runtime.block_on(builder.connect()).expect("a signer")
+/// Returns the processor time that this process has had, in microseconds; nothing but on Linux.
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // Fields 14 and 15 of proc_pid_stat(5), in ticks of 10 ms.
+    let ticks = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() * 10_000.0
 }
 
-fn throughput(token: &Token, turn: Duration) {
+fn throughput(token: &Token, plan: &Plan) {
     let runtime = two_threads();
     for sessions in [1, 2, 4, 8] {
-        let signer = connect(&runtime, token, sessions);
-        let mut bare_sessions = token.bare_sessions(sessions);
-        let (mut bare_rates, mut rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            let (rate, given_back) = bare(bare_sessions, turn);
-            bare_sessions = given_back;
-            let ours = signed(&runtime, &signer, 4 * sessions, turn);
-            bare_rates.push(rate);
-            rates.push(ours);
-            ratios.push(ours / rate);
-        }
-        let (low, high) =
-            (lowest(&ratios), -lowest(&ratios.iter().map(|r| -r).collect::<Vec<_>>()));
+        let signer = token.signer(&runtime, sessions);
+        let mut bare = token.bare(sessions);
+        let mut round = |time| {
+            let bare = Turn::bare(&mut bare, time);
+            (bare, Turn::signer(&runtime, &signer, 4 * sessions, time))
+        };
+        round(plan.turn / 5);
+        let rounds: Vec<_> = (0..plan.rounds).map(|_| round(plan.turn)).collect();
+        let of = |value: fn(&(Turn, Turn)) -> f64| spread(rounds.iter().map(value));
+        let [bare, ..] = of(|(bare, _)| bare.per_second);
+        let [rate, ..] = of(|(_, signer)| signer.per_second);
+        let [ratio, lowest, highest] = of(|(bare, signer)| signer.per_second / bare.per_second);
+        let [bare_cost, ..] = of(|(bare, _)| bare.cost);
+        let [cost, ..] = of(|(_, signer)| signer.cost);
         println!(
-            "{:<13} {sessions} sessions   bare {:6.0}/s   signer {:6.0}/s   ratio {:.2} ({low:.2} to {high:.2})",
+            "{:<13} {sessions:8} {bare:8.0} {rate:9.0}   {ratio:.2} ({lowest:.2} to {highest:.2})   \
+             {bare_cost:8.0} {cost:10.0}   {:.2}",
             token.name,
-            median(bare_rates),
-            median(rates),
-            median(ratios.clone()),
+            bare_cost / cost
         );
         runtime.block_on(signer.shut_down()).expect("an end");
     }
 }
 
-/// Prints by how much a 1 ms timer is late while 64 callers sign.
-fn timer(token: &Token, name: &str, runtime: &Runtime, turn: Duration) {
-    let signer = connect(runtime, token, 4);
+/// Who signs while the timer runs.
+enum Callers {
+    None,
+    OnTheSpot(Arc<Mutex<Vec<Bare>>>),
+    Signer(Pkcs11Signer),
+}
+
+/// Returns by how much a timer of 1 ms is late, and how many signatures there were per second.
+fn lateness(runtime: &Runtime, callers: &Callers, time: Duration) -> String {
     let done = Arc::new(AtomicBool::new(false));
-    let tasks: Vec<_> = (0..64)
-        .map(|_| {
-            let (signer, done) = (signer.clone(), Arc::clone(&done));
-            runtime.spawn(async move {
-                while !done.load(Ordering::Relaxed) {
-                    sign(&signer).await;
-                }
-            })
-        })
-        .collect();
-    let mut late = runtime.block_on(async {
+    let call = |_| {
+        let done = Arc::clone(&done);
+        match callers {
+            Callers::None => runtime.spawn(async { 0_u32 }),
+            Callers::OnTheSpot(sessions) => {
+                let sessions = Arc::clone(sessions);
+                runtime.spawn(async move {
+                    let mut count = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        let session = sessions.lock().expect("no panic").pop().expect("a session");
+                        session.sign();
+                        sessions.lock().expect("no panic").push(session);
+                        count += 1;
+                        tokio::task::yield_now().await;
+                    }
+                    count
+                })
+            }
+            Callers::Signer(signer) => {
+                let signer = signer.clone();
+                runtime.spawn(async move {
+                    let mut count = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        sign(&signer).await;
+                        count += 1;
+                    }
+                    count
+                })
+            }
+        }
+    };
+    let tasks: Vec<_> = (0..64).map(call).collect();
+    let timer = runtime.spawn(async move {
         let (start, mut late) = (Instant::now(), Vec::new());
-        while start.elapsed() < 3 * turn {
+        while start.elapsed() < time {
             let before = Instant::now();
             tokio::time::sleep(Duration::from_millis(1)).await;
             late.push(before.elapsed().saturating_sub(Duration::from_millis(1)));
         }
-        done.store(true, Ordering::Relaxed);
-        for task in tasks {
-            task.await.expect("an end");
-        }
         late
     });
+    let start = Instant::now();
+    let mut late = runtime.block_on(timer).expect("an end");
+    done.store(true, Ordering::Relaxed);
+    let mut count = 0;
+    for task in tasks {
+        count += runtime.block_on(task).expect("an end");
+    }
+    let rate = f64::from(count) / start.elapsed().as_secs_f64();
     late.sort();
-    let at = |percent: usize| late.get((late.len() * percent / 100).min(late.len() - 1));
-    let at = |percent| at(percent).copied().unwrap_or_default();
-    println!(
-        "{:<13} {name:<12} 64 callers, 1 ms timer late by p50 {:.1?}, p99 {:.1?}, worst {:.1?}",
-        token.name,
-        at(50),
-        at(99),
-        at(100),
-    );
-    runtime.block_on(signer.shut_down()).expect("an end");
+    let at = |percent: usize| late.get((late.len() * percent / 100).min(late.len() - 1)).copied();
+    let [p50, p99, worst] = [50, 99, 100].map(|percent| {
+        let late = at(percent).unwrap_or_default();
+        format!("{:9.2}", late.as_secs_f64() * 1e3)
+    });
+    format!("{p50} {p99} {worst}   {rate:6.0}")
 }
 
-fn lowest(values: &[f64]) -> f64 {
-    values.iter().copied().fold(f64::INFINITY, f64::min)
+fn timers(token: &Token, plan: &Plan) {
+    for (name, runtime) in [("two threads", two_threads()), ("one thread", one_thread())] {
+        let signer = token.signer(&runtime, 4);
+        let bare = Arc::new(Mutex::new(token.bare(4)));
+        for (how, callers) in [
+            ("nobody signs", Callers::None),
+            ("Pkcs11Signer", Callers::Signer(signer.clone())),
+            ("on the spot", Callers::OnTheSpot(Arc::clone(&bare))),
+        ] {
+            let late = lateness(&runtime, &callers, plan.timer);
+            println!("{:<13} {name:<12} {how:<13} {late}", token.name);
+        }
+        runtime.block_on(signer.shut_down()).expect("an end");
+    }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Returns the median, the lowest and the highest.
+fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
+    [values.len() / 2, 0, values.len() - 1].map(|at| values.get(at).copied().unwrap_or_default())
 }
 
 fn two_threads() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
+fn one_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
 fn main() {
-    let test = std::env::args().any(|argument| argument == "--test");
-    let millis = std::env::var("WXPAY_BENCH_MILLIS").ok().and_then(|millis| millis.parse().ok());
-    let turn = Duration::from_millis(millis.unwrap_or(if test { 20 } else { 1000 }));
-    let tokens = tokens();
+    let tokens = Token::all();
     if tokens.is_empty() {
-        println!(
-            "there is no token: scripts/with-tokens cargo bench -p wxpay-auth --bench pkcs11 \
-             --features pkcs11"
-        );
+        println!("there is no token here; this prepares some, and measures:");
+        println!("scripts/with-tokens cargo bench -p wxpay-auth --bench pkcs11 --features pkcs11");
         return;
     }
+    let has = |wanted| std::env::args().any(|argument| argument == wanted);
+    let plan = if has("--bench") && !has("--test") {
+        let turn = variable("WXPAY_BENCH_MILLIS").and_then(|turn| turn.parse().ok());
+        let turn = Duration::from_millis(turn.unwrap_or(1000));
+        Plan { turn, rounds: 7, timer: 3 * turn }
+    } else {
+        println!("each thing once: the figures say nothing; cargo bench measures");
+        let turn = Duration::from_millis(1);
+        Plan { turn, rounds: 1, timer: 5 * turn }
+    };
+    println!(
+        "token         sessions   bare/s  signer/s   ratio (lowest, highest)   bare, µs signer, µs   ratio"
+    );
     for token in &tokens {
-        throughput(token, turn);
+        throughput(token, &plan);
     }
+    println!("\na 1 ms timer beside 64 callers: late by p50, p99, worst (ms)   signatures/s");
     for token in &tokens {
-        timer(token, "two threads", &two_threads(), turn);
-        let one = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        timer(token, "one thread", &one, turn);
+        timers(token, &plan);
     }
 }
