@@ -7,8 +7,8 @@
 //! The bare token is one thread for each session, which signs a `DigestInfo` that is ready, and does
 //! nothing with the signature. The signer hashes, queues, wakes up, signs, and checks each signature.
 //! They take turns; what counts is the ratio of neighbours. `WXPAY_BENCH_MILLIS` sets how long a turn
-//! is, 1000 by default. Where others use the machine, the threads of the signer are more than those of
-//! the bare token, and get more of it: then only the processor time for a signature tells something.
+//! is, 1000 by default. Where others use the machine, the turns do not get equal shares of it: then
+//! the processor time for a signature says more than the signatures per second.
 //!
 //! The timer is one of 1 ms, on the runtime on which 64 callers sign. It is compared with a runtime
 //! that has nothing to do, and with calls of the token on the spot.
