@@ -7,6 +7,8 @@ use crate::certificate_request::CertificateRequestError;
 use crate::certificate_subject::CertificateSubjectError;
 use crate::identity::MchidError;
 use crate::key_error::KeyError;
+#[cfg(feature = "kms")]
+use crate::kms::KmsError;
 use crate::nonce::NonceError;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
@@ -53,6 +55,10 @@ pub enum Error {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Pkcs11(#[from] Pkcs11Error),
+    /// A key service, or the key in it, could not be used.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    Kms(#[from] KmsError),
     /// There was no randomness.
     #[error(transparent)]
     Nonce(#[from] NonceError),
@@ -77,6 +83,8 @@ impl Error {
             Self::CertificateRequest(e) => e.hint(),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(e) => e.hint(),
+            #[cfg(feature = "kms")]
+            Self::Kms(e) => e.hint(),
             Self::Nonce(_) => "check that the process may use the system's random numbers",
         }
     }

@@ -26,6 +26,8 @@ mod files;
 mod identity;
 mod key_error;
 mod key_ring;
+#[cfg(feature = "kms")]
+pub mod kms;
 mod message;
 mod nonce;
 mod pem;

@@ -82,66 +82,101 @@ impl fmt::Display for SignErrorKind {
 /// Whoever implements [`Signer`](crate::Signer) makes it, and keeps secrets (PINs, tokens, keys) out
 /// of its message.
 #[derive(Debug)]
-pub struct SignError {
+pub struct SignError(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     kind: SignErrorKind,
     message: String,
+    code: Option<String>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
+    hint: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl SignError {
     /// Makes one. The message is lower case, one line, and holds no secret.
     pub fn new(kind: SignErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), request_id: None, retry_after: None, source: None }
+        Self(Box::new(Parts {
+            kind,
+            message: message.into(),
+            code: None,
+            request_id: None,
+            retry_after: None,
+            hint: None,
+            source: None,
+        }))
     }
 
     /// Adds the error that caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Adds the key service's own code for what happened.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.0.code = Some(code.into());
         self
     }
 
     /// Adds the request id of the key service.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
-        self.request_id = Some(request_id.into());
+        self.0.request_id = Some(request_id.into());
         self
     }
 
     /// Adds how long the key service asks to wait.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds what to do, where that is more than the kind says.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.0.hint = Some(hint);
         self
     }
 
     /// Returns its kind.
     pub fn kind(&self) -> SignErrorKind {
-        self.kind
+        self.0.kind
+    }
+
+    /// Returns the key service's own code, where there is one.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
     }
 
     /// Returns the request id of the key service, where there is one.
     pub fn request_id(&self) -> Option<&str> {
-        self.request_id.as_deref()
+        self.0.request_id.as_deref()
     }
 
     /// Returns how long the key service asks to wait, where it does.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
-        self.kind.hint()
+        self.0.hint.unwrap_or_else(|| self.0.kind.hint())
     }
 }
 
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "signing failed ({}): {}", self.kind, self.message)?;
-        match &self.request_id {
+        write!(f, "signing failed ({}): {}", self.0.kind, self.0.message)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " ({code})")?;
+        }
+        match &self.0.request_id {
             Some(id) => write!(f, " [request-id {id}]"),
             None => Ok(()),
         }
@@ -150,6 +185,6 @@ impl fmt::Display for SignError {
 
 impl StdError for SignError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|e| e as _)
+        self.0.source.as_deref().map(|e| e as _)
     }
 }

@@ -301,6 +301,7 @@ impl Pkcs11Error {
 
 impl From<Pkcs11Error> for SignError {
     fn from(error: Pkcs11Error) -> Self {
-        Self::new(error.kind(), "the PKCS#11 token did not sign").with_source(error)
+        let (kind, hint) = (error.kind(), error.hint());
+        Self::new(kind, "the PKCS#11 token did not sign").with_hint(hint).with_source(error)
     }
 }

@@ -1,0 +1,138 @@
+//! The settings of a signer on a key service.
+
+use std::time::Duration;
+
+use super::backend::{KmsBackend, KmsKey};
+use super::calls::{Calls, Limits};
+use super::error::KmsError;
+use super::signer::KmsSigner;
+use crate::certificate::Certificate;
+use crate::serial_no::SerialNo;
+
+/// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until it is connected"]
+pub struct KmsSignerBuilder<B> {
+    backend: B,
+    serial: Option<Serial>,
+    limits: Limits,
+    connect_timeout: Duration,
+}
+
+/// Where the serial of the merchant certificate comes from.
+#[derive(Debug, Clone)]
+enum Serial {
+    Certificate(Certificate),
+    Given(SerialNo),
+}
+
+impl<B: KmsBackend> KmsSignerBuilder<B> {
+    pub(super) fn new(backend: B) -> Self {
+        let connect_timeout = Duration::from_secs(30);
+        Self { backend, serial: None, limits: Limits::default(), connect_timeout }
+    }
+
+    /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.serial = Some(Serial::Certificate(certificate));
+        self
+    }
+
+    /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
+    /// prefer [`certificate`](Self::certificate).
+    pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
+        self.serial = Some(Serial::Given(serial_no));
+        self
+    }
+
+    /// Connects to a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    pub fn without_certificate(self) -> Self {
+        self.serial_no(SerialNo::uncertified())
+    }
+
+    /// Sets how many requests are made of the service at the same time: 32 by default.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.limits.concurrency = concurrency;
+        self
+    }
+
+    /// Sets how many signatures may wait for their turn: 256 by default. One more is refused as
+    /// [`Throttled`](crate::SignErrorKind::Throttled).
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.limits.queue = queue;
+        self
+    }
+
+    /// Sets how long one request may take: 3 s by default.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.call_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a signature may take, waiting and all attempts included: 10 s by default.
+    pub fn sign_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.total_timeout = timeout;
+        self
+    }
+
+    /// Sets how often a signature is asked for at most, when the service throttles, fails or does
+    /// not answer: 4 times by default. 1 stands for no retries.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.limits.attempts = attempts;
+        self
+    }
+
+    /// Sets how long connecting may take: 30 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Connects: reads the public key, compares the certificate with it, and signs once for a check.
+    ///
+    /// # Errors
+    /// [`KmsError`], whose [`kind`](KmsError::kind) and [`hint`](KmsError::hint) say what to do:
+    /// a setting that makes no sense, a key that is not there, is not RSA-2048, is disabled or may
+    /// not sign, a certificate of another key, a service that cannot be reached or refuses.
+    pub async fn connect(self) -> Result<KmsSigner<B>, KmsError> {
+        let serial = self.serial.ok_or_else(|| {
+            KmsError::setting(
+                "there is no merchant certificate",
+                "give the certificate or its serial_no, or say that there is none yet \
+                 (without_certificate)",
+            )
+        })?;
+        self.limits.check()?;
+        if self.connect_timeout.is_zero() {
+            return Err(KmsError::setting(
+                "connect_timeout must be more than nothing",
+                "correct the setting",
+            ));
+        }
+        let limits = Limits { total_timeout: self.connect_timeout, ..self.limits };
+        let key = Calls::new(limits).run(|| self.backend.public_key()).await?;
+        let serial_no = serial.of(&key)?;
+        let signer = KmsSigner::new(self.backend, key, serial_no, Calls::new(self.limits));
+        // A service may tell a public key, and then not sign.
+        signer.sign_checked(b"is this the key?").await?;
+        tracing::debug!(
+            serial_no = %signer.serial_no(),
+            key_version = signer.key_version(),
+            "connected to a key service"
+        );
+        Ok(signer)
+    }
+}
+
+impl Serial {
+    fn of(self, key: &KmsKey) -> Result<SerialNo, KmsError> {
+        match self {
+            Self::Certificate(certificate) => {
+                certificate.require_key(key.public_key())?;
+                Ok(certificate.serial_no().clone())
+            }
+            Self::Given(serial_no) => Ok(serial_no),
+        }
+    }
+}

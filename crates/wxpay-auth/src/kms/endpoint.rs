@@ -1,0 +1,130 @@
+//! Where a key service is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use super::error::KmsError;
+
+/// Holds the address of a key service: `https://kms.tencentcloudapi.com`, say, or
+/// `https://vault.internal:8200/prefix`.
+///
+/// HTTPS, or HTTP to this machine (a Vault agent beside the application, a test).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    scheme: Scheme,
+    authority: Authority,
+    /// Without a `/` at its end.
+    prefix: String,
+}
+
+impl Endpoint {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`KmsError`] when it is not a URL, not `https` (or `http` to this machine), has a user, a
+    /// query or a fragment.
+    pub fn new(url: impl AsRef<str>) -> Result<Self, KmsError> {
+        url.as_ref().parse()
+    }
+
+    /// Returns the host and the port, as they stand in the `Host` header.
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Joins it with a path and query, which begins with `/`.
+    pub(super) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{path_and_query}", self.prefix))
+            .build()
+            .map_err(|_| {
+                KmsError::setting(
+                    format!("{path_and_query} is no path"),
+                    "check the names of mount and key",
+                )
+            })
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = KmsError;
+
+    fn from_str(url: &str) -> Result<Self, KmsError> {
+        const HINT: &str = "write https://HOST[:PORT]; http is for this machine only";
+        // A URL may have a password in it: it is not quoted.
+        let wrong = |problem: &str| Err(KmsError::setting(format!("the endpoint {problem}"), HINT));
+        let Ok(uri) = url.parse::<Uri>() else { return wrong("is not a URL") };
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return wrong("is not a URL with a scheme and a host");
+        };
+        if authority.as_str().contains('@') {
+            return wrong("has a user in it");
+        }
+        if url.contains(['?', '#']) {
+            return wrong("has a query or a fragment");
+        }
+        if scheme == Scheme::HTTP && !is_this_machine(authority.host()) {
+            return wrong("is plain http to another machine");
+        }
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return wrong("is neither https nor http");
+        }
+        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        let prefix = path.trim_end_matches('/').to_owned();
+        Ok(Self { scheme, authority, prefix })
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_or_this_machine() {
+        for (url, joined) in [
+            ("https://kms.tencentcloudapi.com", "https://kms.tencentcloudapi.com/v1"),
+            ("https://vault:8200/", "https://vault:8200/v1"),
+            ("https://vault:8200/a/b/", "https://vault:8200/a/b/v1"),
+            ("http://127.0.0.1:8200", "http://127.0.0.1:8200/v1"),
+            ("http://[::1]:8200", "http://[::1]:8200/v1"),
+            ("http://localhost", "http://localhost/v1"),
+        ] {
+            let endpoint = Endpoint::new(url).unwrap();
+            assert_eq!(endpoint.join("/v1").unwrap().to_string(), joined);
+        }
+        for url in [
+            "",
+            "vault",
+            "vault:8200",
+            "/v1",
+            "ftp://vault",
+            "http://vault:8200",
+            "http://10.0.0.1",
+            "https://user:hunter2@vault",
+            "https://vault?a=b",
+            "https://vault/a b",
+        ] {
+            let error = Endpoint::new(url).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"));
+            assert!(error.to_string().starts_with("the endpoint "), "{url}: {error}");
+        }
+        assert!(Endpoint::new("https://vault").unwrap().join("/a b").is_err());
+    }
+}

@@ -1,0 +1,168 @@
+//! The HTTP client of the back ends.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::de::DeserializeOwned;
+
+use super::error::KmsError;
+use super::tls::KmsTls;
+use crate::sign_error::SignErrorKind;
+
+/// No answer of a key service comes near this size.
+const MAX_BODY: usize = 1 << 20;
+/// How long there may be no TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends requests to one service. It keeps connections, and knows no redirects.
+///
+/// A request on a kept connection that the service closes before it has read it is sent again on
+/// another one.
+#[derive(Clone)]
+pub(super) struct Http {
+    service: &'static str,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Http {
+    /// Makes one for a service, which is called by this name in errors.
+    pub(super) fn new(service: &'static str, tls: &KmsTls) -> Result<Self, KmsError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.config()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Ok(Self { service, client })
+    }
+
+    /// Sends a request, and reads its answer, whatever its status.
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, KmsError> {
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        let answer = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
+            let message = format!("the answer of {} broke off, or is too long", self.service);
+            KmsError::new(SignErrorKind::Unavailable, message).with_source(e)
+        })?;
+        let body = body.to_bytes();
+        Ok(Answer { service: self.service, status: head.status, headers: head.headers, body })
+    }
+
+    fn not_answered(&self, error: hyper_util::client::legacy::Error) -> KmsError {
+        let service = self.service;
+        let tls = chain(&error).into_iter().find_map(tls_error);
+        if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
+            let message = format!("the TLS certificate of {service} is not accepted: {problem}");
+            return KmsError::new(SignErrorKind::Configuration, message)
+                .with_hint("check the host name of the endpoint, and the CA that is trusted")
+                .with_source(error);
+        }
+        if let Some(rustls::Error::AlertReceived(_)) = tls {
+            let message = format!("{service} ended the TLS handshake");
+            return KmsError::new(SignErrorKind::Configuration, message)
+                .with_hint("where the service wants a client certificate, give the right one")
+                .with_source(error);
+        }
+        let message = if error.is_connect() {
+            format!("{service} cannot be reached")
+        } else {
+            format!("the connection to {service} broke")
+        };
+        KmsError::new(SignErrorKind::Unavailable, message).with_source(error)
+    }
+}
+
+/// Returns an error and all that lies behind it.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+    let (mut chain, mut next) = (Vec::new(), Some(error));
+    while let Some(error) = next {
+        chain.push(error);
+        // The source of an `io::Error` is the source of what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |e| Some(e));
+    }
+    chain
+}
+
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    error.downcast_ref()
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// An answer of a service.
+pub(super) struct Answer {
+    service: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// Reads the body as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
+        // What serde says may quote the body, in which there may be a secret.
+        serde_json::from_slice(&self.body).map_err(|_| self.not_understood())
+    }
+
+    /// Makes the error for an answer that is not the service's, by its status: a page of a proxy.
+    pub(super) fn not_understood(&self) -> KmsError {
+        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let message = format!(
+            "{} answered {} with {}, which is not what the service answers",
+            self.service,
+            self.status.as_u16(),
+            content_type.unwrap_or("no content type"),
+        );
+        let kind = match kind_of_status(self.status) {
+            SignErrorKind::Other if self.status.is_success() => SignErrorKind::Configuration,
+            kind => kind,
+        };
+        self.waiting(KmsError::new(kind, message))
+            .with_hint("check that the endpoint is right, and whether a proxy answers in its place")
+    }
+
+    /// Adds what `Retry-After` says, in seconds, to an error.
+    pub(super) fn waiting(&self, error: KmsError) -> KmsError {
+        let seconds = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
+        match seconds.and_then(|seconds| seconds.trim().parse().ok()) {
+            Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
+            None => error,
+        }
+    }
+}
+
+/// Sorts a status, for services that say no more, and for what lies before them.
+pub(super) fn kind_of_status(status: StatusCode) -> SignErrorKind {
+    match status.as_u16() {
+        401 | 403 => SignErrorKind::PermissionDenied,
+        404 => SignErrorKind::KeyNotFound,
+        408 | 504 => SignErrorKind::Timeout,
+        407 => SignErrorKind::Configuration,
+        429 => SignErrorKind::Throttled,
+        500..=599 => SignErrorKind::Unavailable,
+        _ => SignErrorKind::Other,
+    }
+}
