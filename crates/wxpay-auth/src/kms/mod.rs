@@ -16,6 +16,8 @@
 //!
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
 
+#[cfg(feature = "aws-kms")]
+mod aws;
 mod backend;
 mod backoff;
 mod builder;
@@ -33,6 +35,8 @@ mod signer;
 #[cfg(feature = "_http")]
 mod tls;
 
+#[cfg(feature = "aws-kms")]
+pub use aws::AwsKms;
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
 #[cfg(feature = "_access-key")]

@@ -1,0 +1,211 @@
+//! AWS KMS, on the official SDK.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_sdk_kms::Client;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::operation::RequestId;
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::{KeyUsageType, MessageType, SigningAlgorithmSpec};
+
+use super::backend::{KmsBackend, KmsKey};
+use super::error::KmsError;
+use crate::public_key::PublicKey;
+use crate::sign_error::SignErrorKind;
+
+/// Signs with an asymmetric key in AWS KMS, through a client of `aws-sdk-kms` that the application
+/// makes: region, credentials, endpoint, TLS and proxies are those of the client.
+///
+/// The client tries again by itself, inside one attempt of the signer. Turn that off
+/// (`RetryConfig::disabled()`) where the signer alone is to decide.
+///
+/// The key is pinned by the ARN that the service names for it when the signer connects: an alias
+/// that is pointed at another key changes nothing until a new signer is connected.
+///
+/// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>
+///
+/// ```no_run
+/// use wxpay_auth::Certificate;
+/// use wxpay_auth::kms::{AwsKms, KmsSigner};
+///
+/// # async fn connect(client: aws_sdk_kms::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let signer = KmsSigner::builder(AwsKms::new(client, "alias/wxpay-merchant")?)
+///     .certificate(Certificate::from_pem_file("apiclient_cert.pem")?)
+///     .connect()
+///     .await?;
+/// # let _ = signer;
+/// # Ok(())
+/// # }
+/// ```
+pub struct AwsKms {
+    client: Client,
+    key_id: String,
+}
+
+/// The longest that the service takes.
+const MAX_KEY_ID: usize = 2048;
+
+impl AwsKms {
+    /// Takes a client, and the key: its id, its ARN, or an alias (`alias/…`).
+    ///
+    /// # Errors
+    /// [`KmsError`] when the key id is empty, longer than 2048 bytes, or has other characters than
+    /// printable ASCII.
+    pub fn new(client: Client, key_id: impl Into<String>) -> Result<Self, KmsError> {
+        let key_id = key_id.into();
+        let printable = key_id.bytes().all(|b| b.is_ascii_graphic());
+        if key_id.is_empty() || key_id.len() > MAX_KEY_ID || !printable {
+            return Err(KmsError::setting(
+                "the key id is not one of AWS KMS",
+                "give a key id, a key ARN, or an alias (alias/…)",
+            ));
+        }
+        Ok(Self { client, key_id })
+    }
+}
+
+#[async_trait]
+impl KmsBackend for AwsKms {
+    async fn public_key(&self) -> Result<KmsKey, KmsError> {
+        let asked = self.client.get_public_key().key_id(&self.key_id).send().await;
+        let answer = asked.map_err(|e| failed(e, "tell the public key"))?;
+        if answer.key_usage() != Some(&KeyUsageType::SignVerify) {
+            return Err(unsupported("the key may not sign (its KeyUsage is not SIGN_VERIFY)"));
+        }
+        let algorithm = SigningAlgorithmSpec::RsassaPkcs1V15Sha256;
+        if !answer.signing_algorithms().contains(&algorithm) {
+            return Err(unsupported("the key does not sign with RSASSA_PKCS1_V1_5_SHA_256"));
+        }
+        let (Some(der), Some(arn)) = (answer.public_key(), answer.key_id()) else {
+            return Err(incomplete());
+        };
+        Ok(KmsKey::new(PublicKey::from_spki_der(der.as_ref())?).with_version(arn))
+    }
+
+    async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
+        let asked = self
+            .client
+            .sign()
+            .key_id(key.version().unwrap_or(&self.key_id))
+            .message(Blob::new(digest.as_slice()))
+            .message_type(MessageType::Digest)
+            .signing_algorithm(SigningAlgorithmSpec::RsassaPkcs1V15Sha256)
+            .send()
+            .await;
+        let answer = asked.map_err(|e| failed(e, "sign"))?;
+        answer.signature.map(Blob::into_inner).ok_or_else(incomplete)
+    }
+}
+
+fn unsupported(message: &str) -> KmsError {
+    KmsError::new(SignErrorKind::Unsupported, message)
+        .with_hint("use a key with the KeySpec RSA_2048 and the KeyUsage SIGN_VERIFY")
+}
+
+fn incomplete() -> KmsError {
+    KmsError::new(SignErrorKind::Other, "AWS KMS answered, but with parts missing")
+}
+
+/// Sorts an error of the SDK.
+fn failed<E, R>(error: SdkError<E, R>, task: &str) -> KmsError
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+    SdkError<E, R>: RequestId,
+{
+    let failed = |kind, what: &str| KmsError::new(kind, format!("AWS KMS did not {task}: {what}"));
+    let request_id = error.request_id().map(ToOwned::to_owned);
+    let failed = match &error {
+        SdkError::ServiceError(answer) => {
+            let code = answer.err().code().unwrap_or("no code");
+            let (kind, hint) = sorted(code);
+            let message = answer.err().message().unwrap_or("no message");
+            let failed = failed(kind, message).with_code(code);
+            failed.with_hint(hint.unwrap_or(kind.hint()))
+        }
+        SdkError::TimeoutError(_) => failed(SignErrorKind::Timeout, "no answer in time"),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            failed(SignErrorKind::Timeout, "no answer in time")
+        }
+        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+            failed(SignErrorKind::Configuration, "the client cannot send the request")
+                .with_hint("check region, endpoint and credentials of the client")
+        }
+        SdkError::DispatchFailure(_) => failed(SignErrorKind::Unavailable, "it cannot be reached"),
+        SdkError::ResponseError(_) => {
+            failed(SignErrorKind::Unavailable, "the answer is not one of AWS KMS")
+        }
+        _ => failed(SignErrorKind::Configuration, "there is no request")
+            .with_hint("check region and credentials of the client"),
+    };
+    let failed = match request_id {
+        Some(request_id) => failed.with_request_id(request_id),
+        None => failed,
+    };
+    match error {
+        // The code and the message have been taken out; the rest quotes the whole answer.
+        SdkError::ServiceError(answer) => failed.with_source(answer.into_err()),
+        SdkError::ResponseError(_) => failed,
+        error => failed.with_source(error),
+    }
+}
+
+/// Sorts the codes of the service.
+///
+/// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>,
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
+fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
+    use SignErrorKind as K;
+    match code {
+        "NotFoundException" => {
+            (K::KeyNotFound, Some("check the key id, the alias, and the region of the client"))
+        }
+        "DisabledException" => (K::PermissionDenied, Some("enable the key")),
+        "KMSInvalidStateException" => {
+            (K::PermissionDenied, Some("check the state of the key: is it going to be deleted?"))
+        }
+        "InvalidKeyUsageException" | "UnsupportedOperationException" => {
+            (K::Unsupported, Some("use a key with KeySpec RSA_2048 and KeyUsage SIGN_VERIFY"))
+        }
+        "AccessDeniedException" | "AccessDenied" | "InvalidGrantTokenException" => {
+            (K::PermissionDenied, Some("allow kms:Sign and kms:GetPublicKey for this key"))
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "OptInRequired"
+        | "SignatureDoesNotMatch" => {
+            (K::PermissionDenied, Some("check the credentials of the client, and the clock"))
+        }
+        "ExpiredToken" | "ExpiredTokenException" => {
+            (K::PermissionDenied, Some("give the client credentials that are renewed"))
+        }
+        "RequestExpired" | "RequestTimeTooSkewed" => {
+            (K::Configuration, Some("set the clock of this machine"))
+        }
+        "ThrottlingException"
+        | "Throttling"
+        | "LimitExceededException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException" => (K::Throttled, None),
+        "DependencyTimeoutException"
+        | "KeyUnavailableException"
+        | "KMSInternalException"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => (K::Unavailable, None),
+        _ => (K::Other, None),
+    }
+}
+
+impl fmt::Debug for AwsKms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsKms").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
