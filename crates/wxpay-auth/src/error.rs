@@ -14,6 +14,7 @@ use crate::nonce::NonceError;
 use crate::pkcs11::Pkcs11Error;
 use crate::serial_no::SerialNoError;
 use crate::sign_error::SignError;
+use crate::signer_uri::SignerUriError;
 use crate::verify_error::VerifyError;
 use crate::wechatpay_serial::WechatpaySerialError;
 
@@ -59,6 +60,9 @@ pub enum Error {
     #[cfg(feature = "kms")]
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// There is no signer at an address.
+    #[error(transparent)]
+    SignerUri(#[from] SignerUriError),
     /// There was no randomness.
     #[error(transparent)]
     Nonce(#[from] NonceError),
@@ -85,6 +89,7 @@ impl Error {
             Self::Pkcs11(e) => e.hint(),
             #[cfg(feature = "kms")]
             Self::Kms(e) => e.hint(),
+            Self::SignerUri(e) => e.hint(),
             Self::Nonce(_) => "check that the process may use the system's random numbers",
         }
     }

@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
 }
 
 /// Warns when others than the owner can read a secret: "this private key", say.
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "kms"))]
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_http"))]
 pub(crate) fn warn_if_exposed(path: &Path, what: &str) {
     #[cfg(unix)]
     {

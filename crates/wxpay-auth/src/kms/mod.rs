@@ -24,7 +24,7 @@ mod builder;
 mod calls;
 #[cfg(feature = "_access-key")]
 mod credentials;
-#[cfg(feature = "_http")]
+#[cfg(feature = "_endpoint")]
 mod endpoint;
 mod error;
 #[cfg(feature = "_http")]
@@ -41,7 +41,7 @@ pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
 #[cfg(feature = "_access-key")]
 pub use credentials::{CredentialProvider, Credentials};
-#[cfg(feature = "_http")]
+#[cfg(feature = "_endpoint")]
 pub use endpoint::Endpoint;
 pub use error::KmsError;
 #[cfg(feature = "_http")]

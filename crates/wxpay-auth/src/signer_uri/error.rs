@@ -1,0 +1,126 @@
+//! Why there is no signer at an address.
+
+use thiserror::Error;
+
+use crate::key_error::KeyError;
+#[cfg(feature = "kms")]
+use crate::kms::KmsError;
+#[cfg(feature = "pkcs11")]
+use crate::pkcs11::Pkcs11Error;
+use crate::sign_error::SignErrorKind;
+
+/// Says why there is no signer at an address. It does not quote values out of the address.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SignerUriError {
+    /// It begins with no scheme that is known.
+    #[error("the address of the signer begins with no known scheme")]
+    Scheme,
+    /// The scheme needs a feature that is not compiled in.
+    #[error("{scheme}: needs the feature {feature} of wxpay-auth")]
+    #[non_exhaustive]
+    NotCompiledIn {
+        /// The scheme.
+        scheme: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The part before the question mark does not name a key.
+    #[error("the address names no key: {problem}")]
+    #[non_exhaustive]
+    Key {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A parameter is not `name=value`.
+    #[error("parameter {index} of the address is not name=value")]
+    #[non_exhaustive]
+    Malformed {
+        /// Which one, counted from 0.
+        index: usize,
+    },
+    /// A parameter is given twice.
+    #[error("{parameter} is given twice")]
+    #[non_exhaustive]
+    Twice {
+        /// Its name.
+        parameter: String,
+    },
+    /// A parameter is not known for this scheme.
+    #[error("the address has a parameter that is not known here: {parameter}")]
+    #[non_exhaustive]
+    Unsupported {
+        /// Its name.
+        parameter: String,
+    },
+    /// A parameter is missing.
+    #[error("the address lacks {parameter}")]
+    #[non_exhaustive]
+    Missing {
+        /// Its name.
+        parameter: &'static str,
+    },
+    /// The value of a parameter makes no sense.
+    #[error("{parameter} {problem}")]
+    #[non_exhaustive]
+    Value {
+        /// Its name.
+        parameter: &'static str,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Neither the merchant certificate nor its serial is named.
+    #[error("the address names neither the merchant certificate nor its serial")]
+    NoCertificate,
+    /// The key or the certificate cannot be used.
+    #[error(transparent)]
+    Material(#[from] KeyError),
+    /// The token cannot be used.
+    #[cfg(feature = "pkcs11")]
+    #[error(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
+    /// The key service cannot be used.
+    #[cfg(feature = "kms")]
+    #[error(transparent)]
+    Kms(#[from] KmsError),
+}
+
+impl SignerUriError {
+    /// Sorts it.
+    pub fn kind(&self) -> SignErrorKind {
+        match self {
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(e) => e.kind(),
+            #[cfg(feature = "kms")]
+            Self::Kms(e) => e.kind(),
+            _ => SignErrorKind::Configuration,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Scheme => {
+                "begin with file:, pkcs11:, vault:, tencent-kms:, alibaba-kms: or aws-kms:"
+            }
+            Self::NotCompiledIn { .. } => {
+                "enable the feature: wxpay-auth = { version = \"…\", features = [\"…\"] }"
+            }
+            Self::Key { .. } => "name the key between the colon and the question mark",
+            Self::Malformed { .. } => "write ?name=value&name=value",
+            Self::Twice { .. } => "give it once",
+            Self::Unsupported { .. } => {
+                "see the documentation of SignerUri for what the scheme takes; a secret does not \
+                 belong into an address"
+            }
+            Self::Missing { .. } => "add it after the question mark",
+            Self::Value { .. } => "correct the value; write % as %25, & as %26",
+            Self::NoCertificate => "add certificate=PATH, or serial_no=…",
+            Self::Material(e) => e.hint(),
+            #[cfg(feature = "pkcs11")]
+            Self::Pkcs11(e) => e.hint(),
+            #[cfg(feature = "kms")]
+            Self::Kms(e) => e.hint(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `file:`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Address;
+use super::error::SignerUriError;
+use super::merchant::Merchant;
+use super::parameters::{Parameters, decoded};
+use crate::backend::Backend;
+use crate::file_key_signer::FileKeySigner;
+use crate::private_key::PrivateKey;
+use crate::signer::Signer;
+
+/// `file:/path/apiclient_key.pem`, `file:///path/…`, `file:relative/path`.
+pub(super) struct FileAddress {
+    path: PathBuf,
+    backend: Backend,
+}
+
+impl FileAddress {
+    pub(super) fn parse(path: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
+        let path = decoded(path.strip_prefix("//").unwrap_or(path))
+            .filter(|path| !path.is_empty())
+            .ok_or(SignerUriError::Key { problem: "write file:PATH, percent-encoded" })?;
+        let backend = match parameters.take("backend")?.as_deref() {
+            None | Some("ring") => Backend::Ring,
+            #[cfg(feature = "aws-lc-rs")]
+            Some("aws-lc-rs") => Backend::AwsLcRs,
+            #[cfg(not(feature = "aws-lc-rs"))]
+            Some("aws-lc-rs") => {
+                return Err(SignerUriError::NotCompiledIn { scheme: "file", feature: "aws-lc-rs" });
+            }
+            Some(_) => {
+                let problem = "is neither ring nor aws-lc-rs";
+                return Err(SignerUriError::Value { parameter: "backend", problem });
+            }
+        };
+        Ok(Self { path: path.into(), backend })
+    }
+}
+
+#[async_trait]
+impl Address for FileAddress {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+        let key = PrivateKey::from_pem_file_with(self.backend, &self.path)?;
+        Ok(Arc::new(match merchant.ok_or(SignerUriError::NoCertificate)? {
+            Merchant::Certificate(certificate) => {
+                FileKeySigner::with_certificate(key, &certificate)?
+            }
+            Merchant::SerialNo(serial_no) => FileKeySigner::new(key, serial_no),
+        }))
+    }
+}

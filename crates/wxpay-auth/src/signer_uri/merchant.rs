@@ -1,0 +1,49 @@
+//! The merchant certificate that an address names.
+
+use std::path::PathBuf;
+
+use super::error::SignerUriError;
+use super::parameters::Parameters;
+use crate::certificate::Certificate;
+use crate::serial_no::SerialNo;
+
+/// The merchant certificate, or its serial.
+#[allow(dead_code, reason = "without features nobody reads it")]
+#[derive(Debug, Clone)]
+pub(super) enum Merchant {
+    Certificate(Certificate),
+    SerialNo(SerialNo),
+}
+
+/// Where it comes from.
+#[derive(Debug, Clone)]
+pub(super) enum MerchantSource {
+    File(PathBuf),
+    Given(Merchant),
+}
+
+impl MerchantSource {
+    pub(super) fn take(parameters: &mut Parameters) -> Result<Option<Self>, SignerUriError> {
+        let path = parameters.take("certificate")?;
+        let serial_no =
+            parameters.take_parsed("serial_no", "is not a serial: 40 hexadecimal digits")?;
+        match (path, serial_no) {
+            (Some(_), Some(_)) => Err(SignerUriError::Value {
+                parameter: "serial_no",
+                problem: "is given beside the certificate, which has it",
+            }),
+            (Some(path), None) => Ok(Some(Self::File(path.into()))),
+            (None, serial_no) => {
+                Ok(serial_no.map(|serial| Self::Given(Merchant::SerialNo(serial))))
+            }
+        }
+    }
+
+    /// Reads the certificate, where it is in a file.
+    pub(super) fn read(self) -> Result<Merchant, SignerUriError> {
+        match self {
+            Self::File(path) => Ok(Merchant::Certificate(Certificate::from_pem_file(path)?)),
+            Self::Given(merchant) => Ok(merchant),
+        }
+    }
+}

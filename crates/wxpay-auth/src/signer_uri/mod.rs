@@ -1,0 +1,182 @@
+//! A signer by an address in the settings.
+
+#[cfg(feature = "aws-config")]
+mod aws;
+mod error;
+#[cfg(feature = "file-key")]
+mod file;
+#[cfg(feature = "_endpoint")]
+mod kms;
+mod merchant;
+mod parameters;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::error::SignerUriError;
+use self::merchant::{Merchant, MerchantSource};
+use self::parameters::Parameters;
+use crate::certificate::Certificate;
+use crate::serial_no::SerialNo;
+use crate::signer::Signer;
+
+/// Connects the signer at an address; see [`SignerUri`].
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys");
+/// # let address = format!("file:{keys}/merchant_private_key.pem?certificate={keys}/merchant_certificate.pem");
+/// # if cfg!(feature = "file-key") {
+/// let signer = wxpay_auth::signer_from_uri(&address).await?; // from the settings
+/// let signature = signer.sign(b"message").await?;
+/// # assert_eq!(signature.serial_no().as_str(), "5F1C72E2A8931B72A2E13AF8DEE92471EB397115");
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`SignerUriError`]: the address is malformed, its feature is not compiled in, or the signer cannot
+/// be connected.
+pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriError> {
+    uri.parse::<SignerUri>()?.connect().await
+}
+
+/// Holds the address of a signer, so that it can be chosen in the settings of an application.
+///
+/// | address | feature |
+/// |---|---|
+/// | `file:PATH` | `file-key` |
+/// | `pkcs11:…`, as in RFC 7512 | `pkcs11` |
+/// | `aws-kms:KEY?region=…` | `aws-config` |
+///
+/// After the question mark stand parameters, percent-encoded, with `&` between them. All take
+/// `certificate=PATH` (the merchant certificate, which must belong to the key) or `serial_no=…` (its
+/// serial, which nothing can check); one of them is needed, but for a token that has the certificate
+/// on it. The others:
+///
+/// | scheme | parameters |
+/// |---|---|
+/// | `file` | `backend` (`ring`, or `aws-lc-rs` with that feature) |
+/// | `pkcs11` | those of RFC 7512 (`module-path`, `pin-source` …), `sessions`, `mechanism` |
+/// | `aws-kms` | `region`, `endpoint`, `concurrency`; the rest is read as AWS tools do |
+///
+/// There is no way to write a secret into an address, but for the `pin-value` of RFC 7512: settings
+/// have a way of getting around.
+#[derive(Clone)]
+#[must_use = "nothing happens until it is connected"]
+pub struct SignerUri {
+    scheme: &'static str,
+    address: Arc<dyn Address>,
+    merchant: Option<MerchantSource>,
+}
+
+/// What is particular to a scheme.
+#[async_trait]
+trait Address: Send + Sync {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError>;
+}
+
+/// Every scheme, and the feature that it needs.
+const SCHEMES: [(&str, &str); 6] = [
+    ("file", "file-key"),
+    ("pkcs11", "pkcs11"),
+    ("vault", "vault"),
+    ("tencent-kms", "tencent-kms"),
+    ("alibaba-kms", "alibaba-kms"),
+    ("aws-kms", "aws-config"),
+];
+
+impl SignerUri {
+    /// Returns the scheme: `file`, say.
+    pub fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// Tells whether the address says what the merchant certificate is, or its serial.
+    pub fn names_certificate(&self) -> bool {
+        self.merchant.is_some()
+    }
+
+    /// Gives the merchant certificate, in place of what the address says.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.merchant = Some(MerchantSource::Given(Merchant::Certificate(certificate)));
+        self
+    }
+
+    /// Gives the serial of the merchant certificate, in place of what the address says.
+    pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
+        self.merchant = Some(MerchantSource::Given(Merchant::SerialNo(serial_no)));
+        self
+    }
+
+    /// Connects to a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    pub fn without_certificate(self) -> Self {
+        self.serial_no(SerialNo::uncertified())
+    }
+
+    /// Connects the signer. It needs a Tokio runtime with timers; files are read on the spot.
+    ///
+    /// # Errors
+    /// [`SignerUriError`], whose [`kind`](SignerUriError::kind) and [`hint`](SignerUriError::hint)
+    /// say what to do.
+    pub async fn connect(self) -> Result<Arc<dyn Signer>, SignerUriError> {
+        let merchant = self.merchant.map(MerchantSource::read).transpose()?;
+        self.address.connect(merchant).await
+    }
+}
+
+impl FromStr for SignerUri {
+    type Err = SignerUriError;
+
+    fn from_str(uri: &str) -> Result<Self, SignerUriError> {
+        let (scheme, rest) = uri.split_once(':').ok_or(SignerUriError::Scheme)?;
+        let known = SCHEMES.into_iter().find(|(known, _)| *known == scheme);
+        let (scheme, feature) = known.ok_or(SignerUriError::Scheme)?;
+        let (key, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut parameters = Parameters::parse(query)?;
+        let merchant = MerchantSource::take(&mut parameters)?;
+        let address = address(scheme, key, &mut parameters)?
+            .ok_or(SignerUriError::NotCompiledIn { scheme, feature })?;
+        parameters.finish()?;
+        Ok(Self { scheme, address, merchant })
+    }
+}
+
+/// Reads what is particular to a scheme; `None` when it is not compiled in.
+#[allow(
+    clippy::unnecessary_wraps,
+    unused_variables,
+    reason = "without features there is no scheme"
+)]
+fn address(
+    scheme: &str,
+    key: &str,
+    parameters: &mut Parameters,
+) -> Result<Option<Arc<dyn Address>>, SignerUriError> {
+    Ok(match scheme {
+        #[cfg(feature = "file-key")]
+        "file" => Some(Arc::new(file::FileAddress::parse(key, parameters)?)),
+        #[cfg(feature = "pkcs11")]
+        "pkcs11" => Some(Arc::new(pkcs11::Pkcs11Address::parse(key, parameters)?)),
+        #[cfg(feature = "aws-config")]
+        "aws-kms" => Some(Arc::new(aws::AwsAddress::parse(key, parameters)?)),
+        _ => None,
+    })
+}
+
+impl fmt::Debug for SignerUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignerUri")
+            .field("scheme", &self.scheme)
+            .field("merchant", &self.merchant)
+            .finish_non_exhaustive()
+    }
+}

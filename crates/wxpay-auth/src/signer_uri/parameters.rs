@@ -1,0 +1,121 @@
+//! What stands after the question mark.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+
+use super::error::SignerUriError;
+
+/// Parameters of an address that nobody has taken yet.
+pub(super) struct Parameters(Vec<Parameter>);
+
+struct Parameter {
+    name: String,
+    /// As it stands there, percent-encoded.
+    raw: String,
+}
+
+impl Parameters {
+    pub(super) fn parse(query: &str) -> Result<Self, SignerUriError> {
+        let mut parameters: Vec<Parameter> = Vec::new();
+        for (index, part) in query.split('&').enumerate().filter(|_| !query.is_empty()) {
+            let named = part.split_once('=').filter(|(name, _)| {
+                !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            });
+            let (name, raw) = named.ok_or(SignerUriError::Malformed { index })?;
+            if parameters.iter().any(|known| known.name == name) {
+                return Err(SignerUriError::Twice { parameter: name.to_owned() });
+            }
+            parameters.push(Parameter { name: name.to_owned(), raw: raw.to_owned() });
+        }
+        Ok(Self(parameters))
+    }
+
+    /// Takes a parameter out, and decodes its value.
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<String>, SignerUriError> {
+        let Some(position) = self.0.iter().position(|parameter| parameter.name == name) else {
+            return Ok(None);
+        };
+        let value = decoded(&self.0.remove(position).raw);
+        value.map(Some).ok_or(SignerUriError::Value {
+            parameter: name,
+            problem: "is not percent-encoded text",
+        })
+    }
+
+    /// Takes a parameter out, and reads its value.
+    pub(super) fn take_parsed<T: FromStr>(
+        &mut self,
+        name: &'static str,
+        problem: &'static str,
+    ) -> Result<Option<T>, SignerUriError> {
+        let value = self.take(name)?.map(|value| value.parse());
+        value.transpose().map_err(|_| SignerUriError::Value { parameter: name, problem })
+    }
+
+    /// Takes out all that are left, as they stand there.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn take_rest(&mut self) -> String {
+        let rest =
+            self.0.drain(..).map(|parameter| format!("{}={}", parameter.name, parameter.raw));
+        rest.collect::<Vec<_>>().join("&")
+    }
+
+    /// Refuses what nobody has taken.
+    pub(super) fn finish(self) -> Result<(), SignerUriError> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some(parameter) => Err(SignerUriError::Unsupported { parameter: parameter.name }),
+        }
+    }
+}
+
+/// Decodes text; `None` when it is not percent-encoded UTF-8.
+#[allow(dead_code, reason = "without features nobody needs it")]
+pub(super) fn decoded(raw: &str) -> Option<String> {
+    let is_escape = |rest: &str| {
+        rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !raw.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    percent_decode_str(raw).decode_utf8().ok().map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(query: &str) -> String {
+        Parameters::parse(query).and_then(Parameters::finish).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn values_are_decoded_and_taken_once() {
+        let mut parameters = Parameters::parse("a=%E5%95%86%26&b=&c=%zz&d=%FF&e=7&f=x").unwrap();
+        assert_eq!(parameters.take("a").unwrap().as_deref(), Some("商&"));
+        assert_eq!(parameters.take("a").unwrap(), None);
+        assert_eq!(parameters.take("b").unwrap().as_deref(), Some(""));
+        assert_eq!(parameters.take_parsed("e", "is not a number").unwrap(), Some(7));
+        parameters.take("c").unwrap_err();
+        parameters.take("d").unwrap_err();
+        parameters.take_parsed::<u32>("f", "is not a number").unwrap_err();
+        parameters.finish().unwrap();
+        Parameters::parse("").unwrap().finish().unwrap();
+    }
+
+    #[test]
+    fn what_is_left_is_named_without_its_value() {
+        assert_eq!(
+            refused("token=hunter2"),
+            "the address has a parameter that is not known here: token"
+        );
+        assert_eq!(refused("a=1&a=2"), "a is given twice");
+        assert_eq!(refused("a=1&hunter2"), "parameter 1 of the address is not name=value");
+        assert_eq!(refused("a=1&"), "parameter 1 of the address is not name=value");
+        assert_eq!(refused("=1"), "parameter 0 of the address is not name=value");
+        assert_eq!(refused("a b=1"), "parameter 0 of the address is not name=value");
+    }
+}
