@@ -10,9 +10,12 @@
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PublicKey};
+use wxpay_auth::{
+    FileKeySigner, KeyRing, Mchid, PublicKey, SerialNo, Signer, SignerUri, SignerUriError,
+};
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
 use wxpay_transport::{BaseUrl, Client, Outcome};
@@ -26,7 +29,10 @@ plans 12000, 12001 and 12002.
   --live             talk to WeChat Pay, or to WXPAY_BASE_URL. This cannot be undone. It needs
                        WXPAY_MCHID          the merchant number of the service provider
                        WXPAY_SERIAL_NO      the serial of its API certificate
-                       WXPAY_PRIVATE_KEY    the path of apiclient_key.pem
+                       WXPAY_PRIVATE_KEY    the path of apiclient_key.pem, or in its place
+                       WXPAY_SIGNER         the address of the signer: file:…, pkcs11:…, vault:…,
+                                            tencent-kms:…, alibaba-kms:…, aws-kms:… It may name the
+                                            certificate (certificate=PATH) in place of the serial.
                        WXPAY_PUBLIC_KEY_ID  PUB_KEY_ID_…
                        WXPAY_PUBLIC_KEY     the path of pub_key.pem
   --timeout SECONDS  how long the call may take, 15 by default
@@ -85,11 +91,13 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
 async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode, Misuse> {
     let mchid =
         Mchid::new(variable("WXPAY_MCHID")?).map_err(|e| wrong("WXPAY_MCHID", &e, e.hint()))?;
-    let serial_no = variable("WXPAY_SERIAL_NO")?
-        .parse()
-        .map_err(|e: wxpay_auth::SerialNoError| wrong("WXPAY_SERIAL_NO", &e, e.hint()))?;
-    let signer = FileKeySigner::from_pem_file(variable("WXPAY_PRIVATE_KEY")?, serial_no)
-        .map_err(|e| wrong("WXPAY_PRIVATE_KEY", &e, e.hint()))?;
+    let signer = match variable("WXPAY_SIGNER") {
+        Ok(address) => signer_at(&address).await?,
+        Err(_) => Arc::new(
+            FileKeySigner::from_pem_file(variable("WXPAY_PRIVATE_KEY")?, serial_no()?)
+                .map_err(|e| wrong("WXPAY_PRIVATE_KEY", &e, e.hint()))?,
+        ),
+    };
     let key_id = variable("WXPAY_PUBLIC_KEY_ID")?.parse().map_err(
         |e: wxpay_auth::WechatpaySerialError| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()),
     )?;
@@ -110,6 +118,22 @@ async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode,
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;
     Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
+}
+
+/// Connects the signer at an address.
+async fn signer_at(address: &str) -> Result<Arc<dyn Signer>, Misuse> {
+    let wrong = |e: SignerUriError| wrong("WXPAY_SIGNER", &e, e.hint());
+    let mut address: SignerUri = address.parse().map_err(wrong)?;
+    if !address.names_certificate() && std::env::var_os("WXPAY_SERIAL_NO").is_some() {
+        address = address.serial_no(serial_no()?);
+    }
+    address.connect().await.map_err(wrong)
+}
+
+fn serial_no() -> Result<SerialNo, Misuse> {
+    variable("WXPAY_SERIAL_NO")?
+        .parse()
+        .map_err(|e: wxpay_auth::SerialNoError| wrong("WXPAY_SERIAL_NO", &e, e.hint()))
 }
 
 async fn terminate_on_embedded_gateway(
@@ -182,10 +206,16 @@ fn show(ended: &Result<Terminated, Error>) -> String {
 
 /// Joins what lies behind an error.
 fn causes(error: &Error) -> String {
-    let first: Option<&dyn StdError> = error.source();
-    let chain: Vec<String> =
-        std::iter::successors(first, |&e| e.source()).map(ToString::to_string).collect();
-    if chain.is_empty() { "none but the above".to_owned() } else { chain.join(": ") }
+    match error.source() {
+        Some(source) => chain(source),
+        None => "none but the above".to_owned(),
+    }
+}
+
+/// Joins an error with what lies behind it.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |&e| e.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn exit_code(ended: &Result<Terminated, Error>) -> ExitCode {
@@ -235,7 +265,6 @@ fn usage(what: &str) -> Misuse {
     Misuse(what.to_owned(), "see: cargo run --example terminate -- --help".to_owned())
 }
 
-fn wrong(what: &str, error: &dyn StdError, hint: &str) -> Misuse {
-    let source = error.source().map(|e| format!(": {e}")).unwrap_or_default();
-    Misuse(format!("{what}: {error}{source}"), hint.to_owned())
+fn wrong(what: &str, error: &(dyn StdError + 'static), hint: &str) -> Misuse {
+    Misuse(format!("{what}: {}", chain(error)), hint.to_owned())
 }

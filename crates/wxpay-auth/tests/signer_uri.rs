@@ -1,0 +1,167 @@
+//! Signers by an address.
+
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_endpoint"))]
+use wxpay_auth::SignerUri;
+use wxpay_auth::{SignErrorKind, SignerUriError, signer_from_uri};
+
+const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
+
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_endpoint"))]
+fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
+    uri.parse()
+}
+
+async fn refused(uri: &str) -> SignerUriError {
+    signer_from_uri(uri).await.map(|signer| format!("{signer:?}")).unwrap_err()
+}
+
+#[tokio::test]
+async fn no_scheme_no_signer() {
+    for uri in ["", "apiclient_key.pem", "/apiclient_key.pem", "FILE:/a", "https://a", ":"] {
+        let error = refused(uri).await;
+        assert!(matches!(error, SignerUriError::Scheme), "{uri}: {error}");
+        assert_eq!(error.kind(), SignErrorKind::Configuration);
+    }
+}
+
+/// What is not compiled in says which feature to enable.
+#[tokio::test]
+async fn a_scheme_names_its_feature() {
+    let schemes = [
+        ("file", "file-key", cfg!(feature = "file-key")),
+        ("pkcs11", "pkcs11", cfg!(feature = "pkcs11")),
+        ("vault", "vault", cfg!(feature = "vault")),
+        ("tencent-kms", "tencent-kms", cfg!(feature = "tencent-kms")),
+        ("alibaba-kms", "alibaba-kms", cfg!(feature = "alibaba-kms")),
+        ("aws-kms", "aws-config", cfg!(feature = "aws-config")),
+    ];
+    for (scheme, feature, compiled_in) in schemes {
+        let error = refused(&format!("{scheme}:?serial_no={SERIAL_NO}&no-such-parameter=1")).await;
+        let missing = matches!(error, SignerUriError::NotCompiledIn { .. });
+        assert_eq!(missing, !compiled_in, "{scheme}: {error}");
+        if missing {
+            let text = format!("{scheme}: needs the feature {feature} of wxpay-auth");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
+
+#[cfg(feature = "file-key")]
+mod file {
+    use super::*;
+
+    fn keys() -> String {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys").to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_key_in_a_file() {
+        let keys = keys();
+        let with_certificate = format!(
+            "file:{keys}/merchant_private_key.pem?certificate={keys}/merchant_certificate.pem"
+        );
+        let with_serial = format!("file://{keys}/merchant%5Fprivate_key.pem?serial_no={SERIAL_NO}");
+        let mut signatures = Vec::new();
+        for uri in [with_certificate, with_serial] {
+            let address = parse(&uri).unwrap();
+            assert_eq!(address.scheme(), "file");
+            assert!(address.names_certificate());
+            let signature = address.connect().await.unwrap().sign(b"message").await.unwrap();
+            assert_eq!(signature.serial_no().as_str(), SERIAL_NO);
+            signatures.push(signature);
+        }
+        assert_eq!(signatures[0], signatures[1]);
+
+        // Without either, the application says what it is.
+        let address = parse(&format!("file:{keys}/merchant_private_key.pem")).unwrap();
+        assert!(!address.names_certificate());
+        let error = address.clone().connect().await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, SignerUriError::NoCertificate));
+        let signer = address.clone().serial_no(SERIAL_NO.parse().unwrap()).connect().await.unwrap();
+        assert_eq!(signer.sign(b"message").await.unwrap(), signatures[0]);
+        let uncertified = address.without_certificate().connect().await.unwrap();
+        let signature = uncertified.sign(b"message").await.unwrap();
+        assert_eq!(signature.serial_no(), &wxpay_auth::SerialNo::uncertified());
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said() {
+        use SignerUriError as E;
+        let key = format!("{}/merchant_private_key.pem", keys());
+        let other = format!("{}/wechat_pay_certificate.pem", keys());
+        let error = refused(&format!("file:{key}?certificate={other}")).await;
+        assert!(matches!(error, E::Material(wxpay_auth::KeyError::CertificateMismatch { .. })));
+        let error = refused(&format!("file:/no/such/key?serial_no={SERIAL_NO}")).await;
+        assert!(matches!(error, E::Material(wxpay_auth::KeyError::NotFound { .. })), "{error}");
+        let error = refused(&format!("file:{key}?certificate=/no/such/certificate")).await;
+        assert!(matches!(error, E::Material(wxpay_auth::KeyError::NotFound { .. })), "{error}");
+
+        for (uri, text) in [
+            ("file:", "the address names no key: write file:PATH, percent-encoded"),
+            ("file:%2", "the address names no key: write file:PATH, percent-encoded"),
+            ("file:a?serial_no=7", "serial_no is not a serial: 40 hexadecimal digits"),
+            ("file:a?backend=openssl", "backend is neither ring nor aws-lc-rs"),
+            (
+                "file:a?password=hunter2",
+                "the address has a parameter that is not known here: password",
+            ),
+            ("file:a?sessions=4", "the address has a parameter that is not known here: sessions"),
+            ("file:a?backend=ring&backend=ring", "backend is given twice"),
+            ("file:a?hunter2", "parameter 0 of the address is not name=value"),
+        ] {
+            let error = parse(uri).map(|_| ()).unwrap_err();
+            assert_eq!(error.to_string(), text, "{uri}");
+            assert!(!error.hint().is_empty());
+        }
+        let both = format!("file:a?certificate=b&serial_no={SERIAL_NO}");
+        assert!(matches!(parse(&both), Err(E::Value { parameter: "serial_no", .. })));
+    }
+
+    #[test]
+    fn backends_are_chosen() {
+        assert!(parse("file:a?backend=ring").is_ok());
+        let aws_lc_rs = parse("file:a?backend=aws-lc-rs");
+        assert_eq!(aws_lc_rs.is_ok(), cfg!(feature = "aws-lc-rs"));
+    }
+}
+
+#[cfg(feature = "pkcs11")]
+mod pkcs11 {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_rest_is_rfc_7512() {
+        let uri = "pkcs11:token=wxpay%20live;object=merchant;type=private?module-path=/no/such/module.so\
+                   &sessions=2&mechanism=CKM_SHA256_RSA_PKCS&pin-value=hunter2";
+        let address = parse(uri).unwrap();
+        assert!(!address.names_certificate());
+        let shown = format!("{address:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let error = address.connect().await.map(|_| ()).unwrap_err();
+        assert!(matches!(error, SignerUriError::Pkcs11(_)), "{error}");
+        assert!(error.to_string().contains("/no/such/module.so"), "{error}");
+
+        for uri in [
+            "pkcs11:token=a;x-vendor=b",
+            "pkcs11:?slot-id=1",
+            "pkcs11:?no-such-parameter=1",
+            "pkcs11:?sessions=many",
+            "pkcs11:?mechanism=CKM_RSA_PKCS_PSS",
+        ] {
+            assert_eq!(parse(uri).map(|_| ()).unwrap_err().kind(), SignErrorKind::Configuration);
+        }
+    }
+}
+
+#[cfg(feature = "aws-config")]
+#[test]
+fn aws_is_addressed_by_key_region_and_endpoint() {
+    let address = parse(
+        "aws-kms:alias/wxpay?region=cn-north-1&endpoint=https://vpce.example&concurrency=50\
+         &certificate=apiclient_cert.pem",
+    );
+    assert!(address.unwrap().names_certificate());
+    for uri in ["aws-kms:", "aws-kms:a?endpoint=http://vpce.example", "aws-kms:a?concurrency=x"] {
+        assert_eq!(parse(uri).map(|_| ()).unwrap_err().kind(), SignErrorKind::Configuration);
+    }
+}
