@@ -15,8 +15,8 @@ reference of AWS KMS, and by asking it with boto3: check_doubles.py repeats each
     outdated CustomerMasterKeySpec; and it has null where AWS leaves a field out.
  6. GetPublicKey makes up an RSA key for a symmetric one, in place of UnsupportedOperationException.
  7. PSS signatures have the longest salt in place of one as long as the hash.
- 8. Errors have no RequestId header that is a UUID, and no request is authenticated: no Signature Version 4 is checked. That is
-    left alone: the caller of the signer brings the client, and signing requests is the client's affair.
+ 8. No request is authenticated: Signature Version 4 is not checked. That is left alone: the caller of the
+    signer brings the client, and signing requests is the client's affair.
 
 With `--as-published` nothing of it is put right; the merchant's key is imported all the same.
 
@@ -30,15 +30,18 @@ import io
 import json
 import re
 
-from double import Answer, Double, arguments, new_id, run, sign_digest
-
-from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from moto.core.exceptions import JsonRESTError
 from moto.kms.models import kms_backends
 from moto.kms.responses import KmsResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
+
+from double import Answer, Credential, Double
+from keys import new_id, sign_digest
+from serving import arguments, run
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
 RSA_HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
@@ -67,12 +70,17 @@ def sign(response):
     message_type = response._get_param("MessageType") or "RAW"
     algorithm = response._get_param("SigningAlgorithm")
     if message_type not in ("RAW", "DIGEST") or not message or len(message) > 4096:
-        raise KmsError("ValidationException", "MessageType is RAW or DIGEST, Message 1 to 4096 bytes long.")
+        raise KmsError(
+            "ValidationException", "MessageType is RAW or DIGEST, Message 1 to 4096 bytes long."
+        )
     usable(key)
     if key.key_usage != "SIGN_VERIFY":
         raise KmsError("InvalidKeyUsageException", f"{key.arn} key usage is {key.key_usage}.")
     if algorithm not in key.signing_algorithms:
-        raise KmsError("InvalidKeyUsageException", f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}.")
+        raise KmsError(
+            "InvalidKeyUsageException",
+            f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}.",
+        )
     chosen = RSA_HASHES[algorithm[-3:]]()
     if message_type == "RAW":
         digest = hashes.Hash(chosen)
@@ -81,13 +89,16 @@ def sign(response):
     elif len(message) != chosen.digest_size:
         raise KmsError("ValidationException", "Digest is invalid length for algorithm " + algorithm)
     signature = sign_prehashed(key.private_key.private_key, message, algorithm, chosen)
-    return json.dumps({"KeyId": key.arn, "Signature": base64.b64encode(signature).decode(),
-                       "SigningAlgorithm": algorithm})
+    return json.dumps(
+        {
+            "KeyId": key.arn,
+            "Signature": base64.b64encode(signature).decode(),
+            "SigningAlgorithm": algorithm,
+        }
+    )
 
 
 def sign_prehashed(private, digest, algorithm, chosen):
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
     if isinstance(private, ec.EllipticCurvePrivateKey):
         return private.sign(digest, ec.ECDSA(Prehashed(chosen)))
     scheme = padding.PKCS1v15()
@@ -122,6 +133,9 @@ class Moto(Double):
         self.app = DomainDispatcherApplication(create_backend_app)
         self.backend = kms_backends[ACCOUNT][REGION]
         self.arns = {}
+        self.named_credentials = {
+            "static": Credential("AKIDOFTHEDOUBLE00000", "any-secret-will-do")
+        }
         for name, spec, usage in (
             ("merchant", "RSA_2048", "SIGN_VERIFY"),
             ("born", "RSA_2048", "SIGN_VERIFY"),
@@ -152,8 +166,14 @@ class Moto(Double):
 
     def fault_actions(self):
         sign, both = {"Sign"}, {"Sign", "GetPublicKey"}
-        return {"pss": sign, "rehash": sign, "strip": sign, "other-key": both, "wrong-key-id": both,
-                "wrong-key-version": set()}
+        return {
+            "pss": sign,
+            "rehash": sign,
+            "strip": sign,
+            "other-key": both,
+            "wrong-key-id": both,
+            "wrong-key-version": set(),
+        }
 
     def more_ready(self):
         return {"region": REGION, "arns": self.arns, "as_published": self.as_published}
@@ -174,8 +194,11 @@ class Moto(Double):
     def perform(self, request, entry, fault):
         try:
             fields = json.loads(request.body)
-            entry.update(key_id=fields.get("KeyId"), algorithm=fields.get("SigningAlgorithm"),
-                         message_type=fields.get("MessageType"))
+            entry.update(
+                key_id=fields.get("KeyId"),
+                algorithm=fields.get("SigningAlgorithm"),
+                message_type=fields.get("MessageType"),
+            )
         except (ValueError, AttributeError):
             fields = {}
         answer = self.ask(request)
@@ -187,12 +210,22 @@ class Moto(Double):
 
     def ask(self, request):
         environ = {
-            "REQUEST_METHOD": request.method, "SCRIPT_NAME": "", "PATH_INFO": request.path,
-            "QUERY_STRING": request.query, "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1", "CONTENT_LENGTH": str(len(request.body)),
-            "CONTENT_TYPE": request.header("content-type") or "", "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(request.body), "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False,
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "CONTENT_LENGTH": str(len(request.body)),
+            "CONTENT_TYPE": request.header("content-type") or "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(request.body),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
         }
         for name, value in request.headers:
             environ.setdefault("HTTP_" + name.upper().replace("-", "_"), value)
@@ -205,7 +238,8 @@ class Moto(Double):
                 code = json.loads(body)["__type"]
             except (ValueError, KeyError):
                 code = str(status)
-        return Answer(status, body, "application/x-amz-json-1.1", {"x-amzn-RequestId": new_id()}, code)
+        named = {"x-amzn-RequestId": headers.get("x-amzn-requestid") or new_id()}
+        return Answer(status, body, "application/x-amz-json-1.1", named, code)
 
     def change(self, value, fields, kind):
         """Does to the right answer what a fault is about."""
@@ -220,7 +254,9 @@ class Moto(Double):
             if kind == "rehash":
                 message = hashlib.sha256(message).digest()
             named = fields["KeyId"].rpartition("/")[2]
-            private = self.spare if kind == "other-key" else self.key_by_id(named).versions[0].private
+            private = (
+                self.spare if kind == "other-key" else self.key_by_id(named).versions[0].private
+            )
             signature = sign_digest(private, message, kind == "pss")
             if kind == "strip":
                 signature = signature.lstrip(b"\0")
@@ -228,16 +264,22 @@ class Moto(Double):
 
     def refusal(self, refusal):
         body = {"__type": refusal.code, "message": refusal.message}
-        return Answer.of(body, refusal.status or 400, code=refusal.code,
-                         content_type="application/x-amz-json-1.1",
-                         headers={"x-amzn-RequestId": new_id()})
+        return Answer.of(
+            body,
+            refusal.status or 400,
+            code=refusal.code,
+            content_type="application/x-amz-json-1.1",
+            headers={"x-amzn-RequestId": new_id()},
+        )
 
     def throttling(self):
         return "ThrottlingException", "Rate exceeded", 400
 
 
 def main():
-    options = arguments(__doc__, lambda parser: parser.add_argument("--as-published", action="store_true"))
+    options = arguments(
+        __doc__, lambda parser: parser.add_argument("--as-published", action="store_true")
+    )
     run(Moto(options.key, options.as_published), options.tls)
 
 

@@ -42,21 +42,32 @@ def decoded(text):
 def token(namespace, account, lifetime):
     now = int(time.time())
     claims = {
-        "aud": [AUDIENCE], "exp": now + lifetime, "iat": now - 3600, "nbf": now - 3600, "iss": AUDIENCE,
+        "aud": [AUDIENCE],
+        "exp": now + lifetime,
+        "iat": now - 3600,
+        "nbf": now - 3600,
+        "iss": AUDIENCE,
         "kubernetes.io": {
             "namespace": namespace,
-            "serviceaccount": {"name": account, "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, account))},
+            "serviceaccount": {
+                "name": account,
+                "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, account)),
+            },
         },
         "sub": f"system:serviceaccount:{namespace}:{account}",
     }
-    signed = ".".join(encoded(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+    signed = ".".join(
+        encoded(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims)
+    )
     return f"{signed}.{encoded(KEY.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
 
 
 def claims_of(text):
     """The claims of a token that is valid now; raises otherwise."""
     signed, _, signature = text.rpartition(".")
-    KEY.public_key().verify(decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    KEY.public_key().verify(
+        decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()
+    )
     claims = json.loads(decoded(signed.partition(".")[2]))
     if not claims["nbf"] <= time.time() < claims["exp"]:
         raise ValueError("token has expired")
@@ -78,8 +89,11 @@ def review(spec):
         "user": {
             "username": claims["sub"],
             "uid": account["serviceaccount"]["uid"],
-            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{account['namespace']}",
-                       "system:authenticated"],
+            "groups": [
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{account['namespace']}",
+                "system:authenticated",
+            ],
         },
     }
 
@@ -93,12 +107,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         if self.headers.get("authorization") != f"Bearer {REVIEWER}":
-            return self.send(401, {"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401})
+            return self.send(
+                401, {"kind": "Status", "status": "Failure", "reason": "Unauthorized", "code": 401}
+            )
         if self.path != "/apis/authentication.k8s.io/v1/tokenreviews":
-            return self.send(404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
+            return self.send(
+                404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}
+            )
         question = json.loads(body)
-        self.send(201, {**question, "kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1",
-                        "status": review(question["spec"])})
+        self.send(
+            201,
+            {
+                **question,
+                "kind": "TokenReview",
+                "apiVersion": "authentication.k8s.io/v1",
+                "status": review(question["spec"]),
+            },
+        )
 
     def send(self, status, value):
         body = json.dumps(value).encode()
@@ -111,14 +136,20 @@ class Handler(BaseHTTPRequestHandler):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
-    for name, account, lifetime in (("wxpay", "wxpay", 86400), ("intruder", "intruder", 86400),
-                                    ("expired", "wxpay", -600)):
+    for name, account, lifetime in (
+        ("wxpay", "wxpay", 86400),
+        ("intruder", "intruder", 86400),
+        ("expired", "wxpay", -600),
+    ):
         folder.joinpath(f"{name}.jwt").write_text(token("payments", account, lifetime))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     parent = os.getppid()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps({"url": f"http://127.0.0.1:{server.server_address[1]}", "reviewer": REVIEWER}), flush=True)
+    print(
+        json.dumps({"url": f"http://127.0.0.1:{server.server_address[1]}", "reviewer": REVIEWER}),
+        flush=True,
+    )
     while os.getppid() == parent:
         time.sleep(1)
 
