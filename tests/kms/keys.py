@@ -1,0 +1,79 @@
+"""The keys of the doubles, and what is done with them."""
+
+import base64
+import dataclasses
+import hashlib
+import uuid
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+
+@dataclasses.dataclass
+class Version:
+    id: str
+    private: object
+
+    def der(self):
+        return self.private.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def pem(self):
+        return (
+            self.private.public_key()
+            .public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            .decode()
+        )
+
+
+@dataclasses.dataclass
+class Key:
+    name: str
+    id: str
+    usage: str
+    versions: list
+    state: str = "Enabled"
+
+
+def new_id():
+    return str(uuid.uuid4())
+
+
+def new_rsa():
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def new_ec():
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def sign_digest(private, digest, pss=False):
+    """Signs a SHA-256 digest, with PSS as the services do it: MGF1 with SHA-256, a salt of 32 bytes."""
+    prehashed = utils.Prehashed(hashes.SHA256())
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        return private.sign(digest, ec.ECDSA(prehashed))
+    if pss:
+        scheme = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=32)
+    else:
+        scheme = padding.PKCS1v15()
+    return private.sign(digest, scheme, prehashed)
+
+
+def base64_of(data):
+    return base64.b64encode(data).decode()
+
+
+def strict_base64(text):
+    """The bytes that `text` encodes, or `None`: padded, standard alphabet, nothing else in it."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return data if base64_of(data) == text else None
+
+
+def sha256_hex(data):
+    return hashlib.sha256(data).hexdigest()
