@@ -121,6 +121,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    #[cfg(test)]
+    pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
+        let status = StatusCode::from_u16(status).unwrap();
+        Self { service, status, headers: HeaderMap::new(), body: body.to_owned().into() }
+    }
+
     /// Reads the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
         // What serde says may quote the body, in which there may be a secret.

@@ -6,6 +6,8 @@
 //! | service | feature | back end |
 //! |---|---|---|
 //! | `HashiCorp` Vault, OpenBao (Transit) | `vault` | [`VaultTransit`](https://docs.rs/wxpay-auth) |
+//! | Tencent Cloud KMS | `tencent-kms` | `TencentKms` |
+//! | Alibaba Cloud KMS | `alibaba-kms` | `AlibabaKms` |
 //!
 //! - The signature is padded to the length of the modulus and verified before it is returned: this
 //!   catches a service that defaults to PSS, hashes a digest again, or signs with another key.
@@ -16,14 +18,16 @@
 //!
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
 
+#[cfg(feature = "_access-key")]
+mod access_key;
+#[cfg(feature = "alibaba-kms")]
+mod alibaba;
 #[cfg(feature = "aws-kms")]
 mod aws;
 mod backend;
 mod backoff;
 mod builder;
 mod calls;
-#[cfg(feature = "_access-key")]
-mod credentials;
 #[cfg(feature = "_endpoint")]
 mod endpoint;
 mod error;
@@ -32,20 +36,26 @@ mod http;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;
+#[cfg(feature = "tencent-kms")]
+mod tencent;
 #[cfg(feature = "_http")]
 mod tls;
 
+#[cfg(feature = "_access-key")]
+pub use access_key::{CredentialProvider, Credentials};
+#[cfg(feature = "alibaba-kms")]
+pub use alibaba::{AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
 #[cfg(feature = "aws-kms")]
 pub use aws::AwsKms;
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
-#[cfg(feature = "_access-key")]
-pub use credentials::{CredentialProvider, Credentials};
 #[cfg(feature = "_endpoint")]
 pub use endpoint::Endpoint;
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;
 pub use signer::KmsSigner;
+#[cfg(feature = "tencent-kms")]
+pub use tencent::{TencentKms, TencentKmsBuilder, TencentRole};
 #[cfg(feature = "_http")]
 pub use tls::KmsTls;

@@ -1,0 +1,79 @@
+//! The settings that the back ends have in common.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::super::endpoint::Endpoint;
+use super::super::error::KmsError;
+use super::super::http::Http;
+use super::super::tls::KmsTls;
+use super::cache::CredentialCache;
+use super::credentials::CredentialProvider;
+use crate::clock::{Clock, SystemClock};
+
+/// Where a service is, with what it is asked, and how.
+#[derive(Clone)]
+pub(in crate::kms) struct Setup {
+    pub(in crate::kms) endpoint: Option<Endpoint>,
+    pub(in crate::kms) credentials: Option<Arc<dyn CredentialProvider>>,
+    pub(in crate::kms) tls: KmsTls,
+    pub(in crate::kms) clock: Arc<dyn Clock>,
+}
+
+impl Setup {
+    pub(in crate::kms) fn new() -> Self {
+        let clock = Arc::new(SystemClock);
+        Self { endpoint: None, credentials: None, tls: KmsTls::new(), clock }
+    }
+
+    pub(in crate::kms) fn http(&self, service: &'static str) -> Result<Http, KmsError> {
+        Http::new(service, &self.tls)
+    }
+
+    pub(in crate::kms) fn cache(&self) -> Result<CredentialCache, KmsError> {
+        let provider = self.credentials.as_ref().ok_or_else(|| {
+            KmsError::setting(
+                "there is no access key",
+                "give credentials: fixed ones, from the environment, of the role of the instance, or \
+                 from a CredentialProvider of your own",
+            )
+        })?;
+        Ok(CredentialCache::new(Arc::clone(provider), Arc::clone(&self.clock)))
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup")
+            .field("endpoint", &self.endpoint)
+            .field("credentials", &self.credentials)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks a name that goes into host names, headers or parameters.
+pub(in crate::kms) fn name(what: &str, name: String) -> Result<String, KmsError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    if !name.is_empty() && name.chars().all(fits) {
+        return Ok(name);
+    }
+    Err(KmsError::setting(
+        format!("the {what} is empty, or has characters that none has"),
+        "copy it from the console of the service",
+    ))
+}
+
+/// Makes the value of a header, which no log shows.
+pub(in crate::kms) fn header_value(text: &str) -> Result<HeaderValue, KmsError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        KmsError::setting(
+            "the access key or its session token has characters that none has",
+            "copy it anew, without line breaks",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
