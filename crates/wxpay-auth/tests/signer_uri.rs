@@ -1,5 +1,7 @@
 //! Signers by an address.
 
+#![allow(clippy::panic, reason = "tests")]
+
 #[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_endpoint"))]
 use wxpay_auth::SignerUri;
 use wxpay_auth::{SignErrorKind, SignerUriError, signer_from_uri};
@@ -12,7 +14,10 @@ fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
 }
 
 async fn refused(uri: &str) -> SignerUriError {
-    signer_from_uri(uri).await.map(|signer| format!("{signer:?}")).unwrap_err()
+    match signer_from_uri(uri).await {
+        Ok(signer) => panic!("{uri}: {signer:?}"),
+        Err(error) => error,
+    }
 }
 
 #[tokio::test]
@@ -150,6 +155,67 @@ mod pkcs11 {
         ] {
             assert_eq!(parse(uri).map(|_| ()).unwrap_err().kind(), SignErrorKind::Configuration);
         }
+    }
+}
+
+#[cfg(feature = "_access-key")]
+#[tokio::test]
+async fn clouds_are_addressed_by_key_and_region() {
+    for (uri, text) in [
+        (
+            "tencent-kms:?region=ap-guangzhou",
+            "the address names no key: write its name or id there, percent-encoded",
+        ),
+        ("tencent-kms:id", "the address lacks region"),
+        ("tencent-kms:id?region=", "the address lacks region"),
+        (
+            "tencent-kms:id?region=r&key_version_id=v",
+            "the address has a parameter that is not known here: key_version_id",
+        ),
+        (
+            "tencent-kms:id?region=r&secret_key=hunter2",
+            "the address has a parameter that is not known here: secret_key",
+        ),
+        (
+            "tencent-kms:id?region=r&metadata=http://127.0.0.1",
+            "the address has a parameter that is not known here: metadata",
+        ),
+        (
+            "tencent-kms:id?region=r&endpoint=kms",
+            "the endpoint is not a URL with a scheme and a host",
+        ),
+        ("alibaba-kms:id?region=r", "the address lacks key_version_id"),
+        ("alibaba-kms:id?region=r&key_version_id=v&concurrency=-1", "concurrency is not a number"),
+    ] {
+        let error = refused(uri).await;
+        let compiled_in = !matches!(error, SignerUriError::NotCompiledIn { .. });
+        assert!(!compiled_in || error.to_string() == text, "{uri}: {error}");
+    }
+}
+
+#[cfg(feature = "vault")]
+#[tokio::test]
+async fn vault_is_addressed_by_key_and_login() {
+    for (uri, text) in [
+        (
+            "vault:?address=https://vault",
+            "the address names no key: write its name or id there, percent-encoded",
+        ),
+        ("vault:k?address=http://vault", "the endpoint is plain http to another machine"),
+        ("vault:k?key_version=v2", "key_version is not a number"),
+        ("vault:k?auth=userpass", "auth is neither token nor approle nor kubernetes"),
+        ("vault:k?auth=approle&role_id=r", "the address lacks secret_id_file"),
+        ("vault:k?auth=approle&role_id=r&secret_id=hunter2", "the address lacks secret_id_file"),
+        ("vault:k?auth=kubernetes", "the address lacks role"),
+        ("vault:k?token=hunter2", "the address has a parameter that is not known here: token"),
+        (
+            "vault:k?client_key=/key",
+            "the address has a parameter that is not known here: client_key",
+        ),
+    ] {
+        let error = refused(uri).await;
+        assert_eq!(error.to_string(), text, "{uri}");
+        assert_eq!(error.kind(), SignErrorKind::Configuration);
     }
 }
 

@@ -30,23 +30,20 @@ impl Endpoint {
         url.as_ref().parse()
     }
 
-<<<<<<< HEAD
-    #[cfg(feature = "_http")]
-=======
     /// Reads a fixed address of a service on this machine's host, which is plain HTTP by nature.
     #[cfg(feature = "_access-key")]
     pub(super) fn plain(url: &'static str) -> Result<Self, KmsError> {
         Self::read(url, true)
     }
 
->>>>>>> kms-clouds
     /// Returns the host and the port, as they stand in the `Host` header.
+    #[cfg(feature = "_access-key")]
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
-    #[cfg(feature = "_http")]
     /// Joins it with a path and query, which begins with `/`.
+    #[cfg(feature = "_http")]
     pub(super) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
         Uri::builder()
             .scheme(self.scheme.clone())

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded};
+#[cfg(feature = "_http")]
+use crate::kms::KmsTls;
 use crate::kms::{KmsBackend, KmsSigner};
 use crate::signer::Signer;
 
@@ -34,6 +36,20 @@ impl KmsSettings {
         };
         Ok(Arc::new(builder.connect().await?))
     }
+}
+
+/// Reads whom to trust, and who this end is: `ca`, `client_certificate` and `client_key` are paths.
+#[cfg(feature = "_http")]
+pub(super) fn tls(parameters: &mut Parameters) -> Result<Option<KmsTls>, SignerUriError> {
+    let mut tls = None;
+    if let Some(path) = parameters.take("ca")? {
+        tls = Some(KmsTls::new().ca_pem_file(path)?);
+    }
+    if let Some(chain) = parameters.take("client_certificate")? {
+        let key = parameters.needed("client_key")?;
+        tls = Some(tls.unwrap_or_default().client_certificate_pem_files(chain, key)?);
+    }
+    Ok(tls)
 }
 
 /// Reads the name of a key.

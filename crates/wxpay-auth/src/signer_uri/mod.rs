@@ -1,7 +1,11 @@
 //! A signer by an address in the settings.
 
+#[cfg(feature = "alibaba-kms")]
+mod alibaba;
 #[cfg(feature = "aws-config")]
 mod aws;
+#[cfg(feature = "_access-key")]
+mod cloud;
 mod error;
 #[cfg(feature = "file-key")]
 mod file;
@@ -11,6 +15,10 @@ mod merchant;
 mod parameters;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+#[cfg(feature = "tencent-kms")]
+mod tencent;
+#[cfg(feature = "vault")]
+mod vault;
 
 use std::fmt;
 use std::str::FromStr;
@@ -54,6 +62,9 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// |---|---|
 /// | `file:PATH` | `file-key` |
 /// | `pkcs11:…`, as in RFC 7512 | `pkcs11` |
+/// | `vault:KEY?address=…` | `vault` |
+/// | `tencent-kms:KEY_ID?region=…` | `tencent-kms` |
+/// | `alibaba-kms:KEY_ID?region=…&key_version_id=…` | `alibaba-kms` |
 /// | `aws-kms:KEY?region=…` | `aws-config` |
 ///
 /// After the question mark stand parameters, percent-encoded, with `&` between them. All take
@@ -65,7 +76,13 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// |---|---|
 /// | `file` | `backend` (`ring`, or `aws-lc-rs` with that feature) |
 /// | `pkcs11` | those of RFC 7512 (`module-path`, `pin-source` …), `sessions`, `mechanism` |
-/// | `aws-kms` | `region`, `endpoint`, `concurrency`; the rest is read as AWS tools do |
+/// | `vault` | `address` (or `VAULT_ADDR`), `mount`, `key_version`, `namespace`; `auth=token` (`token_file`, or `VAULT_TOKEN`), `auth=approle` (`role_id`, `secret_id_file`) or `auth=kubernetes` (`role`, `jwt_file`); `auth_mount`; `ca`, `client_certificate`, `client_key` (PEM files) |
+/// | `tencent-kms` | `region`, `endpoint`; `role` and `metadata`, or the environment, as in `TencentKmsBuilder::credentials_from_env`; `ca` … |
+/// | `alibaba-kms` | `key_version_id`, and as above |
+/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do |
+///
+/// An empty `role=` stands for the role of the machine, whatever it is called. The key services also
+/// take `concurrency`.
 ///
 /// There is no way to write a secret into an address, but for the `pin-value` of RFC 7512: settings
 /// have a way of getting around.
@@ -166,6 +183,12 @@ fn address(
         "file" => Some(Arc::new(file::FileAddress::parse(key, parameters)?)),
         #[cfg(feature = "pkcs11")]
         "pkcs11" => Some(Arc::new(pkcs11::Pkcs11Address::parse(key, parameters)?)),
+        #[cfg(feature = "vault")]
+        "vault" => Some(Arc::new(vault::VaultAddress::parse(key, parameters)?)),
+        #[cfg(feature = "tencent-kms")]
+        "tencent-kms" => Some(Arc::new(tencent::TencentAddress::parse(key, parameters)?)),
+        #[cfg(feature = "alibaba-kms")]
+        "alibaba-kms" => Some(Arc::new(alibaba::AlibabaAddress::parse(key, parameters)?)),
         #[cfg(feature = "aws-config")]
         "aws-kms" => Some(Arc::new(aws::AwsAddress::parse(key, parameters)?)),
         _ => None,

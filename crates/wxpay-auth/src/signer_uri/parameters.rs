@@ -45,6 +45,14 @@ impl Parameters {
         })
     }
 
+    /// Takes a parameter out that must be there.
+    #[cfg(feature = "_http")]
+    pub(super) fn needed(&mut self, parameter: &'static str) -> Result<String, SignerUriError> {
+        self.take(parameter)?
+            .filter(|value| !value.is_empty())
+            .ok_or(SignerUriError::Missing { parameter })
+    }
+
     /// Takes a parameter out, and reads its value.
     pub(super) fn take_parsed<T: FromStr>(
         &mut self,

@@ -1,0 +1,35 @@
+//! `alibaba-kms:`
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Address;
+use super::cloud::{CloudAddress, connect};
+use super::error::SignerUriError;
+use super::merchant::Merchant;
+use super::parameters::Parameters;
+use crate::kms::{AlibabaKms, AlibabaRole};
+use crate::signer::Signer;
+
+/// `alibaba-kms:KEY_ID?key_version_id=…&region=…`
+pub(super) struct AlibabaAddress {
+    cloud: CloudAddress,
+    key_version_id: String,
+}
+
+impl AlibabaAddress {
+    pub(super) fn parse(raw: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
+        let key_version_id = parameters.needed("key_version_id")?;
+        Ok(Self { cloud: CloudAddress::parse(raw, parameters)?, key_version_id })
+    }
+}
+
+#[async_trait]
+impl Address for AlibabaAddress {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+        let CloudAddress { region, key_id, .. } = &self.cloud;
+        let builder = AlibabaKms::builder(region, key_id, &self.key_version_id);
+        connect!(self.cloud, builder, AlibabaRole, merchant)
+    }
+}

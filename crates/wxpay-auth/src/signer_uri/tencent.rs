@@ -1,0 +1,30 @@
+//! `tencent-kms:`
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Address;
+use super::cloud::{CloudAddress, connect};
+use super::error::SignerUriError;
+use super::merchant::Merchant;
+use super::parameters::Parameters;
+use crate::kms::{TencentKms, TencentRole};
+use crate::signer::Signer;
+
+/// `tencent-kms:KEY_ID?region=…`
+pub(super) struct TencentAddress(CloudAddress);
+
+impl TencentAddress {
+    pub(super) fn parse(raw: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
+        CloudAddress::parse(raw, parameters).map(Self)
+    }
+}
+
+#[async_trait]
+impl Address for TencentAddress {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+        let builder = TencentKms::builder(&self.0.region, &self.0.key_id);
+        connect!(self.0, builder, TencentRole, merchant)
+    }
+}
