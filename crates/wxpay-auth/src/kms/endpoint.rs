@@ -31,6 +31,7 @@ impl Endpoint {
     }
 
     /// Returns the host and the port, as they stand in the `Host` header.
+    #[cfg(feature = "_access-key")]
     pub(super) fn authority(&self) -> &str {
         self.authority.as_str()
     }

@@ -121,6 +121,16 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    #[cfg(all(test, feature = "vault"))]
+    pub(super) fn new(
+        service: &'static str,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: impl AsRef<[u8]>,
+    ) -> Self {
+        Self { service, status, headers, body: Bytes::copy_from_slice(body.as_ref()) }
+    }
+
     /// Reads the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
         // What serde says may quote the body, in which there may be a secret.
