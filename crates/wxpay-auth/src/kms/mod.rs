@@ -5,7 +5,7 @@
 //!
 //! | service | feature | back end |
 //! |---|---|---|
-//! | `HashiCorp` Vault, OpenBao (Transit) | `vault` | [`VaultTransit`](https://docs.rs/wxpay-auth) |
+//! | `HashiCorp` Vault, OpenBao (Transit) | `vault` | `VaultTransit` |
 //!
 //! - The signature is padded to the length of the modulus and verified before it is returned: this
 //!   catches a service that defaults to PSS, hashes a digest again, or signs with another key.
@@ -32,6 +32,8 @@ mod secret;
 mod signer;
 #[cfg(feature = "_http")]
 mod tls;
+#[cfg(feature = "vault")]
+mod vault;
 
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
@@ -45,3 +47,5 @@ pub use secret::Secret;
 pub use signer::KmsSigner;
 #[cfg(feature = "_http")]
 pub use tls::KmsTls;
+#[cfg(feature = "vault")]
+pub use vault::{VaultAuth, VaultTransit, VaultTransitBuilder};
