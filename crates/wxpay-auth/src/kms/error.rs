@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::key_error::KeyError;
@@ -11,10 +12,10 @@ use crate::sign_error::{SignError, SignErrorKind};
 ///
 /// Whoever implements a [`KmsBackend`](super::KmsBackend) makes it, and keeps secrets out of its
 /// texts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct KmsError(Box<Parts>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Parts {
     kind: SignErrorKind,
     message: String,
@@ -22,7 +23,7 @@ struct Parts {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     hint: Option<&'static str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// No service has more to say; a page of a proxy may.
@@ -74,7 +75,7 @@ impl KmsError {
     /// Adds the error that caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

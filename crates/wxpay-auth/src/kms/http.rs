@@ -121,10 +121,20 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    #[cfg(test)]
+    #[cfg(all(test, feature = "_access-key"))]
     pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
         Self { service, status, headers: HeaderMap::new(), body: body.to_owned().into() }
+    }
+
+    #[cfg(all(test, feature = "vault"))]
+    pub(super) fn new(
+        service: &'static str,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: impl AsRef<[u8]>,
+    ) -> Self {
+        Self { service, status, headers, body: Bytes::copy_from_slice(body.as_ref()) }
     }
 
     /// Reads the body as JSON.

@@ -5,9 +5,10 @@
 //!
 //! | service | feature | back end |
 //! |---|---|---|
-//! | `HashiCorp` Vault, OpenBao (Transit) | `vault` | [`VaultTransit`](https://docs.rs/wxpay-auth) |
+//! | `HashiCorp` Vault, OpenBao (Transit) | `vault` | `VaultTransit` |
 //! | Tencent Cloud KMS | `tencent-kms` | `TencentKms` |
 //! | Alibaba Cloud KMS | `alibaba-kms` | `AlibabaKms` |
+//! | AWS KMS | `aws-kms` | `AwsKms` |
 //!
 //! - The signature is padded to the length of the modulus and verified before it is returned: this
 //!   catches a service that defaults to PSS, hashes a digest again, or signs with another key.
@@ -40,6 +41,8 @@ mod signer;
 mod tencent;
 #[cfg(feature = "_http")]
 mod tls;
+#[cfg(feature = "vault")]
+mod vault;
 
 #[cfg(feature = "_access-key")]
 pub use access_key::{CredentialProvider, Credentials};
@@ -59,3 +62,5 @@ pub use signer::KmsSigner;
 pub use tencent::{TencentKms, TencentKmsBuilder, TencentRole};
 #[cfg(feature = "_http")]
 pub use tls::KmsTls;
+#[cfg(feature = "vault")]
+pub use vault::{VaultAuth, VaultTransit, VaultTransitBuilder};

@@ -55,6 +55,12 @@ impl Secret {
         }
     }
 
+    /// Tells whether another secret may be there the next time.
+    #[cfg(feature = "vault")]
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.0, Source::File(_))
+    }
+
     /// Reads the secret. It may block for as long as reading a small file takes.
     pub(super) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
         let unavailable = |path: &PathBuf| {

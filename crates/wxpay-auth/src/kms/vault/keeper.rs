@@ -1,0 +1,48 @@
+//! The task that renews the token, so that a process that signs seldom does not lose it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::session::Session;
+
+/// Holds the task, which ends with it.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Keeper {
+    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime.
+    pub(super) fn watch(&self, session: &Arc<Session>) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            *task = Some(runtime.spawn(keep(Arc::downgrade(session), session.changed())));
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = task.take() {
+            task.abort();
+        }
+    }
+}
+
+async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
+    loop {
+        let Some(kept) = session.upgrade() else { return };
+        let next = kept.keep_alive().await;
+        drop(kept);
+        match next {
+            // It makes no difference which of the two it was.
+            Some(next) => drop(tokio::time::timeout_at(next, changed.notified()).await),
+            None => changed.notified().await,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The Transit engine of `HashiCorp` Vault and of OpenBao.
+
+mod auth;
+mod builder;
+mod client;
+mod keeper;
+mod key;
+mod login;
+mod names;
+mod refusal;
+mod session;
+mod token;
+mod transit;
+
+pub use auth::VaultAuth;
+pub use builder::VaultTransitBuilder;
+pub use transit::VaultTransit;

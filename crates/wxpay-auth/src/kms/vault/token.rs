@@ -1,0 +1,132 @@
+//! A token, and how long it lasts.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// A token of the service.
+pub(super) struct Token {
+    secret: Zeroizing<String>,
+    lease: Option<Lease>,
+    obtained: Instant,
+    proven: AtomicBool,
+}
+
+/// How long a token lasts, and whether that can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lease {
+    begin: Instant,
+    length: Duration,
+    pub(super) renewable: bool,
+}
+
+impl Lease {
+    /// Makes one of what the service says, counted from before it was asked. 0 seconds stand for a
+    /// token that does not end.
+    pub(super) fn new(asked: Instant, seconds: u64, renewable: bool) -> Option<Self> {
+        // 100 years: an `Instant` does not go on for ever.
+        let length = Duration::from_secs(seconds.min(100 * 365 * 86_400));
+        (seconds > 0).then_some(Self { begin: asked, length, renewable })
+    }
+
+    /// Returns when the token is to be replaced: two thirds have passed.
+    pub(super) fn due(&self) -> Instant {
+        self.begin + self.length * 2 / 3
+    }
+
+    pub(super) fn end(&self) -> Instant {
+        self.begin + self.length
+    }
+
+    /// Tells whether this one ends clearly later than another. At the maximum of its life, a token is
+    /// renewed without lasting longer; the service counts in whole seconds.
+    pub(super) fn outlasts(&self, other: &Self) -> bool {
+        self.end() > other.end() + Duration::from_millis(500)
+    }
+}
+
+impl Token {
+    pub(super) fn new(secret: Zeroizing<String>, lease: Option<Lease>) -> Self {
+        Self { secret, lease, obtained: Instant::now(), proven: AtomicBool::new(false) }
+    }
+
+    /// Returns the same token with another lease.
+    pub(super) fn renewed(&self, lease: Lease) -> Self {
+        let proven = AtomicBool::new(self.is_proven());
+        Self { secret: self.secret.clone(), lease: Some(lease), obtained: self.obtained, proven }
+    }
+
+    pub(super) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.lease.is_some_and(|lease| lease.end() <= Instant::now())
+    }
+
+    /// Returns how long it has been here.
+    pub(super) fn age(&self) -> Duration {
+        self.obtained.elapsed()
+    }
+
+    /// Remembers that the service has done something for it.
+    pub(super) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("lease", &self.lease).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_due_after_two_thirds_of_it() {
+        let begin = Instant::now();
+        let lease = Lease::new(begin, 30, true).unwrap();
+        assert_eq!(lease.due(), begin + Duration::from_secs(20));
+        assert_eq!(lease.end(), begin + Duration::from_secs(30));
+        assert_eq!(Lease::new(begin, 0, true), None);
+        Lease::new(begin, u64::MAX, true).unwrap().end();
+        let token = Token::new(Zeroizing::new("t".into()), Some(lease));
+        tokio::time::advance(Duration::from_millis(29_999)).await;
+        assert!(!token.has_ended());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(token.has_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_its_maximum_a_token_does_not_last_longer() {
+        let begin = Instant::now();
+        let at = |secs| begin + Duration::from_secs(secs);
+        let first = Lease::new(begin, 30, true).unwrap();
+        assert!(Lease::new(at(20), 30, true).unwrap().outlasts(&first));
+        assert!(Lease::new(at(20), 11, true).unwrap().outlasts(&first));
+        let later = at(20) + Duration::from_millis(400);
+        assert!(!Lease::new(later, 10, true).unwrap().outlasts(&first));
+        assert!(!Lease::new(at(20), 9, true).unwrap().outlasts(&first));
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let token = Token::new(Zeroizing::new("hunter2".into()), None);
+        assert!(!format!("{token:?}").contains("hunter2"));
+        assert!(!token.has_ended());
+    }
+}
