@@ -122,6 +122,7 @@ pub(super) struct Answer {
 
 impl Answer {
     #[cfg(all(test, feature = "_access-key"))]
+    #[allow(clippy::unwrap_used, reason = "a test's own status")]
     pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
         Self { service, status, headers: HeaderMap::new(), body: body.to_owned().into() }
