@@ -9,6 +9,11 @@ struct Readme;
 #[doc = include_str!("../docs/hsm.md")]
 struct Hsm;
 
+pub mod cloud;
+pub mod cloud_faults;
+pub mod cloud_keys;
+pub mod kms_service;
+pub mod log;
 pub mod openssl;
 pub mod token;
 

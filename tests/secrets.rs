@@ -1,39 +1,14 @@
 //! No key, no `Authorization`, no signature and no body in any log or `Debug`.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::MakeWriter;
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{
     ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Plan, Point, ProxyManners, ServerTls,
     WireServer,
 };
+use wxpay_tests::log::Log;
 use wxpay_tests::{builder, plan_id};
 use wxpay_transport::{Error, Proxy, Request, Target, Transport};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 const SECRET_BODY: &str = "body-that-nobody-may-see";
 const SECRET_PASSWORD: &str = "pa55word-of-the-proxy";
@@ -141,7 +116,7 @@ async fn logs_at_trace_and_debug_output_hold_no_secret() {
     assert!(journal.contains("(left out)") && !journal.contains(SECRET_BODY), "{journal}");
     assert_none("a plan", &format!("{:?}", Plan::new("1", "2")), &secrets);
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     for expected in ["wxpay_call", "delivery_plans.terminate", "request_id", "delivery", "attempt"]
     {
         assert!(log.contains(expected), "the log tells of {expected}: {log}");

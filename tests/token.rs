@@ -187,6 +187,7 @@ pub fn certificate() -> Certificate {
     Certificate::from_pem(pem).expect("a certificate")
 }
 
-fn variable(name: &str) -> String {
+/// An environment variable that `scripts/test` sets.
+pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
