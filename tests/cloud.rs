@@ -1,4 +1,4 @@
-//! What the tests of the back ends for Tencent Cloud KMS and Alibaba Cloud KMS share.
+//! What the tests of the back ends for Tencent Cloud KMS, Alibaba Cloud KMS and AWS KMS share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +26,8 @@ pub trait Cloud: Sized + 'static {
     const SIGN: &'static str;
     /// The key that is there for something else than signing.
     const OTHER_USE: &'static str;
+    /// What the service calls RSASSA-PKCS1-v1_5 with SHA-256.
+    const ALGORITHM: &'static str = "RSA_PKCS1_SHA_256";
     /// The codes of the service for what goes wrong.
     const CODES: Codes;
 
@@ -37,7 +39,10 @@ pub trait Cloud: Sized + 'static {
     /// # Errors
     /// [`KmsError`], as the builder.
     fn backend(setup: Setup<'_>) -> Result<Self::Backend, KmsError>;
+}
 
+/// A cloud whose machines have roles.
+pub trait Roles: Cloud {
     /// Gets access keys from the metadata service of the double.
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider>;
 }
@@ -148,7 +153,7 @@ pub async fn conforms<C: Cloud>() {
     checked.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(signer.waiting(), 0);
     for call in double.calls(C::SIGN) {
-        assert_eq!(call["algorithm"], "RSA_PKCS1_SHA_256");
+        assert_eq!(call["algorithm"], C::ALGORITHM);
     }
 
     double.set(json!({"states": {"merchant": "Disabled"}}));
@@ -207,7 +212,7 @@ pub async fn born<C: Cloud>() {
 }
 
 /// Many sign while the access keys of the role change several times; no signature fails.
-pub async fn refreshes_in_flight<C: Cloud>() {
+pub async fn refreshes_in_flight<C: Roles>() {
     let double = double::<C>();
     let mut setup = Setup::new(&double, "merchant");
     setup.credentials = C::role(&double, None);

@@ -5,7 +5,7 @@ use wxpay_auth::SignErrorKind;
 use wxpay_auth::kms::{Credentials, KmsError, KmsTls};
 
 use crate::chain;
-use crate::cloud::{Cloud, Setup, builder, credentials, double, secrets};
+use crate::cloud::{Cloud, Roles, Setup, builder, credentials, double, secrets};
 use crate::kms_service::KmsService;
 use crate::token::{certificate, variable};
 
@@ -84,7 +84,7 @@ pub async fn access_keys_that_are_refused<C: Cloud>() {
 }
 
 /// The role of the machine: by its name or without, missing, or not to be had.
-pub async fn roles<C: Cloud>() {
+pub async fn roles<C: Roles>() {
     let double = double::<C>();
     let setup = |name| {
         let mut setup = Setup::new(&double, "merchant");

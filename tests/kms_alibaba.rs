@@ -7,7 +7,7 @@ use wxpay_auth::kms::{
     AlibabaKms, AlibabaKmsBuilder, AlibabaRole, CredentialProvider, Endpoint, KmsError, KmsSigner,
 };
 use wxpay_auth::{Clock, SignErrorKind, Signer, SystemClock, Timestamp};
-use wxpay_tests::cloud::{Cloud, Codes, Setup, credentials, double, merchant};
+use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup, credentials, double, merchant};
 use wxpay_tests::kms_service::KmsService;
 use wxpay_tests::token::certificate;
 use wxpay_tests::{chain, cloud_tests};
@@ -45,7 +45,9 @@ impl Cloud for Alibaba {
             .tls(setup.tls)
             .build()
     }
+}
 
+impl Roles for Alibaba {
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider> {
         let role = AlibabaRole::new().unwrap();
         let role = role.metadata(Endpoint::new(double.text("/metadata_url")).unwrap());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wxpay_auth::kms::{CredentialProvider, Endpoint, KmsError, TencentKms, TencentRole};
 use wxpay_auth::{Clock, SystemClock, Timestamp};
-use wxpay_tests::cloud::{Cloud, Codes, Setup};
+use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup};
 use wxpay_tests::cloud_tests;
 use wxpay_tests::kms_service::KmsService;
 
@@ -40,7 +40,9 @@ impl Cloud for Tencent {
             .tls(setup.tls)
             .build()
     }
+}
 
+impl Roles for Tencent {
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider> {
         let role = TencentRole::new().unwrap();
         let role = role.metadata(Endpoint::new(double.text("/metadata_url")).unwrap());

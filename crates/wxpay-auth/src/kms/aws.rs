@@ -2,16 +2,20 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::http::HttpResponse;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeyUsageType, MessageType, SigningAlgorithmSpec};
+use http::StatusCode;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::error::KmsError;
+use super::status::{FOREIGN_HINT, kind_of_foreign};
 use crate::public_key::PublicKey;
 use crate::sign_error::SignErrorKind;
 
@@ -109,22 +113,25 @@ fn incomplete() -> KmsError {
 }
 
 /// Sorts an error of the SDK.
-fn failed<E, R>(error: SdkError<E, R>, task: &str) -> KmsError
+fn failed<E>(error: SdkError<E, HttpResponse>, task: &str) -> KmsError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: fmt::Debug + Send + Sync + 'static,
-    SdkError<E, R>: RequestId,
+    SdkError<E, HttpResponse>: RequestId,
 {
     let failed = |kind, what: &str| KmsError::new(kind, format!("AWS KMS did not {task}: {what}"));
     let request_id = error.request_id().map(ToOwned::to_owned);
-    let failed = match &error {
-        SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("no code");
-            let (kind, hint) = sorted(code);
-            let message = answer.err().message().unwrap_or("no message");
-            let failed = failed(kind, message).with_code(code);
-            failed.with_hint(hint.unwrap_or(kind.hint()))
-        }
+    let retry_after = error.raw_response().and_then(retry_after);
+    let mut failed = match &error {
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some(code) => {
+                let (kind, hint) = sorted(code);
+                failed(kind, answer.err().message().unwrap_or("no message"))
+                    .with_code(code)
+                    .with_hint(hint.unwrap_or(kind.hint()))
+            }
+            None => foreign(answer.raw(), task),
+        },
+        SdkError::ResponseError(answer) => foreign(answer.raw(), task),
         SdkError::TimeoutError(_) => failed(SignErrorKind::Timeout, "no answer in time"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             failed(SignErrorKind::Timeout, "no answer in time")
@@ -134,22 +141,34 @@ where
                 .with_hint("check region, endpoint and credentials of the client")
         }
         SdkError::DispatchFailure(_) => failed(SignErrorKind::Unavailable, "it cannot be reached"),
-        SdkError::ResponseError(_) => {
-            failed(SignErrorKind::Unavailable, "the answer is not one of AWS KMS")
-        }
         _ => failed(SignErrorKind::Configuration, "there is no request")
             .with_hint("check region and credentials of the client"),
     };
-    let failed = match request_id {
-        Some(request_id) => failed.with_request_id(request_id),
-        None => failed,
-    };
+    if let Some(request_id) = request_id {
+        failed = failed.with_request_id(request_id);
+    }
+    if let Some(wait) = retry_after {
+        failed = failed.with_retry_after(wait);
+    }
     match error {
         // The code and the message have been taken out; the rest quotes the whole answer.
         SdkError::ServiceError(answer) => failed.with_source(answer.into_err()),
         SdkError::ResponseError(_) => failed,
         error => failed.with_source(error),
     }
+}
+
+/// Makes the error for an answer that is not one of AWS KMS.
+fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
+    let status = answer.status().as_u16();
+    let kind = StatusCode::from_u16(status).map_or(SignErrorKind::Other, kind_of_foreign);
+    let message = format!("AWS KMS did not {task}: the answer ({status}) is not what it answers");
+    KmsError::new(kind, message).with_hint(FOREIGN_HINT)
+}
+
+fn retry_after(answer: &HttpResponse) -> Option<Duration> {
+    let seconds = answer.headers().get("retry-after")?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Sorts the codes of the service.
@@ -162,9 +181,9 @@ fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
         "NotFoundException" => {
             (K::KeyNotFound, Some("check the key id, the alias, and the region of the client"))
         }
-        "DisabledException" => (K::PermissionDenied, Some("enable the key")),
+        "DisabledException" => (K::Configuration, Some("enable the key")),
         "KMSInvalidStateException" => {
-            (K::PermissionDenied, Some("check the state of the key: is it going to be deleted?"))
+            (K::Configuration, Some("check the state of the key: is it going to be deleted?"))
         }
         "InvalidKeyUsageException" | "UnsupportedOperationException" => {
             (K::Unsupported, Some("use a key with KeySpec RSA_2048 and KeyUsage SIGN_VERIFY"))

@@ -14,6 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
 use super::error::KmsError;
+pub(super) use super::status::kind_of_status;
+use super::status::{FOREIGN_HINT, kind_of_foreign};
 use super::tls::KmsTls;
 use crate::sign_error::SignErrorKind;
 
@@ -153,12 +155,8 @@ impl Answer {
             self.status.as_u16(),
             content_type.unwrap_or("no content type"),
         );
-        let kind = match kind_of_status(self.status) {
-            SignErrorKind::Other if self.status.is_success() => SignErrorKind::Configuration,
-            kind => kind,
-        };
-        self.waiting(KmsError::new(kind, message))
-            .with_hint("check that the endpoint is right, and whether a proxy answers in its place")
+        let kind = kind_of_foreign(self.status);
+        self.waiting(KmsError::new(kind, message)).with_hint(FOREIGN_HINT)
     }
 
     /// Adds what `Retry-After` says, in seconds, to an error.
@@ -168,18 +166,5 @@ impl Answer {
             Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
             None => error,
         }
-    }
-}
-
-/// Sorts a status, for services that say no more, and for what lies before them.
-pub(super) fn kind_of_status(status: StatusCode) -> SignErrorKind {
-    match status.as_u16() {
-        401 | 403 => SignErrorKind::PermissionDenied,
-        404 => SignErrorKind::KeyNotFound,
-        408 | 504 => SignErrorKind::Timeout,
-        407 => SignErrorKind::Configuration,
-        429 => SignErrorKind::Throttled,
-        500..=599 => SignErrorKind::Unavailable,
-        _ => SignErrorKind::Other,
     }
 }

@@ -37,6 +37,8 @@ mod http;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;
+#[cfg(any(feature = "_http", feature = "aws-kms"))]
+mod status;
 #[cfg(feature = "tencent-kms")]
 mod tencent;
 #[cfg(feature = "_http")]
