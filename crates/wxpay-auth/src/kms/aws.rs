@@ -136,11 +136,16 @@ where
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
             failed(SignErrorKind::Timeout, "no answer in time")
         }
-        SdkError::DispatchFailure(failure) if failure.is_user() || failure.is_other() => {
+        SdkError::DispatchFailure(failure) if failure.is_user() => {
             failed(SignErrorKind::Configuration, "the client cannot send the request")
                 .with_hint("check region, endpoint and credentials of the client")
         }
-        SdkError::DispatchFailure(_) => failed(SignErrorKind::Unavailable, "it cannot be reached"),
+        // The SDK does not tell a connection that broke from credentials that are not to be had.
+        SdkError::DispatchFailure(_) => failed(SignErrorKind::Unavailable, "it cannot be reached")
+            .with_hint(
+                "check that the service can be reached, and that the client has credentials; then \
+                 try again",
+            ),
         _ => failed(SignErrorKind::Configuration, "there is no request")
             .with_hint("check region and credentials of the client"),
     };
@@ -152,8 +157,7 @@ where
     }
     match error {
         // The code and the message have been taken out; the rest quotes the whole answer.
-        SdkError::ServiceError(answer) => failed.with_source(answer.into_err()),
-        SdkError::ResponseError(_) => failed,
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) => failed,
         error => failed.with_source(error),
     }
 }
