@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use wxpay_testing::{
     ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Point, ProxyManners, ServerTls, WireServer,
 };
+use wxpay_tests::kms_service::KmsService;
 
 /// Where the examples lie, once they are built.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -329,4 +330,43 @@ fn with_a_key_that_is_born_in_an_hsm() {
     let mut without = example("hsm_born_key");
     let (_, _, code) = ended(&without.env("PATH", "/nowhere").output().unwrap());
     assert_eq!(code, 4);
+}
+
+/// The example of a cloud, on the double of its key service; the access key is in the environment.
+fn on_a_double(name: &str, double: &KmsService, arguments: &[&str], variables: [&str; 3]) {
+    let access_key = ["id", "secret", "token"]
+        .map(|field| double.text(&format!("/credentials/temporary/{field}")).to_owned());
+    let mut command = example(name);
+    command.args(arguments).envs(variables.into_iter().zip(access_key));
+    let output = command.output().expect("a program");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (stdout, last, code) = ended(&output);
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(last.starts_with("terminated 12000, signed as "), "{stdout}{stderr}");
+    let output = command.env_remove(variables[1]).output().expect("a program");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(variables[1]) && !output.status.success(), "{stderr}");
+}
+
+#[test]
+#[ignore = "needs Python: run scripts/test"]
+fn kms_tencent() {
+    let double = KmsService::start("tencent.py", &[]);
+    let arguments = [double.text("/region"), double.text("/keys/born"), double.url()];
+    let variables = ["TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY", "TENCENTCLOUD_TOKEN"];
+    on_a_double("kms_tencent", &double, &arguments, variables);
+}
+
+#[test]
+#[ignore = "needs Python: run scripts/test"]
+fn kms_alibaba() {
+    let double = KmsService::start("alibaba.py", &[]);
+    let (key, version) = (double.text("/keys/born"), double.text("/versions/born/0"));
+    let variables = [
+        "ALIBABA_CLOUD_ACCESS_KEY_ID",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET",
+        "ALIBABA_CLOUD_SECURITY_TOKEN",
+    ];
+    let arguments = [double.text("/region"), key, version, double.url()];
+    on_a_double("kms_alibaba", &double, &arguments, variables);
 }

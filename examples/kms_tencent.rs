@@ -1,0 +1,48 @@
+//! Terminates a delivery plan with a key in Tencent Cloud KMS: the lines that an application needs.
+//!
+//! ```sh
+//! export TENCENTCLOUD_SECRET_ID=AKID… TENCENTCLOUD_SECRET_KEY=…
+//! cargo run --example kms_tencent -- ap-guangzhou KEY_ID [ENDPOINT]
+//! ```
+//!
+//! On a machine with a role, use `.credentials(TencentRole::new()?)` instead of the environment.
+//!
+//! The gateway is one inside this program: it gives the key a certificate, as the merchant platform
+//! does (商户平台 → 账户中心 → API安全 → 申请API证书), and takes the call that is signed with it.
+
+use std::error::Error;
+
+use wxpay_auth::kms::{Endpoint, KmsSigner, TencentKms};
+use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject};
+use wxpay_marketing::{DeliveryPlans, PlanId};
+use wxpay_testing::Gateway;
+use wxpay_transport::{BaseUrl, Client};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let region = arguments.next().ok_or("give the region: ap-guangzhou, say")?;
+    let key_id = arguments.next().ok_or("give the id of the key")?;
+    let gateway = Gateway::start().await;
+
+    let mut kms = TencentKms::builder(region, key_id).credentials_from_env()?;
+    if let Some(endpoint) = arguments.next() {
+        kms = kms.endpoint(Endpoint::new(endpoint)?);
+    }
+    let kms = kms.build()?;
+
+    // Once, for a key that was made in the service: request a certificate.
+    let signer = KmsSigner::builder(kms.clone()).without_certificate().connect().await?;
+    let subject = CertificateSubject::new(&gateway.mchid()).country("CN")?;
+    let request = CertificateRequest::sign(&subject, signer.public_key(), &signer).await?;
+    let certificate = Certificate::from_pem(gateway.issue_certificate(&request.to_pem())?)?;
+
+    // From then on:
+    let signer = KmsSigner::builder(kms).certificate(certificate).connect().await?;
+    let client = Client::builder(gateway.mchid(), signer.clone(), gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url())?)
+        .build()?;
+    let terminated = DeliveryPlans::new(client).terminate(&PlanId::new("12000")?).await?;
+    println!("terminated {}, signed as {}", terminated.plan_id, signer.serial_no());
+    Ok(())
+}
