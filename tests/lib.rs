@@ -9,6 +9,7 @@ struct Readme;
 #[doc = include_str!("../docs/hsm.md")]
 struct Hsm;
 
+pub mod openbao;
 pub mod openssl;
 pub mod token;
 

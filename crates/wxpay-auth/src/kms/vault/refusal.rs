@@ -22,8 +22,11 @@ struct Refusal {
 
 const CHECK_NAMES: &str = "check the names of mount, key and namespace";
 const CHECK_LOGIN: &str = "check the mount of the login, and the namespace";
+const CHECK_NAMESPACE: &str = "check the namespace";
+/// To who has no token, the service does not tell a wrong mount from wrong credentials.
 const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
-                                 belong together, be valid, and be allowed to log in from here";
+                                 belong together, be valid, and be allowed to log in from here; \
+                                 check the mount of the login, and the namespace";
 const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
                             MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";
 const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption_version, or connect a \
@@ -68,6 +71,7 @@ fn sort(answer: &Answer, doing: Doing, said: &str) -> (SignErrorKind, Option<&'s
         Configuration, KeyNotFound, PermissionDenied, Throttled, Unavailable, Unsupported,
     };
     match (answer.status.as_u16(), doing) {
+        (404, _) if said.contains("namespace not found") => (Configuration, Some(CHECK_NAMESPACE)),
         // Some servers answer 500 to a version that is not there.
         (400 | 500, Doing::Sign) if said.contains("higher than the latest key version") => {
             (KeyNotFound, Some(NO_VERSION))
@@ -130,6 +134,7 @@ mod tests {
             (400, Doing::Sign, "signing key not found", KeyNotFound, "names"),
             (404, Doing::Read, "", KeyNotFound, "names"),
             (404, Doing::Sign, "no handler for route", KeyNotFound, "names"),
+            (404, Doing::Sign, "namespace not found", Configuration, "namespace"),
             (404, Doing::LogIn, "no handler for route", Configuration, "mount of the login"),
             (
                 500,
