@@ -79,8 +79,10 @@ async fn no_signature_fails_when_the_token_of_an_app_role_is_revoked() {
         })
         .collect();
     tokio::task::spawn_blocking(move || {
-        for _ in 0..4 {
+        for _ in 0..2 {
             bao.revoke_all(&mount);
+            // A token that is revoked before its first use is taken for one that may do nothing.
+            std::thread::sleep(Duration::from_millis(400));
         }
     })
     .await

@@ -1,5 +1,7 @@
 //! What the service says when it does not do what it is asked.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::kms::error::KmsError;
@@ -58,7 +60,11 @@ pub(super) fn refusal(answer: &Answer, doing: Doing, secrets: &[&str]) -> KmsErr
         Some(said) => format!("vault answered {status}: {said}"),
         None => format!("vault answered {status}"),
     };
-    let error = answer.waiting(KmsError::new(kind, message));
+    let mut error = answer.waiting(KmsError::new(kind, message));
+    if let Some(wait) = error.retry_after() {
+        // It is rounded down: 0 stands for almost a second.
+        error = error.with_retry_after(wait.saturating_add(Duration::from_secs(1)));
+    }
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -198,7 +204,8 @@ mod tests {
             assert_eq!(error.kind(), kind, "{status} {said}");
             assert!(error.hint().contains(hint), "{status} {said}: {}", error.hint());
             assert!(error.to_string().contains(said), "{error}");
-            assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+            // Rounded up.
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
         }
     }
 
