@@ -14,6 +14,7 @@ pub mod cloud_faults;
 pub mod cloud_keys;
 pub mod kms_service;
 pub mod log;
+pub mod openbao;
 pub mod openssl;
 pub mod token;
 

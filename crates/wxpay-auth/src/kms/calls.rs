@@ -96,7 +96,8 @@ impl Calls {
                 ended => return ended,
             };
             let wait = error.retry_after().unwrap_or_default().max(backoff(attempt));
-            if Instant::now() + wait >= deadline {
+            // What the service names may be any time at all.
+            if wait >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(error);
             }
             tracing::debug!(%error, attempt, ?wait, "a key service failed; asking again");
@@ -185,6 +186,16 @@ mod tests {
         {
             let (ended, begun) = run(Limits::default(), vec![Err(error(kind)), Ok(())]).await;
             assert_eq!(ended.unwrap_err().kind(), kind);
+            assert_eq!(begun.len(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_more_patience_than_there_is_gets_none() {
+        for wait in [Duration::from_secs(11), Duration::MAX] {
+            let busy = error(SignErrorKind::Throttled).with_retry_after(wait);
+            let (ended, begun) = run(Limits::default(), vec![Err(busy), Ok(())]).await;
+            assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Throttled);
             assert_eq!(begun.len(), 1);
         }
     }

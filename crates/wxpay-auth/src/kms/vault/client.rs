@@ -45,9 +45,13 @@ impl Client {
             request = request.header("x-vault-namespace", namespace);
         }
         if let Some(token) = token {
-            let mut token = HeaderValue::from_str(token).map_err(|_| {
-                KmsError::setting("the token is none of Vault's", "check where it comes from")
-            })?;
+            let value = HeaderValue::from_str(token).ok().filter(|_| token.is_ascii());
+            let Some(mut token) = value else {
+                return Err(KmsError::setting(
+                    "the token has characters that no token has",
+                    "check where it comes from",
+                ));
+            };
             token.set_sensitive(true);
             request = request.header("x-vault-token", token);
         }

@@ -26,7 +26,8 @@ pub(super) struct Key {
     supports_signing: bool,
     #[serde(default)]
     soft_deleted: bool,
-    /// Numbers, for keys that are not asymmetric.
+    /// Numbers, for keys that are not asymmetric; HMAC keys have none.
+    #[serde(default)]
     keys: BTreeMap<u32, serde_json::Value>,
 }
 

@@ -1,5 +1,7 @@
 //! What the service says when it does not do what it is asked.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::kms::error::KmsError;
@@ -22,8 +24,11 @@ struct Refusal {
 
 const CHECK_NAMES: &str = "check the names of mount, key and namespace";
 const CHECK_LOGIN: &str = "check the mount of the login, and the namespace";
+const CHECK_NAMESPACE: &str = "check the namespace";
+/// To who has no token, the service does not tell a wrong mount from wrong credentials.
 const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
-                                 belong together, be valid, and be allowed to log in from here";
+                                 belong together, be valid, and be allowed to log in from here; \
+                                 check the mount of the login, and the namespace";
 const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
                             MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";
 const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption_version, or connect a \
@@ -55,7 +60,11 @@ pub(super) fn refusal(answer: &Answer, doing: Doing, secrets: &[&str]) -> KmsErr
         Some(said) => format!("vault answered {status}: {said}"),
         None => format!("vault answered {status}"),
     };
-    let error = answer.waiting(KmsError::new(kind, message));
+    let mut error = answer.waiting(KmsError::new(kind, message));
+    if let Some(wait) = error.retry_after() {
+        // It is rounded down: 0 stands for almost a second.
+        error = error.with_retry_after(wait.saturating_add(Duration::from_secs(1)));
+    }
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -68,6 +77,7 @@ fn sort(answer: &Answer, doing: Doing, said: &str) -> (SignErrorKind, Option<&'s
         Configuration, KeyNotFound, PermissionDenied, Throttled, Unavailable, Unsupported,
     };
     match (answer.status.as_u16(), doing) {
+        (404, _) if said.contains("namespace not found") => (Configuration, Some(CHECK_NAMESPACE)),
         // Some servers answer 500 to a version that is not there.
         (400 | 500, Doing::Sign) if said.contains("higher than the latest key version") => {
             (KeyNotFound, Some(NO_VERSION))
@@ -130,6 +140,7 @@ mod tests {
             (400, Doing::Sign, "signing key not found", KeyNotFound, "names"),
             (404, Doing::Read, "", KeyNotFound, "names"),
             (404, Doing::Sign, "no handler for route", KeyNotFound, "names"),
+            (404, Doing::Sign, "namespace not found", Configuration, "namespace"),
             (404, Doing::LogIn, "no handler for route", Configuration, "mount of the login"),
             (
                 500,
@@ -193,7 +204,8 @@ mod tests {
             assert_eq!(error.kind(), kind, "{status} {said}");
             assert!(error.hint().contains(hint), "{status} {said}: {}", error.hint());
             assert!(error.to_string().contains(said), "{error}");
-            assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+            // Rounded up.
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
         }
     }
 

@@ -1,0 +1,188 @@
+//! The OpenBao server that `scripts/with-kms` starts, others of a test's own, and the back door to
+//! them: the program `bao`.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use wxpay_auth::kms::{Endpoint, Secret, VaultAuth, VaultTransit, VaultTransitBuilder};
+
+/// The least that a signer needs.
+pub fn policy(mount: &str, key: &str) -> String {
+    format!(
+        r#"path "{mount}/keys/{key}" {{ capabilities = ["read"] }}
+path "{mount}/sign/{key}/sha2-256" {{ capabilities = ["update"] }}
+"#
+    )
+}
+
+/// Reads one of the variables that `scripts/with-kms` sets.
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
+}
+
+/// Makes a name that no other test has.
+pub fn name(what: &str) -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    format!("{what}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A server, and a token that may do everything.
+#[derive(Debug)]
+pub struct OpenBao {
+    /// Where it listens, plain HTTP.
+    pub address: String,
+    token: String,
+    namespace: Option<String>,
+    process: Option<Child>,
+}
+
+impl OpenBao {
+    /// The server that all tests share; its key `transit/keys/merchant` is the test merchant's.
+    pub fn shared() -> Self {
+        let (address, token) =
+            (variable("WXPAY_TEST_VAULT_ADDR"), variable("WXPAY_TEST_VAULT_TOKEN"));
+        Self { address, token, namespace: None, process: None }
+    }
+
+    /// Starts a server of the test's own, which ends with it.
+    pub fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+        let mut server = Self {
+            address: format!("http://{port}"),
+            token: "root-of-one-test".to_owned(),
+            namespace: None,
+            process: None,
+        };
+        server.restart();
+        server
+    }
+
+    /// Stops it.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again, at the same address; it has forgotten everything.
+    pub fn restart(&mut self) {
+        self.stop();
+        let listen = self.address.trim_start_matches("http://").to_owned();
+        let process = Command::new(variable("WXPAY_TEST_BAO"))
+            .args(["server", "-dev", "-dev-no-store-token"])
+            .arg(format!("-dev-listen-address={listen}"))
+            .arg(format!("-dev-root-token-id={}", self.token))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("a server");
+        self.process = Some(process);
+        for _ in 0..300 {
+            if self.command(&["secrets", "list"]).output().is_ok_and(|o| o.status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("OpenBao does not start");
+    }
+
+    /// The same server, in a namespace.
+    pub fn within(&self, namespace: &str) -> Self {
+        let (address, token) = (self.address.clone(), self.token.clone());
+        Self { address, token, namespace: Some(namespace.to_owned()), process: None }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(variable("WXPAY_TEST_BAO"));
+        command.args(arguments).env("BAO_ADDR", &self.address).env("BAO_TOKEN", &self.token);
+        if let Some(namespace) = &self.namespace {
+            command.env("BAO_NAMESPACE", namespace);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs `bao`, which must succeed, and returns what it prints.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        self.run_with(arguments, "")
+    }
+
+    /// Runs `bao` with an input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = self.command(arguments).spawn().expect("bao");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("an open pipe");
+        let output = child.wait_with_output().expect("an end");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        assert!(output.status.success(), "bao {arguments:?}: {}", text(output.stderr));
+        text(output.stdout).trim().to_owned()
+    }
+
+    /// Tells whether `bao` may do this with another token.
+    pub fn allows(&self, token: &str, arguments: &[&str]) -> bool {
+        let output = self.command(arguments).env("BAO_TOKEN", token).output().expect("bao");
+        output.status.success()
+    }
+
+    /// Mounts Transit for one test, and makes a key in it.
+    pub fn transit(&self, key: &str) -> String {
+        let mount = name("transit");
+        self.run(&["secrets", "enable", &format!("-path={mount}"), "transit"]);
+        self.run(&["write", "-f", &format!("{mount}/keys/{key}"), "type=rsa-2048"]);
+        mount
+    }
+
+    /// Writes a policy, and returns its name.
+    pub fn policy(&self, hcl: &str) -> String {
+        let name = name("policy");
+        self.run_with(&["policy", "write", &name, "-"], hcl);
+        name
+    }
+
+    /// Makes a token with one policy, and more settings.
+    pub fn token(&self, policy: &str, settings: &[&str]) -> String {
+        let policy = format!("-policy={policy}");
+        self.run(&[&["token", "create", "-field=token", &policy], settings].concat())
+    }
+
+    /// Makes an `AppRole` with one policy, and more settings. Returns its mount, `role_id` and
+    /// `secret_id`.
+    pub fn app_role(&self, policy: &str, settings: &[&str]) -> (String, String, String) {
+        let mount = name("approle");
+        self.run(&["auth", "enable", &format!("-path={mount}"), "approle"]);
+        let role = format!("auth/{mount}/role/signer");
+        let policies = format!("token_policies={policy}");
+        self.run(&[&["write", &role, &policies], settings].concat());
+        let role_id = self.run(&["read", "-field=role_id", &format!("{role}/role-id")]);
+        let secret_id =
+            self.run(&["write", "-f", "-field=secret_id", &format!("{role}/secret-id")]);
+        (mount, role_id, secret_id)
+    }
+
+    /// Revokes all tokens of a login.
+    pub fn revoke_all(&self, mount: &str) {
+        self.run(&["token", "revoke", "-mode=path", &format!("auth/{mount}")]);
+    }
+
+    /// A back end for a key, with the token that may do everything.
+    pub fn backend(&self, mount: &str, key: &str) -> VaultTransitBuilder {
+        let endpoint = Endpoint::new(&self.address).expect("an address");
+        let builder = VaultTransit::builder(endpoint, key)
+            .mount(mount)
+            .auth(VaultAuth::token(Secret::new(&self.token)));
+        match &self.namespace {
+            Some(namespace) => builder.namespace(namespace),
+            None => builder,
+        }
+    }
+}
+
+impl Drop for OpenBao {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
