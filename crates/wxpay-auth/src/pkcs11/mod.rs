@@ -20,6 +20,7 @@ mod error;
 mod gate;
 mod key;
 mod key_pair;
+mod library;
 mod login;
 mod mechanism;
 mod module;

@@ -1,6 +1,5 @@
 //! PKCS#11 libraries: each loaded and initialised once in a process.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +13,7 @@ use zeroize::Zeroizing;
 use super::call::{Called, name};
 use super::error::Pkcs11Error;
 use super::gate::Gate;
+use super::library::Library;
 use super::pin::Pin;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
@@ -34,31 +34,52 @@ struct Refused {
     code: String,
 }
 
-static MODULES: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new());
+/// A library that was named, and its module once that is initialised. A module that hangs while it is
+/// initialised holds up whoever wants this one, and nobody else.
+struct Entry {
+    library: Library,
+    /// The bare names that the loader found it by.
+    names: Vec<PathBuf>,
+    place: Arc<Place>,
+}
+
+type Place = Mutex<Option<Arc<Module>>>;
+
+static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 impl Module {
-    /// Loads and initialises a library, unless that was done before.
+    /// Loads and initialises a library, unless that was done before, under whatever name.
     pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
         let failed = |source: Box<_>| Pkcs11Error::Module { path: path.to_owned(), source };
-        // A path may lead to the library by several names. A bare name is the loader's to find.
-        let resolved = if path.components().count() > 1 {
-            path.canonicalize().map_err(|e| failed(e.into()))?
-        } else {
-            path.to_owned()
+        let open = |library: &Path| {
+            Pkcs11::new(library).or_else(|error| match error {
+                Error::Pkcs11(..) => Err(error).called(),
+                other => Err(failed(other.into())),
+            })
         };
-        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = modules.get(&resolved) {
+        let (place, library, loaded) = if path.components().count() > 1 {
+            let library = Library::at(path).map_err(|e| failed(e.into()))?;
+            (place_of(&library, None), library.path().to_owned(), None)
+        } else if let Some(place) = place_of_name(path) {
+            (place, path.to_owned(), None)
+        } else {
+            // Only the loader knows where it finds a bare name.
+            let context = open(path)?;
+            let library = Library::loaded_as(path).map_err(failed)?;
+            (place_of(&library, Some(path)), path.to_owned(), Some(context))
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*place {
             return Ok(Arc::clone(module));
         }
-        let context = Pkcs11::new(&resolved).map_err(|e| failed(e.into()))?;
+        let context = loaded.map_or_else(|| open(&library), Ok)?;
         let ours = match context.initialize(arguments()) {
-            Ok(()) => true,
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
-            Err(e) => return Err(failed(e.into())),
+            initialized => initialized.called().map(|()| true)?,
         };
         let module =
             Arc::new(Self { context, ours, gate: Gate::default(), refused: Mutex::default() });
-        modules.insert(resolved, Arc::clone(&module));
+        *place = Some(Arc::clone(&module));
         Ok(module)
     }
 
@@ -133,6 +154,25 @@ impl Module {
             other => other.called(),
         }
     }
+}
+
+fn place_of(library: &Library, name: Option<&Path>) -> Arc<Place> {
+    let mut entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = name.into_iter().map(Path::to_owned);
+    if let Some(entry) = entries.iter_mut().find(|entry| entry.library.is(library)) {
+        entry.names.extend(names);
+        return Arc::clone(&entry.place);
+    }
+    let place = Arc::new(Place::default());
+    let (library, names) = (library.clone(), names.collect());
+    entries.push(Entry { library, names, place: Arc::clone(&place) });
+    place
+}
+
+fn place_of_name(name: &Path) -> Option<Arc<Place>> {
+    let entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let named = entries.iter().find(|entry| entry.names.iter().any(|known| known == name));
+    named.map(|entry| Arc::clone(&entry.place))
 }
 
 fn arguments() -> CInitializeArgs {
