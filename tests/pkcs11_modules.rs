@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::MutexGuard;
-use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer, Pkcs11SignerBuilder};
 use wxpay_auth::SignErrorKind;
+use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer, Pkcs11SignerBuilder};
 use wxpay_tests::chain;
 use wxpay_tests::token::{Faults, Token, certificate};
 

@@ -22,6 +22,7 @@ mod key;
 mod key_pair;
 mod library;
 mod login;
+mod logins;
 mod mechanism;
 mod module;
 mod pin;

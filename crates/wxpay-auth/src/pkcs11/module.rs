@@ -8,12 +8,12 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
-use zeroize::Zeroizing;
 
-use super::call::{Called, name};
+use super::call::Called;
 use super::error::Pkcs11Error;
 use super::gate::Gate;
 use super::library::Library;
+use super::logins::Logins;
 use super::pin::Pin;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
@@ -24,14 +24,7 @@ pub(super) struct Module {
     /// Whether it was initialised here. What the application initialised is not ours to restart.
     ours: bool,
     gate: Gate,
-    refused: Mutex<Vec<Refused>>,
-}
-
-/// A PIN that a token refused, with what the token answered.
-struct Refused {
-    slot: u64,
-    pin: Zeroizing<String>,
-    code: String,
+    logins: Logins,
 }
 
 /// A library that was named, and its module once that is initialised. A module that hangs while it is
@@ -77,8 +70,8 @@ impl Module {
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
             initialized => initialized.called().map(|()| true)?,
         };
-        let module =
-            Arc::new(Self { context, ours, gate: Gate::default(), refused: Mutex::default() });
+        let (gate, logins) = (Gate::default(), Logins::new()?);
+        let module = Arc::new(Self { context, ours, gate, logins });
         *place = Some(Arc::clone(&module));
         Ok(module)
     }
@@ -106,9 +99,6 @@ impl Module {
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
     /// is not sent to it again: tokens lock.
-    ///
-    /// Nobody else is in the module meanwhile: a login changes what all sessions see, and not every
-    /// module takes that in the middle of a signature.
     pub(super) fn login(
         &self,
         session: &Session,
@@ -117,42 +107,9 @@ impl Module {
         generation: u64,
     ) -> Result<(), Pkcs11Error> {
         let pin = pin.read()?;
-        let login = || self.login_alone(session, slot, pin);
-        self.gate.alone(generation, login).unwrap_or(Err(Pkcs11Error::Restarted))
-    }
-
-    fn login_alone(
-        &self,
-        session: &Session,
-        slot: Slot,
-        pin: Zeroizing<String>,
-    ) -> Result<(), Pkcs11Error> {
-        // Four threads that come one after the other must not send a wrong PIN four times.
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_logged_in(session) {
-            return Ok(());
-        }
-        if let Some(before) = refused.iter().find(|r| r.slot == slot.id() && r.pin == pin) {
-            return Err(Pkcs11Error::PinRefused { code: before.code.clone(), sent: false });
-        }
-        let secret = AuthPin::from(pin.as_str());
-        match session.login(UserType::User, Some(&secret)) {
-            Err(Error::Pkcs11(
-                code @ (RvError::PinIncorrect
-                | RvError::PinInvalid
-                | RvError::PinLenRange
-                | RvError::PinExpired
-                | RvError::PinLocked),
-                _,
-            )) => {
-                let code = name(&code);
-                tracing::error!(code, slot = slot.id(), "the token refused the PIN");
-                refused.push(Refused { slot: slot.id(), pin, code: code.clone() });
-                Err(Pkcs11Error::PinRefused { code, sent: true })
-            }
-            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-            other => other.called(),
-        }
+        let send = || session.login(UserType::User, Some(&AuthPin::from(pin.as_str())));
+        let is_logged_in = || is_logged_in(session);
+        self.logins.log_in(&self.gate, generation, (slot, &pin), is_logged_in, send)
     }
 }
 
@@ -183,13 +140,4 @@ fn arguments() -> CInitializeArgs {
 pub(super) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
-}
-
-impl std::fmt::Debug for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Refused")
-            .field("slot", &self.slot)
-            .field("code", &self.code)
-            .finish_non_exhaustive()
-    }
 }
