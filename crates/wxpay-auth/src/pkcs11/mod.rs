@@ -27,6 +27,7 @@ mod mechanism;
 mod module;
 mod pin;
 mod queue;
+mod restarts;
 mod signer;
 mod token;
 mod uri;

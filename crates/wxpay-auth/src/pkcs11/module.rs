@@ -11,10 +11,11 @@ use cryptoki::types::AuthPin;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
-use super::gate::Gate;
+use super::gate::{Gate, Restart};
 use super::library::Library;
 use super::logins::Logins;
 use super::pin::Pin;
+use super::restarts::Restarts;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
@@ -25,6 +26,7 @@ pub(super) struct Module {
     ours: bool,
     gate: Gate,
     logins: Logins,
+    restarts: Restarts,
 }
 
 /// A library that was named, and its module once that is initialised. A module that hangs while it is
@@ -70,8 +72,8 @@ impl Module {
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
             initialized => initialized.called().map(|()| true)?,
         };
-        let (gate, logins) = (Gate::default(), Logins::new()?);
-        let module = Arc::new(Self { context, ours, gate, logins });
+        let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
+        let module = Arc::new(Self { context, ours, gate, logins, restarts });
         *place = Some(Arc::clone(&module));
         Ok(module)
     }
@@ -84,17 +86,31 @@ impl Module {
         &self.gate
     }
 
+    pub(super) fn restarts(&self) -> &Restarts {
+        &self.restarts
+    }
+
+    /// Whether it may be restarted.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
     /// Finalises and initialises the module, once for all who saw this generation of it. Every
     /// session of every signer on it is gone then. Returns whether that is worth a new try.
     pub(super) fn restart(&self, generation: u64) -> bool {
-        self.ours
-            && self.gate.restart(generation, || {
-                // A module that forgot that it is initialised says so, and is initialised.
-                let finalized = self.context.clone().finalize();
-                let initialized = self.context.initialize(arguments());
-                tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
-                initialized.is_ok()
-            })
+        self.gate.restart(generation, || {
+            let finalized = self.context.clone().finalize();
+            let initialized = self.context.initialize(arguments());
+            tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+            match (finalized, initialized) {
+                (_, Ok(())) => Restart::Done,
+                // It was not initialised in the first place.
+                (Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)), _) => {
+                    Restart::Failed
+                }
+                _ => Restart::Refused,
+            }
+        })
     }
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
