@@ -4,6 +4,7 @@
  *
  *   sign HEX     C_SignInit answers with this code
  *   init HEX     C_Initialize answers with this code
+ *   init-hang    C_Initialize does not answer until the file is another one
  *   login HEX    C_Login answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   wrong        a bit of each signature is turned over
@@ -78,6 +79,9 @@ static int told_anew(const char *word, CK_ULONG *done) {
 static CK_RV initialize(void *arguments) {
     CK_ULONG code;
     note("C_Initialize");
+    while (told("init-hang", &code)) {
+        usleep(10000);
+    }
     if (told("init", &code)) {
         return code;
     }

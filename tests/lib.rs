@@ -9,6 +9,10 @@ struct Readme;
 #[doc = include_str!("../docs/hsm.md")]
 struct Hsm;
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/kms.md")]
+struct Kms;
+
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;

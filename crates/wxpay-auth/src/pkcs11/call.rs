@@ -38,7 +38,7 @@ pub(super) fn name(code: &RvError) -> String {
 }
 
 /// Sorts a code. Tokens do not agree on which one means what, so the sorts are wide.
-fn kind(code: &RvError) -> SignErrorKind {
+pub(super) fn kind(code: &RvError) -> SignErrorKind {
     use RvError as Rv;
     match code {
         Rv::SessionClosed

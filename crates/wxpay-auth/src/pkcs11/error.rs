@@ -78,6 +78,17 @@ pub enum Pkcs11Error {
         /// Whether that was now, or this process would send a PIN again that was refused before.
         sent: bool,
     },
+    /// The login failed, and the token may have counted that as a wrong PIN.
+    #[error("the login failed ({code})")]
+    #[non_exhaustive]
+    LoginFailed {
+        /// What the token answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+        /// Whether that was now, or a short while ago, and the PIN rests.
+        sent: bool,
+    },
     /// No private key fits the address.
     #[error("no private key fits {wanted}")]
     #[non_exhaustive]
@@ -219,7 +230,7 @@ impl Pkcs11Error {
             | Self::KeyNotBound { .. }
             | Self::Mechanism { .. } => SignErrorKind::Unsupported,
             Self::InvalidSignature => SignErrorKind::InvalidSignature,
-            Self::Call { kind, .. } => *kind,
+            Self::LoginFailed { kind, .. } | Self::Call { kind, .. } => *kind,
             Self::Restarted => SignErrorKind::SessionLost,
             Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
             Self::Timeout { .. } => SignErrorKind::Timeout,
@@ -250,6 +261,11 @@ impl Pkcs11Error {
                 "do not just try again: tokens lock after a few wrong PINs. This process does not \
                  send this PIN to the token again; correct it, unlock the token if need be, and \
                  restart the program"
+            }
+            Self::LoginFailed { .. } => {
+                "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
+                 while, from 30 s to half an hour, and a few times at most, so that the token does \
+                 not lock; then restart the program"
             }
             Self::KeyNotFound { .. } => {
                 "check object and id: pkcs11-tool --module PATH --login --list-objects; without a \

@@ -15,6 +15,16 @@ pub(super) struct Gate {
     changed: Condvar,
 }
 
+/// How a restart has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restart {
+    Done,
+    /// Half-way: the sessions are gone, and the module is not there.
+    Failed,
+    /// Before it began: the sessions live on.
+    Refused,
+}
+
 #[derive(Debug, Default)]
 struct State {
     inside: usize,
@@ -36,15 +46,16 @@ impl Gate {
 
     /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
     /// they also are when somebody else has restarted the module since.
-    pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> bool) -> bool {
+    pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
         let Some(closed) = self.close(generation) else { return true };
         if closed.inside > 0 {
             return false;
         }
         let restarted = restart();
-        // Even where it failed half-way, the sessions are gone.
-        self.lock().generation += 1;
-        restarted
+        if restarted != Restart::Refused {
+            self.lock().generation += 1;
+        }
+        restarted == Restart::Done
     }
 
     /// Runs `change` while nobody is inside, or hangs there for longer than it waits. `None` when
@@ -151,7 +162,7 @@ mod tests {
                             assert!(gate.restart(generation, || {
                                 assert_eq!(inside.load(Ordering::SeqCst), 0);
                                 restarts.fetch_add(1, Ordering::SeqCst);
-                                true
+                                Restart::Done
                             }));
                             assert!(gate.generation() > generation);
                         }
@@ -171,7 +182,7 @@ mod tests {
         let inside = gate.enter();
         let restarting = {
             let gate = Arc::clone(&gate);
-            thread::spawn(move || gate.restart(0, || true))
+            thread::spawn(move || gate.restart(0, || Restart::Done))
         };
         while !gate.lock().closed {
             thread::yield_now();
@@ -190,11 +201,20 @@ mod tests {
         assert_eq!(gate.alone(0, || 7), Some(7));
         assert_eq!(gate.enter().generation(), 0);
         drop(hanging);
-        assert!(gate.restart(0, || true));
+        assert!(gate.restart(0, || Restart::Done));
         assert_eq!(gate.generation(), 1);
         assert_eq!(gate.alone(1, || 7), Some(7));
         assert_eq!(gate.alone(0, || 7), None);
         // Somebody who saw the old state only hears that it is over.
         assert!(gate.restart(0, || panic!("it was restarted already")));
+    }
+
+    #[test]
+    fn sessions_that_live_on_are_not_of_the_past() {
+        let gate = Gate::default();
+        assert!(!gate.restart(0, || Restart::Refused));
+        assert_eq!(gate.generation(), 0);
+        assert!(!gate.restart(0, || Restart::Failed));
+        assert_eq!(gate.generation(), 1);
     }
 }

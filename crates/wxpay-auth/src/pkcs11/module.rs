@@ -1,6 +1,5 @@
 //! PKCS#11 libraries: each loaded and initialised once in a process.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,12 +8,14 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
-use zeroize::Zeroizing;
 
-use super::call::{Called, name};
+use super::call::Called;
 use super::error::Pkcs11Error;
-use super::gate::Gate;
+use super::gate::{Gate, Restart};
+use super::library::Library;
+use super::logins::Logins;
 use super::pin::Pin;
+use super::restarts::Restarts;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
@@ -24,41 +25,56 @@ pub(super) struct Module {
     /// Whether it was initialised here. What the application initialised is not ours to restart.
     ours: bool,
     gate: Gate,
-    refused: Mutex<Vec<Refused>>,
+    logins: Logins,
+    restarts: Restarts,
 }
 
-/// A PIN that a token refused, with what the token answered.
-struct Refused {
-    slot: u64,
-    pin: Zeroizing<String>,
-    code: String,
+/// A library that was named, and its module once that is initialised. A module that hangs while it is
+/// initialised holds up whoever wants this one, and nobody else.
+struct Entry {
+    library: Library,
+    /// The bare names that the loader found it by.
+    names: Vec<PathBuf>,
+    place: Arc<Place>,
 }
 
-static MODULES: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new());
+type Place = Mutex<Option<Arc<Module>>>;
+
+static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 impl Module {
-    /// Loads and initialises a library, unless that was done before.
+    /// Loads and initialises a library, unless that was done before, under whatever name.
     pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
         let failed = |source: Box<_>| Pkcs11Error::Module { path: path.to_owned(), source };
-        // A path may lead to the library by several names. A bare name is the loader's to find.
-        let resolved = if path.components().count() > 1 {
-            path.canonicalize().map_err(|e| failed(e.into()))?
-        } else {
-            path.to_owned()
+        let open = |library: &Path| {
+            Pkcs11::new(library).or_else(|error| match error {
+                Error::Pkcs11(..) => Err(error).called(),
+                other => Err(failed(other.into())),
+            })
         };
-        let mut modules = MODULES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = modules.get(&resolved) {
+        let (place, library, loaded) = if path.components().count() > 1 {
+            let library = Library::at(path).map_err(|e| failed(e.into()))?;
+            (place_of(&library, None), library.path().to_owned(), None)
+        } else if let Some(place) = place_of_name(path) {
+            (place, path.to_owned(), None)
+        } else {
+            // Only the loader knows where it finds a bare name.
+            let context = open(path)?;
+            let library = Library::loaded_as(path).map_err(failed)?;
+            (place_of(&library, Some(path)), path.to_owned(), Some(context))
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*place {
             return Ok(Arc::clone(module));
         }
-        let context = Pkcs11::new(&resolved).map_err(|e| failed(e.into()))?;
+        let context = loaded.map_or_else(|| open(&library), Ok)?;
         let ours = match context.initialize(arguments()) {
-            Ok(()) => true,
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
-            Err(e) => return Err(failed(e.into())),
+            initialized => initialized.called().map(|()| true)?,
         };
-        let module =
-            Arc::new(Self { context, ours, gate: Gate::default(), refused: Mutex::default() });
-        modules.insert(resolved, Arc::clone(&module));
+        let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
+        let module = Arc::new(Self { context, ours, gate, logins, restarts });
+        *place = Some(Arc::clone(&module));
         Ok(module)
     }
 
@@ -70,24 +86,35 @@ impl Module {
         &self.gate
     }
 
+    pub(super) fn restarts(&self) -> &Restarts {
+        &self.restarts
+    }
+
+    /// Whether it may be restarted.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
     /// Finalises and initialises the module, once for all who saw this generation of it. Every
     /// session of every signer on it is gone then. Returns whether that is worth a new try.
     pub(super) fn restart(&self, generation: u64) -> bool {
-        self.ours
-            && self.gate.restart(generation, || {
-                // A module that forgot that it is initialised says so, and is initialised.
-                let finalized = self.context.clone().finalize();
-                let initialized = self.context.initialize(arguments());
-                tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
-                initialized.is_ok()
-            })
+        self.gate.restart(generation, || {
+            let finalized = self.context.clone().finalize();
+            let initialized = self.context.initialize(arguments());
+            tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+            match (finalized, initialized) {
+                (_, Ok(())) => Restart::Done,
+                // It was not initialised in the first place.
+                (Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)), _) => {
+                    Restart::Failed
+                }
+                _ => Restart::Refused,
+            }
+        })
     }
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
     /// is not sent to it again: tokens lock.
-    ///
-    /// Nobody else is in the module meanwhile: a login changes what all sessions see, and not every
-    /// module takes that in the middle of a signature.
     pub(super) fn login(
         &self,
         session: &Session,
@@ -96,43 +123,29 @@ impl Module {
         generation: u64,
     ) -> Result<(), Pkcs11Error> {
         let pin = pin.read()?;
-        let login = || self.login_alone(session, slot, pin);
-        self.gate.alone(generation, login).unwrap_or(Err(Pkcs11Error::Restarted))
+        let send = || session.login(UserType::User, Some(&AuthPin::from(pin.as_str())));
+        let is_logged_in = || is_logged_in(session);
+        self.logins.log_in(&self.gate, generation, (slot, &pin), is_logged_in, send)
     }
+}
 
-    fn login_alone(
-        &self,
-        session: &Session,
-        slot: Slot,
-        pin: Zeroizing<String>,
-    ) -> Result<(), Pkcs11Error> {
-        // Four threads that come one after the other must not send a wrong PIN four times.
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_logged_in(session) {
-            return Ok(());
-        }
-        if let Some(before) = refused.iter().find(|r| r.slot == slot.id() && r.pin == pin) {
-            return Err(Pkcs11Error::PinRefused { code: before.code.clone(), sent: false });
-        }
-        let secret = AuthPin::from(pin.as_str());
-        match session.login(UserType::User, Some(&secret)) {
-            Err(Error::Pkcs11(
-                code @ (RvError::PinIncorrect
-                | RvError::PinInvalid
-                | RvError::PinLenRange
-                | RvError::PinExpired
-                | RvError::PinLocked),
-                _,
-            )) => {
-                let code = name(&code);
-                tracing::error!(code, slot = slot.id(), "the token refused the PIN");
-                refused.push(Refused { slot: slot.id(), pin, code: code.clone() });
-                Err(Pkcs11Error::PinRefused { code, sent: true })
-            }
-            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-            other => other.called(),
-        }
+fn place_of(library: &Library, name: Option<&Path>) -> Arc<Place> {
+    let mut entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = name.into_iter().map(Path::to_owned);
+    if let Some(entry) = entries.iter_mut().find(|entry| entry.library.is(library)) {
+        entry.names.extend(names);
+        return Arc::clone(&entry.place);
     }
+    let place = Arc::new(Place::default());
+    let (library, names) = (library.clone(), names.collect());
+    entries.push(Entry { library, names, place: Arc::clone(&place) });
+    place
+}
+
+fn place_of_name(name: &Path) -> Option<Arc<Place>> {
+    let entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let named = entries.iter().find(|entry| entry.names.iter().any(|known| known == name));
+    named.map(|entry| Arc::clone(&entry.place))
 }
 
 fn arguments() -> CInitializeArgs {
@@ -143,13 +156,4 @@ fn arguments() -> CInitializeArgs {
 pub(super) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
-}
-
-impl std::fmt::Debug for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Refused")
-            .field("slot", &self.slot)
-            .field("code", &self.code)
-            .finish_non_exhaustive()
-    }
 }

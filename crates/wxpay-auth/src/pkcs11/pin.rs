@@ -13,7 +13,8 @@ use crate::files;
 /// Says where the user PIN of a token comes from.
 ///
 /// A file or a callback is asked each time the token wants a login, so a PIN that was changed is
-/// picked up. What is read is wiped after use, and shown nowhere.
+/// picked up. What is read is wiped after use, and shown nowhere; what is kept, to know a refused PIN
+/// again, is an HMAC with a key of this process.
 ///
 /// ```
 /// use wxpay_auth::pkcs11::Pin;

@@ -23,7 +23,7 @@ use super::uri_error::Pkcs11UriError;
 /// | `token`, `serial`, `manufacturer`, `model` | the token's info |
 /// | `slot-id` | the number of the slot |
 /// | `object`, `id` | `CKA_LABEL` and `CKA_ID` of the private key |
-/// | `module-path` | the PKCS#11 library to load: a path, or a name that the system's loader finds |
+/// | `module-path` | the PKCS#11 library to load: a path, or, on Linux, a name that the loader finds |
 /// | `pin-source` | a file with the PIN: a path, or `file:` and a path |
 /// | `pin-value` | the PIN itself; `pin-source` keeps it out of settings and logs |
 ///
@@ -62,7 +62,7 @@ impl Pkcs11Uri {
         Self::default().module_path(module_path)
     }
 
-    /// Sets the PKCS#11 library: a path, or a name that the system's loader finds.
+    /// Sets the PKCS#11 library: a path, or, on Linux, a name that the system's loader finds.
     #[must_use]
     pub fn module_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.module_path = Some(path.into());

@@ -1,7 +1,6 @@
 //! Sessions on a token, each with the key at hand.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
@@ -14,6 +13,7 @@ use super::key::{self, SigningKey};
 use super::login::{Access, LoggedIn, log_in};
 use super::mechanism::{Pkcs11Mechanism, digest_info};
 use super::module::Module;
+use super::restarts::Restarter;
 use super::uri::Pkcs11Uri;
 use super::workers::Sessions;
 use crate::public_key::PublicKey;
@@ -25,12 +25,11 @@ const SIGNATURE_BYTES: usize = 256;
 /// Opens sessions on one token, for one key.
 #[derive(Debug)]
 pub(super) struct Vault {
-    module: Arc<Module>,
+    restarter: Restarter,
     uri: Pkcs11Uri,
     mechanism: Pkcs11Mechanism,
     /// The key of the first session. Later ones must have the same.
     public_key: Mutex<Option<PublicKey>>,
-    restarts: Option<Mutex<Backoff>>,
 }
 
 /// A session that is logged in and has found the key.
@@ -50,12 +49,15 @@ impl Vault {
         may_restart: bool,
     ) -> Result<Self, Pkcs11Error> {
         Ok(Self {
-            module: uri.load_module()?,
+            restarter: Restarter::new(uri.load_module()?, may_restart),
             mechanism,
             public_key: Mutex::default(),
-            restarts: may_restart.then(Mutex::default),
             uri,
         })
+    }
+
+    fn module(&self) -> &Module {
+        self.restarter.module()
     }
 
     /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
@@ -64,7 +66,7 @@ impl Vault {
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
     ) -> Result<(KeySession, T), Pkcs11Error> {
         let (LoggedIn { session, generation }, (key, more)) =
-            log_in(&self.module, &self.uri, Access::Use, |session, token| {
+            log_in(self.module(), &self.uri, Access::Use, |session, token| {
                 self.check_mechanism(token.slot)?;
                 let key = key::find(session, &self.uri)?;
                 self.check_same(&key.public_key)?;
@@ -81,7 +83,7 @@ impl Vault {
             Pkcs11Mechanism::Sha256RsaPkcs => MechanismType::SHA256_RSA_PKCS,
         };
         let unsupported = Pkcs11Error::Mechanism { mechanism: self.mechanism };
-        match self.module.context().get_mechanism_info(slot, mechanism).called() {
+        match self.module().context().get_mechanism_info(slot, mechanism).called() {
             Ok(info) if info.sign() => Ok(()),
             Ok(_) => Err(unsupported),
             Err(e) if e.kind() == SignErrorKind::Unsupported => Err(unsupported),
@@ -118,7 +120,7 @@ impl Sessions for Vault {
     }
 
     fn sign(&self, session: &KeySession, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-        let inside = self.module.gate().enter();
+        let inside = self.module().gate().enter();
         if inside.generation() != session.generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -132,14 +134,12 @@ impl Sessions for Vault {
         if !session.public_key.verifies(message, &signature) {
             return Err(Pkcs11Error::InvalidSignature);
         }
-        if let Some(restarts) = &self.restarts {
-            restarts.lock().unwrap_or_else(PoisonError::into_inner).reset();
-        }
+        self.restarter.works();
         Ok(signature)
     }
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
-        let inside = self.module.gate().enter();
+        let inside = self.module().gate().enter();
         // The token may give the number of a session that is gone to the next one that is opened:
         // closing it here would end another thread's.
         let gone = inside.generation() != session.generation
@@ -151,24 +151,11 @@ impl Sessions for Vault {
     }
 
     fn generation(&self) -> u64 {
-        self.module.gate().generation()
+        self.module().gate().generation()
     }
 
     fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
-        let Some(restarts) = &self.restarts else { return false };
-        if !error.may_be_the_module() {
-            return false;
-        }
-        if self.generation() != generation {
-            return true;
-        }
-        // One that is not even initialised has no session that a restart could end.
-        let harmless = matches!(error, Pkcs11Error::Call { code, .. }
-            if code == "CKR_CRYPTOKI_NOT_INITIALIZED");
-        let mut restarts = restarts.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = restarts.take(Instant::now(), harmless);
-        drop(restarts);
-        due && self.module.restart(generation)
+        self.restarter.restart(generation, error)
     }
 }
 
@@ -177,42 +164,6 @@ fn padded(signature: Vec<u8>) -> Vec<u8> {
     match SIGNATURE_BYTES.checked_sub(signature.len()) {
         None | Some(0) => signature,
         Some(missing) => [vec![0; missing], signature].concat(),
-    }
-}
-
-/// Spaces restarts out while a token stays away: other tokens on the module feel each of them.
-#[derive(Debug, Default)]
-struct Backoff {
-    last: Option<Instant>,
-    /// How many there were since something was signed.
-    restarts: u32,
-}
-
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Between restarts that nobody feels.
-const HARMLESS_WAIT: Duration = Duration::from_millis(50);
-
-impl Backoff {
-    /// Takes the turn, if it has come.
-    fn take(&mut self, now: Instant, harmless: bool) -> bool {
-        let doublings = self.restarts.saturating_sub(1).min(16);
-        let wait = if harmless {
-            HARMLESS_WAIT
-        } else {
-            FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
-        };
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < wait) {
-            return false;
-        }
-        self.last = Some(now);
-        self.restarts = self.restarts.saturating_add(1);
-        true
-    }
-
-    fn reset(&mut self) {
-        // Not `last`: a token that fails every other time is not restarted every other time.
-        self.restarts = 0;
     }
 }
 
@@ -225,26 +176,5 @@ mod tests {
         assert_eq!(padded(vec![1; 255]), [vec![0], vec![1; 255]].concat());
         assert_eq!(padded(vec![1; 256]), [1; 256]);
         assert_eq!(padded(vec![1; 257]), [1; 257]);
-    }
-
-    #[test]
-    fn restarts_are_spaced_out() {
-        let start = Instant::now();
-        let mut backoff = Backoff::default();
-        let mut take = |millis| backoff.take(start + Duration::from_millis(millis), false);
-        assert!(take(0));
-        assert!(!take(499) && take(500));
-        assert!(!take(1_499) && take(1_500));
-        assert!(!take(3_499) && take(3_500));
-        backoff.reset();
-        let mut take = |millis| backoff.take(start + Duration::from_millis(millis), false);
-        assert!(!take(3_999) && take(4_000));
-        assert!(!take(4_499) && take(4_500));
-
-        let mut long = Backoff { last: Some(start), restarts: 40 };
-        let mut take = |millis| long.take(start + Duration::from_millis(millis), false);
-        assert!(!take(29_999) && take(30_000));
-        let mut harmless = |millis| long.take(start + Duration::from_millis(millis), true);
-        assert!(!harmless(30_049) && harmless(30_050));
     }
 }

@@ -1,0 +1,362 @@
+//! What tokens have answered to PINs: they lock after a few that are wrong.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cryptoki::error::{Error, RvError};
+use cryptoki::slot::Slot;
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use super::call::{Called, kind, name};
+use super::error::Pkcs11Error;
+use super::gate::Gate;
+use crate::nonce::NonceError;
+use crate::sign_error::SignErrorKind;
+
+/// Knows which PINs a module's tokens were sent, and which of them are not to be sent again.
+pub(super) struct Logins {
+    /// Of this process: what is kept of a PIN is of no use elsewhere.
+    key: hmac::Key,
+    known: Mutex<Vec<Known>>,
+}
+
+/// A PIN that was sent to a token.
+struct Known {
+    slot: u64,
+    pin: hmac::Tag,
+    /// Whether the token has ever accepted it.
+    accepted: bool,
+    trouble: Option<Trouble>,
+}
+
+/// What a token has against a PIN.
+enum Trouble {
+    /// It is refused.
+    Refused { code: String },
+    /// The login failed in a way that some modules have for a wrong PIN, too.
+    Doubtful {
+        code: String,
+        kind: SignErrorKind,
+        /// How often, one after the other.
+        times: usize,
+        last: Instant,
+    },
+}
+
+/// How long a PIN rests after each doubtful failure; after one more, for good.
+const RESTS: [Duration; 4] = [
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(8 * 60),
+    Duration::from_secs(32 * 60),
+];
+
+/// The same for a PIN that the token has never accepted: there are tokens that lock after three.
+const RESTS_OF_A_NEW_PIN: [Duration; 1] = [Duration::from_secs(30)];
+
+impl Logins {
+    pub(super) fn new() -> Result<Self, Pkcs11Error> {
+        let failed = |_| Pkcs11Error::Malformed { source: NonceError::new().into() };
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map_err(failed)?;
+        Ok(Self { key, known: Mutex::default() })
+    }
+
+    /// Logs in with `send`, unless somebody in this process has done so, or the PIN is not to be sent.
+    ///
+    /// Nobody else is in the module meanwhile: a login changes what all sessions see, and not every
+    /// module takes that in the middle of a signature. For a PIN that is not sent, nobody is kept out.
+    pub(super) fn log_in(
+        &self,
+        gate: &Gate,
+        generation: u64,
+        (slot, pin): (Slot, &str),
+        is_logged_in: impl Fn() -> bool,
+        send: impl FnOnce() -> cryptoki::error::Result<()>,
+    ) -> Result<(), Pkcs11Error> {
+        let (slot, pin) = (slot.id(), hmac::sign(&self.key, pin.as_bytes()));
+        self.may_send(slot, &pin, Instant::now())?;
+        let inside = gate.enter();
+        if inside.generation() != generation {
+            return Err(Pkcs11Error::Restarted);
+        }
+        if is_logged_in() {
+            return Ok(());
+        }
+        drop(inside);
+        let log_in = || {
+            // Four threads that come one after the other must not send a wrong PIN four times.
+            if is_logged_in() {
+                return Ok(());
+            }
+            self.may_send(slot, &pin, Instant::now())?;
+            self.learn(slot, pin, send(), Instant::now())
+        };
+        gate.alone(generation, log_in).unwrap_or(Err(Pkcs11Error::Restarted))
+    }
+
+    fn may_send(&self, slot: u64, pin: &hmac::Tag, now: Instant) -> Result<(), Pkcs11Error> {
+        let known = self.lock();
+        let Some(known) = known.iter().find(|known| known.is(slot, pin)) else { return Ok(()) };
+        let rests = if known.accepted { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
+        match &known.trouble {
+            None => Ok(()),
+            Some(Trouble::Doubtful { code, kind, times, last }) => match rests.get(times - 1) {
+                Some(rest) if now.saturating_duration_since(*last) >= *rest => Ok(()),
+                Some(_) => {
+                    let (code, kind) = (code.clone(), *kind);
+                    Err(Pkcs11Error::LoginFailed { code, kind, sent: false })
+                }
+                None => Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false }),
+            },
+            Some(Trouble::Refused { code }) => {
+                Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false })
+            }
+        }
+    }
+
+    /// Remembers what a token has answered to a PIN.
+    fn learn(
+        &self,
+        slot: u64,
+        pin: hmac::Tag,
+        answer: cryptoki::error::Result<()>,
+        now: Instant,
+    ) -> Result<(), Pkcs11Error> {
+        let code = match answer {
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
+            Err(Error::Pkcs11(code, _)) if !is_before_the_pin(code) => Some(code),
+            Err(error) => return Err(error).called(),
+            Ok(()) => None,
+        };
+        let mut all = self.lock();
+        let at = all.iter().position(|known| known.is(slot, &pin)).unwrap_or(all.len());
+        if at == all.len() {
+            all.push(Known { slot, pin, accepted: false, trouble: None });
+        }
+        let Some(known) = all.get_mut(at) else { return Ok(()) };
+        let Some(code) = code else {
+            (known.accepted, known.trouble) = (true, None);
+            return Ok(());
+        };
+        let (code, kind, refused) = (name(&code), kind(&code), is_refusal(code));
+        if refused {
+            tracing::error!(code, slot, "the token refused the PIN");
+            known.trouble = Some(Trouble::Refused { code: code.clone() });
+            return Err(Pkcs11Error::PinRefused { code, sent: true });
+        }
+        tracing::error!(code, slot, "a login failed; the PIN is not sent again for a while");
+        let times = match known.trouble {
+            Some(Trouble::Doubtful { times, .. }) => times + 1,
+            _ => 1,
+        };
+        known.trouble = Some(Trouble::Doubtful { code: code.clone(), kind, times, last: now });
+        Err(Pkcs11Error::LoginFailed { code, kind, sent: true })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is(&self, slot: u64, pin: &hmac::Tag) -> bool {
+        self.slot == slot && self.pin.as_ref() == pin.as_ref()
+    }
+}
+
+fn is_refusal(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::PinIncorrect
+            | RvError::PinInvalid
+            | RvError::PinLenRange
+            | RvError::PinExpired
+            | RvError::PinLocked
+    )
+}
+
+/// Tells whether a login ended before anybody looked at the PIN: whatever else a module answers, it
+/// may have counted it as a wrong one.
+fn is_before_the_pin(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::CryptokiNotInitialized
+            | RvError::SessionHandleInvalid
+            | RvError::SessionClosed
+            | RvError::DeviceRemoved
+            | RvError::TokenNotPresent
+            | RvError::TokenNotRecognized
+            | RvError::SlotIdInvalid
+            | RvError::UserAnotherAlreadyLoggedIn
+    )
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use cryptoki::context::Function;
+
+    use super::*;
+
+    /// The answers to one PIN, and what is made of them.
+    struct Sent {
+        logins: Logins,
+        pin: hmac::Tag,
+        start: Instant,
+    }
+
+    impl Sent {
+        fn new() -> Self {
+            let logins = Logins::new().unwrap();
+            let pin = hmac::sign(&logins.key, b"1234");
+            Self { logins, pin, start: Instant::now() }
+        }
+
+        fn may_send(&self, secs: u64) -> Result<(), Pkcs11Error> {
+            self.logins.may_send(7, &self.pin, self.start + Duration::from_secs(secs))
+        }
+
+        fn learn(&self, secs: u64, answer: Result<(), RvError>) -> Result<(), Pkcs11Error> {
+            let answer = answer.map_err(|code| Error::Pkcs11(code, Function::Login));
+            self.logins.learn(7, self.pin, answer, self.start + Duration::from_secs(secs))
+        }
+
+        /// Whether it rests until then, and is sent then.
+        fn rests_until(&self, secs: u64) -> bool {
+            let resting = self.may_send(secs - 1);
+            matches!(resting, Err(Pkcs11Error::LoginFailed { sent: false, .. }))
+                && self.may_send(secs).is_ok()
+        }
+
+        fn is_refused(&self) -> bool {
+            let later = self.may_send(1_000_000);
+            matches!(later, Err(Pkcs11Error::PinRefused { sent: false, .. }))
+        }
+    }
+
+    #[test]
+    fn a_refused_pin_is_never_sent_again() {
+        for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinExpired] {
+            let pin = Sent::new();
+            pin.learn(0, Ok(())).unwrap();
+            let error = pin.learn(0, Err(code)).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::PinRefused { sent: true, .. }), "{error}");
+            assert!(pin.is_refused());
+            // Another PIN, or another token, is another matter.
+            let other = hmac::sign(&pin.logins.key, b"12345");
+            assert!(pin.logins.may_send(7, &other, pin.start).is_ok());
+            assert!(pin.logins.may_send(8, &pin.pin, pin.start).is_ok());
+        }
+    }
+
+    const DOUBTFUL: [RvError; 6] = [
+        RvError::GeneralError,
+        RvError::FunctionFailed,
+        RvError::DeviceError,
+        RvError::ArgumentsBad,
+        RvError::UserPinNotInitialized,
+        RvError::VendorDefined(0x8000_0001),
+    ];
+
+    #[test]
+    fn a_new_pin_is_sent_twice_when_it_is_doubtful() {
+        for code in DOUBTFUL {
+            let pin = Sent::new();
+            let error = pin.learn(100, Err(code)).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::LoginFailed { sent: true, .. }), "{error}");
+            assert_eq!(error.kind(), kind(&code));
+            assert!(!error.may_be_the_module());
+            assert!(pin.rests_until(130));
+            pin.learn(140, Err(code)).unwrap_err();
+            assert!(pin.is_refused());
+        }
+    }
+
+    #[test]
+    fn a_pin_that_was_accepted_is_sent_five_times_with_growing_rests() {
+        let pin = Sent::new();
+        // It was new when it was doubtful first.
+        pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
+        for _ in 0..2 {
+            pin.learn(0, Ok(())).unwrap();
+            assert!(pin.may_send(0).is_ok());
+            for (failed, rests_until) in [(0, 30), (30, 150), (150, 630), (630, 2_550)] {
+                pin.learn(failed, Err(RvError::DeviceError)).unwrap_err();
+                assert!(pin.rests_until(rests_until));
+            }
+        }
+        pin.learn(2_550, Err(RvError::DeviceError)).unwrap_err();
+        assert!(pin.is_refused());
+    }
+
+    #[test]
+    fn a_pin_that_nobody_looked_at_is_sent_at_once() {
+        let pin = Sent::new();
+        for _ in 0..20 {
+            let error = pin.learn(0, Err(RvError::SessionHandleInvalid)).unwrap_err();
+            assert_eq!(error.to_string(), "C_Login answered CKR_SESSION_HANDLE_INVALID");
+            pin.learn(0, Err(RvError::TokenNotPresent)).unwrap_err();
+            assert!(pin.may_send(0).is_ok());
+        }
+        pin.learn(0, Err(RvError::UserAlreadyLoggedIn)).unwrap();
+        // That is not the token's word for it: it is still a new one.
+        pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
+        pin.learn(30, Err(RvError::GeneralError)).unwrap_err();
+        assert!(pin.is_refused());
+    }
+
+    #[test]
+    fn nobody_is_kept_out_for_a_pin_that_is_not_sent() {
+        let (logins, gate) = (Logins::new().unwrap(), Gate::default());
+        let (slot, wrong) = (Slot::try_from(7_u64).unwrap(), || {
+            Err(Error::Pkcs11(RvError::PinIncorrect, Function::Login))
+        });
+        let sent = Cell::new(0);
+        let log_in = || {
+            logins.log_in(
+                &gate,
+                0,
+                (slot, "1234"),
+                || false,
+                || {
+                    sent.set(sent.get() + 1);
+                    wrong()
+                },
+            )
+        };
+        log_in().unwrap_err();
+        assert_eq!(sent.get(), 1);
+        // While the gate is closed, whoever wants it to himself waits.
+        let (answered, wait) = mpsc::channel();
+        thread::scope(|scope| {
+            let (closed, begun) = mpsc::channel();
+            let gate = &gate;
+            let alone = scope.spawn(move || {
+                gate.alone(0, || {
+                    closed.send(()).unwrap();
+                    wait.recv_timeout(Duration::from_secs(10)).is_ok()
+                })
+            });
+            begun.recv().unwrap();
+            let error = log_in().unwrap_err();
+            assert!(matches!(error, Pkcs11Error::PinRefused { sent: false, .. }), "{error}");
+            answered.send(()).unwrap();
+            assert_eq!(alone.join().unwrap(), Some(true));
+        });
+        assert_eq!(sent.get(), 1);
+        // Nor for a login that is there already.
+        let there = logins.log_in(&gate, 0, (slot, "right"), || true, || panic!("logged in"));
+        there.unwrap();
+    }
+}

@@ -1,0 +1,93 @@
+//! How often a token is sent a PIN: it locks after a few that are wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cryptoki::session::UserType;
+use tokio::sync::MutexGuard;
+use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer};
+use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_tests::chain;
+use wxpay_tests::token::{Faults, PIN, Token, certificate};
+
+/// What is told to a module is told to all: one test at a time.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ALONE.lock().await
+}
+
+/// Some modules answer a wrong PIN with a code that may mean anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_login_that_fails_is_not_tried_again_at_once() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    for (code, name) in [
+        ("5", "CKR_GENERAL_ERROR"),
+        ("6", "CKR_FUNCTION_FAILED"),
+        ("7", "CKR_ARGUMENTS_BAD"),
+        ("30", "CKR_DEVICE_ERROR"),
+        ("102", "CKR_USER_PIN_NOT_INITIALIZED"),
+        ("80000001", "CKR_VENDOR_DEFINED(2147483649)"),
+    ] {
+        // Another PIN for each: the one before rests.
+        let wrong = Arc::new(AtomicBool::new(false));
+        let pin = {
+            let (wrong, other) = (Arc::clone(&wrong), format!("0ther-{code}"));
+            let ask = move || if wrong.load(Ordering::SeqCst) { other.clone() } else { PIN.into() };
+            Pin::callback(move || Ok::<String, std::io::Error>(ask()))
+        };
+        let signer = Pkcs11Signer::builder(token.merchant().pin(pin))
+            .certificate(certificate())
+            .sessions(3)
+            .connect()
+            .await
+            .unwrap();
+        let back_door = token.session();
+        let (logins, restarts) = (faults.calls("C_Login"), faults.calls("C_Finalize"));
+        wrong.store(true, Ordering::SeqCst);
+        faults.once("logout", &format!("login {code}"));
+        for _ in 0..5 {
+            let signing: Vec<_> = (0..4)
+                .map(|_| {
+                    let signer = signer.clone();
+                    tokio::spawn(async move { signer.sign(b"message").await })
+                })
+                .collect();
+            for signing in signing {
+                let error = signing.await.unwrap().unwrap_err();
+                let expected = format!("the login failed ({name})");
+                assert!(chain(&error).ends_with(&expected), "{}", chain(&error));
+            }
+        }
+        assert_eq!(faults.calls("C_Login"), logins + 1, "{name}");
+        assert_eq!(faults.calls("C_Finalize"), restarts, "{name}");
+        let error = Pkcs11Signer::builder(token.merchant().pin(Pin::new(format!("0ther-{code}"))));
+        let error = error.certificate(certificate()).connect().await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::LoginFailed { sent: false, .. }), "{error}");
+        assert_eq!(faults.calls("C_Login"), logins + 1, "{name}");
+
+        // Somebody else's login serves.
+        faults.clear();
+        back_door.login(UserType::User, Some(&PIN.into())).unwrap();
+        signer.sign(b"message").await.unwrap_or_else(|e| panic!("{name}: {}", chain(&e)));
+        signer.shut_down().await.unwrap();
+    }
+}
+
+/// A session that has gone in the middle of a login says nothing about the PIN.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_login_that_nobody_looked_at_is_tried_again() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    for code in ["b3", "b0", "e0"] {
+        faults.set(&format!("login {code}"));
+        let error = connecting().connect().await.unwrap_err();
+        assert!(error.to_string().starts_with("C_Login answered "), "{error}");
+        assert!(error.kind() != SignErrorKind::PermissionDenied, "{error}");
+        faults.clear();
+        connecting().connect().await.unwrap().shut_down().await.unwrap();
+    }
+}
