@@ -1,6 +1,14 @@
 //! How `VaultTransit` deals with logins and tokens, on a scripted service. What the real one does is
 //! tested in `tests/kms_vault_tokens.rs` of the workspace.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
