@@ -314,6 +314,25 @@ fn with_a_key_in_an_hsm() {
 }
 
 #[test]
+#[ignore = "needs OpenBao: run scripts/test"]
+fn with_a_key_in_vault() {
+    let file = std::env::temp_dir().join(format!("wxpay-vault-token-{}", std::process::id()));
+    let address = wxpay_tests::openbao::variable("WXPAY_TEST_VAULT_ADDR");
+    let token = wxpay_tests::openbao::variable("WXPAY_TEST_VAULT_TOKEN");
+    std::fs::write(&file, &token).unwrap();
+    let run = |key: &str| example("kms_vault").args([&address, key]).arg(&file).output().unwrap();
+    let (stdout, last, code) = ended(&run("merchant"));
+    assert_eq!(code, 0, "{stdout}");
+    assert!(last.starts_with("terminated 12000, signed as 5F"), "{stdout}");
+
+    let output = run("nobody");
+    assert_eq!(ended(&output).2, 1);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("KeyNotFound") && !stderr.contains(&token), "{stderr}");
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 fn with_a_key_that_is_born_in_an_hsm() {
     let mut command = example("hsm_born_key");

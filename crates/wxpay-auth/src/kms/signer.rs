@@ -41,14 +41,14 @@ use crate::signer::Signer;
 /// #         Ok(self.0.sign(b"is this the key?").unwrap())
 /// #     }
 /// # }
-/// # let key = include_str!("../../testdata/keys/merchant_private_key.pem");
-/// # let our_vault = OurVault(PrivateKey::from_pem(key).unwrap());
-/// # let pem = include_str!("../../testdata/keys/merchant_certificate.pem");
 /// use wxpay_auth::Certificate;
 /// use wxpay_auth::kms::KmsSigner;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let key = include_str!("../../testdata/keys/merchant_private_key.pem");
+/// # let our_vault = OurVault(PrivateKey::from_pem(key).unwrap());
+/// # let pem = include_str!("../../testdata/keys/merchant_certificate.pem");
 /// let signer = KmsSigner::builder(our_vault)
 ///     .certificate(Certificate::from_pem(pem)?)
 ///     .concurrency(50)

@@ -46,3 +46,32 @@ async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kms::endpoint::Endpoint;
+    use crate::kms::secret::Secret;
+    use crate::kms::vault::{VaultAuth, VaultTransit};
+
+    #[tokio::test]
+    async fn the_task_ends_with_what_it_works_for() {
+        let vault = VaultTransit::builder(Endpoint::new("https://vault").unwrap(), "merchant")
+            .auth(VaultAuth::token(Secret::new("hunter2")))
+            .build()
+            .unwrap();
+        let tasks = || Handle::current().metrics().num_alive_tasks();
+        // The session lives on: nothing but the end of the keeper ends the task.
+        let session = Arc::clone(&vault.session);
+        for _ in 0..2 {
+            vault.keeper.watch(&session);
+            tokio::task::yield_now().await;
+            assert_eq!(tasks(), 1);
+        }
+        drop(vault);
+        while tasks() > 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(session);
+    }
+}
