@@ -18,8 +18,9 @@ use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, Backend, BrandId, Certificate, CertificateRequest,
     CertificateSubject, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey,
-    Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer, SystemClock, SystemNonce,
-    Timestamp, Verifier, WechatpaySerial, authorization, response_message, verify_response,
+    Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock,
+    SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization, response_message,
+    verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -73,6 +74,7 @@ async fn no_type_shows_a_secret() {
         ("SignErrorKind", debug(&SignErrorKind::Other) + &SignErrorKind::Other.to_string()),
         ("Signature", debug(&signature)),
         ("SignedMessage", debug(&SignedMessage::new(&serial, algorithm, &message, &bytes, NOW))),
+        ("SignerUri", debug(&"file:key.pem".parse::<SignerUri>().unwrap())),
         ("SystemClock", debug(&SystemClock)),
         ("SystemNonce", debug(&SystemNonce::new())),
         ("Timestamp", debug(&NOW) + &NOW.to_string()),

@@ -2,13 +2,13 @@
 
 #![allow(clippy::panic, reason = "tests")]
 
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_endpoint"))]
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "aws-config"))]
 use wxpay_auth::SignerUri;
 use wxpay_auth::{SignErrorKind, SignerUriError, signer_from_uri};
 
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "_endpoint"))]
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "aws-config"))]
 fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
     uri.parse()
 }

@@ -10,7 +10,9 @@ mod setup;
 mod utc;
 
 pub(super) use cache::CredentialCache;
-pub(super) use codes::{CLOCK_HINT, Code, TOKEN_HINT, look_up};
+#[cfg(feature = "alibaba-kms")]
+pub(super) use codes::look_up;
+pub(super) use codes::{CLOCK_HINT, Code, TOKEN_HINT};
 pub use credentials::{CredentialProvider, Credentials};
 pub(super) use digest::{hex, hmac_sha256, sha256_hex};
 pub(super) use metadata::{Metadata, given, not_given};
