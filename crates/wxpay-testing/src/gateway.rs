@@ -32,8 +32,25 @@ use crate::wechat_pay::WechatPay;
 /// # }
 /// ```
 pub struct Gateway {
-    server: MockServer,
+    address: String,
+    _server: Server,
     wechat_pay: Arc<WechatPay>,
+}
+
+/// The server, whose end is that of a thread of its own.
+///
+/// It waits for a lock when it is dropped, and spins there for ever in a task that has used up its
+/// share of Tokio's time by then (its cooperative budget).
+struct Server(Option<MockServer>);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let server = self.0.take();
+        // Where there is no thread to be had, it is dropped here.
+        if let Ok(ending) = std::thread::Builder::new().spawn(move || drop(server)) {
+            let _ = ending.join();
+        }
+    }
 }
 
 impl Gateway {
@@ -66,12 +83,13 @@ impl Gateway {
         let builder = MockServer::builder().listener(listener).disable_request_recording();
         let server = builder.start().await;
         Mock::given(any()).respond_with(Responder(Arc::clone(&wechat_pay))).mount(&server).await;
-        Self { server, wechat_pay }
+        let address = server.uri();
+        Self { address, _server: Server(Some(server)), wechat_pay }
     }
 
     /// Returns where it listens: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
-        self.server.uri()
+        self.address.clone()
     }
 
     /// Returns what it puts on the wire, to be shared with another server.
