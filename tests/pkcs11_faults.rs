@@ -378,10 +378,10 @@ async fn connecting_in_vain_leaves_no_session_behind() {
     assert_eq!(open(), before);
 
     // All sessions are open when the first signature fails.
-    faults.set("sign 30"); // CKR_DEVICE_ERROR
+    faults.set("sign 68"); // CKR_KEY_FUNCTION_NOT_PERMITTED
     let opened = faults.calls("C_OpenSession");
     let broken = Pkcs11Signer::builder(token.merchant()).certificate(certificate()).sessions(3);
-    assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::Unavailable);
+    assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::PermissionDenied);
     assert_eq!(faults.calls("C_OpenSession"), opened + 3);
     assert_eq!(open(), before);
     faults.clear();

@@ -60,6 +60,14 @@ impl Vault {
         self.restarter.module()
     }
 
+    /// Does `something`, and does it once more after a restart that may help against its error.
+    pub(super) fn twice<T>(
+        &self,
+        something: impl Fn() -> Result<T, Pkcs11Error>,
+    ) -> Result<T, Pkcs11Error> {
+        self.restarter.twice(|| true, something)
+    }
+
     /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
     pub(super) fn open_and<T>(
         &self,
