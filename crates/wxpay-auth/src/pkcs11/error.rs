@@ -95,6 +95,8 @@ pub enum Pkcs11Error {
     KeyNotFound {
         /// The part of the URI that names token and key.
         wanted: String,
+        /// Whether the token shows no object at all.
+        empty: bool,
     },
     /// Several private keys fit the address.
     #[error("{count} private keys fit {wanted}")]
@@ -306,7 +308,9 @@ impl Pkcs11Error {
     /// Tells whether the module itself may be what is broken, so that starting it anew may help.
     pub(super) fn may_be_the_module(&self) -> bool {
         match self {
-            Self::TokenNotFound { .. } | Self::KeyNotFound { .. } | Self::Malformed { .. } => true,
+            Self::TokenNotFound { .. } | Self::Malformed { .. } => true,
+            // A key that was deleted is not brought back by a restart, which all others would feel.
+            Self::KeyNotFound { empty, .. } => *empty,
             Self::Call { kind, .. } => {
                 matches!(kind, SignErrorKind::Unavailable | SignErrorKind::SessionLost)
             }
