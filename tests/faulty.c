@@ -6,6 +6,7 @@
  *   init HEX     C_Initialize answers with this code
  *   init-hang    C_Initialize does not answer until the file is another one
  *   login HEX    C_Login answers with this code
+ *   find HEX     C_FindObjectsInit answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   blind        C_FindObjects finds nothing
  *   wrong        a bit of each signature is turned over
@@ -121,7 +122,11 @@ static CK_RV login(CK_ULONG session, CK_ULONG user, unsigned char *pin, CK_ULONG
 }
 
 static CK_RV find_objects_init(CK_ULONG session, void *template, CK_ULONG count) {
+    CK_ULONG code;
     note("C_FindObjectsInit");
+    if (told("find", &code)) {
+        return code;
+    }
     GUARDED(REAL(FIND_OBJECTS_INIT, CK_ULONG, void *, CK_ULONG)(session, template, count));
     return result;
 }

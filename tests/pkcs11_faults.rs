@@ -380,10 +380,23 @@ async fn connecting_in_vain_leaves_no_session_behind() {
     // All sessions are open when the first signature fails.
     faults.set("sign 68"); // CKR_KEY_FUNCTION_NOT_PERMITTED
     let opened = faults.calls("C_OpenSession");
-    let broken = Pkcs11Signer::builder(token.merchant()).certificate(certificate()).sessions(3);
+    let builder = || {
+        let builder = Pkcs11Signer::builder(token.merchant());
+        builder.certificate(certificate()).restart_module(false)
+    };
+    let broken = builder().sessions(3);
     assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::PermissionDenied);
     assert_eq!(faults.calls("C_OpenSession"), opened + 3);
     assert_eq!(open(), before);
+
+    // A session that has gone is not closed: its number may be another's by now.
+    for code in ["b3", "b0"] {
+        faults.set(&format!("find {code}")); // CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED
+        let closed = faults.calls("C_CloseSession");
+        let error = builder().connect().await.unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::SessionLost, "{error}");
+        assert_eq!(faults.calls("C_CloseSession"), closed);
+    }
     faults.clear();
     signer.shut_down().await.unwrap();
 }

@@ -305,6 +305,13 @@ impl Pkcs11Error {
         }
     }
 
+    /// Tells whether the session has gone. It is not closed then: the token may give its number to the
+    /// next one that is opened, and closing it would end another thread's.
+    pub(super) fn ended_the_session(&self) -> bool {
+        matches!(self, Self::Call { code, .. }
+            if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
+    }
+
     /// Tells whether the module itself may be what is broken, so that starting it anew may help.
     pub(super) fn may_be_the_module(&self) -> bool {
         match self {
