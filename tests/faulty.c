@@ -6,7 +6,9 @@
  *   init HEX     C_Initialize answers with this code
  *   init-hang    C_Initialize does not answer until the file is another one
  *   login HEX    C_Login answers with this code
+ *   find HEX     C_FindObjectsInit answers with this code
  *   open HEX     C_OpenSession answers with this code
+ *   blind        C_FindObjects finds nothing
  *   wrong        a bit of each signature is turned over
  *   hang         C_SignInit does not answer until the file is another one
  *   close-all N  the next C_SignInit finds all sessions of its token closed
@@ -120,13 +122,21 @@ static CK_RV login(CK_ULONG session, CK_ULONG user, unsigned char *pin, CK_ULONG
 }
 
 static CK_RV find_objects_init(CK_ULONG session, void *template, CK_ULONG count) {
+    CK_ULONG code;
     note("C_FindObjectsInit");
+    if (told("find", &code)) {
+        return code;
+    }
     GUARDED(REAL(FIND_OBJECTS_INIT, CK_ULONG, void *, CK_ULONG)(session, template, count));
     return result;
 }
 
 static CK_RV find_objects(CK_ULONG session, CK_ULONG *found, CK_ULONG most, CK_ULONG *count) {
+    CK_ULONG code;
     GUARDED(REAL(FIND_OBJECTS, CK_ULONG, CK_ULONG *, CK_ULONG, CK_ULONG *)(session, found, most, count));
+    if (told("blind", &code)) {
+        *count = 0;
+    }
     return result;
 }
 

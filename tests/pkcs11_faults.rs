@@ -378,12 +378,25 @@ async fn connecting_in_vain_leaves_no_session_behind() {
     assert_eq!(open(), before);
 
     // All sessions are open when the first signature fails.
-    faults.set("sign 30"); // CKR_DEVICE_ERROR
+    faults.set("sign 68"); // CKR_KEY_FUNCTION_NOT_PERMITTED
     let opened = faults.calls("C_OpenSession");
-    let broken = Pkcs11Signer::builder(token.merchant()).certificate(certificate()).sessions(3);
-    assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::Unavailable);
+    let builder = || {
+        let builder = Pkcs11Signer::builder(token.merchant());
+        builder.certificate(certificate()).restart_module(false)
+    };
+    let broken = builder().sessions(3);
+    assert_eq!(broken.connect().await.unwrap_err().kind(), SignErrorKind::PermissionDenied);
     assert_eq!(faults.calls("C_OpenSession"), opened + 3);
     assert_eq!(open(), before);
+
+    // A session that has gone is not closed: its number may be another's by now.
+    for code in ["b3", "b0"] {
+        faults.set(&format!("find {code}")); // CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED
+        let closed = faults.calls("C_CloseSession");
+        let error = builder().connect().await.unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::SessionLost, "{error}");
+        assert_eq!(faults.calls("C_CloseSession"), closed);
+    }
     faults.clear();
     signer.shut_down().await.unwrap();
 }
@@ -459,8 +472,13 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
         }
     };
     delete();
-    let error = signer.sign(b"message").await.unwrap_err();
-    assert_eq!(error.kind(), SignErrorKind::KeyNotFound, "{}", chain(&error));
+    let restarts = Faults.calls("C_Finalize");
+    for _ in 0..5 {
+        let error = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::KeyNotFound, "{}", chain(&error));
+    }
+    // It is the key that has gone, and nothing that a restart would bring back.
+    assert_eq!(Faults.calls("C_Finalize"), restarts);
     let new = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap();
     assert_ne!(old.public_key(), new.public_key());
     let error = signer.sign(b"message").await.unwrap_err();
@@ -468,4 +486,24 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
     assert!(chain(&error).contains("another key has taken the place"), "{}", chain(&error));
     signer.shut_down().await.unwrap();
     delete();
+}
+
+/// A token that shows nothing at all is no token without a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_token_that_shows_nothing_is_looked_for_again() {
+    let _alone = alone().await;
+    let signer = connect(&fault()).await;
+    let (load, faults) = (Load::start(&signer), Faults);
+    load.sign_on(100).await;
+    let restarts = faults.calls("C_Finalize");
+    faults.once("close-all", "blind");
+    load.fail_on(200).await;
+    while faults.calls("C_Finalize") == restarts {
+        load.fail_on(10).await;
+    }
+    faults.clear();
+    load.sign_on(200).await;
+    only(&load.stop().await, &[SignErrorKind::KeyNotFound, SignErrorKind::SessionLost]);
+    signer.shut_down().await.unwrap();
 }

@@ -3,11 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cryptoki::context::Pkcs11;
+use cryptoki::object::Attribute;
 use tokio::sync::MutexGuard;
-use wxpay_auth::SignErrorKind;
-use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer, Pkcs11SignerBuilder};
+use wxpay_auth::pkcs11::{
+    Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11SignerBuilder,
+};
+use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, certificate};
+use wxpay_tests::token::{Faults, Token, certificate, softhsm_folder};
 
 /// What is told to a module is told to all: one test at a time.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -124,4 +128,65 @@ impl Drop for Copy {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0.module);
     }
+}
+
+/// The module was initialised while the token was away: only a restart shows it the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_token_that_comes_late_is_connected_to() {
+    let _alone = alone().await;
+    let token = Token::softhsm("fault").faulty();
+    // Whatever happens here, the module belongs to the signers.
+    let other = Token::softhsm("other").faulty();
+    let neighbour = connect(&other).await;
+    let folder = softhsm_folder("fault");
+    let away = folder.with_file_name("../away-late");
+    let comes_back = || std::fs::rename(&away, &folder).unwrap();
+    let takes_away = || std::fs::rename(&folder, &away).unwrap();
+
+    takes_away();
+    restart(&other);
+    let error = builder(&token).connect().await.unwrap_err();
+    assert!(matches!(error, Pkcs11Error::TokenNotFound { .. }), "{error}");
+    comes_back();
+    resumes(|| async { builder(&token).connect().await?.shut_down().await }).await;
+
+    takes_away();
+    restart(&other);
+    assert!(Pkcs11KeyPair::find(token.merchant()).await.is_err());
+    comes_back();
+    resumes(|| async { Pkcs11KeyPair::find(token.merchant()).await.map(drop) }).await;
+
+    takes_away();
+    restart(&other);
+    let new = token.uri().object("late");
+    let generate = || Pkcs11KeyPair::generate(new.clone(), Pkcs11KeyUsage::Sign);
+    assert!(generate().await.is_err());
+    comes_back();
+    resumes(|| async { generate().await.map(drop) }).await;
+    let session = token.session();
+    for object in session.find_objects(&[Attribute::Label(b"late".to_vec())]).unwrap() {
+        session.destroy_object(object).unwrap();
+    }
+    neighbour.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    neighbour.shut_down().await.unwrap();
+}
+
+/// Restarts a module behind the back of its signers.
+fn restart(token: &Token) {
+    Pkcs11::new(&token.module).unwrap().finalize().unwrap();
+    token.back_door();
+}
+
+/// Does it until it works: restarts are spaced out.
+async fn resumes<F: Future<Output = Result<(), Pkcs11Error>>>(something: impl Fn() -> F) {
+    let mut last = None;
+    for _ in 0..600 {
+        match something().await {
+            Ok(()) => return,
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not resume: {last:?}");
 }

@@ -89,5 +89,23 @@ async fn a_login_that_nobody_looked_at_is_tried_again() {
         assert!(error.kind() != SignErrorKind::PermissionDenied, "{error}");
         faults.clear();
         connecting().connect().await.unwrap().shut_down().await.unwrap();
+        // The session that is said to have gone is still there, and keeps the login.
+        token.session().logout().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_callback_that_panics_leaves_no_session_behind() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    let opened = faults.calls("C_OpenSession");
+    let closed = faults.calls("C_CloseSession");
+    let pin = Pin::callback(|| -> Result<String, std::io::Error> { panic!("told to") });
+    let connecting = Pkcs11Signer::builder(token.merchant().pin(pin)).certificate(certificate());
+    let error = connecting.connect().await.unwrap_err();
+    assert!(matches!(error, Pkcs11Error::PinUnavailable { .. }), "{error}");
+    assert!(chain(&error).ends_with("the callback panicked"), "{}", chain(&error));
+    assert_eq!(faults.calls("C_OpenSession"), opened + 1);
+    assert_eq!(faults.calls("C_CloseSession"), closed + 1);
 }

@@ -108,7 +108,7 @@ impl Pkcs11SignerBuilder {
     }
 
     /// Sets whether the module may be finalised and initialised anew when nothing else brings the
-    /// token back: yes by default.
+    /// token back, when it connects and later: yes by default.
     ///
     /// All sessions of this process with all tokens of the module end then. Signers of this crate
     /// open theirs again without being asked; turn it off where other code in the process uses the
@@ -152,30 +152,38 @@ impl Pkcs11SignerBuilder {
     }
 
     fn connect_blocking(self) -> Result<(Workers, PublicKey, SerialNo), Pkcs11Error> {
-        let vault = Arc::new(Vault::new(self.uri, self.mechanism, self.restart_module)?);
-        let serial = self.serial;
-        let (first, serial_no) = vault.open_and(|session, key| match serial {
+        let vault = Vault::new(self.uri.clone(), self.mechanism, self.restart_module)?;
+        let vault = Arc::new(vault);
+        let (opened, public_key, serial_no) = vault.twice(|| self.open(&vault))?;
+        let workers = Workers::start(&vault, opened, self.queue)?;
+        tracing::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
+        Ok((workers, public_key, serial_no))
+    }
+
+    /// Opens the sessions, and signs once.
+    fn open(&self, vault: &Vault) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
+        let (first, serial_no) = vault.open_and(|session, key| match &self.serial {
             Serial::OnToken => Ok(key::certificate(session, key)?.serial_no().clone()),
             Serial::Certificate(certificate) => {
                 certificate.require_key(&key.public_key)?;
                 Ok(certificate.serial_no().clone())
             }
-            Serial::Given(serial_no) => Ok(serial_no),
+            Serial::Given(serial_no) => Ok(serial_no.clone()),
         })?;
         let public_key = first.public_key().clone();
-        let mut opened = Opened { vault: &vault, sessions: vec![first] };
+        let mut opened = Opened { vault, sessions: vec![first] };
         while opened.sessions.len() < self.sessions {
-            let session = vault.open()?;
-            opened.sessions.push(session);
+            opened.sessions.push(vault.open()?);
         }
         // A key may say that it signs, and then not do so.
-        if let Some(first) = opened.sessions.first() {
-            vault.sign(first, b"is this the key?")?;
+        if let Some(session) = opened.sessions.pop() {
+            if let Err(error) = vault.sign(&session, b"is this the key?") {
+                vault.close(session, Some(&error));
+                return Err(error);
+            }
+            opened.sessions.push(session);
         }
-        let sessions = std::mem::take(&mut opened.sessions);
-        let workers = Workers::start(&vault, sessions, self.queue)?;
-        tracing::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
-        Ok((workers, public_key, serial_no))
+        Ok((std::mem::take(&mut opened.sessions), public_key, serial_no))
     }
 }
 

@@ -95,6 +95,8 @@ pub enum Pkcs11Error {
     KeyNotFound {
         /// The part of the URI that names token and key.
         wanted: String,
+        /// Whether the token shows no object at all.
+        empty: bool,
     },
     /// Several private keys fit the address.
     #[error("{count} private keys fit {wanted}")]
@@ -303,10 +305,19 @@ impl Pkcs11Error {
         }
     }
 
+    /// Tells whether the session has gone. It is not closed then: the token may give its number to the
+    /// next one that is opened, and closing it would end another thread's.
+    pub(super) fn ended_the_session(&self) -> bool {
+        matches!(self, Self::Call { code, .. }
+            if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
+    }
+
     /// Tells whether the module itself may be what is broken, so that starting it anew may help.
     pub(super) fn may_be_the_module(&self) -> bool {
         match self {
-            Self::TokenNotFound { .. } | Self::KeyNotFound { .. } | Self::Malformed { .. } => true,
+            Self::TokenNotFound { .. } | Self::Malformed { .. } => true,
+            // A key that was deleted is not brought back by a restart, which all others would feel.
+            Self::KeyNotFound { empty, .. } => *empty,
             Self::Call { kind, .. } => {
                 matches!(kind, SignErrorKind::Unavailable | SignErrorKind::SessionLost)
             }

@@ -25,7 +25,10 @@ pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkc
     let handles = matching(session, ObjectClass::PRIVATE_KEY, uri)?;
     let (count, wanted) = (handles.len(), uri.key_part());
     match handles.first() {
-        None => Err(Pkcs11Error::KeyNotFound { wanted }),
+        None => {
+            let empty = session.iter_objects(&[]).called()?.next().is_none();
+            Err(Pkcs11Error::KeyNotFound { wanted, empty })
+        }
         Some(handle) if count == 1 => read(session, *handle),
         Some(_) => Err(Pkcs11Error::SeveralKeys { wanted, count }),
     }

@@ -1,5 +1,6 @@
 //! Keys that are born in a token.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use cryptoki::mechanism::Mechanism;
@@ -13,6 +14,7 @@ use super::call::Called;
 use super::error::Pkcs11Error;
 use super::key::{self, SigningKey};
 use super::login::{Access, LoggedIn, log_in};
+use super::restarts::Restarter;
 use super::uri::Pkcs11Uri;
 use crate::certificate::Certificate;
 use crate::public_key::PublicKey;
@@ -36,6 +38,9 @@ pub enum Pkcs11KeyUsage {
 /// [`without_certificate`](super::Pkcs11SignerBuilder::without_certificate) and let it sign a
 /// [`CertificateRequest`](crate::CertificateRequest); upload that to the merchant platform; when the
 /// certificate has come back, [`store_certificate`](Self::store_certificate).
+///
+/// When the token is not found, or does not work, the module is restarted, as by a signer: see
+/// [`restart_module`](super::Pkcs11SignerBuilder::restart_module).
 ///
 /// ```no_run
 /// use wxpay_auth::Certificate;
@@ -84,7 +89,7 @@ impl Pkcs11KeyPair {
     /// As [`connect`](super::Pkcs11SignerBuilder::connect), but without a certificate.
     pub async fn find(uri: Pkcs11Uri) -> Result<Self, Pkcs11Error> {
         on_thread(LIMIT, move || {
-            let key = on_token(&uri, Access::Use, |session| key::find(session, &uri))?;
+            let key = on_token(&uri, Access::Use, || true, |session| key::find(session, &uri))?;
             Ok(Self::new(uri, key))
         })
         .await
@@ -107,11 +112,16 @@ impl Pkcs11KeyPair {
         certificate.require_key(&self.public_key)?;
         let uri = self.uri.clone();
         on_thread(LIMIT, move || {
-            on_token(&uri, Access::Change, |session| {
-                let key = key::find(session, &uri)?;
-                certificate.require_key(&key.public_key)?;
-                store(session, &key, &certificate)
-            })
+            on_token(
+                &uri,
+                Access::Change,
+                || true,
+                |session| {
+                    let key = key::find(session, &uri)?;
+                    certificate.require_key(&key.public_key)?;
+                    store(session, &key, &certificate)
+                },
+            )
         })
         .await
     }
@@ -127,20 +137,26 @@ impl Pkcs11KeyPair {
     }
 }
 
-/// Does something in a session that is closed afterwards.
+/// Does something in a session that is closed afterwards; and once more after a restart of the module
+/// that may help, where it may be done `again`.
 fn on_token<T>(
     uri: &Pkcs11Uri,
     access: Access,
-    something: impl FnOnce(&Session) -> Result<T, Pkcs11Error>,
+    again: impl Fn() -> bool,
+    something: impl Fn(&Session) -> Result<T, Pkcs11Error>,
 ) -> Result<T, Pkcs11Error> {
-    let module = uri.load_module()?;
-    let (LoggedIn { session, generation }, done) =
-        log_in(&module, uri, access, |session, _| something(session))?;
-    let inside = module.gate().enter();
-    if inside.generation() == generation {
-        session.close().called()?;
-    }
-    Ok(done)
+    let restarter = Restarter::new(uri.load_module()?, true);
+    let module = restarter.module();
+    restarter.twice(again, || {
+        let (LoggedIn { session, generation }, done) =
+            log_in(module, uri, access, |session, _| something(session))?;
+        let inside = module.gate().enter();
+        if inside.generation() == generation {
+            // It is done, whatever becomes of the session.
+            let _ = session.close();
+        }
+        Ok(done)
+    })
 }
 
 fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs11Error> {
@@ -153,21 +169,29 @@ fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs
         Some(id) => id.clone(),
         None => random_id()?,
     };
-    let key = on_token(&uri, Access::Change, |session| {
-        let same_label = Pkcs11Uri { id: None, ..uri.clone() };
-        if !key::matching(session, ObjectClass::PRIVATE_KEY, &same_label)?.is_empty() {
-            return Err(Pkcs11Error::KeyExists { wanted: same_label.key_part() });
-        }
-        let (public, private) = make(session, &label, &id, usage)?;
-        let checked = check_bound(session, private)
-            .and_then(|()| key::find(session, &uri.clone().id(id.clone())));
-        if checked.is_err() {
-            for object in [private, public] {
-                let _ = session.destroy_object(object);
+    // Once a key was begun, a second try would make another one, or take the first for somebody's.
+    let begun = Cell::new(false);
+    let key = on_token(
+        &uri,
+        Access::Change,
+        || !begun.get(),
+        |session| {
+            let same_label = Pkcs11Uri { id: None, ..uri.clone() };
+            if !key::matching(session, ObjectClass::PRIVATE_KEY, &same_label)?.is_empty() {
+                return Err(Pkcs11Error::KeyExists { wanted: same_label.key_part() });
             }
-        }
-        checked
-    })?;
+            begun.set(true);
+            let (public, private) = make(session, &label, &id, usage)?;
+            let checked = check_bound(session, private)
+                .and_then(|()| key::find(session, &uri.clone().id(id.clone())));
+            if checked.is_err() {
+                for object in [private, public] {
+                    let _ = session.destroy_object(object);
+                }
+            }
+            checked
+        },
+    )?;
     Ok(Pkcs11KeyPair::new(uri, key))
 }
 

@@ -57,7 +57,9 @@ pub(super) fn log_in<T>(
     match ready.and_then(|()| something(&session, &token)) {
         Ok(done) => Ok((LoggedIn { session, generation }, done)),
         Err(error) => {
-            let _ = session.close();
+            if !error.ended_the_session() {
+                let _ = session.close();
+            }
             Err(error)
         }
     }

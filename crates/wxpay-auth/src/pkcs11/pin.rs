@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,7 +77,11 @@ impl Pin {
                 let text = str::from_utf8(&bytes).map_err(|_| unavailable("not UTF-8".into()))?;
                 Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
-            Source::Callback(ask) => ask().map(Zeroizing::new).map_err(unavailable),
+            // A panic here is not the module's, and the session that wants the login is still open.
+            Source::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
+                .unwrap_or_else(|_| Err("the callback panicked".into()))
+                .map(Zeroizing::new)
+                .map_err(unavailable),
         }
     }
 }
@@ -112,5 +117,7 @@ mod tests {
         assert!(matches!(Pin::file(&dir).read(), Err(Pkcs11Error::PinUnavailable { .. })));
         let refusing = Pin::callback(|| Err::<String, _>("the agent is locked"));
         assert!(matches!(refusing.read(), Err(Pkcs11Error::PinUnavailable { .. })));
+        let panicking = Pin::callback(|| -> Result<String, BoxError> { panic!("told to") });
+        assert!(matches!(panicking.read(), Err(Pkcs11Error::PinUnavailable { .. })));
     }
 }

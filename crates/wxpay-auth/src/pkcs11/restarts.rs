@@ -40,6 +40,20 @@ impl Restarter {
         &self.module
     }
 
+    /// Does `something`, and does it once more after a restart that may help against its error,
+    /// where it may be done `again`.
+    pub(super) fn twice<T>(
+        &self,
+        again: impl Fn() -> bool,
+        something: impl Fn() -> Result<T, Pkcs11Error>,
+    ) -> Result<T, Pkcs11Error> {
+        let generation = self.module.gate().generation();
+        match something() {
+            Err(error) if again() && self.restart(generation, &error) => something(),
+            ended => ended,
+        }
+    }
+
     /// Restarts the module, if that may help against this error, and if it is time. Returns whether
     /// to try again: also when somebody else has restarted it since `generation`.
     pub(super) fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {

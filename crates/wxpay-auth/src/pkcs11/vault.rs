@@ -60,6 +60,14 @@ impl Vault {
         self.restarter.module()
     }
 
+    /// Does `something`, and does it once more after a restart that may help against its error.
+    pub(super) fn twice<T>(
+        &self,
+        something: impl Fn() -> Result<T, Pkcs11Error>,
+    ) -> Result<T, Pkcs11Error> {
+        self.restarter.twice(|| true, something)
+    }
+
     /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
     pub(super) fn open_and<T>(
         &self,
@@ -140,11 +148,8 @@ impl Sessions for Vault {
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
         let inside = self.module().gate().enter();
-        // The token may give the number of a session that is gone to the next one that is opened:
-        // closing it here would end another thread's.
         let gone = inside.generation() != session.generation
-            || matches!(error, Some(Pkcs11Error::Call { code, .. })
-                if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED");
+            || error.is_some_and(Pkcs11Error::ended_the_session);
         if !gone {
             let _ = session.session.close();
         }

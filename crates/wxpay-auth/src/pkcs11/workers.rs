@@ -1,9 +1,9 @@
 //! Threads that own sessions, and what they do when a session fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
+use std::{io, thread};
 
 use tokio::sync::{oneshot, watch};
 
@@ -49,21 +49,41 @@ impl Workers {
         opened: Vec<S::Session>,
         depth: usize,
     ) -> Result<Self, Pkcs11Error> {
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name("wxpay-pkcs11".to_owned()).spawn(work).map(drop)
+        };
+        Self::start_on(sessions, opened, depth, spawn)
+    }
+
+    fn start_on<S: Sessions>(
+        sessions: &Arc<S>,
+        opened: Vec<S::Session>,
+        depth: usize,
+        spawn: impl Fn(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) -> Result<Self, Pkcs11Error> {
         let queue = Arc::new(Queue::new(depth));
         let (running, watched) = watch::channel(0);
         let running = Arc::new(running);
         let workers = Self { queue: Arc::clone(&queue), running: watched };
-        for session in opened {
+        // A thread that cannot be had must not take its session along: it would stay open.
+        let mut rest = Rest { sessions: &**sessions, opened };
+        while let Some(session) = rest.opened.pop() {
             running.send_modify(|running| *running += 1);
             let ended = Ended(Arc::clone(&running));
             let (sessions, queue) = (Arc::clone(sessions), Arc::clone(&queue));
-            thread::Builder::new()
-                .name("wxpay-pkcs11".to_owned())
-                .spawn(move || {
-                    let _ended = ended;
+            let (hand_over, handed_over) = mpsc::sync_channel(1);
+            let spawned = spawn(Box::new(move || {
+                let _ended = ended;
+                if let Ok(session) = handed_over.recv() {
                     work(&*sessions, session, &queue);
-                })
-                .map_err(|source| Pkcs11Error::Thread { source })?;
+                }
+            }));
+            if let Err(source) = spawned {
+                rest.opened.push(session);
+                return Err(Pkcs11Error::Thread { source });
+            }
+            // It waits for that.
+            let _ = hand_over.send(session);
         }
         Ok(workers)
     }
@@ -105,6 +125,18 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.queue.close();
+    }
+}
+
+/// Closes the sessions that have no thread.
+struct Rest<'a, S: Sessions> {
+    sessions: &'a S,
+    opened: Vec<S::Session>,
+}
+
+impl<S: Sessions> Drop for Rest<'_, S> {
+    fn drop(&mut self) {
+        self.opened.drain(..).for_each(|session| self.sessions.close(session, None));
     }
 }
 
@@ -180,7 +212,6 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
 
     use super::*;
 
@@ -373,6 +404,27 @@ mod tests {
         }
         ending.await.unwrap().unwrap();
         assert_eq!(script.taken_log().iter().filter(|what| **what == "close").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn no_session_stays_open_when_a_thread_cannot_be_had() {
+        let script = Arc::new(Scripted::default());
+        let (spawned, ended) = (AtomicUsize::new(0), mpsc::channel());
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            if spawned.fetch_add(1, Ordering::SeqCst) == 2 {
+                return Err(io::Error::other("no more of them"));
+            }
+            let ended = ended.0.clone();
+            thread::spawn(move || {
+                work();
+                ended.send(()).unwrap();
+            });
+            Ok(())
+        };
+        let failed = Workers::start_on(&script, vec![(); 5], 8, spawn);
+        assert!(matches!(failed, Err(Pkcs11Error::Thread { .. })));
+        (0..2).for_each(|_| ended.1.recv().unwrap());
+        assert_eq!(script.taken_log(), ["close"; 5]);
     }
 
     #[tokio::test]
