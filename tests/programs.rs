@@ -13,7 +13,7 @@ use wxpay_tests::kms_service::KmsService;
 /// Where the examples lie, once they are built.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "wxpay-examples", "--examples"])
+        .args(["build", "--quiet", "--package", "wxpay-examples", "--examples", "--all-features"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo");
@@ -388,4 +388,94 @@ fn kms_alibaba() {
     ];
     let arguments = [double.text("/region"), key, version, double.url()];
     on_a_double("kms_alibaba", &double, &arguments, variables);
+}
+
+/// What AWS tools read.
+fn aws(double: &KmsService) -> [(&'static str, String); 5] {
+    [
+        ("AWS_ACCESS_KEY_ID", double.text("/credentials/static/id").to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", double.text("/credentials/static/secret").to_owned()),
+        ("AWS_REGION", double.text("/region").to_owned()),
+        ("AWS_ENDPOINT_URL", double.url().to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
+}
+
+#[test]
+#[ignore = "needs Python: run scripts/test"]
+fn kms_aws() {
+    let double = KmsService::start("moto_kms.py", &[]);
+    let run = |key: &str| example("kms_aws").arg(key).envs(aws(&double)).output().unwrap();
+    let (stdout, last, code) = ended(&run(double.text("/keys/merchant")));
+    assert_eq!(code, 0, "{stdout}");
+    assert!(last.starts_with("terminated 12000, signed as 5F"), "{stdout}");
+
+    let output = run("alias/nobody");
+    assert_eq!(ended(&output).2, 1);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("KeyNotFound"), "{stderr}");
+}
+
+/// `WXPAY_SIGNER` takes the address of a key in a file, in a token, or in any key service.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs SoftHSM, OpenBao and Python: run scripts/test"]
+async fn the_signer_is_chosen_by_its_address() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "addresses");
+    let [tencent, alibaba, moto] =
+        ["tencent.py", "alibaba.py", "moto_kms.py"].map(|program| KmsService::start(program, &[]));
+    let variable = |name| std::env::var(name).unwrap_or_else(|_| panic!("run scripts/test"));
+    let certificate = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/wxpay-auth/testdata/keys/merchant_certificate.pem"
+    );
+    let addresses = [
+        format!("file:{}", keys.path("apiclient_key.pem").display()),
+        format!(
+            "pkcs11:token=main;object=merchant?module-path={}&pin-value={}",
+            variable("WXPAY_TEST_SOFTHSM"),
+            variable("WXPAY_TEST_PIN"),
+        ),
+        format!("vault:merchant?address={}", variable("WXPAY_TEST_VAULT_ADDR")),
+        format!(
+            "tencent-kms:{}?region={}&endpoint={}",
+            tencent.text("/keys/merchant"),
+            tencent.text("/region"),
+            tencent.url()
+        ),
+        format!(
+            "alibaba-kms:{}?key_version_id={}&region={}&endpoint={}&role=&metadata={}",
+            alibaba.text("/keys/merchant"),
+            alibaba.text("/versions/merchant/0"),
+            alibaba.text("/region"),
+            alibaba.url(),
+            alibaba.text("/metadata_url"),
+        ),
+        format!("aws-kms:{}", moto.text("/keys/merchant")),
+    ];
+    let live = |address: &str| {
+        let mut command = live(&server, &keys);
+        command
+            .args(["--timeout", "60"])
+            .env_remove("WXPAY_PRIVATE_KEY")
+            .env("WXPAY_SIGNER", address)
+            .env("VAULT_TOKEN", variable("WXPAY_TEST_VAULT_TOKEN"))
+            .env("TENCENTCLOUD_SECRET_ID", tencent.text("/credentials/static/id"))
+            .env("TENCENTCLOUD_SECRET_KEY", tencent.text("/credentials/static/secret"))
+            .envs(aws(&moto));
+        command
+    };
+    for address in addresses {
+        let joint = if address.contains('?') { '&' } else { '?' };
+        let with_certificate = format!("{address}{joint}certificate={certificate}");
+        let mut without_serial = live(&with_certificate);
+        without_serial.env_remove("WXPAY_SERIAL_NO");
+        for command in [live(&address), without_serial] {
+            server.add_plan(wxpay_testing::Plan::new("12000", "1004"));
+            let (stdout, last, code) = run(command).await;
+            assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{address}: {stdout}");
+        }
+    }
+    let (stdout, _, code) = run(live("vault:nobody")).await;
+    assert_eq!(code, 4, "{stdout}");
 }

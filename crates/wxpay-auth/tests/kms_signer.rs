@@ -185,9 +185,22 @@ async fn settings_are_looked_at_before_anything_is_asked() {
         (KmsSigner::builder(Arc::clone(&service)), "there is no merchant certificate"),
         (builder().concurrency(0), "concurrency must be at least 1"),
         (builder().attempts(0), "attempts must be at least 1"),
-        (builder().call_timeout(Duration::ZERO), "call_timeout must be more than nothing"),
-        (builder().sign_timeout(Duration::ZERO), "sign_timeout must be more than nothing"),
-        (builder().connect_timeout(Duration::ZERO), "connect_timeout must be more than nothing"),
+        (
+            builder().call_timeout(Duration::ZERO),
+            "call_timeout must be more than nothing, and at most a day",
+        ),
+        (
+            builder().sign_timeout(Duration::ZERO),
+            "sign_timeout must be more than nothing, and at most a day",
+        ),
+        (
+            builder().connect_timeout(Duration::MAX),
+            "connect_timeout must be more than nothing, and at most a day",
+        ),
+        (
+            builder().connect_timeout(Duration::ZERO),
+            "connect_timeout must be more than nothing, and at most a day",
+        ),
     ] {
         let error = builder.connect().await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Configuration);

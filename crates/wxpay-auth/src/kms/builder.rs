@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::backend::{KmsBackend, KmsKey};
-use super::calls::{Calls, Limits};
+use super::calls::{Calls, Limits, is_sensible};
 use super::error::KmsError;
 use super::signer::KmsSigner;
 use crate::certificate::Certificate;
@@ -104,9 +104,9 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
             )
         })?;
         self.limits.check()?;
-        if self.connect_timeout.is_zero() {
+        if !is_sensible(self.connect_timeout) {
             return Err(KmsError::setting(
-                "connect_timeout must be more than nothing",
+                "connect_timeout must be more than nothing, and at most a day",
                 "correct the setting",
             ));
         }

@@ -43,17 +43,22 @@ impl Limits {
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
             return wrong("concurrency must be at least 1");
         }
-        if self.call_timeout.is_zero() {
-            return wrong("call_timeout must be more than nothing");
+        if !is_sensible(self.call_timeout) {
+            return wrong("call_timeout must be more than nothing, and at most a day");
         }
-        if self.total_timeout.is_zero() {
-            return wrong("sign_timeout must be more than nothing");
+        if !is_sensible(self.total_timeout) {
+            return wrong("sign_timeout must be more than nothing, and at most a day");
         }
         if self.attempts == 0 {
             return wrong("attempts must be at least 1");
         }
         Ok(())
     }
+}
+
+/// Tells whether a time-out is one.
+pub(super) fn is_sensible(timeout: Duration) -> bool {
+    !timeout.is_zero() && timeout <= Duration::from_secs(24 * 60 * 60)
 }
 
 /// Lets requests through within their [`Limits`], and repeats those that may be repeated.
@@ -316,6 +321,8 @@ mod tests {
             Limits { concurrency: usize::MAX, ..good },
             Limits { call_timeout: Duration::ZERO, ..good },
             Limits { total_timeout: Duration::ZERO, ..good },
+            Limits { call_timeout: Duration::MAX, ..good },
+            Limits { total_timeout: Duration::MAX, ..good },
             Limits { attempts: 0, ..good },
         ] {
             assert_eq!(wrong.check().unwrap_err().kind(), SignErrorKind::Configuration);
