@@ -425,10 +425,8 @@ async fn the_signer_is_chosen_by_its_address() {
     let [tencent, alibaba, moto] =
         ["tencent.py", "alibaba.py", "moto_kms.py"].map(|program| KmsService::start(program, &[]));
     let variable = |name| std::env::var(name).unwrap_or_else(|_| panic!("run scripts/test"));
-    let certificate = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../crates/wxpay-auth/testdata/keys/merchant_certificate.pem"
-    );
+    let certificate = keys.path("apiclient_cert.pem");
+    std::fs::write(&certificate, server.merchant_certificate_pem()).unwrap();
     let addresses = [
         format!("file:{}", keys.path("apiclient_key.pem").display()),
         format!(
@@ -467,7 +465,7 @@ async fn the_signer_is_chosen_by_its_address() {
     };
     for address in addresses {
         let joint = if address.contains('?') { '&' } else { '?' };
-        let with_certificate = format!("{address}{joint}certificate={certificate}");
+        let with_certificate = format!("{address}{joint}certificate={}", certificate.display());
         let mut without_serial = live(&with_certificate);
         without_serial.env_remove("WXPAY_SERIAL_NO");
         for command in [live(&address), without_serial] {
