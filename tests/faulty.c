@@ -14,7 +14,8 @@
  *   close-all N  the next C_SignInit finds all sessions of its token closed
  *   logout N     the next C_SignInit finds the login lost
  *
- * A line each. The last two happen once for each new number N, and between two calls: what a module
+ * A line each. The last two happen once for each new number N, and between two calls in sessions, the
+ * C_SignInit and the C_Sign of another thread, say: what a module
  * does to calls that are under way is left open by PKCS#11, and SoftHSM and opencryptoki do not
  * survive it.
  */
@@ -102,7 +103,8 @@ static CK_RV open_session(CK_ULONG slot, CK_ULONG flags, void *application, void
         return code;
     }
     slot_of_last_session = slot;
-    return REAL(OPEN_SESSION, CK_ULONG, CK_ULONG, void *, void *, CK_ULONG *)(slot, flags, application, notify, session);
+    GUARDED(REAL(OPEN_SESSION, CK_ULONG, CK_ULONG, void *, void *, CK_ULONG *)(slot, flags, application, notify, session));
+    return result;
 }
 
 static CK_RV close_session(CK_ULONG session) {

@@ -194,6 +194,26 @@ async fn several_signers_share_modules_with_opencryptoki() {
     signers[0].sign(b"still there").await.unwrap();
 }
 
+/// The last sessions of a token are closed at the same moment, again and again: with the last one
+/// goes the login, and opencryptoki crashes when two threads close the last one.
+async fn comes_and_goes(token: &Token) {
+    for _ in 0..200 {
+        connect(token, Pkcs11Mechanism::RsaPkcs).await.shut_down().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn signers_come_and_go_on_softhsm() {
+    comes_and_goes(&Token::softhsm("main")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs opencryptoki: run scripts/test"]
+async fn signers_come_and_go_on_opencryptoki() {
+    comes_and_goes(&Token::opencryptoki()).await;
+}
+
 /// Not even with everything that is logged.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]

@@ -37,11 +37,15 @@ pub struct SignerConformance {
     serial_no: SerialNo,
     reference: Option<PrivateKey>,
     callers: usize,
+    limit: Duration,
 }
 
 /// Around the borders of SHA-256's blocks, of what key services take in one piece, and large.
 const LENGTHS: [usize; 15] =
     [0, 1, 31, 32, 33, 55, 56, 63, 64, 65, 4095, 4096, 4097, 65_536, 1 << 20];
+
+/// Longer than any signature should take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// RSA-2048.
 const SIGNATURE_BYTES: usize = 256;
@@ -49,7 +53,7 @@ const SIGNATURE_BYTES: usize = 256;
 impl SignerConformance {
     /// Begins a check, with the public key and the serial that the signer is to have.
     pub fn new(public_key: PublicKey, serial_no: SerialNo) -> Self {
-        Self { public_key, serial_no, reference: None, callers: 64 }
+        Self { public_key, serial_no, reference: None, callers: 64, limit: LIMIT }
     }
 
     /// Compares each signature with that of the same key in this process, byte for byte. PKCS#1 v1.5
@@ -67,6 +71,14 @@ impl SignerConformance {
         self
     }
 
+    /// Sets how long to wait for a signature before the signer is said to hang: 60 s by default.
+    /// Where many sign at once, each signature that comes begins the wait anew.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Checks a signer.
     ///
     /// # Errors
@@ -78,11 +90,11 @@ impl SignerConformance {
         for length in LENGTHS {
             let message: Vec<u8> = (0..=250).cycle().take(length).collect();
             for _ in 0..2 {
-                self.look_at(&message, &signer.sign(&message).await?)?;
+                self.look_at(&message, &self.sign(&signer, &message).await?)?;
             }
         }
         self.sign_at_once(&signer).await?;
-        self.give_up(&signer).await;
+        self.give_up(&signer).await?;
         self.sign_at_once(&signer).await
     }
 
@@ -106,8 +118,8 @@ impl SignerConformance {
                 let message = format!("caller {caller}");
                 signing.spawn(async move { signer.sign(message.as_bytes()).await });
             }
-            while let Some(signed) = signing.join_next().await {
-                ended.push(signed.map_err(|_| Nonconformance::Panicked)?);
+            while let Some(signed) = self.next(&mut signing).await? {
+                ended.push(signed);
             }
         }
         for signed in ended {
@@ -119,6 +131,26 @@ impl SignerConformance {
             }
         }
         Ok(())
+    }
+
+    /// Signs, unless that takes too long.
+    async fn sign(
+        &self,
+        signer: &Arc<dyn Signer>,
+        message: &[u8],
+    ) -> Result<Signature, Nonconformance> {
+        // On a task of its own: a panic is the signer's, and is to be told from one of this check.
+        let mut signing = JoinSet::new();
+        let (signer, message) = (Arc::clone(signer), message.to_vec());
+        signing.spawn(async move { signer.sign(&message).await });
+        Ok(self.next(&mut signing).await?.ok_or(Nonconformance::Panicked)??)
+    }
+
+    /// Waits for the next task to end. `None` when there is no more.
+    async fn next<T: 'static>(&self, tasks: &mut JoinSet<T>) -> Result<Option<T>, Nonconformance> {
+        let ended = tokio::time::timeout(self.limit, tasks.join_next()).await;
+        let ended = ended.map_err(|_| Nonconformance::Hangs { limit: self.limit })?;
+        ended.transpose().map_err(|_| Nonconformance::Panicked)
     }
 
     /// Looks at one signature.
@@ -150,15 +182,14 @@ impl SignerConformance {
                 (message, signature)
             });
         }
-        while let Some(signed) = signing.join_next().await {
-            let (message, signature) = signed.map_err(|_| Nonconformance::Panicked)?;
+        while let Some((message, signature)) = self.next(&mut signing).await? {
             self.look_at(message.as_bytes(), &signature?)?;
         }
         Ok(())
     }
 
     /// Lets callers give up at many points, before and after the signer has begun.
-    async fn give_up(&self, signer: &Arc<dyn Signer>) {
+    async fn give_up(&self, signer: &Arc<dyn Signer>) -> Result<(), Nonconformance> {
         let mut signing = JoinSet::new();
         for caller in 0..self.callers {
             let signer = Arc::clone(signer);
@@ -169,7 +200,8 @@ impl SignerConformance {
                 let _ = tokio::time::timeout(patience, signing).await;
             });
         }
-        while signing.join_next().await.is_some() {}
+        while self.next(&mut signing).await?.is_some() {}
+        Ok(())
     }
 }
 
@@ -205,6 +237,13 @@ pub enum Nonconformance {
     /// It panicked.
     #[error("the signer panicked")]
     Panicked,
+    /// It did not answer in time.
+    #[error("the signer did not answer within {} ms", limit.as_millis())]
+    #[non_exhaustive]
+    Hangs {
+        /// How long it had.
+        limit: Duration,
+    },
     /// Its signature has another serial.
     #[error("the signature has the serial {found}, {expected} was expected")]
     #[non_exhaustive]

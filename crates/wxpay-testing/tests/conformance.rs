@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use wxpay_auth::{
@@ -26,7 +27,14 @@ enum Wrong {
     MixedUp,
     /// Stays locked when a caller gives up.
     StaysLocked,
+    /// While many callers sign.
     Panics,
+    PanicsAlone,
+    /// While callers give up.
+    PanicsGivenUp,
+    Hangs,
+    /// While many callers sign.
+    HangsOnce,
 }
 
 #[derive(Debug)]
@@ -68,13 +76,17 @@ impl Signer for WrongSigner {
                 self.right.sign(&last).await?
             }
             Wrong::StaysLocked => {
-                tokio::time::sleep(std::time::Duration::from_micros(500)).await;
+                tokio::time::sleep(Duration::from_micros(500)).await;
                 if self.abandoned.load(Ordering::Relaxed) > 0 {
                     return Err(SignError::new(SignErrorKind::SessionLost, "a session was lost"));
                 }
                 self.right.sign(message).await?
             }
             Wrong::Panics if message.starts_with(b"caller") => panic!("on purpose"),
+            Wrong::PanicsAlone => panic!("on purpose"),
+            Wrong::PanicsGivenUp if message == b"given up" => panic!("on purpose"),
+            Wrong::Hangs => std::future::pending().await,
+            Wrong::HangsOnce if message == b"caller 7" => std::future::pending().await,
             _ => self.right.sign(message).await?,
         };
         right.1 = true;
@@ -99,6 +111,10 @@ async fn check(wrong: Wrong) -> Nonconformance {
     let right = gateway.signer();
     let conformance =
         SignerConformance::new(right.key().public_key().clone(), gateway.serial_no()).callers(16);
+    let conformance = match wrong {
+        Wrong::Hangs | Wrong::HangsOnce => conformance.limit(Duration::from_millis(100)),
+        _ => conformance,
+    };
     let (last, abandoned) = (Mutex::default(), AtomicU32::new(0));
     let signer = WrongSigner { right, wrong, last, abandoned };
     conformance.check(Arc::new(signer)).await.expect_err("it does not conform")
@@ -129,8 +145,19 @@ async fn what_is_wrong_is_named() {
     }
     let error = check(Wrong::StaysLocked).await;
     assert!(matches!(error, Nonconformance::Sign(_)), "{error:?}");
-    let error = check(Wrong::Panics).await;
-    assert!(matches!(error, Nonconformance::Panicked), "{error:?}");
+    for wrong in [Wrong::Panics, Wrong::PanicsAlone, Wrong::PanicsGivenUp] {
+        let error = check(wrong).await;
+        assert!(matches!(error, Nonconformance::Panicked), "{wrong:?}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_signer_that_hangs_does_not_hang_the_check() {
+    // Where the rest takes as long, it ends in the same error.
+    for wrong in [Wrong::Hangs, Wrong::HangsOnce] {
+        let error = check(wrong).await;
+        assert!(matches!(error, Nonconformance::Hangs { .. }), "{wrong:?}: {error:?}");
+    }
 }
 
 #[tokio::test]

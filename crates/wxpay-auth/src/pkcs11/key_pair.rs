@@ -152,8 +152,7 @@ fn on_token<T>(
             log_in(module, uri, access, |session, _| something(session))?;
         let inside = module.gate().enter();
         if inside.generation() == generation {
-            // It is done, whatever becomes of the session.
-            let _ = session.close();
+            module.close_session(session);
         }
         Ok(done)
     })

@@ -2,7 +2,6 @@
 
 use cryptoki::session::Session;
 
-use super::call::Called;
 use super::error::Pkcs11Error;
 use super::module::{Module, is_logged_in};
 use super::token::{self, Token};
@@ -33,15 +32,10 @@ pub(super) fn log_in<T>(
     access: Access,
     something: impl FnOnce(&Session, &Token) -> Result<T, Pkcs11Error>,
 ) -> Result<(LoggedIn, T), Pkcs11Error> {
-    let context = module.context();
     let mut inside = module.gate().enter();
     let generation = inside.generation();
-    let token = token::find(context, uri)?;
-    let session = match access {
-        Access::Use => context.open_ro_session_no_drop(token.slot),
-        Access::Change => context.open_rw_session_no_drop(token.slot),
-    }
-    .called()?;
+    let token = token::find(module.context(), uri)?;
+    let session = module.open_session(token.slot, access)?;
     let mut ready = Ok(());
     if token.wants_login && !is_logged_in(&session) {
         drop(inside);
@@ -58,7 +52,7 @@ pub(super) fn log_in<T>(
         Ok(done) => Ok((LoggedIn { session, generation }, done)),
         Err(error) => {
             if !error.ended_the_session() {
-                let _ = session.close();
+                module.close_session(session);
             }
             Err(error)
         }

@@ -30,6 +30,7 @@ mod queue;
 mod restarts;
 mod signer;
 mod token;
+mod turns;
 mod uri;
 mod uri_error;
 mod vault;

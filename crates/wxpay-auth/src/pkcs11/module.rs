@@ -13,9 +13,11 @@ use super::call::Called;
 use super::error::Pkcs11Error;
 use super::gate::{Gate, Restart};
 use super::library::Library;
+use super::login::Access;
 use super::logins::Logins;
 use super::pin::Pin;
 use super::restarts::Restarts;
+use super::turns::Turns;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
@@ -27,6 +29,7 @@ pub(super) struct Module {
     gate: Gate,
     logins: Logins,
     restarts: Restarts,
+    turns: Turns,
 }
 
 /// A library that was named, and its module once that is initialised. A module that hangs while it is
@@ -73,7 +76,8 @@ impl Module {
             initialized => initialized.called().map(|()| true)?,
         };
         let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
-        let module = Arc::new(Self { context, ours, gate, logins, restarts });
+        let module =
+            Arc::new(Self { context, ours, gate, logins, restarts, turns: Turns::default() });
         *place = Some(Arc::clone(&module));
         Ok(module)
     }
@@ -111,6 +115,22 @@ impl Module {
                 _ => Restart::Refused,
             }
         })
+    }
+
+    /// Opens a session, which does nothing when it is dropped.
+    pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
+        let _turn = self.turns.take();
+        match access {
+            Access::Use => self.context.open_ro_session_no_drop(slot),
+            Access::Change => self.context.open_rw_session_no_drop(slot),
+        }
+        .called()
+    }
+
+    /// Closes a session that has not gone. Whether that works does not matter: it is done with.
+    pub(super) fn close_session(&self, session: Session) {
+        let _turn = self.turns.take();
+        let _ = session.close();
     }
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused

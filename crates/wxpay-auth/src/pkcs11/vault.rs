@@ -151,7 +151,7 @@ impl Sessions for Vault {
         let gone = inside.generation() != session.generation
             || error.is_some_and(Pkcs11Error::ended_the_session);
         if !gone {
-            let _ = session.session.close();
+            self.module().close_session(session.session);
         }
     }
 
