@@ -5,19 +5,12 @@ use std::time::Duration;
 
 use cryptoki::context::Pkcs11;
 use cryptoki::object::Attribute;
-use tokio::sync::MutexGuard;
 use wxpay_auth::pkcs11::{
     Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11SignerBuilder,
 };
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, certificate, softhsm_folder};
-
-/// What is told to a module is told to all: one test at a time.
-async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ALONE.lock().await
-}
+use wxpay_tests::token::{Faults, Token, alone, certificate, softhsm_folder};
 
 fn builder(token: &Token) -> Pkcs11SignerBuilder {
     Pkcs11Signer::builder(token.merchant()).certificate(certificate())
