@@ -127,7 +127,8 @@ impl Drop for Object<'_> {
 }
 
 /// Waits for the other tests of a process: what is told to a module, and a restart of it, are felt by
-/// all that use it. Whatever a test before left wrong is mended.
+/// all that use it; and SoftHSM crashes when objects are made and deleted while others look for
+/// objects. Whatever a test before left wrong is mended.
 pub async fn alone() -> MutexGuard<'static, ()> {
     static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let alone = ALONE.lock().await;
