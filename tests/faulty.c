@@ -14,11 +14,11 @@
  *   close-all N  the next C_SignInit finds all sessions of its token closed
  *   logout N     the next C_SignInit finds the login lost
  *
- * A line each. The last two happen once for each new number N, and between two calls in sessions, the
- * C_SignInit and the C_Sign of another thread, say: what a module
- * does to calls that are under way is left open by PKCS#11, and SoftHSM and opencryptoki do not
- * survive it.
+ * A line each. The last two happen once for each new number N, and between two calls (between the
+ * C_SignInit and the C_Sign of another thread, say): what a module does to calls that are under way is
+ * left open by PKCS#11, and SoftHSM and opencryptoki do not survive it.
  */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -40,8 +40,9 @@ struct function_list {
 static struct function_list list, real;
 static CK_ULONG slot_of_last_session;
 
-/* Held by each call in a session, and alone while sessions are closed. */
-static pthread_rwlock_t calls = PTHREAD_RWLOCK_INITIALIZER;
+/* Held by each call in a session, and alone while sessions are closed. Whoever wants it alone comes
+ * first: on a slow token there is always somebody in a call. */
+static pthread_rwlock_t calls = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 #define REAL(index, ...) ((CK_RV(*)(__VA_ARGS__))real.functions[index])
 

@@ -15,6 +15,8 @@ async fn connect(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Signer {
     Pkcs11Signer::builder(token.merchant())
         .certificate(certificate())
         .mechanism(mechanism)
+        // Nothing here is about how fast a token is.
+        .sign_timeout(Duration::from_secs(600))
         .connect()
         .await
         .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
@@ -26,7 +28,8 @@ async fn conforms(token: &Token, mechanism: Pkcs11Mechanism) {
     let signer = connect(token, mechanism).await;
     let conformance =
         SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
-            .reference(reference());
+            .reference(reference())
+            .limit(Duration::from_secs(300));
     conformance
         .check(Arc::new(signer.clone()))
         .await
@@ -125,44 +128,6 @@ async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
     assert_eq!(signer.public_key(), certificate().public_key());
     let signature = signer.sign(b"message").await.unwrap();
     assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
-}
-
-/// One session of a slow token is asked for more than it can do in the time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs NSS softokn: run scripts/test"]
-async fn overload_is_refused_or_timed_out_and_passes() {
-    let signer = Pkcs11Signer::builder(Token::softokn().merchant())
-        .certificate(certificate())
-        .sessions(1)
-        .queue(8)
-        .sign_timeout(Duration::from_millis(300))
-        .connect()
-        .await
-        .unwrap();
-    let signing: Vec<_> = (0..64_u8)
-        .map(|i| {
-            let signer = signer.clone();
-            tokio::spawn(async move { (i, signer.sign(&[i]).await) })
-        })
-        .collect();
-    let (mut signed, mut throttled, mut late) = (0, 0, 0);
-    for ended in signing {
-        match ended.await.unwrap() {
-            (i, Ok(signature)) => {
-                assert!(signer.public_key().verifies(&[i], signature.as_bytes()));
-                signed += 1;
-            }
-            (_, Err(e)) if e.kind() == SignErrorKind::Throttled => throttled += 1,
-            (_, Err(e)) if e.kind() == SignErrorKind::Timeout => late += 1,
-            (_, Err(e)) => panic!("{}", chain(&e)),
-        }
-    }
-    assert_eq!(signed + throttled + late, 64);
-    // The queue holds 8, and one is at work.
-    assert!(throttled >= 64 - 2 * 9, "{signed} signed, {throttled} throttled, {late} late");
-    assert!(signed > 0);
-    assert_eq!(signer.waiting(), 0);
-    signer.sign(b"afterwards").await.unwrap();
 }
 
 /// Two keys on two tokens of one module, and a third module, all in one process at once.

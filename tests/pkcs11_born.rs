@@ -1,12 +1,12 @@
 //! Keys that are born in a token and never leave it.
 
-use cryptoki::object::{Attribute, AttributeType, ObjectClass};
+use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11Uri};
 use wxpay_auth::{Certificate, CertificateSubject, KeyError, SignErrorKind, Signer};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::Gateway;
 use wxpay_tests::openssl::check_request;
-use wxpay_tests::token::Token;
+use wxpay_tests::token::{Token, alone, certificate, object};
 use wxpay_tests::{chain, plan_id};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
@@ -116,7 +116,7 @@ impl Drop for Cleanup {
         let session = self.token.session();
         let text = self.label.to_string();
         let (_, label) = text.split_once("object=").unwrap();
-        let label = Attribute::Label(label.split('?').next().unwrap().as_bytes().to_vec());
+        let label = Attribute::Label(label.split([';', '?']).next().unwrap().as_bytes().to_vec());
         for object in session.find_objects(&[label]).unwrap() {
             session.destroy_object(object).unwrap();
         }
@@ -126,12 +126,14 @@ impl Drop for Cleanup {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM and openssl: run scripts/test"]
 async fn the_whole_way_on_softhsm() {
+    let _alone = alone().await;
     the_whole_way(&Token::softhsm("born")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki and openssl: run scripts/test"]
 async fn the_whole_way_on_opencryptoki() {
+    let _alone = alone().await;
     the_whole_way(&Token::opencryptoki()).await;
 }
 
@@ -139,6 +141,7 @@ async fn the_whole_way_on_opencryptoki() {
 #[tokio::test]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn softokn_does_not_vouch_for_its_keys() {
+    let _alone = alone().await;
     let token = Token::softokn();
     let uri = token.uri().object("not bound");
     let error = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap_err();
@@ -151,9 +154,39 @@ async fn softokn_does_not_vouch_for_its_keys() {
     assert_eq!(left.len(), 0);
 }
 
+/// A certificate that lies on the token where no signer looks for it is not there.
+#[tokio::test]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_certificate_is_stored_where_it_is_found() {
+    let _alone = alone().await;
+    let token = Token::softhsm("born");
+    let session = token.session();
+    let nameless = [
+        Attribute::Class(ObjectClass::CERTIFICATE),
+        Attribute::CertificateType(CertificateType::X_509),
+        Attribute::Subject(vec![0x30, 0]),
+        Attribute::Value(certificate().as_der().to_vec()),
+    ];
+    let _nameless = object(&session, &nameless);
+    let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
+    let connect = || Pkcs11Signer::builder(token.merchant()).connect();
+    assert!(matches!(connect().await, Err(Pkcs11Error::NoCertificate)));
+    for _ in 0..2 {
+        pair.store_certificate(certificate()).await.unwrap();
+    }
+    let signer = connect().await.unwrap();
+    assert_eq!(signer.serial_no(), certificate().serial_no());
+    signer.shut_down().await.unwrap();
+    let stored = [Attribute::Class(ObjectClass::CERTIFICATE), Attribute::Id(vec![1])];
+    let stored = session.find_objects(&stored).unwrap();
+    assert_eq!(stored.len(), 1);
+    session.destroy_object(stored[0]).unwrap();
+}
+
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_key_may_be_made_for_decrypting_as_well() {
+    let _alone = alone().await;
     let token = Token::softhsm("born");
     let uri = token.uri().object("decrypting").id([7, 7]);
     let pair = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::SignAndDecrypt).await.unwrap();

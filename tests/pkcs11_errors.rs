@@ -11,7 +11,7 @@ use wxpay_auth::pkcs11::{
 use wxpay_auth::{Certificate, KeyError, SignErrorKind, Signer};
 use wxpay_testing::Gateway;
 use wxpay_tests::chain;
-use wxpay_tests::token::{PIN, Token, certificate, object};
+use wxpay_tests::token::{PIN, Token, alone, certificate, object};
 
 /// Connects and returns the error, which must be of this kind, have a hint, and show no PIN.
 async fn refused(builder: Pkcs11SignerBuilder, kind: SignErrorKind) -> Pkcs11Error {
@@ -66,6 +66,7 @@ async fn a_module_that_is_none_is_named() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn exactly_one_token_must_fit() {
+    let _alone = alone().await;
     let token = Token::softhsm("main");
     let unavailable = SignErrorKind::Unavailable;
     let error = refused(builder(token.merchant().token("nowhere")), unavailable).await;
@@ -92,6 +93,7 @@ async fn exactly_one_token_must_fit() {
 #[tokio::test]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn opencryptoki_goes_by_its_slot() {
+    let _alone = alone().await;
     let token = Token::opencryptoki();
     let by_label = Pkcs11Uri::new(&token.module).token("wxpay-test").pin(Pin::new(PIN));
     let error = refused(builder(by_label), SignErrorKind::Unavailable).await;
@@ -102,6 +104,7 @@ async fn opencryptoki_goes_by_its_slot() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn exactly_one_usable_key_must_fit() {
+    let _alone = alone().await;
     let token = Token::softhsm("odd");
     let session = token.session();
     let find = |label: &str| builder(token.uri().object(label));
@@ -156,6 +159,7 @@ fn rsa(session: &Session, label: &str, bits: u64, private: &[Attribute]) {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn the_certificate_must_belong_to_the_key() {
+    let _alone = alone().await;
     let gateway = Gateway::start().await;
     let others = Certificate::from_pem(include_str!(
         "../crates/wxpay-auth/testdata/keys/wechat_pay_certificate.pem"
@@ -178,21 +182,25 @@ async fn the_certificate_must_belong_to_the_key() {
     assert!(matches!(error, Pkcs11Error::NoCertificate), "{error}");
 
     let session = token.session();
-    let on_token = |certificate: &Certificate| {
+    let der_on_token = |der: &[u8]| {
         let template = [
             Attribute::Class(ObjectClass::CERTIFICATE),
             Attribute::CertificateType(CertificateType::X_509),
             Attribute::Subject(vec![0x30, 0]),
             Attribute::Id(vec![1]),
-            Attribute::Value(certificate.as_der().to_vec()),
+            Attribute::Value(der.to_vec()),
         ];
         object(&session, &template)
     };
+    let on_token = |certificate: &Certificate| der_on_token(certificate.as_der());
+    let _damaged = der_on_token(&[0x30, 0]);
+    let error = refused(found(), SignErrorKind::Unsupported).await;
+    assert!(matches!(error, Pkcs11Error::Key(KeyError::Malformed { .. })), "{}", chain(&error));
     let _others = on_token(&others);
     let error = refused(found(), configuration).await;
     assert!(mismatch(&error), "{}", chain(&error));
 
-    // The one that belongs to the key is picked out, whatever else has its id.
+    // The one that belongs to the key is picked out, whatever else has its id, damaged or not.
     let _first = on_token(&certificate());
     let signer = found().connect().await.unwrap();
     assert_eq!(signer.serial_no(), certificate().serial_no());
@@ -210,6 +218,7 @@ async fn the_certificate_must_belong_to_the_key() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_wrong_pin_is_sent_once() {
+    let _alone = alone().await;
     let token = Token::softhsm("pin");
     let denied = SignErrorKind::PermissionDenied;
     let no_pin = token.module.clone();

@@ -4,20 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cryptoki::context::Pkcs11;
-use cryptoki::object::Attribute;
-use tokio::sync::MutexGuard;
+use cryptoki::object::{Attribute, ObjectClass};
 use wxpay_auth::pkcs11::{
     Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11SignerBuilder,
 };
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, certificate, softhsm_folder};
-
-/// What is told to a module is told to all: one test at a time.
-async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ALONE.lock().await
-}
+use wxpay_tests::token::{Faults, Token, alone, certificate, softhsm_folder};
 
 fn builder(token: &Token) -> Pkcs11SignerBuilder {
     Pkcs11Signer::builder(token.merchant()).certificate(certificate())
@@ -157,6 +150,13 @@ async fn a_token_that_comes_late_is_connected_to() {
     comes_back();
     resumes(|| async { Pkcs11KeyPair::find(token.merchant()).await.map(drop) }).await;
 
+    let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
+    takes_away();
+    restart(&other);
+    assert!(pair.store_certificate(certificate()).await.is_err());
+    comes_back();
+    resumes(|| pair.store_certificate(certificate())).await;
+
     takes_away();
     restart(&other);
     let new = token.uri().object("late");
@@ -165,8 +165,11 @@ async fn a_token_that_comes_late_is_connected_to() {
     comes_back();
     resumes(|| async { generate().await.map(drop) }).await;
     let session = token.session();
-    for object in session.find_objects(&[Attribute::Label(b"late".to_vec())]).unwrap() {
-        session.destroy_object(object).unwrap();
+    let stored = [Attribute::Class(ObjectClass::CERTIFICATE)];
+    for made in [&stored[..], &[Attribute::Label(b"late".to_vec())]] {
+        for object in session.find_objects(made).unwrap() {
+            session.destroy_object(object).unwrap();
+        }
     }
     neighbour.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     neighbour.shut_down().await.unwrap();

@@ -4,17 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::session::UserType;
-use tokio::sync::MutexGuard;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, PIN, Token, certificate};
-
-/// What is told to a module is told to all: one test at a time.
-async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ALONE.lock().await
-}
+use wxpay_tests::token::{Faults, PIN, Token, alone, certificate};
 
 /// Some modules answer a wrong PIN with a code that may mean anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
+use tokio::sync::MutexGuard;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Uri};
 use wxpay_auth::{Certificate, PrivateKey};
 
@@ -123,6 +124,16 @@ impl Drop for Object<'_> {
     fn drop(&mut self) {
         let _ = self.session.destroy_object(self.handle);
     }
+}
+
+/// Waits for the other tests of a process: what is told to a module, and a restart of it, are felt by
+/// all that use it; and SoftHSM crashes when objects are made and deleted while others look for
+/// objects. Whatever a test before left wrong is mended.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let alone = ALONE.lock().await;
+    Faults.clear();
+    alone
 }
 
 /// Tells the module of [`Token::faulty`] what to do wrong; all is well again when it is dropped.

@@ -57,13 +57,17 @@ impl Pkcs11SignerBuilder {
 
     /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
     /// Without this, it is looked for on the token, under the `CKA_ID` of the key.
+    ///
+    /// Of this, [`serial_no`](Self::serial_no) and [`without_certificate`](Self::without_certificate),
+    /// the last one that is called counts.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
         self.serial = Serial::Certificate(certificate);
         self
     }
 
     /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
-    /// prefer [`certificate`](Self::certificate).
+    /// prefer [`certificate`](Self::certificate). Of these two and
+    /// [`without_certificate`](Self::without_certificate), the last one that is called counts.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
         self.serial = Serial::Given(serial_no);
         self
@@ -71,6 +75,8 @@ impl Pkcs11SignerBuilder {
 
     /// Connects to a key that has no certificate yet, to sign a
     /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    /// Of this, [`certificate`](Self::certificate) and [`serial_no`](Self::serial_no), the last one that
+    /// is called counts.
     pub fn without_certificate(self) -> Self {
         self.serial_no(SerialNo::uncertified())
     }

@@ -282,7 +282,10 @@ impl Pkcs11Error {
             Self::KeyReplaced => {
                 "connect a new signer: a new key has a new certificate, and a new serial_no"
             }
-            Self::NoPublicKey => "put the public key on the token, too, or give the certificate",
+            Self::NoPublicKey => {
+                "use a key whose private part tells its modulus (CKA_MODULUS), and it or a public \
+                 key beside it the exponent (CKA_PUBLIC_EXPONENT)"
+            }
             Self::KeyNotBound { .. } => {
                 "delete that key, and ask the maker of the token how to generate keys that cannot \
                  leave it"

@@ -20,6 +20,17 @@ pub(super) struct SigningKey {
     pub(super) label: Vec<u8>,
 }
 
+impl SigningKey {
+    /// Returns what its certificate is found by: its id, or its label where it has no id.
+    pub(super) fn name(&self) -> Attribute {
+        if self.id.is_empty() {
+            Attribute::Label(self.label.clone())
+        } else {
+            Attribute::Id(self.id.clone())
+        }
+    }
+}
+
 /// Finds the one private key that fits the address, and checks that it can sign for WeChat Pay.
 pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkcs11Error> {
     let handles = matching(session, ObjectClass::PRIVATE_KEY, uri)?;
@@ -98,23 +109,24 @@ fn exponent_of_public_key(session: &Session, modulus: &[u8]) -> Result<Vec<u8>, 
     Err(Pkcs11Error::NoPublicKey)
 }
 
-/// Finds the certificate on the token that belongs to the key: under the `CKA_ID` of the key, or
-/// under its label where it has no id.
+/// Finds the certificate on the token that belongs to the key. Others under its name, and what is no
+/// certificate for WeChat Pay, are passed over.
 pub(super) fn certificate(session: &Session, key: &SigningKey) -> Result<Certificate, Pkcs11Error> {
-    let name = if key.id.is_empty() {
-        Attribute::Label(key.label.clone())
-    } else {
-        Attribute::Id(key.id.clone())
-    };
-    let template = [Attribute::Class(ObjectClass::CERTIFICATE), name];
-    let mut certificates = Vec::new();
+    let template = [Attribute::Class(ObjectClass::CERTIFICATE), key.name()];
+    let (mut certificates, mut unusable) = (Vec::new(), None);
     for handle in session.find_objects(&template).called()? {
         let attributes = session.get_attributes(handle, &[AttributeType::Value]).called()?;
         if let Some(Attribute::Value(der)) = attributes.into_iter().next() {
-            certificates.push(Certificate::from_der(&der)?);
+            match Certificate::from_der(&der) {
+                Ok(certificate) => certificates.push(certificate),
+                // It may lie beside the right one.
+                Err(error) => unusable = Some(error),
+            }
         }
     }
-    let Some(first) = certificates.first() else { return Err(Pkcs11Error::NoCertificate) };
+    let Some(first) = certificates.first() else {
+        return Err(unusable.map_or(Pkcs11Error::NoCertificate, Pkcs11Error::Key));
+    };
     let mismatch = KeyError::CertificateMismatch { serial_no: first.serial_no().clone() };
     certificates.retain(|certificate| certificate.public_key() == &key.public_key);
     let count = certificates.len();

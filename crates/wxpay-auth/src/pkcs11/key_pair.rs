@@ -39,6 +39,9 @@ pub enum Pkcs11KeyUsage {
 /// [`CertificateRequest`](crate::CertificateRequest); upload that to the merchant platform; when the
 /// certificate has come back, [`store_certificate`](Self::store_certificate).
 ///
+/// Each of these has 300 s, which is not a setting: making an RSA key is luck, and some tokens are
+/// slow at it. After that it ends in [`Pkcs11Error::Timeout`], while the token goes on.
+///
 /// When the token is not found, or does not work, the module is restarted, as by a signer: see
 /// [`restart_module`](super::Pkcs11SignerBuilder::restart_module).
 ///
@@ -77,7 +80,8 @@ impl Pkcs11KeyPair {
     ///
     /// # Errors
     /// [`Pkcs11Error::KeyExists`] when there is a key of this label; [`Pkcs11Error::KeyNotBound`] when
-    /// the token made a key that can leave it; as [`connect`](super::Pkcs11SignerBuilder::connect)
+    /// the token made a key that can leave it; [`Pkcs11Error::Timeout`] after 300 s, when there may be
+    /// a key later all the same: look for it with [`find`](Self::find); as [`connect`](super::Pkcs11SignerBuilder::connect)
     /// otherwise.
     pub async fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Self, Pkcs11Error> {
         on_thread(LIMIT, move || generate(uri, usage)).await
@@ -102,7 +106,7 @@ impl Pkcs11KeyPair {
 
     /// Puts the merchant certificate on the token, under the `CKA_ID` and the label of the key, where
     /// [`Pkcs11Signer::connect`](super::Pkcs11Signer::connect) finds it. Nothing happens when it is
-    /// there already.
+    /// there already, under that name.
     ///
     /// # Errors
     /// [`KeyError::CertificateMismatch`](crate::KeyError::CertificateMismatch) in
@@ -263,7 +267,9 @@ fn store(
     certificate: &Certificate,
 ) -> Result<(), Pkcs11Error> {
     let der = certificate.as_der();
-    let same = [Attribute::Class(ObjectClass::CERTIFICATE), Attribute::Value(der.to_vec())];
+    // One of another name would not be found when a signer connects.
+    let same =
+        [Attribute::Class(ObjectClass::CERTIFICATE), key.name(), Attribute::Value(der.to_vec())];
     if !session.find_objects(&same).called()?.is_empty() {
         return Ok(());
     }

@@ -14,8 +14,10 @@ use crate::files;
 /// Says where the user PIN of a token comes from.
 ///
 /// A file or a callback is asked each time the token wants a login, so a PIN that was changed is
-/// picked up. What is read is wiped after use, and shown nowhere; what is kept, to know a refused PIN
-/// again, is an HMAC with a key of this process.
+/// picked up; what they return is wiped from memory after use. A PIN that is given
+/// ([`new`](Self::new), `pin-value`) is wiped when the last clone of it is dropped, with the signer. No
+/// PIN is shown anywhere. Of each one that was sent, an HMAC with a key of this process is kept until
+/// the process ends, to know a refused one again.
 ///
 /// ```
 /// use wxpay_auth::pkcs11::Pin;
