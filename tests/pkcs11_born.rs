@@ -1,12 +1,12 @@
 //! Keys that are born in a token and never leave it.
 
-use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11Uri};
 use wxpay_auth::{Certificate, CertificateSubject, KeyError, SignErrorKind, Signer};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::Gateway;
 use wxpay_tests::openssl::check_request;
-use wxpay_tests::token::{Token, alone, certificate, object};
+use wxpay_tests::token::{Token, alone, certificate, certificate_object, delete};
 use wxpay_tests::{chain, plan_id};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
@@ -25,11 +25,12 @@ fn client(
 /// Generate, request, certificate, back onto the token, and a call.
 async fn the_whole_way(token: &Token) {
     let gateway = Gateway::start().await;
-    let uri = token.uri().object(format!("born-{}", std::process::id()));
+    let label = format!("born-{}", std::process::id());
+    let uri = token.uri().object(&label);
     let pair = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign)
         .await
         .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)));
-    let cleanup = Cleanup { token: token.clone(), label: uri.clone() };
+    let cleanup = Cleanup { token: token.clone(), label };
     assert!(pair.uri().to_string().contains(";id=%"), "{}", pair.uri());
     never_leaves(token, pair.uri());
 
@@ -108,18 +109,12 @@ fn never_leaves(token: &Token, uri: &Pkcs11Uri) {
 /// Deletes what a test made on a token that stays.
 struct Cleanup {
     token: Token,
-    label: Pkcs11Uri,
+    label: String,
 }
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        let session = self.token.session();
-        let text = self.label.to_string();
-        let (_, label) = text.split_once("object=").unwrap();
-        let label = Attribute::Label(label.split([';', '?']).next().unwrap().as_bytes().to_vec());
-        for object in session.find_objects(&[label]).unwrap() {
-            session.destroy_object(object).unwrap();
-        }
+        delete(&self.token.session(), &[Attribute::Label(self.label.as_bytes().to_vec())]);
     }
 }
 
@@ -161,13 +156,7 @@ async fn a_certificate_is_stored_where_it_is_found() {
     let _alone = alone().await;
     let token = Token::softhsm("born");
     let session = token.session();
-    let nameless = [
-        Attribute::Class(ObjectClass::CERTIFICATE),
-        Attribute::CertificateType(CertificateType::X_509),
-        Attribute::Subject(vec![0x30, 0]),
-        Attribute::Value(certificate().as_der().to_vec()),
-    ];
-    let _nameless = object(&session, &nameless);
+    let _nameless = certificate_object(&session, certificate().as_der(), &[]);
     let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
     let connect = || Pkcs11Signer::builder(token.merchant()).connect();
     assert!(matches!(connect().await, Err(Pkcs11Error::NoCertificate)));
@@ -178,9 +167,8 @@ async fn a_certificate_is_stored_where_it_is_found() {
     assert_eq!(signer.serial_no(), certificate().serial_no());
     signer.shut_down().await.unwrap();
     let stored = [Attribute::Class(ObjectClass::CERTIFICATE), Attribute::Id(vec![1])];
-    let stored = session.find_objects(&stored).unwrap();
-    assert_eq!(stored.len(), 1);
-    session.destroy_object(stored[0]).unwrap();
+    assert_eq!(session.find_objects(&stored).unwrap().len(), 1);
+    delete(&session, &stored);
 }
 
 #[tokio::test]
@@ -191,7 +179,7 @@ async fn a_key_may_be_made_for_decrypting_as_well() {
     let uri = token.uri().object("decrypting").id([7, 7]);
     let pair = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::SignAndDecrypt).await.unwrap();
     assert!(pair.uri().to_string().contains("id=%07%07"), "{}", pair.uri());
-    let cleanup = Cleanup { token: token.clone(), label: uri.clone() };
+    let cleanup = Cleanup { token: token.clone(), label: "decrypting".to_owned() };
     let session = token.session();
     let key = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(vec![7, 7])];
     let key = session.find_objects(&key).unwrap()[0];

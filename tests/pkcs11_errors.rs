@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, CertificateType, ObjectClass};
+use cryptoki::object::Attribute;
 use cryptoki::session::Session;
 use wxpay_auth::pkcs11::{
     Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11SignerBuilder, Pkcs11Uri,
@@ -11,7 +11,7 @@ use wxpay_auth::pkcs11::{
 use wxpay_auth::{Certificate, KeyError, SignErrorKind, Signer};
 use wxpay_testing::Gateway;
 use wxpay_tests::chain;
-use wxpay_tests::token::{PIN, Token, alone, certificate, object};
+use wxpay_tests::token::{PIN, Token, alone, certificate, certificate_object};
 
 /// Connects and returns the error, which must be of this kind, have a hint, and show no PIN.
 async fn refused(builder: Pkcs11SignerBuilder, kind: SignErrorKind) -> Pkcs11Error {
@@ -182,16 +182,7 @@ async fn the_certificate_must_belong_to_the_key() {
     assert!(matches!(error, Pkcs11Error::NoCertificate), "{error}");
 
     let session = token.session();
-    let der_on_token = |der: &[u8]| {
-        let template = [
-            Attribute::Class(ObjectClass::CERTIFICATE),
-            Attribute::CertificateType(CertificateType::X_509),
-            Attribute::Subject(vec![0x30, 0]),
-            Attribute::Id(vec![1]),
-            Attribute::Value(der.to_vec()),
-        ];
-        object(&session, &template)
-    };
+    let der_on_token = |der: &[u8]| certificate_object(&session, der, &[Attribute::Id(vec![1])]);
     let on_token = |certificate: &Certificate| der_on_token(certificate.as_der());
     let _damaged = der_on_token(&[0x30, 0]);
     let error = refused(found(), SignErrorKind::Unsupported).await;

@@ -14,7 +14,7 @@ use wxpay_auth::pkcs11::{Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, softhsm_folder};
+use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, delete, softhsm_folder};
 
 /// The token that most faults are for.
 fn fault() -> Token {
@@ -125,25 +125,32 @@ fn only(kinds: &BTreeMap<String, usize>, expected: &[SignErrorKind]) {
     assert!(kinds.keys().all(|kind| expected.contains(kind)), "{kinds:?}");
 }
 
-async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
+/// Does this to the sessions of a signer, so many times, with at least so many signatures between.
+/// Returns how many failed.
+async fn survives(fault: &str, token: &Token, times: usize, signatures: usize) -> usize {
     let _alone = alone().await;
     let signer = connect(token).await;
     let (load, faults) = (Load::start(&signer), Faults);
-    let logins = faults.calls("C_Login");
+    let mended_by = if fault == "logout" { "C_Login" } else { "C_OpenSession" };
+    let before = faults.calls(mended_by);
     for _ in 0..times {
         load.sign_on(signatures).await;
-        faults.once("logout", "");
+        faults.once(fault, "");
     }
     load.sign_on(2 * signatures).await;
-    // Each logout was felt, and mended.
-    let logins = faults.calls("C_Login") - logins;
-    assert!(logins >= times, "{logins} logins after {times} logouts");
+    // Each was felt, and mended.
+    let mended = faults.calls(mended_by) - before;
+    assert!(mended >= times, "{mended} times {mended_by} after {times} times {fault}");
     let kinds = load.stop().await;
-    // Each token has another word for it. Two logouts within one signature are beyond one repair.
+    // Each token has another word for it. Two within one signature are beyond one repair.
     only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
-    let failed: usize = kinds.values().sum();
-    assert!(failed <= 64 * times, "{failed} failed in {times} logouts");
     signer.shut_down().await.unwrap();
+    kinds.values().sum()
+}
+
+async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
+    let failed = survives("logout", token, times, signatures).await;
+    assert!(failed <= 64 * times, "{failed} failed in {times} logouts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,20 +174,7 @@ async fn logouts_on_softokn() {
 /// Not on opencryptoki, which ends in a crash each time: it gives the number of a closed session to the
 /// next one, while the thread whose number it was still signs with it.
 async fn survives_closed_sessions(token: &Token, times: usize, signatures: usize) {
-    let _alone = alone().await;
-    let signer = connect(token).await;
-    let (load, faults) = (Load::start(&signer), Faults);
-    let opened = faults.calls("C_OpenSession");
-    for _ in 0..times {
-        load.sign_on(signatures).await;
-        faults.once("close-all", "");
-    }
-    load.sign_on(2 * signatures).await;
-    let opened = faults.calls("C_OpenSession") - opened;
-    assert!(opened >= times, "{opened} sessions were opened after all were closed {times} times");
-    let kinds = load.stop().await;
-    only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
-    signer.shut_down().await.unwrap();
+    survives("close-all", token, times, signatures).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,10 +237,11 @@ async fn a_module_that_is_finalized_behind_the_back() {
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn the_daemon_of_opencryptoki_is_restarted() {
     let _alone = alone().await;
-    if std::env::var_os("WXPAY_TEST_OPENCRYPTOKI_DAEMON").is_none() {
-        println!("not done: pkcsslotd was running before the tests, so it is not theirs to kill");
-        return;
-    }
+    let ours = std::env::var_os("WXPAY_TEST_OPENCRYPTOKI_DAEMON").is_some();
+    assert!(
+        ours,
+        "pkcsslotd ran before the tests, so it is not theirs to kill: scripts/test skips this"
+    );
     let signer = connect(&Token::opencryptoki().faulty()).await;
     let load = Load::start(&signer);
     for _ in 0..2 {
@@ -525,12 +520,7 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
     let signer = Pkcs11Signer::builder(uri.clone()).serial_no(serial_no).connect().await.unwrap();
     signer.sign(b"message").await.unwrap();
 
-    let delete = || {
-        let session = token.session();
-        for object in session.find_objects(&[Attribute::Label(b"replaced".to_vec())]).unwrap() {
-            session.destroy_object(object).unwrap();
-        }
-    };
+    let delete = || delete(&token.session(), &[Attribute::Label(b"replaced".to_vec())]);
     delete();
     let restarts = Faults.calls("C_Finalize");
     for _ in 0..5 {

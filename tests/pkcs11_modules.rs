@@ -10,7 +10,7 @@ use wxpay_auth::pkcs11::{
 };
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, alone, certificate, softhsm_folder};
+use wxpay_tests::token::{Faults, Token, alone, certificate, delete, softhsm_folder};
 
 fn builder(token: &Token) -> Pkcs11SignerBuilder {
     Pkcs11Signer::builder(token.merchant()).certificate(certificate())
@@ -165,12 +165,8 @@ async fn a_token_that_comes_late_is_connected_to() {
     comes_back();
     resumes(|| async { generate().await.map(drop) }).await;
     let session = token.session();
-    let stored = [Attribute::Class(ObjectClass::CERTIFICATE)];
-    for made in [&stored[..], &[Attribute::Label(b"late".to_vec())]] {
-        for object in session.find_objects(made).unwrap() {
-            session.destroy_object(object).unwrap();
-        }
-    }
+    delete(&session, &[Attribute::Class(ObjectClass::CERTIFICATE)]);
+    delete(&session, &[Attribute::Label(b"late".to_vec())]);
     neighbour.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     neighbour.shut_down().await.unwrap();
 }

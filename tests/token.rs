@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
-use cryptoki::object::{Attribute, ObjectHandle};
+use cryptoki::object::{Attribute, CertificateType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use tokio::sync::MutexGuard;
@@ -110,6 +110,24 @@ impl Token {
 /// Makes an object; it goes when it is dropped.
 pub fn object<'a>(session: &'a Session, template: &[Attribute]) -> Object<'a> {
     Object { session, handle: session.create_object(template).expect("an object") }
+}
+
+/// Makes an object of this certificate, with these names; it goes when it is dropped.
+pub fn certificate_object<'a>(session: &'a Session, der: &[u8], names: &[Attribute]) -> Object<'a> {
+    let template = [
+        Attribute::Class(ObjectClass::CERTIFICATE),
+        Attribute::CertificateType(CertificateType::X_509),
+        Attribute::Subject(vec![0x30, 0]),
+        Attribute::Value(der.to_vec()),
+    ];
+    object(session, &[&template, names].concat())
+}
+
+/// Deletes all objects that fit.
+pub fn delete(session: &Session, template: &[Attribute]) {
+    for object in session.find_objects(template).expect("a search") {
+        session.destroy_object(object).expect("an object that goes");
+    }
 }
 
 /// An object that goes when it is dropped.

@@ -1,11 +1,11 @@
 //! Keeps calls into a module apart from its restart, and from logins.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a restart or a login waits for calls that are under way. One that hangs must not hang the
-/// rest.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one waits for another: a restart or a login for calls that are under way, say. One that
+/// hangs must not hang the rest.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lets calls into a module by, but not while it is being restarted or somebody logs in, and counts
 /// its restarts: what was opened before one is gone after it.
@@ -36,10 +36,7 @@ impl Gate {
     /// Waits until no restart and no login is under way, and keeps the next one off until the guard is
     /// dropped.
     pub(super) fn enter(&self) -> Inside<'_> {
-        let mut state = self.lock();
-        while state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut state = self.lock_open();
         state.inside += 1;
         Inside { generation: state.generation, gate: self }
     }
@@ -67,30 +64,27 @@ impl Gate {
 
     /// Keeps everybody out, and waits for those who are inside.
     fn close(&self, generation: u64) -> Option<Closed<'_>> {
-        let mut state = self.lock();
-        while state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let mut state = self.lock_open();
         if state.generation != generation {
             return None;
         }
         state.closed = true;
-        let deadline = Instant::now() + PATIENCE;
-        while state.inside > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let (again, _) =
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-            state = again;
-        }
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| state.inside > 0)
+            .unwrap_or_else(PoisonError::into_inner);
         Some(Closed { inside: state.inside, gate: self })
     }
 
     /// Returns how often the module was restarted.
     pub(super) fn generation(&self) -> u64 {
         self.lock().generation
+    }
+
+    /// Waits until it is open.
+    fn lock_open(&self) -> MutexGuard<'_, State> {
+        let open = self.changed.wait_while(self.lock(), |state| state.closed);
+        open.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

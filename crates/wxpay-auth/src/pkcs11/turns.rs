@@ -1,10 +1,9 @@
 //! Sessions are opened and closed one after the other.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long one waits for another. One that hangs must not hang the rest.
-const PATIENCE: Duration = Duration::from_secs(2);
+use super::gate::PATIENCE;
 
 /// Lets one at a time.
 ///
@@ -25,19 +24,12 @@ impl Turns {
     }
 
     fn take_within(&self, patience: Duration) -> Turn<'_> {
-        let deadline = Instant::now() + patience;
-        let mut taken = self.lock();
-        while *taken {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Turn { turns: None };
-            }
-            let (again, _) =
-                self.given_back.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner);
-            taken = again;
-        }
-        *taken = true;
-        Turn { turns: Some(self) }
+        let (mut taken, _) = self
+            .given_back
+            .wait_timeout_while(self.lock(), patience, |taken| *taken)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mine = !std::mem::replace(&mut *taken, true);
+        Turn { turns: mine.then_some(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
