@@ -56,6 +56,8 @@ pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
 #[cfg(feature = "_endpoint")]
 pub use endpoint::Endpoint;
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+pub(crate) use endpoint::is_region;
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;
