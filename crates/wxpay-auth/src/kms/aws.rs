@@ -15,7 +15,7 @@ use http::StatusCode;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::error::KmsError;
-use super::status::{FOREIGN_HINT, kind_of_foreign};
+use super::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 use crate::public_key::PublicKey;
 use crate::sign_error::SignErrorKind;
 
@@ -124,7 +124,7 @@ where
     let mut failed = match &error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) => {
-                let (kind, hint) = sorted(code);
+                let (kind, hint) = sorted(code).unwrap_or_else(|| unknown(answer.raw()));
                 failed(kind, answer.err().message().unwrap_or("no message"))
                     .with_code(code)
                     .with_hint(hint.unwrap_or(kind.hint()))
@@ -162,6 +162,14 @@ where
     }
 }
 
+/// Sorts a code that is not known: what lies before the service says something with the status, too.
+fn unknown(answer: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
+    match StatusCode::from_u16(answer.status().as_u16()).map(kind_of_status) {
+        Ok(kind) if kind.is_transient() => (kind, None),
+        _ => (SignErrorKind::Other, None),
+    }
+}
+
 /// Makes the error for an answer that is not one of AWS KMS.
 fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
     let status = answer.status().as_u16();
@@ -175,13 +183,13 @@ fn retry_after(answer: &HttpResponse) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Sorts the codes of the service.
+/// Sorts the codes of the service; `None` for one that is not known.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>,
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
-fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
+fn sorted(code: &str) -> Option<(SignErrorKind, Option<&'static str>)> {
     use SignErrorKind as K;
-    match code {
+    Some(match code {
         "NotFoundException" => {
             (K::KeyNotFound, Some("check the key id, the alias, and the region of the client"))
         }
@@ -223,8 +231,8 @@ fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
         | "InternalServerError"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => (K::Unavailable, None),
-        _ => (K::Other, None),
-    }
+        _ => return None,
+    })
 }
 
 impl fmt::Debug for AwsKms {
