@@ -33,6 +33,8 @@ mod calls;
 mod endpoint;
 mod error;
 #[cfg(feature = "_http")]
+mod flight;
+#[cfg(feature = "_http")]
 mod http;
 #[cfg(feature = "_http")]
 mod secret;
