@@ -46,6 +46,15 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         Err(KmsError::new(SignErrorKind::Unavailable, "what was asked of the service was cut off"))
     }
 
+    /// Begins a question, unless one is running, and waits for nothing.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn begin<F>(&self, begin: impl FnOnce() -> F) -> Result<(), KmsError>
+    where
+        F: Future<Output = Result<T, KmsError>> + Send + 'static,
+    {
+        self.enter(&mut Some(begin)).map(drop)
+    }
+
     /// Returns the question that is running. Begins one where there is none, which everybody may do
     /// once.
     fn enter<F>(
