@@ -22,8 +22,8 @@ use crate::sign_error::SignErrorKind;
 /// Signs with an asymmetric key in AWS KMS, through a client of `aws-sdk-kms` that the application
 /// makes: region, credentials, endpoint, TLS and proxies are those of the client.
 ///
-/// The client tries again by itself, inside one attempt of the signer. Turn that off
-/// (`RetryConfig::disabled()`) where the signer alone is to decide.
+/// The client tries again by itself, inside one attempt of the signer, which hides what was refused.
+/// Turn that off (`RetryConfig::disabled()`): the signer tries again.
 ///
 /// The key is pinned by the ARN that the service names for it when the signer connects: an alias
 /// that is pointed at another key changes nothing until a new signer is connected.

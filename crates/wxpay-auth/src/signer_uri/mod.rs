@@ -81,7 +81,7 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// | `vault` | `address` (or `VAULT_ADDR`), `mount`, `key_version`, `namespace`; `auth=token` (`token_file`, or `VAULT_TOKEN`), `auth=approle` (`role_id`, `secret_id_file`) or `auth=kubernetes` (`role`, `jwt_file`); `auth_mount`; `ca`, `client_certificate`, `client_key` (PEM files) |
 /// | `tencent-kms` | `region`, `endpoint`; `role` and `metadata`, or the environment, as in `TencentKmsBuilder::credentials_from_env`; `ca` … |
 /// | `alibaba-kms` | `key_version_id`, and as above |
-/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do |
+/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do, but for retries, which are the signer's |
 ///
 /// An empty `role=` stands for the role of the machine, whatever it is called. The key services also
 /// take `concurrency`.

@@ -192,6 +192,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::super::super::calls::{Calls, Limits};
+    use super::super::refusal::Refusal;
     use super::*;
 
     /// Gives out credentials with a number and a life of an hour, or fails.
@@ -420,20 +421,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_just_obtained_and_never_taken_is_not_replaced() {
         let (provider, cache) = cache();
+        let refused = || Refusal::Credentials(KmsError::new(SignErrorKind::PermissionDenied, "no"));
         let begin = Instant::now();
-        let mut seconds = 0;
-        while seconds < 20 {
-            let refused = cache.current().await.unwrap();
-            cache.renewed(&refused).await.unwrap();
+        while begin.elapsed() < Duration::from_secs(20) {
+            let signed = cache.with(async |_| Err::<(), _>(refused())).await;
+            assert_eq!(signed.unwrap_err().to_string(), "no");
             tokio::time::sleep(Duration::from_millis(100)).await;
-            seconds = begin.elapsed().as_secs();
         }
         let most = 20 / PAUSE.as_secs() + 1;
         assert!((2..=most).contains(&provider.asked()), "{}", provider.asked());
+
         // One that was taken, and then is not, is replaced at once.
-        let taken = cache.current().await.unwrap();
-        taken.prove();
-        assert!(cache.renewed(&taken).await.unwrap().is_some());
+        let signed = cache.with(async |key| Ok(key.id().to_owned())).await.unwrap();
+        let asked = provider.asked();
+        let other =
+            cache.with(
+                async |key| {
+                    if key.id() == signed { Err(refused()) } else { Ok(key.id().to_owned()) }
+                },
+            );
+        assert_eq!(other.await.unwrap(), format!("id {asked}"));
     }
 
     #[tokio::test(start_paused = true)]
