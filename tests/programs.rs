@@ -521,12 +521,15 @@ async fn aws_is_asked_once_for_each_attempt() {
         .env_remove("WXPAY_PRIVATE_KEY")
         .env("WXPAY_SIGNER", format!("aws-kms:{}", moto.text("/keys/merchant")))
         .envs(aws(&moto));
-    moto.fault(serde_json::json!({"kind": "throttle", "action": "Sign", "times": -1}));
+    let code = "KMSInternalException";
+    moto.fault(serde_json::json!({
+        "kind": "error", "code": code, "status": 500, "action": "Sign", "times": -1,
+    }));
     let output = tokio::task::spawn_blocking(move || command.output().expect("a program"));
     let output = output.await.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{stderr}");
-    assert!(stderr.contains("ThrottlingException"), "{stderr}");
+    assert!(stderr.contains(code), "{stderr}");
     assert_eq!(moto.calls("Sign").len(), 4, "{:?}", moto.journal());
     assert!(server.journal().is_empty());
 }
