@@ -430,17 +430,25 @@ mod tests {
         }
         let most = 20 / PAUSE.as_secs() + 1;
         assert!((2..=most).contains(&provider.asked()), "{}", provider.asked());
+    }
 
-        // One that was taken, and then is not, is replaced at once.
-        let signed = cache.with(async |key| Ok(key.id().to_owned())).await.unwrap();
-        let asked = provider.asked();
-        let other =
-            cache.with(
-                async |key| {
-                    if key.id() == signed { Err(refused()) } else { Ok(key.id().to_owned()) }
-                },
-            );
-        assert_eq!(other.await.unwrap(), format!("id {asked}"));
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_obtained_and_taken_is_replaced_at_once() {
+        let (provider, cache) = cache();
+        let mut taken = cache.with(async |key| Ok(key.id().to_owned())).await.unwrap();
+        for number in 1..4 {
+            // As if it had been revoked; the next one is taken.
+            let other = cache.with(async |key| {
+                if key.id() != taken {
+                    return Ok(key.id().to_owned());
+                }
+                let error = KmsError::new(SignErrorKind::PermissionDenied, "no");
+                Err(Refusal::Credentials(error))
+            });
+            taken = other.await.unwrap();
+            assert_eq!(taken, format!("id {number}"));
+        }
+        assert_eq!(provider.asked(), 4);
     }
 
     #[tokio::test(start_paused = true)]
