@@ -15,7 +15,9 @@ use http::StatusCode;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::error::KmsError;
+use super::retry_after;
 use super::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
+use crate::clock::{Clock, SystemClock};
 use crate::public_key::PublicKey;
 use crate::sign_error::SignErrorKind;
 
@@ -120,7 +122,7 @@ where
 {
     let failed = |kind, what: &str| KmsError::new(kind, format!("AWS KMS did not {task}: {what}"));
     let request_id = error.request_id().map(ToOwned::to_owned);
-    let retry_after = error.raw_response().and_then(retry_after);
+    let retry_after = error.raw_response().and_then(named_wait);
     let mut failed = match &error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) => {
@@ -178,9 +180,8 @@ fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 
-fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    let seconds = answer.headers().get("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn named_wait(answer: &HttpResponse) -> Option<Duration> {
+    retry_after::retry_after(answer.headers().get("retry-after")?, SystemClock.now())
 }
 
 /// Sorts the codes of the service; `None` for one that is not known.

@@ -36,6 +36,8 @@ mod error;
 mod flight;
 #[cfg(feature = "_http")]
 mod http;
+#[cfg(any(feature = "_http", feature = "aws-kms"))]
+mod retry_after;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;

@@ -22,7 +22,6 @@ use crate::kms::secret::Secret;
 /// # let _ = (token, app_role, kubernetes);
 /// ```
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct VaultAuth {
     pub(super) method: Method,
     mount: Option<String>,
@@ -117,6 +116,11 @@ impl VaultAuth {
             Method::Token(token) => token.may_change(),
             _ => true,
         }
+    }
+
+    /// Tells whether the service locks out who fails to log in too often.
+    pub(super) fn locks_out(&self) -> bool {
+        matches!(self.method, Method::AppRole { .. })
     }
 
     pub(super) fn logs_in(&self) -> bool {
