@@ -249,7 +249,7 @@ mod tests {
         let (ended, begun) = run(Limits::default(), script.into()).await;
         assert!(ended.is_ok());
         assert_eq!(begun.len(), 6);
-        let waits: Vec<_> = begun.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let waits: Vec<_> = begun.windows(2).map(|pair| pair[1].abs_diff(pair[0])).collect();
         assert!(waits.iter().all(|wait| wait.as_millis() >= 500), "{waits:?}");
         assert!(waits[1..].iter().all(|wait| wait.as_millis() >= 1000), "{waits:?}");
 

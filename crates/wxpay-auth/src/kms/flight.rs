@@ -200,10 +200,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_breaks_is_said_to_have_been_cut_off() {
         let (flight, asked) = both();
-        let breaking = || async {
+        async fn breaking() -> Result<usize, KmsError> {
             sleep(SECOND).await;
-            None::<Result<usize, KmsError>>.expect("it breaks on purpose")
-        };
+            panic!("it breaks on purpose")
+        }
         let error = flight.join(breaking).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
 
