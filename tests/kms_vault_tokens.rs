@@ -248,6 +248,23 @@ async fn wrong_logins_are_refused() {
     assert!(error.connect().await.unwrap_err().to_string().contains("no merchant certificate"));
 }
 
+/// The service refuses what is right as well, once it was asked in vain five times.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_role_that_is_locked_out_says_so() {
+    let bao = OpenBao::shared();
+    let (mount, role_id, secret_id) = bao.app_role(&signer_policy(&bao), &[]);
+    let auth =
+        |secret_id: &str| VaultAuth::app_role(&role_id, Secret::new(secret_id)).mount(&mount);
+    for _ in 0..5 {
+        // Each of them is a process that was just started.
+        connect(&bao, auth("wrong")).await.unwrap_err();
+    }
+    let error = connect(&bao, auth(&secret_id)).await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
+    assert!(error.hint().contains("lock the role out"), "{}", error.hint());
+}
+
 /// Not even with everything that is logged, and while logins and renewals go on.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]

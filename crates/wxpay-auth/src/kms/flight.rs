@@ -117,6 +117,11 @@ mod tests {
         }
     }
 
+    async fn breaking() -> Result<usize, KmsError> {
+        sleep(SECOND).await;
+        panic!("it breaks on purpose")
+    }
+
     fn both() -> (Arc<Flight<usize>>, Arc<Asked>) {
         (Arc::new(Flight::new(BOUND)), Arc::default())
     }
@@ -200,10 +205,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_breaks_is_said_to_have_been_cut_off() {
         let (flight, asked) = both();
-        async fn breaking() -> Result<usize, KmsError> {
-            sleep(SECOND).await;
-            panic!("it breaks on purpose")
-        }
         let error = flight.join(breaking).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
 
