@@ -11,6 +11,7 @@
 use std::error::Error;
 
 use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use wxpay_auth::Certificate;
 use wxpay_auth::kms::{AwsKms, KmsSigner};
@@ -23,10 +24,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key_id = std::env::args().nth(1).ok_or("give the id, the ARN or an alias of the key")?;
     let gateway = Gateway::start().await;
 
-    // Configuration and TLS are the application's.
+    // Configuration and TLS are the application's. The signer tries again, so the client need not.
     let tls = Provider::Rustls(CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await;
 
     let certificate = Certificate::from_pem(gateway.merchant_certificate_pem())?;
     let signer = KmsSigner::builder(AwsKms::new(aws_sdk_kms::Client::new(&config), key_id)?)

@@ -8,6 +8,7 @@
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
 //! 3 in that order, and 4 for wrong usage or configuration.
 
+use std::env::VarError;
 use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use wxpay_auth::{
     FileKeySigner, KeyRing, Mchid, PublicKey, SerialNo, Signer, SignerUri, SignerUriError,
+    UriSigner,
 };
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
@@ -29,7 +31,7 @@ plans 12000, 12001 and 12002.
   --live             talk to WeChat Pay, or to WXPAY_BASE_URL. This cannot be undone. It needs
                        WXPAY_MCHID          the merchant number of the service provider
                        WXPAY_SERIAL_NO      the serial of its API certificate
-                       WXPAY_PRIVATE_KEY    the path of apiclient_key.pem, or in its place
+                       WXPAY_PRIVATE_KEY    the path of apiclient_key.pem, or in its place, not both,
                        WXPAY_SIGNER         the address of the signer: file:…, pkcs11:…, vault:…,
                                             tencent-kms:…, alibaba-kms:…, aws-kms:… It may name the
                                             certificate (certificate=PATH) in place of the serial.
@@ -91,21 +93,31 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
 async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode, Misuse> {
     let mchid =
         Mchid::new(variable("WXPAY_MCHID")?).map_err(|e| wrong("WXPAY_MCHID", &e, e.hint()))?;
-    let signer = match variable("WXPAY_SIGNER") {
-        Ok(address) => signer_at(&address).await?,
-        Err(_) => Arc::new(
-            FileKeySigner::from_pem_file(variable("WXPAY_PRIVATE_KEY")?, serial_no()?)
+    let signer: Arc<dyn Signer> = match (optional("WXPAY_SIGNER")?, optional("WXPAY_PRIVATE_KEY")?)
+    {
+        (Some(address), None) => Arc::new(signer_at(&address).await?),
+        (None, Some(path)) => Arc::new(
+            FileKeySigner::from_pem_file(path, serial_no()?)
                 .map_err(|e| wrong("WXPAY_PRIVATE_KEY", &e, e.hint()))?,
         ),
+        (None, None) => return Err(usage("neither WXPAY_PRIVATE_KEY nor WXPAY_SIGNER is set")),
+        (Some(_), Some(_)) => {
+            return Err(Misuse(
+                "WXPAY_SIGNER and WXPAY_PRIVATE_KEY are both set".to_owned(),
+                "remove WXPAY_PRIVATE_KEY to sign with the key at the address, or WXPAY_SIGNER to sign \
+                 with the key in the file"
+                    .to_owned(),
+            ));
+        }
     };
     let key_id = variable("WXPAY_PUBLIC_KEY_ID")?.parse().map_err(
         |e: wxpay_auth::WechatpaySerialError| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()),
     )?;
     let public_key = PublicKey::from_pem_file(variable("WXPAY_PUBLIC_KEY")?)
         .map_err(|e| wrong("WXPAY_PUBLIC_KEY", &e, e.hint()))?;
-    let base_url = match std::env::var("WXPAY_BASE_URL") {
-        Ok(url) => BaseUrl::new(url).map_err(|e| wrong("WXPAY_BASE_URL", &e, e.hint()))?,
-        Err(_) => BaseUrl::new(BaseUrl::MAIN).map_err(|e| wrong("base URL", &e, e.hint()))?,
+    let base_url = match optional("WXPAY_BASE_URL")? {
+        Some(url) => BaseUrl::new(url).map_err(|e| wrong("WXPAY_BASE_URL", &e, e.hint()))?,
+        None => BaseUrl::new(BaseUrl::MAIN).map_err(|e| wrong("base URL", &e, e.hint()))?,
     };
     println!("calling {base_url} as {mchid}");
 
@@ -121,10 +133,10 @@ async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode,
 }
 
 /// Connects the signer at an address.
-async fn signer_at(address: &str) -> Result<Arc<dyn Signer>, Misuse> {
+async fn signer_at(address: &str) -> Result<UriSigner, Misuse> {
     let wrong = |e: SignerUriError| wrong("WXPAY_SIGNER", &e, e.hint());
     let mut address: SignerUri = address.parse().map_err(wrong)?;
-    if !address.names_certificate() && std::env::var_os("WXPAY_SERIAL_NO").is_some() {
+    if !address.names_certificate() && optional("WXPAY_SERIAL_NO")?.is_some() {
         address = address.serial_no(serial_no()?);
     }
     address.connect().await.map_err(wrong)
@@ -255,9 +267,17 @@ fn arguments() -> Result<Option<Arguments>, Misuse> {
 }
 
 fn variable(name: &str) -> Result<String, Misuse> {
+    optional(name)?.ok_or_else(|| usage(&format!("{name} is not set")))
+}
+
+/// Reads a variable that need not be there. One that is there and says nothing is a mistake: another
+/// key, or another host, must not be taken in its place.
+fn optional(name: &str) -> Result<Option<String>, Misuse> {
     match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(usage(&format!("{name} is not set"))),
+        Ok(value) if !value.is_empty() => Ok(Some(value)),
+        Ok(_) => Err(usage(&format!("{name} is set, and empty: give it a value, or remove it"))),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(usage(&format!("{name} is not UTF-8"))),
     }
 }
 

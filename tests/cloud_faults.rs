@@ -69,7 +69,7 @@ pub async fn throttling<C: Cloud>() {
 
     double.fault(json!({"kind": "throttle", "times": -1}));
     let error = signer.sign(b"message").await.unwrap_err();
-    assert_eq!(double.calls(C::SIGN).len(), 4);
+    assert!(double.calls(C::SIGN).len() > 4);
     assert_eq!((error.kind(), error.code()), (SignErrorKind::Throttled, Some(throttled)));
     assert!(error.request_id().is_some() && error.retry_after().is_none(), "{}", chain(&error));
 

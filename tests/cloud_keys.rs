@@ -15,8 +15,10 @@ async fn refused<C: Cloud>(setup: Setup<'_>, kind: SignErrorKind) -> KmsError {
     let error = builder::<C>(setup).without_certificate().connect().await.expect_err("an error");
     assert_eq!(error.kind(), kind, "{}", chain(&error));
     assert!(!error.hint().is_empty());
-    for (text, secret) in [format!("{error:?}"), chain(&error)].iter().zip(secrets(double)) {
-        assert!(!text.contains(secret), "{text}");
+    for text in [format!("{error:?}"), chain(&error)] {
+        for secret in secrets(double) {
+            assert!(!text.contains(secret), "{text}");
+        }
     }
     error
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use wxpay_auth::kms::{KmsError, KmsSigner, Secret, VaultAuth, VaultTransit};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
@@ -12,6 +14,8 @@ use wxpay_tests::openbao::{OpenBao, name, policy, variable};
 use wxpay_tests::token::{certificate, reference};
 
 type VaultSigner = KmsSigner<VaultTransit>;
+
+const CALLERS: u32 = 8;
 
 async fn connect(bao: &OpenBao, auth: VaultAuth) -> Result<VaultSigner, KmsError> {
     let vault = bao.backend("transit", "merchant").auth(auth).build()?;
@@ -67,26 +71,35 @@ async fn no_signature_fails_when_the_token_of_an_app_role_is_revoked() {
     let (mount, role_id, secret_id) = bao.app_role(&signer_policy(&bao), &["token_ttl=1h"]);
     let auth = VaultAuth::app_role(role_id, Secret::new(secret_id)).mount(&mount);
     let signer = connect(&bao, auth).await.unwrap();
-    let signing: Vec<_> = (0..8_u32)
-        .map(|caller| {
-            let signer = signer.clone();
+    let (signed, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let signing: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let (signer, signed, stop) = (signer.clone(), Arc::clone(&signed), Arc::clone(&stop));
             tokio::spawn(async move {
-                for i in 0..100_u32 {
-                    let message = [caller.to_be_bytes(), i.to_be_bytes()].concat();
+                while !stop.load(Ordering::SeqCst) {
+                    let message = signed.fetch_add(1, Ordering::SeqCst).to_be_bytes();
                     signer.sign(&message).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
                 }
             })
         })
         .collect();
-    tokio::task::spawn_blocking(move || {
-        for _ in 0..2 {
-            bao.revoke_all(&mount);
-            // A token that is revoked before its first use is taken for one that may do nothing.
-            std::thread::sleep(Duration::from_millis(400));
+    // A token that is revoked before its first use is taken for one that may do nothing. After so many
+    // signatures, some caller has ended one that it began with the last token.
+    let signs_on = async || {
+        let begin = signed.load(Ordering::SeqCst);
+        while signed.load(Ordering::SeqCst) < begin + 3 * CALLERS
+            && !signing.iter().any(JoinHandle::is_finished)
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-    })
-    .await
-    .unwrap();
+    };
+    for _ in 0..2 {
+        signs_on().await;
+        let mount = mount.clone();
+        tokio::task::spawn_blocking(move || OpenBao::shared().revoke_all(&mount)).await.unwrap();
+    }
+    signs_on().await;
+    stop.store(true, Ordering::SeqCst);
     for task in signing {
         task.await.unwrap();
     }
@@ -113,6 +126,20 @@ async fn a_token_is_renewed_as_long_as_it_can_be() {
     // Also while nothing is signed.
     tokio::time::sleep(Duration::from_secs(5)).await;
     signer.sign(b"message").await.unwrap();
+}
+
+/// Each request uses one up.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_token_whose_uses_are_used_up_is_replaced_by_a_login() {
+    let bao = OpenBao::shared();
+    let settings = ["token_ttl=1h", "token_num_uses=3"];
+    let (mount, role_id, secret_id) = bao.app_role(&signer_policy(&bao), &settings);
+    let auth = VaultAuth::app_role(role_id, Secret::new(secret_id)).mount(&mount);
+    let signer = connect(&bao, auth).await.unwrap();
+    for i in 0..10_u8 {
+        signer.sign(&[i]).await.unwrap_or_else(|e| panic!("{i}: {}", chain(&e)));
+    }
 }
 
 #[tokio::test]
@@ -219,6 +246,23 @@ async fn wrong_logins_are_refused() {
     }
     let error = KmsSigner::builder(bao.backend("transit", "merchant").build().unwrap());
     assert!(error.connect().await.unwrap_err().to_string().contains("no merchant certificate"));
+}
+
+/// The service refuses what is right as well, once it was asked in vain five times.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_role_that_is_locked_out_says_so() {
+    let bao = OpenBao::shared();
+    let (mount, role_id, secret_id) = bao.app_role(&signer_policy(&bao), &[]);
+    let auth =
+        |secret_id: &str| VaultAuth::app_role(&role_id, Secret::new(secret_id)).mount(&mount);
+    for _ in 0..5 {
+        // Each of them is a process that was just started.
+        connect(&bao, auth("wrong")).await.unwrap_err();
+    }
+    let error = connect(&bao, auth(&secret_id)).await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
+    assert!(error.hint().contains("lock the role out"), "{}", error.hint());
 }
 
 /// Not even with everything that is logged, and while logins and renewals go on.

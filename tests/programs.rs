@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
+use wxpay_auth::Certificate;
 use wxpay_testing::{
-    ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Point, ProxyManners, ServerTls, WireServer,
+    ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Point, ProxyManners, ServerTls, WechatPay,
+    WireServer,
 };
 use wxpay_tests::kms_service::KmsService;
 
@@ -155,7 +157,10 @@ async fn live_wrong_usage_and_configuration_end_with_4() {
     };
     let mut commands = vec![
         (wrong("WXPAY_MCHID", Path::new("19x")), "digit"),
-        (wrong("WXPAY_MCHID", Path::new("")), "not set"),
+        (wrong("WXPAY_MCHID", Path::new("")), "WXPAY_MCHID is set, and empty"),
+        (wrong("WXPAY_SIGNER", Path::new("")), "WXPAY_SIGNER is set, and empty"),
+        (wrong("WXPAY_SIGNER", Path::new("file:key.pem")), "remove WXPAY_PRIVATE_KEY"),
+        (wrong("WXPAY_BASE_URL", Path::new("")), "WXPAY_BASE_URL is set, and empty"),
         (wrong("WXPAY_SERIAL_NO", Path::new("PUB_KEY_ID_01")), "PUB_KEY_ID_"),
         (wrong("WXPAY_PRIVATE_KEY", &keys.path("nothing.pem")), "does not exist"),
         (wrong("WXPAY_PRIVATE_KEY", &keys.path("pub_key.pem")), "a public key was given"),
@@ -165,6 +170,17 @@ async fn live_wrong_usage_and_configuration_end_with_4() {
         (wrong("WXPAY_BASE_URL", Path::new("http://192.0.2.1")), "plain http"),
         (wrong("WXPAY_BASE_URL", Path::new("https://a.example/v3")), "a path"),
     ];
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let not_text = Path::new(std::ffi::OsStr::from_bytes(b"file:\xff"));
+        for name in ["WXPAY_SIGNER", "WXPAY_BASE_URL"] {
+            commands.push((wrong(name, not_text), "is not UTF-8"));
+        }
+    }
+    let mut neither = live(&server, &keys);
+    neither.env_remove("WXPAY_PRIVATE_KEY");
+    commands.push((neither, "neither WXPAY_PRIVATE_KEY nor WXPAY_SIGNER is set"));
     for arguments in [
         vec![],
         vec!["--no-such-option"],
@@ -451,19 +467,34 @@ async fn the_signer_is_chosen_by_its_address() {
         ),
         format!("aws-kms:{}", moto.text("/keys/merchant")),
     ];
-    let live = |address: &str| {
-        let mut command = live(&server, &keys);
+    let logged_in = |mut command: Command| {
         command
-            .args(["--timeout", "60"])
-            .env_remove("WXPAY_PRIVATE_KEY")
-            .env("WXPAY_SIGNER", address)
             .env("VAULT_TOKEN", variable("WXPAY_TEST_VAULT_TOKEN"))
             .env("TENCENTCLOUD_SECRET_ID", tencent.text("/credentials/static/id"))
             .env("TENCENTCLOUD_SECRET_KEY", tencent.text("/credentials/static/secret"))
             .envs(aws(&moto));
         command
     };
+    let live = |address: &str| {
+        let mut command = logged_in(live(&server, &keys));
+        command
+            .args(["--timeout", "60"])
+            .env_remove("WXPAY_PRIVATE_KEY")
+            .env("WXPAY_SIGNER", address);
+        command
+    };
+    let wechat_pay = WechatPay::builder().build();
+    let key = wxpay_tests::token::reference();
     for address in addresses {
+        // Before there is a certificate, one can be asked for.
+        let mut request = logged_in(example("certificate_request"));
+        request.args([&address, server.mchid().as_str()]);
+        let (pem, last, code) = run(request).await;
+        assert_eq!((last.as_str(), code), ("-----END CERTIFICATE REQUEST-----", 0), "{address}");
+        let issued =
+            wechat_pay.issue_certificate(&pem).unwrap_or_else(|e| panic!("{address}: {e}"));
+        Certificate::from_pem(&issued).unwrap().require_key(key.public_key()).unwrap();
+
         let joint = if address.contains('?') { '&' } else { '?' };
         let with_certificate = format!("{address}{joint}certificate={}", certificate.display());
         let mut without_serial = live(&with_certificate);
@@ -476,4 +507,29 @@ async fn the_signer_is_chosen_by_its_address() {
     }
     let (stdout, _, code) = run(live("vault:nobody")).await;
     assert_eq!(code, 4, "{stdout}");
+}
+
+/// The signer alone asks again, and says what it was refused with: so many requests as attempts.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python: run scripts/test"]
+async fn aws_is_asked_once_for_each_attempt() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "attempts");
+    let moto = KmsService::start("moto_kms.py", &[]);
+    let mut command = live(&server, &keys);
+    command
+        .env_remove("WXPAY_PRIVATE_KEY")
+        .env("WXPAY_SIGNER", format!("aws-kms:{}", moto.text("/keys/merchant")))
+        .envs(aws(&moto));
+    let code = "KMSInternalException";
+    moto.fault(serde_json::json!({
+        "kind": "error", "code": code, "status": 500, "action": "Sign", "times": -1,
+    }));
+    let output = tokio::task::spawn_blocking(move || command.output().expect("a program"));
+    let output = output.await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains(code), "{stderr}");
+    assert_eq!(moto.calls("Sign").len(), 4, "{:?}", moto.journal());
+    assert!(server.journal().is_empty());
 }

@@ -72,7 +72,7 @@ pub use serial_no::{SerialNo, SerialNoError};
 pub use sign_error::{SignError, SignErrorKind};
 pub use signature::Signature;
 pub use signer::Signer;
-pub use signer_uri::{SignerUri, SignerUriError, signer_from_uri};
+pub use signer_uri::{SignerUri, SignerUriError, UriSigner, signer_from_uri};
 pub use verified::{CLOCK_WINDOW_SECS, Verified, is_signed, verify_response};
 pub use verifier::{SignedMessage, Verifier};
 pub use verify_error::VerifyError;

@@ -44,6 +44,7 @@ enum Twist {
     Empty,
     Throttled(usize),
     Denied,
+    Hanging,
 }
 
 impl Service {
@@ -69,12 +70,18 @@ fn digest(message: &[u8]) -> Vec<u8> {
 #[async_trait]
 impl KmsBackend for Service {
     async fn public_key(&self) -> Result<KmsKey, KmsError> {
+        if self.twist == Twist::Hanging {
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+        }
         Ok(KmsKey::new(self.public_key.clone()).with_version("7"))
     }
 
     async fn sign_sha256(&self, key: &KmsKey, asked: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
         self.versions_asked.lock().unwrap().push(key.version().map(ToOwned::to_owned));
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.twist == Twist::Hanging {
+            std::future::pending::<()>().await;
+        }
         let messages = self.messages.lock().unwrap();
         let message = messages.iter().find(|message| digest(message) == asked).expect("a digest");
         let mut signature = private_key().sign(message).unwrap();
@@ -89,7 +96,7 @@ impl KmsBackend for Service {
             Twist::Throttled(times) if call < times => {
                 return Err(KmsError::new(SignErrorKind::Throttled, "slow down"));
             }
-            Twist::None | Twist::Throttled(_) => {}
+            Twist::None | Twist::Throttled(_) | Twist::Hanging => {}
             Twist::Denied => return Err(KmsError::new(SignErrorKind::PermissionDenied, "no")),
         }
         Ok(signature)
@@ -144,14 +151,36 @@ async fn what_does_not_verify_does_not_get_out() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_is_waited_out_and_then_said() {
-    let service = Service::new(Twist::Throttled(3));
+    let service = Service::new(Twist::Throttled(7));
     connect(&service).await.unwrap();
-    assert_eq!(service.calls.load(Ordering::SeqCst), 4);
+    assert_eq!(service.calls.load(Ordering::SeqCst), 8);
 
-    let service = Service::new(Twist::Throttled(4));
+    let service = Service::new(Twist::Throttled(usize::MAX));
     let error = connect(&service).await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Throttled);
-    assert_eq!(service.calls.load(Ordering::SeqCst), 4);
+    assert!(service.calls.load(Ordering::SeqCst) > 8);
+
+    let service = Service::new(Twist::Throttled(1));
+    let builder = KmsSigner::builder(Arc::clone(&service)).certificate(certificate());
+    let error = builder.attempts(1).connect().await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Throttled);
+    assert_eq!(service.calls.load(Ordering::SeqCst), 1);
+}
+
+/// The public key takes its time, the signature for a check never comes.
+#[tokio::test(start_paused = true)]
+async fn connecting_has_one_end_for_all_that_it_does() {
+    let service = Service::new(Twist::Hanging);
+    let begin = tokio::time::Instant::now();
+    let builder = KmsSigner::builder(Arc::clone(&service)).certificate(certificate());
+    let builder = builder.attempts(100).connect_timeout(Duration::from_secs(5));
+    let error = builder.connect().await.unwrap_err();
+    let elapsed = begin.elapsed();
+    assert!(elapsed < Duration::from_millis(5100), "{elapsed:?}");
+    assert_eq!(error.kind(), SignErrorKind::Timeout);
+    assert_eq!(error.to_string(), "connecting took longer than 5000 ms");
+    assert!(error.hint().contains("connect_timeout"), "{}", error.hint());
+    assert_eq!(service.calls.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -217,6 +246,14 @@ async fn a_serial_may_be_given_or_missing() {
     assert_eq!(given.serial_no().as_str(), SERIAL_NO);
     let uncertified = builder().without_certificate().connect().await.unwrap();
     assert_eq!(uncertified.serial_no(), &SerialNo::uncertified());
+}
+
+#[tokio::test]
+async fn back_ends_may_be_lent() {
+    let service = Service::new(Twist::None);
+    let signer = KmsSigner::builder(&*service).certificate(certificate()).connect().await.unwrap();
+    service.knows(b"message");
+    signer.sign(b"message").await.unwrap();
 }
 
 #[tokio::test]

@@ -53,6 +53,11 @@ async fn no_type_shows_a_secret() {
     let (any_signer, any_verifier): (Arc<dyn Signer>, Box<dyn Verifier>) =
         (Arc::new(signer.clone()), Box::new(ring.clone()));
 
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys");
+    let address = format!("file:{keys}/merchant_private_key.pem");
+    let address = address.parse::<SignerUri>().unwrap().certificate(certificate.clone());
+    let at_address = address.connect().await.unwrap();
+
     let shown = [
         ("Algorithm", debug(&algorithm) + &algorithm.to_string()),
         ("Authorization", debug(&Authorization::parse(&header).unwrap())),
@@ -78,6 +83,7 @@ async fn no_type_shows_a_secret() {
         ("SystemClock", debug(&SystemClock)),
         ("SystemNonce", debug(&SystemNonce::new())),
         ("Timestamp", debug(&NOW) + &NOW.to_string()),
+        ("UriSigner", debug(&at_address)),
         ("Verified", debug(&verified)),
         ("WechatpaySerial", debug(&serial) + &serial.to_string()),
     ];

@@ -2,15 +2,27 @@
 
 #![allow(clippy::panic, reason = "tests")]
 
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "aws-config"))]
+#[cfg(any(
+    feature = "file-key",
+    feature = "pkcs11",
+    feature = "vault",
+    feature = "aws-config"
+))]
 use wxpay_auth::SignerUri;
 use wxpay_auth::{SignErrorKind, SignerUriError, signer_from_uri};
 
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "aws-config"))]
+#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "vault", feature = "aws-config"))]
 fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
     uri.parse()
+}
+
+/// Joins an error with what lies behind it.
+#[cfg(feature = "vault")]
+fn chain(error: &SignerUriError) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |&e| e.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 async fn refused(uri: &str) -> SignerUriError {
@@ -53,6 +65,8 @@ async fn a_scheme_names_its_feature() {
 
 #[cfg(feature = "file-key")]
 mod file {
+    use wxpay_auth::{CertificateRequest, CertificateSubject, Mchid, PrivateKey, Signer};
+
     use super::*;
 
     fn keys() -> String {
@@ -87,6 +101,12 @@ mod file {
         let uncertified = address.without_certificate().connect().await.unwrap();
         let signature = uncertified.sign(b"message").await.unwrap();
         assert_eq!(signature.serial_no(), &wxpay_auth::SerialNo::uncertified());
+        // It says what a certificate request needs.
+        let subject = CertificateSubject::new(&Mchid::new("1900007291").unwrap());
+        let public_key = uncertified.public_key();
+        CertificateRequest::sign(&subject, public_key, &uncertified).await.unwrap();
+        let of_the_key = PrivateKey::from_pem_file(format!("{keys}/merchant_private_key.pem"));
+        assert_eq!(public_key, of_the_key.unwrap().public_key());
     }
 
     #[tokio::test]
@@ -176,10 +196,16 @@ async fn clouds_are_addressed_by_key_and_region() {
             "tencent-kms:id?region=r&secret_key=hunter2",
             "the address has a parameter that is not known here: secret_key",
         ),
+        ("tencent-kms:id?region=r&metadata=http://127.0.0.1", "metadata is given without role"),
         (
-            "tencent-kms:id?region=r&metadata=http://127.0.0.1",
-            "the address has a parameter that is not known here: metadata",
+            "tencent-kms:id?region=a.example/b",
+            "region is empty, or has other characters than letters, digits and -",
         ),
+        (
+            "tencent-kms:id?region=r&client_key=/key",
+            "client_key is given without client_certificate",
+        ),
+        ("tencent-kms:id?region=r&client_certificate=/c", "the address lacks client_key"),
         (
             "tencent-kms:id?region=r&endpoint=kms",
             "the endpoint is not a URL with a scheme and a host",
@@ -208,14 +234,81 @@ async fn vault_is_addressed_by_key_and_login() {
         ("vault:k?auth=approle&role_id=r&secret_id=hunter2", "the address lacks secret_id_file"),
         ("vault:k?auth=kubernetes", "the address lacks role"),
         ("vault:k?token=hunter2", "the address has a parameter that is not known here: token"),
+        ("vault:k?client_key=/key", "client_key is given without client_certificate"),
         (
-            "vault:k?client_key=/key",
-            "the address has a parameter that is not known here: client_key",
+            "vault:k?auth=approle&role_id=r&secret_id_file=s&token_file=t",
+            "token_file is given without auth=token",
         ),
+        ("vault:k?role_id=r&secret_id_file=s", "role_id is given without auth=approle"),
+        ("vault:k?secret_id_file=s", "secret_id_file is given without auth=approle"),
+        ("vault:k?auth=token&role=r", "role is given without auth=kubernetes"),
+        (
+            "vault:k?auth=approle&role_id=r&secret_id_file=s&jwt_file=j",
+            "jwt_file is given without auth=kubernetes",
+        ),
+        ("vault:k?auth_mount=m", "auth_mount is given without auth=approle or auth=kubernetes"),
+        ("vault:k?ca=-----BEGIN%20CERTIFICATE-----", "ca is not the path of a file"),
     ] {
         let error = refused(uri).await;
         assert_eq!(error.to_string(), text, "{uri}");
         assert_eq!(error.kind(), SignErrorKind::Configuration);
+    }
+}
+
+/// A wrong path is found when the signer connects: the settings can be read, and checked, elsewhere.
+#[cfg(feature = "vault")]
+#[tokio::test]
+async fn files_are_read_when_the_signer_connects() {
+    let nothing = "/no/such/file.pem";
+    for parameters in [
+        format!("ca={nothing}"),
+        format!("client_certificate={nothing}&client_key={nothing}"),
+        format!("certificate={nothing}"),
+    ] {
+        let serial = if parameters.starts_with("certificate") {
+            String::new()
+        } else {
+            format!("&serial_no={SERIAL_NO}")
+        };
+        let uri =
+            format!("vault:k?address=http://127.0.0.1:1&token_file={nothing}&{parameters}{serial}");
+        let address = parse(&uri).unwrap_or_else(|e| panic!("{uri}: {e}"));
+        let error = address.connect().await.map(|_| ()).unwrap_err();
+        assert!(
+            chain(&error).contains("/no/such/file.pem does not exist"),
+            "{uri}: {}",
+            chain(&error)
+        );
+    }
+}
+
+/// Somebody puts the secret where its file belongs, or into another parameter.
+#[cfg(feature = "vault")]
+#[tokio::test]
+async fn no_value_is_quoted_that_may_be_a_secret() {
+    let good = format!("address=http://127.0.0.1:1&serial_no={SERIAL_NO}");
+    for parameters in [
+        "token_file=hunter2",
+        "auth=approle&role_id=r&secret_id_file=hunter2",
+        "auth=kubernetes&role=r&jwt_file=hunter2",
+        "token_file=t&mount=hunter2//",
+        "token_file=t&namespace=hunter2//",
+        "auth=kubernetes&role=r&auth_mount=hunter2//",
+    ] {
+        let error = refused(&format!("vault:k?{good}&{parameters}")).await;
+        assert_eq!(error.kind(), SignErrorKind::Configuration, "{parameters}: {}", chain(&error));
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(!shown.contains("hunter2"), "{parameters}: {shown}");
+    }
+    let error = refused(&format!("vault:hunter2%2F?{good}&token_file=t")).await;
+    let shown = format!("{} {error:?}", chain(&error));
+    assert!(!shown.contains("hunter2"), "{shown}");
+    #[cfg(feature = "file-key")]
+    {
+        let key = "-----BEGIN%20PRIVATE%20KEY-----hunter2";
+        let error = refused(&format!("file:{key}?serial_no={SERIAL_NO}")).await;
+        let shown = format!("{} {error:?}", chain(&error));
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
 
@@ -227,7 +320,13 @@ fn aws_is_addressed_by_key_region_and_endpoint() {
          &certificate=apiclient_cert.pem",
     );
     assert!(address.unwrap().names_certificate());
-    for uri in ["aws-kms:", "aws-kms:a?endpoint=http://vpce.example", "aws-kms:a?concurrency=x"] {
+    for uri in [
+        "aws-kms:",
+        "aws-kms:a?endpoint=http://vpce.example",
+        "aws-kms:a?concurrency=x",
+        "aws-kms:a?region=",
+        "aws-kms:a?region=cn-north-1.example/",
+    ] {
         assert_eq!(parse(uri).map(|_| ()).unwrap_err().kind(), SignErrorKind::Configuration);
     }
 }

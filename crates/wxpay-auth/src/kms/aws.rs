@@ -15,15 +15,17 @@ use http::StatusCode;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::error::KmsError;
-use super::status::{FOREIGN_HINT, kind_of_foreign};
+use super::retry_after;
+use super::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
+use crate::clock::{Clock, SystemClock};
 use crate::public_key::PublicKey;
 use crate::sign_error::SignErrorKind;
 
 /// Signs with an asymmetric key in AWS KMS, through a client of `aws-sdk-kms` that the application
 /// makes: region, credentials, endpoint, TLS and proxies are those of the client.
 ///
-/// The client tries again by itself, inside one attempt of the signer. Turn that off
-/// (`RetryConfig::disabled()`) where the signer alone is to decide.
+/// The client tries again by itself, inside one attempt of the signer, which hides what was refused.
+/// Turn that off (`RetryConfig::disabled()`): the signer tries again.
 ///
 /// The key is pinned by the ARN that the service names for it when the signer connects: an alias
 /// that is pointed at another key changes nothing until a new signer is connected.
@@ -120,11 +122,11 @@ where
 {
     let failed = |kind, what: &str| KmsError::new(kind, format!("AWS KMS did not {task}: {what}"));
     let request_id = error.request_id().map(ToOwned::to_owned);
-    let retry_after = error.raw_response().and_then(retry_after);
+    let retry_after = error.raw_response().and_then(named_wait);
     let mut failed = match &error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) => {
-                let (kind, hint) = sorted(code);
+                let (kind, hint) = sorted(code).unwrap_or_else(|| unknown(answer.raw()));
                 failed(kind, answer.err().message().unwrap_or("no message"))
                     .with_code(code)
                     .with_hint(hint.unwrap_or(kind.hint()))
@@ -162,6 +164,14 @@ where
     }
 }
 
+/// Sorts a code that is not known: what lies before the service says something with the status, too.
+fn unknown(answer: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
+    match StatusCode::from_u16(answer.status().as_u16()).map(kind_of_status) {
+        Ok(kind) if kind.is_transient() => (kind, None),
+        _ => (SignErrorKind::Other, None),
+    }
+}
+
 /// Makes the error for an answer that is not one of AWS KMS.
 fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
     let status = answer.status().as_u16();
@@ -170,18 +180,17 @@ fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 
-fn retry_after(answer: &HttpResponse) -> Option<Duration> {
-    let seconds = answer.headers().get("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn named_wait(answer: &HttpResponse) -> Option<Duration> {
+    retry_after::retry_after(answer.headers().get("retry-after")?, SystemClock.now())
 }
 
-/// Sorts the codes of the service.
+/// Sorts the codes of the service; `None` for one that is not known.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>,
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
-fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
+fn sorted(code: &str) -> Option<(SignErrorKind, Option<&'static str>)> {
     use SignErrorKind as K;
-    match code {
+    Some(match code {
         "NotFoundException" => {
             (K::KeyNotFound, Some("check the key id, the alias, and the region of the client"))
         }
@@ -223,8 +232,8 @@ fn sorted(code: &str) -> (SignErrorKind, Option<&'static str>) {
         | "InternalServerError"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => (K::Unavailable, None),
-        _ => (K::Other, None),
-    }
+        _ => return None,
+    })
 }
 
 impl fmt::Debug for AwsKms {

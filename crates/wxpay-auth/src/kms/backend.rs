@@ -71,7 +71,7 @@ macro_rules! forward {
     )+};
 }
 
-forward!(Arc<B>, Box<B>);
+forward!(Arc<B>, Box<B>, &B);
 
 /// Holds the public key of a key in a key service, and which version of the key it belongs to.
 ///

@@ -6,20 +6,32 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 /// Before the second attempt, at most.
 const FIRST: Duration = Duration::from_millis(50);
+/// The same where the service throttles: quotas are counted by the second.
+const FIRST_THROTTLED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Returns how long to wait after the attempt with this number, counted from 1: exponential, with
+/// Returns how long to wait after the failure with this number, counted from 1: exponential, with
 /// full jitter, so that callers who failed together do not come back together.
-pub(super) fn backoff(attempt: u32) -> Duration {
+pub(super) fn backoff(failure: u32) -> Duration {
+    longest(FIRST, failure).mul_f64(random())
+}
+
+/// Returns how long to wait after a service has throttled for the time with this number, counted
+/// from 1, and has not said how long: no less than half of the longest wait.
+pub(super) fn backoff_throttled(time: u32) -> Duration {
+    longest(FIRST_THROTTLED, time).mul_f64(0.5 + random() / 2.0)
+}
+
+/// Returns something between 0 and 1.
+fn random() -> f64 {
     let mut random = [0; 4];
     // Without randomness it is the longest wait.
     let _ = SystemRandom::new().fill(&mut random).map_err(|_| random = [0xff; 4]);
-    let part = f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX);
-    longest(attempt).mul_f64(part)
+    f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX)
 }
 
-fn longest(attempt: u32) -> Duration {
-    FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST)
+fn longest(first: Duration, failure: u32) -> Duration {
+    first.saturating_mul(1 << failure.saturating_sub(1).min(16)).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -28,16 +40,28 @@ mod tests {
 
     #[test]
     fn it_doubles_up_to_a_bound() {
-        let millis: Vec<_> = (0..9).map(|attempt| longest(attempt).as_millis()).collect();
+        let millis: Vec<_> = (0..9).map(|failure| longest(FIRST, failure).as_millis()).collect();
         assert_eq!(millis, [50, 50, 100, 200, 400, 800, 1600, 2000, 2000]);
-        assert_eq!(longest(u32::MAX), LONGEST);
+        assert_eq!(longest(FIRST, u32::MAX), LONGEST);
     }
 
     #[test]
     fn it_is_spread_over_all_of_the_time() {
-        let waits: Vec<_> = (0..1000).map(|_| backoff(3)).collect();
-        assert!(waits.iter().all(|wait| *wait <= longest(3)));
-        assert!(waits.iter().any(|wait| *wait < longest(3) / 4));
-        assert!(waits.iter().any(|wait| *wait > longest(3) * 3 / 4));
+        let (waits, longest): (Vec<_>, _) =
+            ((0..1000).map(|_| backoff(3)).collect(), longest(FIRST, 3));
+        assert!(waits.iter().all(|wait| *wait <= longest));
+        assert!(waits.iter().any(|wait| *wait < longest / 4));
+        assert!(waits.iter().any(|wait| *wait > longest * 3 / 4));
+    }
+
+    #[test]
+    fn a_quota_gets_half_a_second_at_least() {
+        for (time, least, most) in [(1, 500, 1000), (2, 1000, 2000), (99, 1000, 2000)] {
+            let waits: Vec<_> = (0..1000).map(|_| backoff_throttled(time).as_millis()).collect();
+            assert!(waits.iter().all(|wait| (least..=most).contains(wait)), "{waits:?}");
+            let middle = u128::midpoint(least, most);
+            assert!(waits.iter().any(|wait| *wait < middle), "{waits:?}");
+            assert!(waits.iter().any(|wait| *wait > middle), "{waits:?}");
+        }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::backend::{KmsBackend, KmsKey};
 use super::calls::{Calls, Limits, is_sensible};
 use super::error::KmsError;
 use super::signer::KmsSigner;
 use crate::certificate::Certificate;
 use crate::serial_no::SerialNo;
+use crate::sign_error::SignErrorKind;
 
 /// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
 #[derive(Debug, Clone)]
@@ -76,14 +79,16 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         self
     }
 
-    /// Sets how often a signature is asked for at most, when the service throttles, fails or does
-    /// not answer: 4 times by default. 1 stands for no retries.
+    /// Sets how often a signature is asked for at most, when the service fails or does not answer:
+    /// 4 times by default. When it throttles, that is not counted: it is asked again, no more often
+    /// than every half second, until [`sign_timeout`](Self::sign_timeout). 1 stands for no retries,
+    /// of neither kind.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self
     }
 
-    /// Sets how long connecting may take: 30 s by default.
+    /// Sets how long connecting may take, the signature for a check included: 30 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -110,12 +115,19 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
                 "correct the setting",
             ));
         }
-        let limits = Limits { total_timeout: self.connect_timeout, ..self.limits };
-        let key = Calls::new(limits).run(|| self.backend.public_key()).await?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let late = |error: KmsError| match error.kind() {
+            SignErrorKind::Timeout if Instant::now() >= deadline => {
+                too_late(self.connect_timeout).with_source(error)
+            }
+            _ => error,
+        };
+        let calls = Calls::new(self.limits);
+        let asked = calls.run_until(deadline, || self.backend.public_key()).await;
+        let key = asked.map_err(late)?;
         let serial_no = serial.of(&key)?;
-        let signer = KmsSigner::new(self.backend, key, serial_no, Calls::new(self.limits));
-        // A service may tell a public key, and then not sign.
-        signer.sign_checked(b"is this the key?").await?;
+        let signer = KmsSigner::new(self.backend, key, serial_no, calls);
+        signer.try_out(deadline).await.map_err(late)?;
         tracing::debug!(
             serial_no = %signer.serial_no(),
             key_version = signer.key_version(),
@@ -123,6 +135,12 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         );
         Ok(signer)
     }
+}
+
+fn too_late(timeout: Duration) -> KmsError {
+    let message = format!("connecting took longer than {} ms", timeout.as_millis());
+    KmsError::new(SignErrorKind::Timeout, message)
+        .with_hint("look at what the service does, or give it more time (connect_timeout)")
 }
 
 impl Serial {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::backoff::backoff;
+use super::backoff::{backoff, backoff_throttled};
 use super::error::KmsError;
 use crate::sign_error::SignErrorKind;
 
@@ -21,7 +21,8 @@ pub(super) struct Limits {
     pub(super) call_timeout: Duration,
     /// How long all of it may take.
     pub(super) total_timeout: Duration,
-    /// How many requests one call may lead to.
+    /// How many requests one call may lead to, those that are throttled not counted. With 1, nothing
+    /// is repeated, not even those.
     pub(super) attempts: u32,
 }
 
@@ -80,34 +81,58 @@ impl Calls {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Runs a request, and again after a failure that passes. While it waits between attempts, its
-    /// place is kept: a service that throttles is asked less.
+    /// Runs a request, and again after a failure that passes, for as long as all of it may take.
     pub(super) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         request: impl Fn() -> F,
     ) -> Result<T, KmsError> {
-        let Limits { call_timeout, total_timeout, attempts, .. } = self.limits;
-        let deadline = Instant::now() + total_timeout;
+        self.run_until(Instant::now() + self.limits.total_timeout, request).await
+    }
+
+    /// Does the same until a point in time. While it waits between attempts, its place is kept: a
+    /// service that throttles is asked less.
+    pub(super) async fn run_until<T, F: Future<Output = Result<T, KmsError>>>(
+        &self,
+        deadline: Instant,
+        request: impl Fn() -> F,
+    ) -> Result<T, KmsError> {
+        let begin = Instant::now();
         let _permit = tokio::time::timeout_at(deadline, self.permit())
             .await
-            .map_err(|_| KmsError::timeout(total_timeout))??;
-        let mut attempt = 1;
+            .map_err(|_| KmsError::timeout(begin.elapsed()))??;
+        let (mut failed, mut throttled) = (0, 0);
+        // What the service has said, for those who hear nothing more from it.
+        let mut said = None;
         loop {
-            let end = deadline.min(Instant::now() + call_timeout);
             let begin = Instant::now();
-            let ended = tokio::time::timeout_at(end, request()).await;
-            let error = match ended.unwrap_or_else(|_| Err(KmsError::timeout(begin.elapsed()))) {
-                Err(error) if error.kind().is_transient() && attempt < attempts => error,
-                ended => return ended,
+            let end = deadline.min(begin + self.limits.call_timeout);
+            let error = match tokio::time::timeout_at(end, request()).await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) => {
+                    said = Some(error.clone());
+                    error
+                }
+                Err(_) => {
+                    let error = KmsError::timeout(begin.elapsed());
+                    said.iter().fold(error, |error, said| error.with_source(said.clone()))
+                }
             };
-            let wait = error.retry_after().unwrap_or_default().max(backoff(attempt));
+            let wait = if error.kind() == SignErrorKind::Throttled {
+                throttled += 1;
+                error.retry_after().unwrap_or_else(|| backoff_throttled(throttled))
+            } else {
+                failed += 1;
+                error.retry_after().unwrap_or_default()
+            };
+            let wait = wait.max(backoff(failed + throttled));
+            let is_last = self.limits.attempts == 1 || failed >= self.limits.attempts;
             // What the service names may be any time at all.
-            if wait >= deadline.saturating_duration_since(Instant::now()) {
+            let is_late = wait >= deadline.saturating_duration_since(Instant::now());
+            if !error.kind().is_transient() || is_last || is_late {
                 return Err(error);
             }
-            tracing::debug!(%error, attempt, ?wait, "a key service failed; asking again");
+            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; asking again");
             tokio::time::sleep(wait).await;
-            attempt += 1;
         }
     }
 
@@ -213,6 +238,79 @@ mod tests {
             let (ended, begun) = run(limits, script).await;
             assert_eq!(ended.unwrap_err().to_string(), "told to");
             assert_eq!(begun.len(), attempts as usize);
+        }
+    }
+
+    /// A quota is counted by the second: who asks again sooner has used up its attempts in vain.
+    #[tokio::test(start_paused = true)]
+    async fn throttling_is_waited_out_until_the_deadline() {
+        let throttled = || Err(error(SignErrorKind::Throttled));
+        let script = [throttled(), throttled(), throttled(), throttled(), throttled(), Ok(())];
+        let (ended, begun) = run(Limits::default(), script.into()).await;
+        assert!(ended.is_ok());
+        assert_eq!(begun.len(), 6);
+        let waits: Vec<_> = begun.windows(2).map(|pair| pair[1].abs_diff(pair[0])).collect();
+        assert!(waits.iter().all(|wait| wait.as_millis() >= 500), "{waits:?}");
+        assert!(waits[1..].iter().all(|wait| wait.as_millis() >= 1000), "{waits:?}");
+
+        // It lasts longer than there is time, and other failures are counted as ever.
+        let script = || (0..99).map(|_| throttled());
+        let (ended, begun) = run(Limits::default(), script().collect()).await;
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Throttled);
+        assert!((5..=11).contains(&begun.len()), "{begun:?}");
+        let broken = (0..9).map(|_| Err(error(SignErrorKind::Unavailable)));
+        let limits = Limits { attempts: 2, ..Limits::default() };
+        let (ended, begun) = run(limits, script().take(3).chain(broken).collect()).await;
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Unavailable);
+        assert_eq!(begun.len(), 5);
+
+        // Who wants no retries gets none.
+        let limits = Limits { attempts: 1, ..Limits::default() };
+        let (ended, begun) = run(limits, vec![throttled(), Ok(())]).await;
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Throttled);
+        assert_eq!(begun.len(), 1);
+    }
+
+    /// 100 requests a second, for 300 callers who come at once.
+    #[tokio::test(start_paused = true)]
+    async fn a_quota_by_the_second_serves_everybody() {
+        let calls = Arc::new(Calls::new(Limits { queue: 300, ..Limits::default() }));
+        let (start, served) = (Instant::now(), Arc::new(Mutex::new((0, 0))));
+        let tasks: Vec<_> = (0..300)
+            .map(|_| {
+                let (calls, served) = (Arc::clone(&calls), Arc::clone(&served));
+                tokio::spawn(async move {
+                    let request = || async {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                        let second = start.elapsed().as_secs();
+                        let mut served = served.lock().unwrap();
+                        if served.0 < second {
+                            *served = (second, 0);
+                        }
+                        served.1 += 1;
+                        if served.1 <= 100 { Ok(()) } else { Err(error(SignErrorKind::Throttled)) }
+                    };
+                    calls.run(request).await
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_out_remembers_what_the_service_said() {
+        let sealed = KmsError::new(SignErrorKind::Unavailable, "sealed");
+        for (attempts, begun_at_most) in [(2, 2), (99, 9)] {
+            let limits = Limits { attempts, ..Limits::default() };
+            let (ended, begun) = run(limits, vec![Err(sealed.clone())]).await;
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), SignErrorKind::Timeout);
+            let source = std::error::Error::source(&error).unwrap();
+            assert_eq!(source.to_string(), "sealed");
+            assert!(std::error::Error::source(source).is_none());
+            assert!((2..=begun_at_most).contains(&begun.len()), "{begun:?}");
         }
     }
 

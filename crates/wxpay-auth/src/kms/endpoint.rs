@@ -42,6 +42,18 @@ impl Endpoint {
         self.authority.as_str()
     }
 
+    /// Tells whether it is asked over TLS.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// Tells whether it has a path. What signs requests signs the path as well.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn has_path(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
     /// Joins it with a path and query, which begins with `/`.
     #[cfg(feature = "_http")]
     pub(super) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
@@ -91,6 +103,12 @@ impl FromStr for Endpoint {
     fn from_str(url: &str) -> Result<Self, KmsError> {
         Self::read(url, false)
     }
+}
+
+/// Tells whether a text may be the name of a region: letters, digits and `-`.
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+pub(crate) fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 fn is_this_machine(host: &str) -> bool {

@@ -11,18 +11,22 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::AlertDescription;
 use serde::de::DeserializeOwned;
 
 use super::error::KmsError;
+use super::retry_after::retry_after;
 pub(super) use super::status::kind_of_status;
 use super::status::{FOREIGN_HINT, kind_of_foreign};
 use super::tls::KmsTls;
+use crate::clock::{Clock, SystemClock};
 use crate::sign_error::SignErrorKind;
 
 /// No answer of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
-/// How long there may be no TCP connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long there may be no TCP connection: less than a call may take, so that the error says what
+/// was waited for, and enough for a lost packet, which is sent again after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -77,7 +81,9 @@ impl Http {
                 .with_hint("check the host name of the endpoint, and the CA that is trusted")
                 .with_source(error);
         }
-        if let Some(rustls::Error::AlertReceived(_)) = tls {
+        if let Some(rustls::Error::AlertReceived(alert)) = tls
+            && is_refusal(*alert)
+        {
             let message = format!("{service} ended the TLS handshake");
             return KmsError::new(SignErrorKind::Configuration, message)
                 .with_hint("where the service wants a client certificate, give the right one")
@@ -90,6 +96,29 @@ impl Http {
         };
         KmsError::new(SignErrorKind::Unavailable, message).with_source(error)
     }
+}
+
+/// Tells whether an alert says that this end is not wanted as it is. The others may come from
+/// whatever broke at the other end.
+fn is_refusal(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::HandshakeFailure
+            | A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::ProtocolVersion
+            | A::InsufficientSecurity
+            | A::UnrecognisedName
+            | A::CertificateRequired
+            | A::NoApplicationProtocol
+    )
 }
 
 /// Returns an error and all that lies behind it.
@@ -159,12 +188,53 @@ impl Answer {
         self.waiting(KmsError::new(kind, message)).with_hint(FOREIGN_HINT)
     }
 
-    /// Adds what `Retry-After` says, in seconds, to an error.
+    /// Adds what `Retry-After` says to an error.
     pub(super) fn waiting(&self, error: KmsError) -> KmsError {
-        let seconds = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
-        match seconds.and_then(|seconds| seconds.trim().parse().ok()) {
-            Some(seconds) => error.with_retry_after(Duration::from_secs(seconds)),
+        let value = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
+        match value.and_then(|value| retry_after(value, SystemClock.now())) {
+            Some(wait) => error.with_retry_after(wait),
             None => error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::kms::calls::Limits;
+
+    /// Paused time goes on where nothing else does: the time-outs that there are expire in order.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_cannot_be_reached_is_told_from_one_that_does_not_answer() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: when the queue is full, what else comes is not answered.
+        let patience = Duration::from_millis(300);
+        let connect = || TcpStream::connect_timeout(&address, patience).ok();
+        let queued: Vec<_> = std::iter::from_fn(connect).take(100).collect();
+        assert!(queued.len() < 100);
+
+        let http = Http::new("vault", &KmsTls::new()).unwrap();
+        let request = Request::get(format!("http://{address}/")).body(Vec::new()).unwrap();
+        let call = tokio::time::timeout(Limits::default().call_timeout, http.send(request));
+        let Err(error) = call.await.unwrap() else { panic!("an answer") };
+        assert_eq!(error.kind(), SignErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "vault cannot be reached");
+    }
+
+    #[test]
+    fn alerts_are_refusals_or_faults() {
+        use AlertDescription as A;
+        for refusal in [A::CertificateRequired, A::UnknownCA, A::HandshakeFailure, A::AccessDenied]
+        {
+            assert!(is_refusal(refusal), "{refusal:?}");
+        }
+        for fault in [A::InternalError, A::CloseNotify, A::UserCanceled, A::DecodeError] {
+            assert!(!is_refusal(fault), "{fault:?}");
         }
     }
 }

@@ -33,7 +33,11 @@ mod calls;
 mod endpoint;
 mod error;
 #[cfg(feature = "_http")]
+mod flight;
+#[cfg(feature = "_http")]
 mod http;
+#[cfg(any(feature = "_http", feature = "aws-kms"))]
+mod retry_after;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;
@@ -56,6 +60,8 @@ pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
 #[cfg(feature = "_endpoint")]
 pub use endpoint::Endpoint;
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+pub(crate) use endpoint::is_region;
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;

@@ -8,9 +8,11 @@ use zeroize::Zeroizing;
 
 use super::error::KmsError;
 use crate::files;
+use crate::key_error::KeyError;
 use crate::sign_error::SignErrorKind;
 
-/// Says where a secret comes from: a token, a password. It is wiped after use, and shown nowhere.
+/// Says where a secret comes from: a token, a password. It is shown nowhere, and its copies here are
+/// wiped when they are dropped; those that TLS and the system make of what is sent are not.
 ///
 /// ```
 /// use wxpay_auth::kms::Secret;
@@ -27,7 +29,11 @@ pub struct Secret(Source);
 #[derive(Clone)]
 enum Source {
     Given(Arc<Zeroizing<String>>),
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// The parameter that names it, where it is shown in place of the path.
+        parameter: Option<&'static str>,
+    },
 }
 
 impl Secret {
@@ -38,7 +44,14 @@ impl Secret {
 
     /// Reads the secret from a file: UTF-8, white space around it is left out.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File(path.into()))
+        Self(Source::File { path: path.into(), parameter: None })
+    }
+
+    /// The same for a path that stands in this parameter of an address. The path is shown nowhere:
+    /// somebody may have put the secret itself there.
+    #[cfg(feature = "vault")]
+    pub(crate) fn file_in(parameter: &'static str, path: impl Into<PathBuf>) -> Self {
+        Self(Source::File { path: path.into(), parameter: Some(parameter) })
     }
 
     /// Takes the secret from an environment variable.
@@ -58,26 +71,34 @@ impl Secret {
     /// Tells whether another secret may be there the next time.
     #[cfg(feature = "vault")]
     pub(super) fn may_change(&self) -> bool {
-        matches!(self.0, Source::File(_))
+        matches!(self.0, Source::File { .. })
     }
 
     /// Reads the secret. It may block for as long as reading a small file takes.
     pub(super) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
-        let unavailable = |path: &PathBuf| {
-            let message = format!("the secret in {} cannot be had", path.display());
+        let (path, parameter) = match &self.0 {
+            Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
+            Source::File { path, parameter } => (path, *parameter),
+        };
+        let unavailable = || {
+            let file = parameter.map_or_else(
+                || path.display().to_string(),
+                |parameter| format!("the file that {parameter} names"),
+            );
+            let message = format!("the secret in {file} cannot be had");
             KmsError::new(SignErrorKind::Configuration, message)
                 .with_hint("check that the file is there, and that this program may read it")
         };
-        match &self.0 {
-            Source::Given(secret) => Ok(Zeroizing::clone(secret)),
-            Source::File(path) => {
-                let bytes = files::read(path).map_err(|e| unavailable(path).with_source(e))?;
-                files::warn_if_exposed(path, "this secret");
-                let text = str::from_utf8(&bytes)
-                    .map_err(|_| unavailable(path).with_source("it is not UTF-8"))?;
-                Ok(Zeroizing::new(text.trim().to_owned()))
-            }
-        }
+        let bytes = files::read(path).map_err(|error| match error {
+            error if parameter.is_none() => unavailable().with_source(error),
+            // They quote the path.
+            KeyError::Unreadable { source, .. } => unavailable().with_source(source),
+            _ => unavailable().with_source("it does not exist"),
+        })?;
+        files::warn_if_exposed(path, "this secret");
+        let text =
+            str::from_utf8(&bytes).map_err(|_| unavailable().with_source("it is not UTF-8"))?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
     }
 }
 
@@ -85,7 +106,10 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Given(_) => f.write_str("Secret(given)"),
-            Source::File(path) => write!(f, "Secret(file {})", path.display()),
+            Source::File { path, parameter: None } => write!(f, "Secret(file {})", path.display()),
+            Source::File { parameter: Some(parameter), .. } => {
+                write!(f, "Secret(file of {parameter})")
+            }
         }
     }
 }
@@ -104,6 +128,14 @@ mod tests {
         assert_eq!(Secret::file(&path).read().unwrap_err().kind(), SignErrorKind::Configuration);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Secret::file(&path).read().unwrap_err().kind(), SignErrorKind::Configuration);
+        #[cfg(feature = "vault")]
+        {
+            use std::error::Error as _;
+            let mistaken = Secret::file_in("token_file", "hvs.hunter2");
+            let error = mistaken.read().unwrap_err();
+            let shown = format!("{mistaken:?} {error:?} {error} {:?}", error.source());
+            assert!(shown.contains("token_file") && !shown.contains("hunter2"), "{shown}");
+        }
         let unset = Secret::variable("WXPAY_NO_SUCH_VARIABLE").unwrap_err();
         assert!(unset.to_string().contains("WXPAY_NO_SUCH_VARIABLE"));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ring::digest;
+use tokio::time::Instant;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::builder::KmsSignerBuilder;
@@ -79,11 +80,20 @@ impl<B: KmsBackend> KmsSigner<B> {
         Self { shared: Arc::new(Shared { backend, key, serial_no, calls }) }
     }
 
-    pub(super) async fn sign_checked(&self, message: &[u8]) -> Result<Vec<u8>, KmsError> {
+    async fn sign_checked(&self, message: &[u8]) -> Result<Vec<u8>, KmsError> {
         let Shared { backend, key, calls, .. } = &*self.shared;
         let digest = sha256(message);
         let signature = calls.run(|| backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), message, signature)
+    }
+
+    /// Signs once, and throws it away: a service may tell a public key, and then not sign.
+    pub(super) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
+        let Shared { backend, key, calls, .. } = &*self.shared;
+        let message = b"is this the key?";
+        let digest = sha256(message);
+        let signature = calls.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
+        checked(key.public_key(), message, signature).map(drop)
     }
 
     /// Returns the serial of the merchant certificate.

@@ -1,7 +1,5 @@
 //! `alibaba-kms:`
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use super::Address;
@@ -9,8 +7,8 @@ use super::cloud::{CloudAddress, connect};
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::Parameters;
+use super::signer::UriSigner;
 use crate::kms::{AlibabaKms, AlibabaRole};
-use crate::signer::Signer;
 
 /// `alibaba-kms:KEY_ID?key_version_id=…&region=…`
 pub(super) struct AlibabaAddress {
@@ -27,7 +25,7 @@ impl AlibabaAddress {
 
 #[async_trait]
 impl Address for AlibabaAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
         let CloudAddress { region, key_id, .. } = &self.cloud;
         let builder = AlibabaKms::builder(region, key_id, &self.key_version_id);
         connect!(self.cloud, builder, AlibabaRole, merchant)

@@ -1,9 +1,9 @@
 //! What the addresses of Tencent Cloud and Alibaba Cloud share.
 
 use super::error::SignerUriError;
-use super::kms::{KmsSettings, key, tls};
+use super::kms::{KmsSettings, TlsFiles, key, region};
 use super::parameters::Parameters;
-use crate::kms::{Endpoint, KmsTls};
+use crate::kms::Endpoint;
 
 /// `KEY_ID?region=…&endpoint=…&role=…&metadata=…`
 pub(super) struct CloudAddress {
@@ -11,7 +11,7 @@ pub(super) struct CloudAddress {
     pub(super) region: String,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) role: Option<Role>,
-    pub(super) tls: KmsTls,
+    pub(super) tls: TlsFiles,
     pub(super) settings: KmsSettings,
 }
 
@@ -25,6 +25,9 @@ pub(super) struct Role {
 impl CloudAddress {
     pub(super) fn parse(raw: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
         let role = match parameters.take("role")? {
+            None if parameters.has("metadata") => {
+                return Err(SignerUriError::Without { parameter: "metadata", needed: "role" });
+            }
             None => None,
             Some(name) => Some(Role {
                 name: Some(name).filter(|name| !name.is_empty()),
@@ -33,10 +36,10 @@ impl CloudAddress {
         };
         Ok(Self {
             key_id: key(raw)?,
-            region: parameters.needed("region")?,
+            region: region(parameters.needed("region")?)?,
             endpoint: parameters.take("endpoint")?.map(Endpoint::new).transpose()?,
             role,
-            tls: tls(parameters)?.unwrap_or_default(),
+            tls: TlsFiles::take(parameters)?,
             settings: KmsSettings::take(parameters)?,
         })
     }
@@ -45,7 +48,7 @@ impl CloudAddress {
 /// Connects a builder of either cloud: they are of one shape, but of two types.
 macro_rules! connect {
     ($cloud:expr, $builder:expr, $role:ident, $merchant:expr) => {{
-        let (cloud, mut builder) = (&$cloud, $builder.tls($cloud.tls.clone()));
+        let (cloud, mut builder) = (&$cloud, $builder.tls($cloud.tls.read()?));
         builder = match &cloud.role {
             None => builder.credentials_from_env()?,
             Some(wanted) => {

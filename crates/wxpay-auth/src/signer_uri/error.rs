@@ -9,7 +9,8 @@ use crate::kms::KmsError;
 use crate::pkcs11::Pkcs11Error;
 use crate::sign_error::SignErrorKind;
 
-/// Says why there is no signer at an address. It does not quote values out of the address.
+/// Says why there is no signer at an address. Of values in the address it quotes the paths of keys,
+/// certificates and modules at most: a secret may have been put into any other.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SignerUriError {
@@ -59,6 +60,15 @@ pub enum SignerUriError {
     Missing {
         /// Its name.
         parameter: &'static str,
+    },
+    /// A parameter is given without what it goes with.
+    #[error("{parameter} is given without {needed}")]
+    #[non_exhaustive]
+    Without {
+        /// Its name.
+        parameter: &'static str,
+        /// What it goes with.
+        needed: &'static str,
     },
     /// The value of a parameter makes no sense.
     #[error("{parameter} {problem}")]
@@ -114,6 +124,7 @@ impl SignerUriError {
                  belong into an address"
             }
             Self::Missing { .. } => "add it after the question mark",
+            Self::Without { .. } => "add what it goes with, or leave it out",
             Self::Value { .. } => "correct the value; write % as %25, & as %26",
             Self::NoCertificate => "add certificate=PATH, or serial_no=…",
             Self::Material(e) => e.hint(),

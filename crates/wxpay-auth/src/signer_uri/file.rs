@@ -1,18 +1,17 @@
 //! `file:`
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::Address;
 use super::error::SignerUriError;
 use super::merchant::Merchant;
-use super::parameters::{Parameters, decoded};
+use super::parameters::{Parameters, decoded, is_path};
+use super::signer::UriSigner;
 use crate::backend::Backend;
 use crate::file_key_signer::FileKeySigner;
 use crate::private_key::PrivateKey;
-use crate::signer::Signer;
 
 /// `file:/path/apiclient_key.pem`, `file:///path/…`, `file:relative/path`.
 pub(super) struct FileAddress {
@@ -23,7 +22,7 @@ pub(super) struct FileAddress {
 impl FileAddress {
     pub(super) fn parse(path: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
         let path = decoded(path.strip_prefix("//").unwrap_or(path))
-            .filter(|path| !path.is_empty())
+            .filter(|path| is_path(path))
             .ok_or(SignerUriError::Key { problem: "write file:PATH, percent-encoded" })?;
         let backend = match parameters.take("backend")?.as_deref() {
             None | Some("ring") => Backend::Ring,
@@ -44,13 +43,15 @@ impl FileAddress {
 
 #[async_trait]
 impl Address for FileAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
         let key = PrivateKey::from_pem_file_with(self.backend, &self.path)?;
-        Ok(Arc::new(match merchant.ok_or(SignerUriError::NoCertificate)? {
+        let public_key = key.public_key().clone();
+        let signer = match merchant.ok_or(SignerUriError::NoCertificate)? {
             Merchant::Certificate(certificate) => {
                 FileKeySigner::with_certificate(key, &certificate)?
             }
             Merchant::SerialNo(serial_no) => FileKeySigner::new(key, serial_no),
-        }))
+        };
+        Ok(UriSigner::new(public_key, signer))
     }
 }

@@ -1,14 +1,17 @@
 //! What the addresses of key services share.
 
-use std::sync::Arc;
+#[cfg(feature = "_http")]
+use std::path::PathBuf;
 
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded};
+use super::signer::UriSigner;
 #[cfg(feature = "_http")]
 use crate::kms::KmsTls;
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+use crate::kms::is_region;
 use crate::kms::{KmsBackend, KmsSigner};
-use crate::signer::Signer;
 
 /// What is to be known of a signer, whatever the service.
 pub(super) struct KmsSettings {
@@ -25,7 +28,7 @@ impl KmsSettings {
         &self,
         backend: B,
         merchant: Option<Merchant>,
-    ) -> Result<Arc<dyn Signer>, SignerUriError> {
+    ) -> Result<UriSigner, SignerUriError> {
         let mut builder = KmsSigner::builder(backend);
         if let Some(concurrency) = self.concurrency {
             builder = builder.concurrency(concurrency);
@@ -34,22 +37,49 @@ impl KmsSettings {
             Merchant::Certificate(certificate) => builder.certificate(certificate),
             Merchant::SerialNo(serial_no) => builder.serial_no(serial_no),
         };
-        Ok(Arc::new(builder.connect().await?))
+        let signer = builder.connect().await?;
+        Ok(UriSigner::new(signer.public_key().clone(), signer))
     }
 }
 
-/// Reads whom to trust, and who this end is: `ca`, `client_certificate` and `client_key` are paths.
+/// Whom to trust, and who this end is: `ca`, `client_certificate` and `client_key` are PEM files.
 #[cfg(feature = "_http")]
-pub(super) fn tls(parameters: &mut Parameters) -> Result<Option<KmsTls>, SignerUriError> {
-    let mut tls = None;
-    if let Some(path) = parameters.take("ca")? {
-        tls = Some(KmsTls::new().ca_pem_file(path)?);
+pub(super) struct TlsFiles {
+    ca: Option<PathBuf>,
+    /// The chain, and its key.
+    client: Option<(PathBuf, PathBuf)>,
+}
+
+#[cfg(feature = "_http")]
+impl TlsFiles {
+    pub(super) fn take(parameters: &mut Parameters) -> Result<Self, SignerUriError> {
+        let ca = parameters.take_path("ca")?;
+        let chain = parameters.take_path("client_certificate")?;
+        let client = match (chain, parameters.take_path("client_key")?) {
+            (Some(chain), Some(key)) => Some((chain, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(SignerUriError::Missing { parameter: "client_key" }),
+            (None, Some(_)) => {
+                return Err(SignerUriError::Without {
+                    parameter: "client_key",
+                    needed: "client_certificate",
+                });
+            }
+        };
+        Ok(Self { ca, client })
     }
-    if let Some(chain) = parameters.take("client_certificate")? {
-        let key = parameters.needed("client_key")?;
-        tls = Some(tls.unwrap_or_default().client_certificate_pem_files(chain, key)?);
+
+    /// Reads the files.
+    pub(super) fn read(&self) -> Result<KmsTls, SignerUriError> {
+        let mut tls = KmsTls::new();
+        if let Some(ca) = &self.ca {
+            tls = tls.ca_pem_file(ca)?;
+        }
+        if let Some((chain, key)) = &self.client {
+            tls = tls.client_certificate_pem_files(chain, key)?;
+        }
+        Ok(tls)
     }
-    Ok(tls)
 }
 
 /// Reads the name of a key.
@@ -57,4 +87,14 @@ pub(super) fn key(raw: &str) -> Result<String, SignerUriError> {
     decoded(raw)
         .filter(|key| !key.is_empty())
         .ok_or(SignerUriError::Key { problem: "write its name or id there, percent-encoded" })
+}
+
+/// Checks the name of a region. It becomes a part of a host name, which it must not end.
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+pub(super) fn region(region: String) -> Result<String, SignerUriError> {
+    let problem = "is empty, or has other characters than letters, digits and -";
+    if is_region(&region) {
+        return Ok(region);
+    }
+    Err(SignerUriError::Value { parameter: "region", problem })
 }

@@ -24,7 +24,7 @@ pub(super) enum MerchantSource {
 
 impl MerchantSource {
     pub(super) fn take(parameters: &mut Parameters) -> Result<Option<Self>, SignerUriError> {
-        let path = parameters.take("certificate")?;
+        let path = parameters.take_path("certificate")?;
         let serial_no =
             parameters.take_parsed("serial_no", "is not a serial: 40 hexadecimal digits")?;
         match (path, serial_no) {
@@ -32,7 +32,7 @@ impl MerchantSource {
                 parameter: "serial_no",
                 problem: "is given beside the certificate, which has it",
             }),
-            (Some(path), None) => Ok(Some(Self::File(path.into()))),
+            (Some(path), None) => Ok(Some(Self::File(path))),
             (None, serial_no) => {
                 Ok(serial_no.map(|serial| Self::Given(Merchant::SerialNo(serial))))
             }

@@ -15,6 +15,7 @@ mod merchant;
 mod parameters;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
+mod signer;
 #[cfg(feature = "tencent-kms")]
 mod tencent;
 #[cfg(feature = "vault")]
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 pub use self::error::SignerUriError;
 use self::merchant::{Merchant, MerchantSource};
 use self::parameters::Parameters;
+pub use self::signer::UriSigner;
 use crate::certificate::Certificate;
 use crate::serial_no::SerialNo;
 use crate::signer::Signer;
@@ -53,7 +55,7 @@ use crate::signer::Signer;
 /// [`SignerUriError`]: the address is malformed, its feature is not compiled in, or the signer cannot
 /// be connected.
 pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriError> {
-    uri.parse::<SignerUri>()?.connect().await
+    uri.parse::<SignerUri>()?.connect().await.map(UriSigner::into_signer)
 }
 
 /// Holds the address of a signer, so that it can be chosen in the settings of an application.
@@ -79,7 +81,7 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// | `vault` | `address` (or `VAULT_ADDR`), `mount`, `key_version`, `namespace`; `auth=token` (`token_file`, or `VAULT_TOKEN`), `auth=approle` (`role_id`, `secret_id_file`) or `auth=kubernetes` (`role`, `jwt_file`); `auth_mount`; `ca`, `client_certificate`, `client_key` (PEM files) |
 /// | `tencent-kms` | `region`, `endpoint`; `role` and `metadata`, or the environment, as in `TencentKmsBuilder::credentials_from_env`; `ca` … |
 /// | `alibaba-kms` | `key_version_id`, and as above |
-/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do |
+/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do, but for retries, which are the signer's |
 ///
 /// An empty `role=` stands for the role of the machine, whatever it is called. The key services also
 /// take `concurrency`.
@@ -97,7 +99,7 @@ pub struct SignerUri {
 /// What is particular to a scheme.
 #[async_trait]
 trait Address: Send + Sync {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError>;
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError>;
 }
 
 /// Every scheme, and the feature that it needs.
@@ -135,16 +137,34 @@ impl SignerUri {
 
     /// Connects to a key that has no certificate yet, to sign a
     /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    ///
+    /// ```
+    /// use wxpay_auth::{CertificateRequest, CertificateSubject, Mchid, SignerUri};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), wxpay_auth::Error> {
+    /// # let address = concat!("file:", env!("CARGO_MANIFEST_DIR"), "/testdata/keys/merchant_private_key.pem");
+    /// # if cfg!(feature = "file-key") {
+    /// let address: SignerUri = address.parse()?; // from the settings
+    /// let signer = address.without_certificate().connect().await?;
+    /// let subject = CertificateSubject::new(&Mchid::new("1900007291")?);
+    /// let request = CertificateRequest::sign(&subject, signer.public_key(), &signer).await?;
+    /// # assert!(request.to_pem().starts_with("-----BEGIN CERTIFICATE REQUEST-----"));
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn without_certificate(self) -> Self {
         self.serial_no(SerialNo::uncertified())
     }
 
-    /// Connects the signer. It needs a Tokio runtime with timers; files are read on the spot.
+    /// Connects the signer. It needs a Tokio runtime with timers; files are read on the spot, and
+    /// not before.
     ///
     /// # Errors
     /// [`SignerUriError`], whose [`kind`](SignerUriError::kind) and [`hint`](SignerUriError::hint)
     /// say what to do.
-    pub async fn connect(self) -> Result<Arc<dyn Signer>, SignerUriError> {
+    pub async fn connect(self) -> Result<UriSigner, SignerUriError> {
         let merchant = self.merchant.map(MerchantSource::read).transpose()?;
         self.address.connect(merchant).await
     }

@@ -1,6 +1,7 @@
 //! What stands after the question mark.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -45,6 +46,26 @@ impl Parameters {
         })
     }
 
+    /// Takes out the path of a file. What cannot be one is refused: it would be quoted when there is
+    /// no such file, and somebody may have put the key itself there.
+    pub(super) fn take_path(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<PathBuf>, SignerUriError> {
+        match self.take(name)? {
+            Some(path) if !is_path(&path) => {
+                Err(SignerUriError::Value { parameter: name, problem: "is not the path of a file" })
+            }
+            path => Ok(path.map(PathBuf::from)),
+        }
+    }
+
+    /// Tells whether a parameter has not been taken.
+    #[cfg(feature = "_http")]
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|parameter| parameter.name == name)
+    }
+
     /// Takes a parameter out that must be there.
     #[cfg(feature = "_http")]
     pub(super) fn needed(&mut self, parameter: &'static str) -> Result<String, SignerUriError> {
@@ -80,6 +101,11 @@ impl Parameters {
     }
 }
 
+/// Tells whether a text may be the path of a file, and is not what belongs into one.
+pub(super) fn is_path(text: &str) -> bool {
+    !text.is_empty() && !text.contains("-----BEGIN") && !text.contains(char::is_control)
+}
+
 /// Decodes text; `None` when it is not percent-encoded UTF-8.
 #[allow(dead_code, reason = "without features nobody needs it")]
 pub(super) fn decoded(raw: &str) -> Option<String> {
@@ -112,6 +138,18 @@ mod tests {
         parameters.take_parsed::<u32>("f", "is not a number").unwrap_err();
         parameters.finish().unwrap();
         Parameters::parse("").unwrap().finish().unwrap();
+    }
+
+    #[test]
+    fn a_key_is_no_path() {
+        for raw in ["", "a%0Ab", "-----BEGIN%20PRIVATE%20KEY-----MIIE"] {
+            let mut parameters = Parameters::parse(&format!("ca={raw}")).unwrap();
+            let error = parameters.take_path("ca").unwrap_err();
+            assert_eq!(error.to_string(), "ca is not the path of a file");
+        }
+        let mut parameters = Parameters::parse("ca=/a%20b/ca.pem").unwrap();
+        assert_eq!(parameters.take_path("ca").unwrap(), Some("/a b/ca.pem".into()));
+        assert_eq!(parameters.take_path("ca").unwrap(), None);
     }
 
     #[test]

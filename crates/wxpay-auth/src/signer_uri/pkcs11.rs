@@ -1,15 +1,13 @@
 //! `pkcs11:`
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use super::Address;
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::Parameters;
+use super::signer::UriSigner;
 use crate::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer, Pkcs11Uri};
-use crate::signer::Signer;
 
 /// An RFC 7512 URI, with some parameters more.
 pub(super) struct Pkcs11Address {
@@ -37,7 +35,7 @@ impl Pkcs11Address {
 
 #[async_trait]
 impl Address for Pkcs11Address {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
         let mut builder = Pkcs11Signer::builder(self.uri.clone()).mechanism(self.mechanism);
         if let Some(sessions) = self.sessions {
             builder = builder.sessions(sessions);
@@ -47,6 +45,7 @@ impl Address for Pkcs11Address {
             Some(Merchant::SerialNo(serial_no)) => builder.serial_no(serial_no),
             None => builder,
         };
-        Ok(Arc::new(builder.connect().await?))
+        let signer = builder.connect().await?;
+        Ok(UriSigner::new(signer.public_key().clone(), signer))
     }
 }

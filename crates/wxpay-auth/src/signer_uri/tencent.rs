@@ -1,7 +1,5 @@
 //! `tencent-kms:`
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
 use super::Address;
@@ -9,8 +7,8 @@ use super::cloud::{CloudAddress, connect};
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::Parameters;
+use super::signer::UriSigner;
 use crate::kms::{TencentKms, TencentRole};
-use crate::signer::Signer;
 
 /// `tencent-kms:KEY_ID?region=…`
 pub(super) struct TencentAddress(CloudAddress);
@@ -23,7 +21,7 @@ impl TencentAddress {
 
 #[async_trait]
 impl Address for TencentAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
         let builder = TencentKms::builder(&self.0.region, &self.0.key_id);
         connect!(self.0, builder, TencentRole, merchant)
     }

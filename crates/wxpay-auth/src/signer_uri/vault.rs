@@ -1,16 +1,16 @@
 //! `vault:`
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use super::Address;
 use super::error::SignerUriError;
-use super::kms::{KmsSettings, key, tls};
+use super::kms::{KmsSettings, TlsFiles, key};
 use super::merchant::Merchant;
 use super::parameters::Parameters;
-use crate::kms::{Endpoint, KmsTls, Secret, VaultAuth, VaultTransit};
-use crate::signer::Signer;
+use super::signer::UriSigner;
+use crate::kms::{Endpoint, Secret, VaultAuth, VaultTransit};
 
 /// `vault:KEY?address=…&mount=…&key_version=…&namespace=…`, and how to log in.
 pub(super) struct VaultAddress {
@@ -21,16 +21,25 @@ pub(super) struct VaultAddress {
     namespace: Option<String>,
     auth: Auth,
     auth_mount: Option<String>,
-    tls: Option<KmsTls>,
+    tls: TlsFiles,
     settings: KmsSettings,
 }
 
 enum Auth {
     TokenVariable,
-    TokenFile(String),
-    AppRole { role_id: String, secret_id_file: String },
-    Kubernetes { role: String, jwt_file: Option<String> },
+    TokenFile(PathBuf),
+    AppRole { role_id: String, secret_id_file: PathBuf },
+    Kubernetes { role: String, jwt_file: Option<PathBuf> },
 }
+
+/// Which parameters go with which login alone.
+const OF_LOGINS: [(&str, &str); 5] = [
+    ("token_file", "auth=token"),
+    ("role_id", "auth=approle"),
+    ("secret_id_file", "auth=approle"),
+    ("role", "auth=kubernetes"),
+    ("jwt_file", "auth=kubernetes"),
+];
 
 impl VaultAddress {
     pub(super) fn parse(raw: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
@@ -42,7 +51,7 @@ impl VaultAddress {
             namespace: parameters.take("namespace")?,
             auth: Auth::take(parameters)?,
             auth_mount: parameters.take("auth_mount")?,
-            tls: tls(parameters)?,
+            tls: TlsFiles::take(parameters)?,
             settings: KmsSettings::take(parameters)?,
         })
     }
@@ -50,37 +59,49 @@ impl VaultAddress {
 
 impl Auth {
     fn take(parameters: &mut Parameters) -> Result<Self, SignerUriError> {
-        match parameters.take("auth")?.as_deref() {
-            None | Some("token") => Ok(match parameters.take("token_file")? {
+        let auth = match parameters.take("auth")?.as_deref() {
+            None | Some("token") => match parameters.take_path("token_file")? {
                 Some(path) => Self::TokenFile(path),
                 None => Self::TokenVariable,
-            }),
-            Some("approle") => Ok(Self::AppRole {
+            },
+            Some("approle") => Self::AppRole {
                 role_id: parameters.needed("role_id")?,
-                secret_id_file: parameters.needed("secret_id_file")?,
-            }),
-            Some("kubernetes") => Ok(Self::Kubernetes {
+                secret_id_file: parameters
+                    .take_path("secret_id_file")?
+                    .ok_or(SignerUriError::Missing { parameter: "secret_id_file" })?,
+            },
+            Some("kubernetes") => Self::Kubernetes {
                 role: parameters.needed("role")?,
-                jwt_file: parameters.take("jwt_file")?,
-            }),
+                jwt_file: parameters.take_path("jwt_file")?,
+            },
             Some(_) => {
                 let problem = "is neither token nor approle nor kubernetes";
-                Err(SignerUriError::Value { parameter: "auth", problem })
+                return Err(SignerUriError::Value { parameter: "auth", problem });
             }
+        };
+        // What is left belongs to another login.
+        if let Some((parameter, needed)) = OF_LOGINS.into_iter().find(|(p, _)| parameters.has(p)) {
+            return Err(SignerUriError::Without { parameter, needed });
         }
+        if matches!(auth, Self::TokenVariable | Self::TokenFile(_)) && parameters.has("auth_mount")
+        {
+            let needed = "auth=approle or auth=kubernetes";
+            return Err(SignerUriError::Without { parameter: "auth_mount", needed });
+        }
+        Ok(auth)
     }
 
     fn to_vault(&self) -> Result<VaultAuth, SignerUriError> {
         Ok(match self {
             Self::TokenVariable => VaultAuth::token(Secret::variable("VAULT_TOKEN")?),
-            Self::TokenFile(path) => VaultAuth::token(Secret::file(path)),
+            Self::TokenFile(path) => VaultAuth::token(Secret::file_in("token_file", path)),
             Self::AppRole { role_id, secret_id_file } => {
-                VaultAuth::app_role(role_id, Secret::file(secret_id_file))
+                VaultAuth::app_role(role_id, Secret::file_in("secret_id_file", secret_id_file))
             }
             Self::Kubernetes { role, jwt_file } => {
                 let auth = VaultAuth::kubernetes(role);
                 match jwt_file {
-                    Some(path) => auth.jwt(path),
+                    Some(path) => auth.jwt_secret(Secret::file_in("jwt_file", path)),
                     None => auth,
                 }
             }
@@ -90,7 +111,7 @@ impl Auth {
 
 #[async_trait]
 impl Address for VaultAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<Arc<dyn Signer>, SignerUriError> {
+    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
         let address = match &self.address {
             Some(address) => address.clone(),
             None => match std::env::var("VAULT_ADDR") {
@@ -102,7 +123,8 @@ impl Address for VaultAddress {
         if let Some(mount) = &self.auth_mount {
             auth = auth.mount(mount);
         }
-        let mut builder = VaultTransit::builder(address, &self.key).auth(auth);
+        let mut builder =
+            VaultTransit::builder(address, &self.key).auth(auth).tls(self.tls.read()?);
         if let Some(mount) = &self.mount {
             builder = builder.mount(mount);
         }
@@ -111,9 +133,6 @@ impl Address for VaultAddress {
         }
         if let Some(namespace) = &self.namespace {
             builder = builder.namespace(namespace);
-        }
-        if let Some(tls) = &self.tls {
-            builder = builder.tls(tls.clone());
         }
         self.settings.connect(builder.build()?, merchant).await
     }

@@ -102,6 +102,11 @@ impl fmt::Debug for Credentials {
 
 /// Gets access keys. They are kept until shortly before they expire, and asked for again then, or
 /// when the service refuses them.
+///
+/// It is asked in a task of its own, once for all signatures that wait, and may take 8 s: who gives up
+/// waiting does not end the question. While there is a key that lasts, nobody waits. A key that was
+/// just obtained and never accepted is not replaced for 5 s, nor is a provider asked again for 5 s
+/// after it failed with an error that does not pass.
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Gets an access key.

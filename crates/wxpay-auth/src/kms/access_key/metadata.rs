@@ -23,7 +23,7 @@ impl Metadata {
     /// Makes one for a fixed address. It is plain HTTP by nature: it leads no further than the host
     /// of this machine.
     pub(in crate::kms) fn new(url: &'static str) -> Result<Self, KmsError> {
-        let http = Http::new("the metadata service", &KmsTls::new())?;
+        let http = Http::new("the metadata service", &KmsTls::trusting_nobody())?;
         Ok(Self { http, endpoint: Endpoint::plain(url)? })
     }
 
@@ -42,6 +42,12 @@ impl Metadata {
         path: &str,
         headers: &[(&'static str, HeaderValue)],
     ) -> Result<Answer, KmsError> {
+        if self.endpoint.is_https() {
+            return Err(KmsError::setting(
+                "the metadata service is asked over plain HTTP, and its address says https",
+                "write http://HOST[:PORT], for a host that is this machine",
+            ));
+        }
         let mut request = Request::builder().method(method).uri(self.endpoint.join(path)?);
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -111,6 +117,15 @@ pub(in crate::kms) fn not_given(code: Option<&str>) -> KmsError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn it_is_not_asked_over_tls() {
+        let mut metadata = Metadata::new("http://127.0.0.1:1").unwrap();
+        metadata.endpoint = Endpoint::new("https://127.0.0.1:1").unwrap();
+        let error = metadata.get("/", &[]).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::Configuration, "{error}");
+        assert!(error.to_string().contains("plain HTTP"), "{error}");
+    }
 
     #[test]
     fn names_stay_within_their_folder() {

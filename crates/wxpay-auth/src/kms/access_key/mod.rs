@@ -17,7 +17,7 @@ pub use credentials::{CredentialProvider, Credentials};
 pub(super) use digest::{hex, hmac_sha256, sha256_hex};
 pub(super) use metadata::{Metadata, given, not_given};
 pub(super) use refusal::{Refusal, refusal};
-pub(super) use setup::{Setup, header_value, name};
+pub(super) use setup::{Setup, header_value, name, region};
 #[cfg(feature = "tencent-kms")]
 pub(super) use utc::date;
 #[cfg(feature = "alibaba-kms")]

@@ -29,17 +29,24 @@ impl CredentialCache {
         &self,
         request: impl Fn(Credentials) -> F,
     ) -> Result<T, KmsError> {
-        let credentials = self.current().await?;
-        let refused = match request(credentials.clone()).await {
-            Ok(answer) => return Ok(answer),
+        let kept = self.current().await?;
+        let refused = match request(kept.credentials().clone()).await {
+            Ok(answer) => {
+                kept.prove();
+                return Ok(answer);
+            }
             Err(Refusal::Other(error)) => return Err(error),
             Err(Refusal::Credentials(error)) => error,
         };
         tracing::debug!(error = %refused, "the access key is refused; asking for another one");
-        let Some(others) = self.renewed(&credentials).await? else { return Err(refused) };
-        request(others).await.map_err(|refusal| match refusal {
-            Refusal::Credentials(error) | Refusal::Other(error) => error,
-        })
+        let Some(other) = self.renewed(&kept).await? else { return Err(refused) };
+        match request(other.credentials().clone()).await {
+            Ok(answer) => {
+                other.prove();
+                Ok(answer)
+            }
+            Err(Refusal::Credentials(error) | Refusal::Other(error)) => Err(error),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::super::endpoint::Endpoint;
+use super::super::endpoint::{Endpoint, is_region};
 use super::super::error::KmsError;
 use super::super::http::Http;
 use super::super::tls::KmsTls;
@@ -32,6 +32,18 @@ impl Setup {
         Http::new(service, &self.tls)
     }
 
+    /// Returns where the service is, unless something else was set.
+    pub(in crate::kms) fn endpoint(&self, default: &str) -> Result<Endpoint, KmsError> {
+        match &self.endpoint {
+            None => Endpoint::new(default),
+            Some(endpoint) if endpoint.has_path() => Err(KmsError::setting(
+                "the endpoint has a path, which the signature of a request does not allow for",
+                "write https://HOST[:PORT] alone",
+            )),
+            Some(endpoint) => Ok(endpoint.clone()),
+        }
+    }
+
     pub(in crate::kms) fn cache(&self) -> Result<CredentialCache, KmsError> {
         let provider = self.credentials.as_ref().ok_or_else(|| {
             KmsError::setting(
@@ -54,7 +66,18 @@ impl fmt::Debug for Setup {
     }
 }
 
-/// Checks a name that goes into host names, headers or parameters.
+/// Checks the name of a region. It becomes a part of a host name, which it must not end.
+pub(in crate::kms) fn region(region: String) -> Result<String, KmsError> {
+    if is_region(&region) {
+        return Ok(region);
+    }
+    Err(KmsError::setting(
+        "the region is empty, or has other characters than letters, digits and -",
+        "copy it from the console of the service: ap-guangzhou, cn-hangzhou",
+    ))
+}
+
+/// Checks a name that goes into headers or parameters.
 pub(in crate::kms) fn name(what: &str, name: String) -> Result<String, KmsError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     if !name.is_empty() && name.chars().all(fits) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -126,13 +126,21 @@ impl Shared {
         headers.extend([("x-acs-signature-nonce", nonce.as_str()), ("x-acs-version", VERSION)]);
         let authorization = Acs3 { query, headers: &headers }.authorization(credentials);
         headers.push(("authorization", &authorization));
-        let mut request =
-            Request::builder().method(Method::POST).uri(self.endpoint.join(&format!("/?{query}"))?);
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(self.endpoint.join(&format!("/?{query}"))?)
+            // Which is not signed: only `host`, `content-type` and `x-acs-…` are.
+            .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         for (name, value) in headers {
-            request = request.header(name, header_value(value)?);
+            request = match name {
+                "authorization" | "x-acs-security-token" => {
+                    request.header(name, header_value(value)?)
+                }
+                _ => request.header(name, value),
+            };
         }
         let request = request.body(Vec::new()).map_err(|e| {
-            KmsError::setting("the request cannot be made", "check the endpoint").with_source(e)
+            KmsError::setting("the request cannot be made", "report it").with_source(e)
         })?;
         Ok(request)
     }
@@ -207,5 +215,34 @@ impl std::fmt::Debug for AlibabaKms {
             .field("endpoint", &self.shared.endpoint)
             .field("credentials", &self.shared.credentials)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn json_is_asked_for_and_secrets_are_marked() {
+        let access_key = Credentials::new("LTAI", "hunter2").with_session_token("hunter3");
+        let kms = AlibabaKms::builder("cn-hangzhou", "id", "version")
+            .credentials(access_key.clone())
+            .clock(|| Timestamp::from_unix_secs(1_698_315_752))
+            .build()
+            .unwrap();
+        let request = kms.shared.request("GetPublicKey", "KeyId=id", &access_key).unwrap();
+        assert_eq!(request.headers()["accept"], "application/json");
+        let signed = request.headers()["authorization"].to_str().unwrap();
+        assert!(!signed.contains("accept"), "{signed}");
+        let sensitive = request.headers().iter().filter(|(_, value)| value.is_sensitive());
+        let mut sensitive: Vec<_> = sensitive.map(|(name, _)| name.as_str()).collect();
+        sensitive.sort_unstable();
+        assert_eq!(sensitive, ["authorization", "x-acs-security-token"]);
+        let broken = Credentials::new("LTAI", "hunter2").with_session_token("hunter3\n");
+        let Err(Refusal::Other(error)) = kms.shared.request("GetPublicKey", "", &broken) else {
+            panic!("a line break in a header")
+        };
+        assert!(error.to_string().contains("session token"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::access_key::{CredentialProvider, Credentials, Setup, name};
+use super::super::access_key::{CredentialProvider, Credentials, Setup, name, region};
 use super::super::endpoint::Endpoint;
 use super::super::error::KmsError;
 use super::super::tls::KmsTls;
@@ -31,8 +31,8 @@ impl AlibabaKmsBuilder {
 
     /// Sets the address of the service: `https://kms.{region}.aliyuncs.com` by default;
     /// `https://kms-vpc.{region}.aliyuncs.com` from within a VPC, or the address of a KMS instance,
-    /// whose CA is then given with [`tls`](Self::tls). Its host is signed: a proxy in between must
-    /// keep it.
+    /// whose CA is then given with [`tls`](Self::tls). Its host is signed, and the path `/`: a proxy
+    /// in between must keep both, and an endpoint with a path is refused.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.setup.endpoint = Some(endpoint);
         self
@@ -81,11 +81,8 @@ impl AlibabaKmsBuilder {
     /// [`KmsError`] when there are no credentials, or a setting makes no sense.
     pub fn build(self) -> Result<AlibabaKms, KmsError> {
         let Self { region, key_id, key_version_id, nonces, setup } = self;
-        let region = name("region", region)?;
-        let endpoint = match setup.endpoint.clone() {
-            Some(endpoint) => endpoint,
-            None => Endpoint::new(format!("https://kms.{region}.aliyuncs.com"))?,
-        };
+        let region = self::region(region)?;
+        let endpoint = setup.endpoint(&format!("https://kms.{region}.aliyuncs.com"))?;
         Ok(AlibabaKms::new(Shared {
             region,
             key_id: name("key id", key_id)?,
@@ -124,11 +121,19 @@ mod tests {
             ("cn-hangzhou", "id", ""),
             ("cn-hangzhou@elsewhere", "id", "version"),
             ("杭州", "id", "version"),
+            ("cn/hangzhou", "id", "version"),
+            ("cn:hangzhou", "id", "version"),
+            ("cn.hangzhou", "id", "version"),
         ] {
             let builder = AlibabaKms::builder(region, key_id, version);
             let error = builder.credentials(access_key.clone()).build().unwrap_err();
             assert_eq!(error.kind(), SignErrorKind::Configuration);
         }
+        let builder = AlibabaKms::builder("cn-hangzhou", "id", "version").credentials(access_key);
+        let with_path = Endpoint::new("https://proxy.example/kms").unwrap();
+        let error = builder.clone().endpoint(with_path).build().unwrap_err();
+        assert!(error.to_string().starts_with("the endpoint has a path"), "{error}");
+        builder.endpoint(Endpoint::new("https://proxy.example/").unwrap()).build().unwrap();
         let error = AlibabaKms::builder("cn-hangzhou", "id", "version").build().unwrap_err();
         assert_eq!(error.to_string(), "there is no access key");
     }

@@ -57,7 +57,8 @@ impl AlibabaRole {
         self
     }
 
-    /// Sets the address of the metadata service: `http://100.100.100.200` by default.
+    /// Sets the address of the metadata service: `http://100.100.100.200` by default. It is plain HTTP: `https` is
+    /// refused when it is asked.
     #[must_use]
     pub fn metadata(mut self, endpoint: Endpoint) -> Self {
         self.metadata.endpoint = endpoint;

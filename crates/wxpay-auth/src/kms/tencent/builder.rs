@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::access_key::{CredentialProvider, Credentials, Setup, name};
+use super::super::access_key::{CredentialProvider, Credentials, Setup, name, region};
 use super::super::endpoint::Endpoint;
 use super::super::error::KmsError;
 use super::super::tls::KmsTls;
@@ -27,8 +27,8 @@ impl TencentKmsBuilder {
     }
 
     /// Sets the address of the service: `https://kms.tencentcloudapi.com` by default;
-    /// `https://kms.internal.tencentcloudapi.com` from within a VPC. Its host is signed: a proxy in
-    /// between must keep it.
+    /// `https://kms.internal.tencentcloudapi.com` from within a VPC. Its host is signed, and the path
+    /// `/`: a proxy in between must keep both, and an endpoint with a path is refused.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.setup.endpoint = Some(endpoint);
         self
@@ -72,11 +72,11 @@ impl TencentKmsBuilder {
     pub fn build(self) -> Result<TencentKms, KmsError> {
         let Self { region, key_id, setup } = self;
         Ok(TencentKms::new(Shared {
-            region: name("region", region)?,
+            region: self::region(region)?,
             key_id: name("key id", key_id)?,
             http: setup.http(SERVICE)?,
             credentials: setup.cache()?,
-            endpoint: setup.endpoint.map_or_else(|| Endpoint::new(ENDPOINT), Ok)?,
+            endpoint: setup.endpoint(ENDPOINT)?,
             clock: setup.clock,
         }))
     }
@@ -90,12 +90,23 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let access_key = Credentials::new("AKID", "hunter2");
-        for (region, key_id) in
-            [("", "id"), ("ap-guangzhou", ""), ("ap\nx: y", "id"), ("广州", "id")]
-        {
+        for (region, key_id) in [
+            ("", "id"),
+            ("ap-guangzhou", ""),
+            ("ap\nx: y", "id"),
+            ("广州", "id"),
+            ("ap/guangzhou", "id"),
+            ("ap:guangzhou", "id"),
+            ("ap.guangzhou", "id"),
+        ] {
             let built = TencentKms::builder(region, key_id).credentials(access_key.clone()).build();
             assert_eq!(built.unwrap_err().kind(), SignErrorKind::Configuration);
         }
+        let builder = TencentKms::builder("ap-guangzhou", "id").credentials(access_key);
+        let with_path = Endpoint::new("https://proxy.example/kms").unwrap();
+        let error = builder.clone().endpoint(with_path).build().unwrap_err();
+        assert!(error.to_string().starts_with("the endpoint has a path"), "{error}");
+        builder.endpoint(Endpoint::new("https://proxy.example/").unwrap()).build().unwrap();
         let error = TencentKms::builder("ap-guangzhou", "id").build().unwrap_err();
         assert_eq!(error.to_string(), "there is no access key");
     }

@@ -50,7 +50,8 @@ impl TencentRole {
         self
     }
 
-    /// Sets the address of the metadata service: `http://metadata.tencentyun.com` by default.
+    /// Sets the address of the metadata service: `http://metadata.tencentyun.com` by default. It is plain HTTP: `https` is
+    /// refused when it is asked.
     #[must_use]
     pub fn metadata(mut self, endpoint: Endpoint) -> Self {
         self.metadata.endpoint = endpoint;

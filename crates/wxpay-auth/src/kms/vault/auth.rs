@@ -22,11 +22,10 @@ use crate::kms::secret::Secret;
 /// # let _ = (token, app_role, kubernetes);
 /// ```
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct VaultAuth {
     pub(super) method: Method,
     mount: Option<String>,
-    jwt: Option<PathBuf>,
+    jwt: Option<Secret>,
 }
 
 #[derive(Clone)]
@@ -71,8 +70,12 @@ impl VaultAuth {
     /// Sets the file with the token of the service account:
     /// `/var/run/secrets/kubernetes.io/serviceaccount/token` by default.
     #[must_use]
-    pub fn jwt(mut self, path: impl Into<PathBuf>) -> Self {
-        self.jwt = Some(path.into());
+    pub fn jwt(self, path: impl Into<PathBuf>) -> Self {
+        self.jwt_secret(Secret::file(path))
+    }
+
+    pub(crate) fn jwt_secret(mut self, jwt: Secret) -> Self {
+        self.jwt = Some(jwt);
         self
     }
 
@@ -104,7 +107,7 @@ impl VaultAuth {
     }
 
     pub(super) fn jwt_file(&self) -> Secret {
-        Secret::file(self.jwt.clone().unwrap_or_else(|| JWT.into()))
+        self.jwt.clone().unwrap_or_else(|| Secret::file(JWT))
     }
 
     /// Tells whether a token may be had in place of one that was refused.
@@ -113,6 +116,11 @@ impl VaultAuth {
             Method::Token(token) => token.may_change(),
             _ => true,
         }
+    }
+
+    /// Tells whether the service locks out who fails to log in too often.
+    pub(super) fn locks_out(&self) -> bool {
+        matches!(self.method, Method::AppRole { .. })
     }
 
     pub(super) fn logs_in(&self) -> bool {

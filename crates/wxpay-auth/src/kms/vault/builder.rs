@@ -6,7 +6,6 @@ use http::HeaderValue;
 
 use super::auth::VaultAuth;
 use super::client::Client;
-use super::keeper::Keeper;
 use super::names;
 use super::session::Session;
 use super::transit::VaultTransit;
@@ -98,7 +97,7 @@ impl VaultTransitBuilder {
         let client = Client { http, endpoint: self.endpoint, namespace };
         Ok(VaultTransit {
             session: Arc::new(Session::new(client, auth)),
-            keeper: Keeper::default(),
+            keeper: Arc::default(),
             mount,
             key: self.key,
             version: self.key_version,

@@ -68,7 +68,11 @@ mod tests {
             tokio::task::yield_now().await;
             assert_eq!(tasks(), 1);
         }
+        let clone = vault.clone();
         drop(vault);
+        tokio::task::yield_now().await;
+        assert_eq!(tasks(), 1);
+        drop(clone);
         while tasks() > 0 {
             tokio::task::yield_now().await;
         }

@@ -7,25 +7,31 @@ use zeroize::Zeroizing;
 
 use super::auth::{Method, VaultAuth};
 use super::client::{Call, Client, read};
+use super::lockout::Lockout;
 use super::refusal::Doing;
 use super::token::{Lease, Token};
 use crate::kms::error::KmsError;
+use crate::kms::http::Answer;
 use crate::kms::secret::Secret;
 use crate::sign_error::SignErrorKind;
 
 /// Logs in, or reads the token that was given.
-pub(super) async fn obtain(client: &Client, auth: &VaultAuth) -> Result<Token, KmsError> {
+pub(super) async fn obtain(
+    client: &Client,
+    auth: &VaultAuth,
+    lockout: &Lockout,
+) -> Result<Token, KmsError> {
     match &auth.method {
         Method::Token(token) => look_up(client, secret(token, "the token").await?).await,
         Method::AppRole { role_id, secret_id } => {
             let secret_id = secret(secret_id, "the secret_id").await?;
             let body = serde_json::json!({ "role_id": role_id, "secret_id": *secret_id });
-            log_in(client, auth, &body, &secret_id).await
+            log_in(client, auth, lockout, &body, &secret_id).await
         }
         Method::Kubernetes { role } => {
             let jwt = secret(&auth.jwt_file(), "the token of the service account").await?;
             let body = serde_json::json!({ "role": role, "jwt": *jwt });
-            log_in(client, auth, &body, &jwt).await
+            log_in(client, auth, lockout, &body, &jwt).await
         }
     }
 }
@@ -63,15 +69,27 @@ struct Auth {
 async fn log_in(
     client: &Client,
     auth: &VaultAuth,
+    lockout: &Lockout,
     body: &serde_json::Value,
     secret: &str,
 ) -> Result<Token, KmsError> {
+    lockout.check(secret)?;
     let path = auth.login_path()?.unwrap_or_default();
     let body = Zeroizing::new(body.to_string());
     let call = Call { doing: Doing::LogIn, path: &path, body: Some(body.as_bytes()) };
     let asked = Instant::now();
     let answer = client.send(call, None).await?;
-    let auth = read(&answer, Doing::LogIn, &[secret], |part: LoggedIn| part.auth)?;
+    let logged_in = logged_in(&answer, secret, asked);
+    match &logged_in {
+        Ok(_) => lockout.clear(),
+        Err(error) if !error.kind().is_transient() => lockout.refused(secret, error),
+        Err(_) => {}
+    }
+    logged_in
+}
+
+fn logged_in(answer: &Answer, secret: &str, asked: Instant) -> Result<Token, KmsError> {
+    let auth = read(answer, Doing::LogIn, &[secret], |part: LoggedIn| part.auth)?;
     let lease = Lease::new(asked, auth.lease_duration, auth.renewable);
     let token = Zeroizing::new(auth.client_token);
     if token.is_empty() {

@@ -5,6 +5,7 @@ mod builder;
 mod client;
 mod keeper;
 mod key;
+mod lockout;
 mod login;
 mod names;
 mod refusal;

@@ -28,6 +28,8 @@ const CHECK_NAMESPACE: &str = "check the namespace";
 /// To who has no token, the service does not tell a wrong mount from wrong credentials.
 const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
                                  belong together, be valid, and be allowed to log in from here; \
+                                 after several failures the service may lock the role out for a \
+                                 while (15 minutes by default), and refuse what is right, too; \
                                  check the mount of the login, and the namespace";
 const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
                             MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";
@@ -37,6 +39,15 @@ const NO_VERSION: &str = "give a version that the key has";
 
 /// Makes an error of an answer that is no success.
 pub(super) fn refusal(answer: &Answer, doing: Doing, secrets: &[&str]) -> KmsError {
+    let error = sorted(answer, doing, secrets);
+    match error.retry_after() {
+        // It is rounded down: 0 stands for almost a second.
+        Some(wait) => error.with_retry_after(wait.saturating_add(Duration::from_secs(1))),
+        None => error,
+    }
+}
+
+fn sorted(answer: &Answer, doing: Doing, secrets: &[&str]) -> KmsError {
     let status = answer.status.as_u16();
     let said = answer.json::<Refusal>().ok().map(|refusal| text(&refusal.errors, secrets));
     let (kind, hint) = match (status, said.as_deref()) {
@@ -60,11 +71,7 @@ pub(super) fn refusal(answer: &Answer, doing: Doing, secrets: &[&str]) -> KmsErr
         Some(said) => format!("vault answered {status}: {said}"),
         None => format!("vault answered {status}"),
     };
-    let mut error = answer.waiting(KmsError::new(kind, message));
-    if let Some(wait) = error.retry_after() {
-        // It is rounded down: 0 stands for almost a second.
-        error = error.with_retry_after(wait.saturating_add(Duration::from_secs(1)));
-    }
+    let error = answer.waiting(KmsError::new(kind, message));
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -220,6 +227,7 @@ mod tests {
         ] {
             let error = refusal(&answer(status, "<html>no</html>"), Doing::Sign, &[]);
             assert_eq!(error.kind(), kind, "{status}");
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
             assert!(!error.to_string().contains("<html>"), "{error}");
         }
     }

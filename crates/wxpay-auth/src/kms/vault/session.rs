@@ -6,21 +6,25 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::auth::{Method, VaultAuth};
 use super::client::{Call, Client, read};
+use super::lockout::Lockout;
 use super::login;
 use super::token::{Lease, Token};
 use crate::kms::error::KmsError;
+use crate::kms::flight::Flight;
 
-/// How long a login that was refused is not tried again, and a token that was just obtained is not
-/// replaced when it is refused: both are refused for what will not change by asking, and the service
-/// locks out who fails too often.
+/// How long a token that was just obtained is not replaced when it is refused: it is refused for what
+/// will not change by asking.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How long renewing may take.
+/// How long logging in, or renewing, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is waited before the token is renewed again, after that has failed.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Asks with a token, and keeps it.
 #[derive(Debug)]
@@ -28,24 +32,21 @@ pub(super) struct Session {
     client: Client,
     auth: VaultAuth,
     token: ArcSwapOption<Token>,
-    /// Who holds it logs in or renews, while the others go on with the old token.
-    gate: Mutex<Gate>,
+    lockout: Lockout,
+    /// Logs in or renews, while those who have a token go on with it.
+    flight: Flight<Arc<Token>>,
     /// Told when there is another token.
     changed: Arc<Notify>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    failed: Option<(Instant, KmsError)>,
 }
 
 impl Session {
     pub(super) fn new(client: Client, auth: VaultAuth) -> Self {
         Self {
             client,
+            lockout: Lockout::new(auth.locks_out()),
             auth,
             token: ArcSwapOption::empty(),
-            gate: Mutex::default(),
+            flight: Flight::new(PATIENCE),
             changed: Arc::default(),
         }
     }
@@ -64,7 +65,7 @@ impl Session {
 
     /// Makes a request, and once more with another token where the service refuses the first.
     pub(super) async fn ask<T, P: DeserializeOwned>(
-        &self,
+        self: &Arc<Self>,
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
@@ -81,57 +82,39 @@ impl Session {
         Ok(read)
     }
 
-    async fn current(&self) -> Result<Arc<Token>, KmsError> {
+    async fn current(self: &Arc<Self>) -> Result<Arc<Token>, KmsError> {
         match self.token.load_full() {
             // A token that was given may live longer than was said; the service knows.
             Some(token) if !token.has_ended() || !self.auth.has_others() => Ok(token),
-            old => self.replaced(old.as_ref()).await,
+            old => self.replaced(old).await,
         }
     }
 
     /// Returns another token than one that was refused; `None` when there is no hope of one.
-    async fn other(&self, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
+    async fn other(self: &Arc<Self>, refused: &Arc<Token>) -> Result<Option<Arc<Token>>, KmsError> {
         let is_new = !refused.is_proven() && refused.age() < PAUSE;
         if !self.auth.has_others() || (self.auth.logs_in() && is_new && self.is_kept(refused)) {
             return Ok(None);
         }
-        let other = self.replaced(Some(refused)).await?;
+        let other = self.replaced(Some(Arc::clone(refused))).await?;
         Ok(Some(other).filter(|other| other.secret() != refused.secret()))
     }
 
     /// Logs in or reads the token anew, unless somebody else has meanwhile. Many callers lead to one
-    /// login, and share its failure.
-    async fn replaced(&self, old: Option<&Arc<Token>>) -> Result<Arc<Token>, KmsError> {
-        let begin = Instant::now();
-        let mut gate = self.gate.lock().await;
-        match self.token.load_full() {
-            Some(token) if !old.is_some_and(|old| Arc::ptr_eq(old, &token)) => return Ok(token),
-            _ => {}
-        }
-        match &gate.failed {
-            Some((end, error)) if *end > begin => Err(error.clone()),
-            _ => self.obtain(&mut gate).await,
-        }
+    /// login, and share its failure; none of them ends it by giving up.
+    async fn replaced(self: &Arc<Self>, old: Option<Arc<Token>>) -> Result<Arc<Token>, KmsError> {
+        let session = Arc::clone(self);
+        let replace = || async move {
+            match session.token.load_full() {
+                Some(kept) if old.is_none_or(|old| !Arc::ptr_eq(&old, &kept)) => Ok(kept),
+                _ => session.obtain().await,
+            }
+        };
+        self.flight.join(replace).await
     }
 
-    async fn obtain(&self, gate: &mut Gate) -> Result<Arc<Token>, KmsError> {
-        if let Some((end, error)) = &gate.failed
-            && self.auth.logs_in()
-            && !error.kind().is_transient()
-            && end.elapsed() < PAUSE
-        {
-            return Err(error.clone());
-        }
-        match login::obtain(&self.client, &self.auth).await {
-            Ok(token) => {
-                gate.failed = None;
-                Ok(self.keep(token))
-            }
-            Err(error) => {
-                gate.failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+    async fn obtain(&self) -> Result<Arc<Token>, KmsError> {
+        login::obtain(&self.client, &self.auth, &self.lockout).await.map(|token| self.keep(token))
     }
 
     fn keep(&self, token: Token) -> Arc<Token> {
@@ -147,44 +130,55 @@ impl Session {
 
     /// Sees to it that the token lasts, and returns when that is to be done again; `None` when nothing
     /// can be done before there is another token.
-    pub(super) async fn keep_alive(&self) -> Option<Instant> {
+    pub(super) async fn keep_alive(self: &Arc<Self>) -> Option<Instant> {
         let token = self.token.load_full()?;
         let lease = *token.lease()?;
         if Instant::now() < lease.due() {
             return Some(lease.due());
         }
-        let left = lease.end().checked_duration_since(Instant::now())?;
-        let error = match tokio::time::timeout(PATIENCE, self.prolong(&token, &lease)).await {
-            Ok(Ok(())) => return self.token.load().as_ref()?.lease().map(Lease::due),
-            Ok(Err(error)) => error,
-            Err(_) => KmsError::timeout(PATIENCE),
-        };
-        if !self.auth.has_others() && !error.kind().is_transient() {
-            tracing::warn!(%error, ?left, "the token of vault ends, and cannot be renewed");
+        let left = lease.end().saturating_duration_since(Instant::now());
+        if left.is_zero() && !self.auth.logs_in() {
             return None;
         }
-        tracing::warn!(%error, ?left, "the token of vault ends, and could not be replaced yet");
-        let wait = (left / 3).clamp(Duration::from_millis(100), Duration::from_secs(60));
+        let session = Arc::clone(self);
+        let prolong = || {
+            let token = Arc::clone(&token);
+            async move { session.prolong(token, lease).await }
+        };
+        let error = match self.flight.join(prolong).await {
+            // What was under way may have been something else.
+            Ok(kept) if !Arc::ptr_eq(&kept, &token) => return kept.lease().map(Lease::due),
+            Ok(_) => return Some(Instant::now() + SHORTEST),
+            Err(error) => error,
+        };
+        if token.is_first_warning() {
+            tracing::warn!(%error, ?left, "the token of vault ends, and was neither renewed nor replaced");
+        } else {
+            tracing::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
+        }
+        if !self.auth.has_others() && !error.kind().is_transient() {
+            return None;
+        }
+        let wait = if left.is_zero() { LONGEST } else { (left / 3).clamp(SHORTEST, LONGEST) };
         Some(Instant::now() + wait)
     }
 
     /// Renews the token, or obtains another one where it cannot last longer.
-    async fn prolong(&self, token: &Arc<Token>, lease: &Lease) -> Result<(), KmsError> {
-        let mut gate = self.gate.lock().await;
-        if !self.is_kept(token) {
-            return Ok(());
+    async fn prolong(&self, token: Arc<Token>, lease: Lease) -> Result<Arc<Token>, KmsError> {
+        match self.token.load_full() {
+            Some(kept) if !Arc::ptr_eq(&kept, &token) => return Ok(kept),
+            _ => {}
         }
         if let Method::Token(given) = &self.auth.method
             && *login::secret(given, "the token").await? != token.secret()
         {
-            return self.obtain(&mut gate).await.map(drop);
+            return self.obtain().await;
         }
-        if lease.renewable {
-            match login::renew(&self.client, token).await {
-                Ok(Some(longer)) if longer.outlasts(lease) => {
+        if lease.renewable && !token.has_ended() {
+            match login::renew(&self.client, &token).await {
+                Ok(Some(longer)) if longer.outlasts(&lease) => {
                     tracing::debug!(lease = ?longer, "the token of vault was renewed");
-                    self.keep(token.renewed(longer));
-                    return Ok(());
+                    return Ok(self.keep(token.renewed(longer)));
                 }
                 Ok(_) => tracing::debug!("the token of vault is as old as it may become"),
                 Err(error) if error.kind().is_transient() => return Err(error),
@@ -192,7 +186,13 @@ impl Session {
             }
         }
         if self.auth.logs_in() {
-            return self.obtain(&mut gate).await.map(drop);
+            return self.obtain().await;
+        }
+        // Whoever gave it may renew it, too.
+        let found = login::look_up(&self.client, token.secret().to_owned().into()).await?;
+        if let Some(longer) = found.lease().filter(|longer| longer.outlasts(&lease)) {
+            tracing::debug!(lease = ?longer, "the token of vault was renewed by somebody else");
+            return Ok(self.keep(token.renewed(*longer)));
         }
         Err(KmsError::setting(
             "the token cannot be renewed",

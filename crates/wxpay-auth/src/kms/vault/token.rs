@@ -13,6 +13,7 @@ pub(super) struct Token {
     lease: Option<Lease>,
     obtained: Instant,
     proven: AtomicBool,
+    warned: AtomicBool,
 }
 
 /// How long a token lasts, and whether that can be changed.
@@ -50,13 +51,24 @@ impl Lease {
 
 impl Token {
     pub(super) fn new(secret: Zeroizing<String>, lease: Option<Lease>) -> Self {
-        Self { secret, lease, obtained: Instant::now(), proven: AtomicBool::new(false) }
+        Self {
+            secret,
+            lease,
+            obtained: Instant::now(),
+            proven: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
+        }
     }
 
     /// Returns the same token with another lease.
     pub(super) fn renewed(&self, lease: Lease) -> Self {
-        let proven = AtomicBool::new(self.is_proven());
-        Self { secret: self.secret.clone(), lease: Some(lease), obtained: self.obtained, proven }
+        Self {
+            secret: self.secret.clone(),
+            lease: Some(lease),
+            obtained: self.obtained,
+            proven: AtomicBool::new(self.is_proven()),
+            warned: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn secret(&self) -> &str {
@@ -79,6 +91,11 @@ impl Token {
     /// Remembers that the service has done something for it.
     pub(super) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether nobody has been warned yet that it ends, and remembers that somebody is now.
+    pub(super) fn is_first_warning(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -121,6 +138,15 @@ mod tests {
         let later = at(20) + Duration::from_millis(400);
         assert!(!Lease::new(later, 10, true).unwrap().outlasts(&first));
         assert!(!Lease::new(at(20), 9, true).unwrap().outlasts(&first));
+    }
+
+    #[test]
+    fn whoever_looks_after_a_token_is_warned_once_for_each_lease() {
+        let token = Token::new(Zeroizing::new("t".into()), None);
+        assert!(token.is_first_warning());
+        assert!(!token.is_first_warning());
+        let lease = Lease::new(Instant::now(), 30, true).unwrap();
+        assert!(token.renewed(lease).is_first_warning());
     }
 
     #[test]

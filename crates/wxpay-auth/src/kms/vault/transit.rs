@@ -24,7 +24,7 @@ use crate::kms::error::KmsError;
 ///
 /// The policy of its token needs no more than `read` on `transit/keys/KEY` and `update` on
 /// `transit/sign/KEY/sha2-256`. The token is renewed by a task on the Tokio runtime that first uses
-/// it, which ends when this is dropped. Redirects are not followed, and no proxy of the environment
+/// it, which ends when the last clone of this is dropped. Redirects are not followed, and no proxy of the environment
 /// is used.
 ///
 /// ```no_run
@@ -42,9 +42,10 @@ use crate::kms::error::KmsError;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct VaultTransit {
     pub(super) session: Arc<Session>,
-    pub(super) keeper: Keeper,
+    pub(super) keeper: Arc<Keeper>,
     /// As it stands in a path.
     pub(super) mount: String,
     pub(super) key: String,

@@ -1,0 +1,54 @@
+//! The signer at an address.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::algorithm::Algorithm;
+use crate::public_key::PublicKey;
+use crate::sign_error::SignError;
+use crate::signature::Signature;
+use crate::signer::Signer;
+
+/// Signs with the key at a [`SignerUri`](super::SignerUri), and knows its public half, which a
+/// [`CertificateRequest`](crate::CertificateRequest) needs.
+#[derive(Clone)]
+pub struct UriSigner {
+    signer: Arc<dyn Signer>,
+    public_key: PublicKey,
+}
+
+impl UriSigner {
+    #[allow(dead_code, reason = "without features nobody makes one")]
+    pub(super) fn new(public_key: PublicKey, signer: impl Signer + 'static) -> Self {
+        Self { signer: Arc::new(signer), public_key }
+    }
+
+    /// Returns the public key that belongs to the signatures.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Takes the signer out.
+    pub fn into_signer(self) -> Arc<dyn Signer> {
+        self.signer
+    }
+}
+
+#[async_trait]
+impl Signer for UriSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.signer.sign(message).await
+    }
+}
+
+impl fmt::Debug for UriSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UriSigner").field(&self.signer).finish()
+    }
+}
