@@ -16,12 +16,14 @@ use crate::answer::Answer;
 use crate::client::{Inner, deadline};
 use crate::connection::{BodyFailure, Connection};
 use crate::delivery::Delivery;
+use crate::domain::Domain;
 use crate::error::{
     AnswerSignature, ApiAnswer, ApiError, Call, ConnectError, ConnectStage, Error, ErrorBody,
     ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
 };
 use crate::progress::Progress;
 use crate::request::Request;
+use crate::telemetry;
 
 /// A request that is ready to be written.
 struct Signed {
@@ -39,12 +41,14 @@ struct Received {
 impl<S: Signer, V: Verifier> Inner<S, V> {
     pub(crate) async fn attempt(
         &self,
+        domain: &Domain,
         call: &Call,
         request: &Request,
         progress: &Progress,
+        fresh: bool,
     ) -> Result<Answer, Error> {
-        let (connection, signed) = self.prepare(call, request).await?;
-        let received = self.exchange(call, connection, signed.request, progress).await?;
+        let (connection, signed) = self.prepare(domain, call, request, progress, fresh).await?;
+        let received = self.exchange(domain, call, connection, signed.request, progress).await?;
         progress.enter(Stage::Verifying);
         if received.status.is_success() {
             self.verify(call, received).await
@@ -53,25 +57,42 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         }
     }
 
-    /// Signs, and finds a connection to send on.
+    /// Signs, and finds a connection to send on: an idle one, unless it is to be fresh.
     ///
     /// An idle connection is taken after signing, so that it has not grown too old meanwhile. Where
     /// there is none, one is opened while the signer works.
-    async fn prepare(&self, call: &Call, request: &Request) -> Result<(Connection, Signed), Error> {
-        if self.pool.len() > 0 {
-            let signed = self.sign(call, request).await?;
-            let connection = match self.pool.take() {
+    async fn prepare(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+        fresh: bool,
+    ) -> Result<(Connection, Signed), Error> {
+        if !fresh && domain.pool.len() > 0 {
+            let signed = self.sign(domain, call, request, progress).await?;
+            let connection = match domain.pool.take() {
                 Some(connection) => connection,
-                None => self.open(call).await?,
+                None => self.open(domain, call, progress).await?,
             };
             return Ok((connection, signed));
         }
-        tokio::try_join!(biased; self.open(call), self.sign(call, request))
+        tokio::try_join!(
+            biased;
+            self.open(domain, call, progress),
+            self.sign(domain, call, request, progress),
+        )
     }
 
-    async fn open(&self, call: &Call) -> Result<Connection, Error> {
+    async fn open(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        progress: &Progress,
+    ) -> Result<Connection, Error> {
         let after = self.timeouts.connect;
-        let connecting = timeout_at(deadline(Instant::now(), after), self.connector.connect());
+        progress.connecting(true);
+        let connecting = timeout_at(deadline(Instant::now(), after), domain.connector.connect());
         let failed = |stage, source| Error::Connect(ConnectError::new(call.clone(), stage, source));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
@@ -79,14 +100,22 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             Err(_) => {
                 let (limit, stage) = (Limit::Connect, Stage::Preparing);
                 let delivery = Delivery::NotSent;
-                let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
+                let error = TimeoutError::new(call.clone(), limit, after, stage, delivery)
+                    .while_connecting(true);
                 return Err(Error::Timeout(error));
             }
         };
+        progress.connecting(false);
         Connection::open(stream).await.map_err(|e| failed(ConnectStage::Http, Box::new(e)))
     }
 
-    async fn sign(&self, call: &Call, request: &Request) -> Result<Signed, Error> {
+    async fn sign(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Signed, Error> {
         let failed = |error| Error::Signing(SigningError::signer(call.clone(), error));
         let target = request.target().to_path_and_query()?;
         let nonce = self
@@ -101,7 +130,10 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             nonce.as_str(),
             request.body(),
         );
-        let signature = self.signer.sign(&message).await.map_err(failed)?;
+        let begin = Instant::now();
+        let left = progress.deadline().saturating_duration_since(begin);
+        let signature = self.signer.sign_within(&message, left).await.map_err(failed)?;
+        telemetry::signed(call, begin.elapsed());
         if signature.serial_no().is_uncertified() {
             let what = "the key of the signer has no merchant certificate yet: request one \
                         (CertificateRequest), and give the signer its serial";
@@ -113,21 +145,22 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         let mut authorization = HeaderValue::try_from(authorization)
             .map_err(|_| failed(SignError::new(SignErrorKind::Other, "no header value")))?;
         authorization.set_sensitive(true);
+        progress.signed(signature.serial_no().clone(), timestamp);
 
         let mut sent = http::Request::new(Full::new(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = Uri::from(target);
-        *sent.headers_mut() = self.headers(request, timestamp);
+        *sent.headers_mut() = self.headers(domain, request, timestamp);
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
         Ok(Signed { request: sent, message })
     }
 
-    fn headers(&self, request: &Request, now: Timestamp) -> HeaderMap {
+    fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
         let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
         headers.extend(request.headers().iter().map(|(n, v)| (n.clone(), v.clone())));
-        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::HOST, domain.host.clone());
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
@@ -144,6 +177,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
 
     async fn exchange(
         &self,
+        domain: &Domain,
         call: &Call,
         mut connection: Connection,
         request: http::Request<Full<Bytes>>,
@@ -157,7 +191,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
                 drop(connection);
                 let delivery =
                     if broken.untouched { Delivery::NotSent } else { progress.delivery() };
-                let error = ExchangeError::new(call.clone(), delivery, broken.source);
+                let error =
+                    ExchangeError::new(call.clone(), delivery, broken.is_stale, broken.source);
                 return Err(Error::Exchange(error));
             }
         };
@@ -172,7 +207,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
         };
         if body.is_ok() {
-            self.pool.put(connection);
+            domain.pool.put(connection);
         }
         Ok(Received { status, headers, body })
     }
@@ -180,6 +215,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
     async fn verify(&self, call: &Call, received: Received) -> Result<Answer, Error> {
         let Received { status, headers, body } = received;
         let request_id = request_id(&headers);
+        let wait = retry_after(&headers, self.clock.now());
         let cause = match body {
             Err(BodyFailure::Broken) => UnverifiedCause::Truncated,
             Err(BodyFailure::TooLarge) => {
@@ -187,7 +223,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             }
             Ok(body) => match verify_response(&self.verifier, &*self.clock, &headers, body).await {
                 Ok(verified) => {
-                    return Ok(Answer::new(status, request_id, call.host.clone(), verified));
+                    let answer = Answer::new(status, request_id, call.host.clone(), verified);
+                    return Ok(answer.with_retry_after(wait));
                 }
                 Err(error) => UnverifiedCause::Signature(error),
             },
