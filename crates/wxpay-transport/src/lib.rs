@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod answer_headers;
 mod attempt;
 mod attempt_record;
 mod audit;
