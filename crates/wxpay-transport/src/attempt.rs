@@ -12,6 +12,8 @@ use wxpay_auth::{
 
 use crate::answer::Answer;
 use crate::answer_headers::{clock_offset, request_id, retry_after};
+use crate::attempt_record::AttemptRecord;
+use crate::call::{Attempts, Plan};
 use crate::client::{Inner, deadline};
 use crate::connection::{BodyFailure, Connection};
 use crate::delivery::Delivery;
@@ -37,8 +39,32 @@ struct Received {
     body: Result<Bytes, BodyFailure>,
 }
 
+impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
+    async fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let Plan { call, end, limit, after, fresh } = plan;
+        let progress = Progress::new(*end);
+        // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
+        // is closed before the record is written.
+        let mut record = AttemptRecord::begin(self, call, request, &progress);
+        let attempt = self.go(domain, call, request, &progress, *fresh);
+        let ended = timeout_at(*end, attempt).await.unwrap_or_else(|_| {
+            // The attempt, and its connection with it, has been dropped: nothing more is written.
+            let (stage, delivery) = (progress.stage(), progress.delivery());
+            let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
+            Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
+        });
+        record.end(&ended);
+        ended
+    }
+}
+
 impl<S: Signer, V: Verifier> Inner<S, V> {
-    pub(crate) async fn attempt(
+    async fn go(
         &self,
         domain: &Domain,
         call: &Call,
@@ -89,7 +115,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         call: &Call,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let after = self.timeouts.connect;
+        let after = self.calls.timeouts.connect;
         progress.connecting(true);
         let connecting = timeout_at(deadline(Instant::now(), after), domain.connector.connect());
         let failed = |stage, source| Error::Connect(ConnectError::new(call.clone(), stage, source));

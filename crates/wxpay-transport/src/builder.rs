@@ -14,6 +14,7 @@ use wxpay_auth::{
 use crate::audit::Audit;
 use crate::base_url::BaseUrl;
 use crate::breaker::Breaker;
+use crate::call::Calls;
 use crate::client::{Client, Inner};
 use crate::connector::Connector;
 use crate::domain::Domain;
@@ -282,17 +283,19 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         let rate_limiter =
             self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));
         Ok(Client::from_inner(Inner {
-            domains,
-            gate: Gate::new(self.max_concurrent_calls, self.max_queued_calls),
-            rate_limiter,
-            retry_policy: self.retry_policy,
-            retry_budget: self.retry_budget,
+            calls: Calls {
+                domains,
+                gate: Gate::new(self.max_concurrent_calls, self.max_queued_calls),
+                rate_limiter,
+                retry_policy: self.retry_policy,
+                retry_budget: self.retry_budget,
+                timeouts: self.timeouts,
+            },
             audit: self.audit,
             user_agent: user_agent(self.user_agent.as_deref())?,
             identity: self.identity,
             signer: self.signer,
             verifier: self.verifier,
-            timeouts: self.timeouts,
             max_answer_bytes: self.max_answer_bytes,
             clock: self.clock,
             nonces: self.nonces,

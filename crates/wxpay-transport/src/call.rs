@@ -1,28 +1,62 @@
 //! One call: attempts, until one of them settles it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
-use wxpay_auth::{Signer, Verifier};
 
 use crate::answer::Answer;
-use crate::attempt_record::AttemptRecord;
-use crate::client::{Inner, deadline};
+use crate::builder::Timeouts;
+use crate::client::deadline;
 use crate::delivery::{Delivery, Outcome};
+use crate::domain::Domain;
 use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
-use crate::progress::Progress;
-use crate::rate_limit::{LimitKey, RateLimited};
+use crate::gate::Gate;
+use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 use crate::request::Request;
-use crate::retry::Attempted;
-use crate::route::{Health, Route};
+use crate::retry::{Attempted, RetryPolicy};
+use crate::retry_budget::RetryBudget;
+use crate::route::{Domains, Health, Route};
 use crate::telemetry;
+
+/// What decides on attempts: where they go, when, and how many.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    pub(crate) domains: Domains,
+    pub(crate) gate: Gate,
+    pub(crate) rate_limiter: Arc<dyn RateLimiter>,
+    pub(crate) retry_policy: Arc<dyn RetryPolicy>,
+    pub(crate) retry_budget: RetryBudget,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Makes single attempts, each within its time.
+pub(crate) trait Attempts: Sync {
+    fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &Plan,
+        request: &Request,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+}
+
+/// An attempt as it is to be made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) call: Call,
+    /// When it ends, which time-out that is, and how long.
+    pub(crate) end: Instant,
+    pub(crate) limit: Limit,
+    pub(crate) after: Duration,
+    /// It needs a connection of its own.
+    pub(crate) fresh: bool,
+}
 
 /// What a call knows of itself between its attempts.
 struct Course<'c> {
     request: &'c Request,
+    identity: &'c str,
     start: Instant,
     deadline: Instant,
     /// How many attempts have begun.
@@ -46,12 +80,18 @@ enum Way {
     StayFresh,
 }
 
-impl<S: Signer, V: Verifier> Inner<S, V> {
+impl Calls {
     /// Runs one call within its time.
-    pub(crate) async fn call(&self, request: &Request) -> Result<Answer, Error> {
+    pub(crate) async fn run<A: Attempts>(
+        &self,
+        identity: &str,
+        request: &Request,
+        attempts: &A,
+    ) -> Result<Answer, Error> {
         let start = Instant::now();
         let mut course = Course {
             request,
+            identity,
             start,
             deadline: deadline(start, self.timeouts.call),
             attempts: 0,
@@ -73,7 +113,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
                 return before.unwrap_or_else(|| Err(overload()));
             }
             course.attempts += 1;
-            let (domain, ended) = (route.domain, self.run(&mut course, route, fresh).await);
+            let (domain, ended) =
+                (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
             let way = Way::after(&ended);
             let free_move = (way == Way::MoveUnsent && !course.has_moved)
                 .then(|| self.domains.other(domain, request.replay()))
@@ -103,43 +144,19 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         }
     }
 
-    /// Runs one attempt, and tells everybody who wants to know how it ended.
-    async fn run(
+    /// Has one attempt made, and notes what it showed.
+    async fn attempt<A: Attempts>(
         &self,
         course: &mut Course<'_>,
         route: Route<'_>,
         fresh: bool,
+        attempts: &A,
     ) -> Result<Answer, Error> {
-        let Timeouts { limit, after, end } = self.attempt_timeout(course);
-        let call = Call {
-            operation: course.request.operation_name(),
-            host: Arc::clone(&route.domain.name),
-            replay: course.request.replay(),
-            attempt: course.attempts,
-            earlier_unknown: course.is_unknown,
-        };
-        tracing::Span::current().record("attempt", call.attempt).record("host", &*call.host);
-        let progress = Progress::new(end);
-        // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
-        // is closed before the record is written.
-        let mut record = AttemptRecord::begin(self, &call, course.request, &progress);
-        let attempt = self.attempt(route.domain, &call, course.request, &progress, fresh);
-        let ended = match timeout_at(end, attempt).await {
-            Ok(ended) => ended,
-            // The attempt, and its connection with it, has been dropped: nothing more is written.
-            Err(_) => Err(Error::Timeout(
-                TimeoutError::new(
-                    call.clone(),
-                    limit,
-                    after,
-                    progress.stage(),
-                    progress.delivery(),
-                )
-                .while_connecting(progress.is_connecting()),
-            )),
-        };
-        record.end(&ended);
-        drop(record);
+        let plan = self.plan(course, route.domain, fresh);
+        tracing::Span::current()
+            .record("attempt", course.attempts)
+            .record("host", &*plan.call.host);
+        let ended = attempts.attempt(route.domain, &plan, course.request).await;
         route.report(health(&ended));
         if ended.is_ok() {
             self.retry_budget.deposit();
@@ -152,12 +169,14 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         ended
     }
 
-    fn attempt_timeout(&self, course: &Course<'_>) -> Timeouts {
+    fn plan(&self, course: &Course<'_>, domain: &Domain, fresh: bool) -> Plan {
+        let call = Call { host: Arc::clone(&domain.name), ..self.unsent(course) };
         let end = deadline(Instant::now(), self.timeouts.attempt);
         if end < course.deadline {
-            Timeouts { limit: Limit::Attempt, after: self.timeouts.attempt, end }
+            Plan { call, end, limit: Limit::Attempt, after: self.timeouts.attempt, fresh }
         } else {
-            Timeouts { limit: Limit::Call, after: self.timeouts.call, end: course.deadline }
+            let (end, limit) = (course.deadline, Limit::Call);
+            Plan { call, end, limit, after: self.timeouts.call, fresh }
         }
     }
 
@@ -190,7 +209,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
 
     async fn wait_for_rate(&self, course: &Course<'_>) -> Result<(), RateLimited> {
         let Some(limit) = course.request.rate_limit() else { return Ok(()) };
-        let (identity, operation) = (self.identity.value(), course.request.operation());
+        let (identity, operation) = (course.identity, course.request.operation());
         let key = LimitKey { identity, operation, limit };
         let left = course.deadline.saturating_duration_since(Instant::now());
         let waits = self.rate_limiter.acquire(key, left);
@@ -223,20 +242,13 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
 
     fn unsent(&self, course: &Course<'_>) -> Call {
         Call {
-            operation: Cow::clone(&course.request.operation_name()),
+            operation: course.request.operation_name(),
             host: Arc::clone(&self.domains.main.name),
             replay: course.request.replay(),
             attempt: course.attempts,
             earlier_unknown: course.is_unknown,
         }
     }
-}
-
-/// The time of one attempt.
-struct Timeouts {
-    limit: Limit,
-    after: Duration,
-    end: Instant,
 }
 
 /// Tells what an attempt showed of its domain.

@@ -14,14 +14,11 @@ use wxpay_auth::{Clock, Identity, NonceSource, Signer, Verifier};
 use crate::answer::Answer;
 use crate::audit::{Audit, AuditOutcome};
 use crate::base_url::BaseUrl;
-use crate::builder::{ClientBuilder, Timeouts};
+use crate::builder::ClientBuilder;
+use crate::call::Calls;
 use crate::delivery::Outcome;
 use crate::error::Error;
-use crate::gate::Gate;
-use crate::rate_limit::RateLimiter;
 use crate::request::Request;
-use crate::retry::RetryPolicy;
-use crate::retry_budget::RetryBudget;
 use crate::route::Domains;
 use crate::telemetry;
 use crate::transport::Transport;
@@ -32,7 +29,7 @@ use crate::transport::Transport;
 /// closes the connection it was using and leaves nothing behind; whether WeChat Pay carried it out is
 /// then not known to anybody.
 ///
-/// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`] and
+/// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`](crate::RetryPolicy) and
 /// [`Failover`](crate::Failover). A call that must not be repeated ([`Replay::Never`](crate::Replay))
 /// is sent at most once.
 ///
@@ -68,13 +65,8 @@ pub(crate) struct Inner<S, V> {
     pub(crate) signer: S,
     pub(crate) verifier: V,
     pub(crate) user_agent: HeaderValue,
-    pub(crate) domains: Domains,
-    pub(crate) gate: Gate,
-    pub(crate) rate_limiter: Arc<dyn RateLimiter>,
-    pub(crate) retry_policy: Arc<dyn RetryPolicy>,
-    pub(crate) retry_budget: RetryBudget,
+    pub(crate) calls: Calls,
     pub(crate) audit: Option<Arc<dyn Audit>>,
-    pub(crate) timeouts: Timeouts,
     pub(crate) max_answer_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) nonces: Arc<dyn NonceSource>,
@@ -93,12 +85,12 @@ impl<S: Signer, V: Verifier> Client<S, V> {
 
     /// Returns where requests go: the main domain.
     pub fn base_url(&self) -> &BaseUrl {
-        &self.inner.domains.main.base_url
+        &self.inner.calls.domains.main.base_url
     }
 
     /// Returns where requests go when the main domain fails.
     pub fn standby_url(&self) -> Option<&BaseUrl> {
-        self.inner.domains.standby.as_ref().map(|standby| &standby.base_url)
+        self.inner.calls.domains.standby.as_ref().map(|standby| &standby.base_url)
     }
 
     /// Returns the signer.
@@ -113,7 +105,7 @@ impl<S: Signer, V: Verifier> Client<S, V> {
 
     /// Returns how many idle connections are kept at the moment, to both domains.
     pub fn idle_connections(&self) -> usize {
-        let Domains { main, standby, .. } = &self.inner.domains;
+        let Domains { main, standby, .. } = &self.inner.calls.domains;
         main.pool.len() + standby.as_ref().map_or(0, |standby| standby.pool.len())
     }
 }
@@ -137,7 +129,9 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
             delivery = Empty,
             outcome = Empty,
         );
-        let result = self.inner.call(&request).instrument(span.clone()).await;
+        let inner = &*self.inner;
+        let call = inner.calls.run(inner.identity.value(), &request, inner);
+        let result = call.instrument(span.clone()).await;
         let _entered = span.enter();
         report(&span, &request, &result);
         result
@@ -187,10 +181,7 @@ impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for Client<S, V> {
             .field("identity", &self.inner.identity)
             .field("signer", &self.inner.signer)
             .field("verifier", &self.inner.verifier)
-            .field("domains", &self.inner.domains)
-            .field("retry_policy", &self.inner.retry_policy)
-            .field("rate_limiter", &self.inner.rate_limiter)
-            .field("timeouts", &self.inner.timeouts)
+            .field("calls", &self.inner.calls)
             .finish_non_exhaustive()
     }
 }

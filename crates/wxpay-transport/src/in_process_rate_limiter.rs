@@ -178,7 +178,7 @@ mod tests {
     }
 
     /// Lets so many requests through as fast as they may go; returns when each one went.
-    async fn times(limiter: &InProcessRateLimiter, per_second: u32, n: usize) -> Vec<Duration> {
+    async fn times(limiter: &InProcessRateLimiter, per_second: u32, n: u32) -> Vec<Duration> {
         let start = Instant::now();
         let mut times = Vec::new();
         for _ in 0..n {
@@ -193,19 +193,22 @@ mod tests {
         for (limit, processes) in [(100, 1), (100, 7), (10, 1), (1, 1), (1, 4), (5000, 3)] {
             let processes = NonZeroU32::new(processes).unwrap();
             let limiter = InProcessRateLimiter::new().share_of(processes);
-            let n = (3 * limit / processes.get()).max(3) as usize;
+            let n = (3 * limit / processes.get()).max(3);
             let times = times(&limiter, limit, n).await;
             let share = f64::from(limit) / f64::from(processes.get());
             let most = times
                 .iter()
                 .map(|from| {
                     let second = *from..*from + Duration::from_millis(999);
-                    times.iter().filter(|time| second.contains(time)).count()
+                    count(times.iter().filter(|time| second.contains(time)).count())
                 })
                 .max();
-            assert!(most.unwrap() as f64 <= share.max(1.0).ceil(), "{limit}/{processes}: {most:?}");
+            assert!(
+                f64::from(most.unwrap()) <= share.max(1.0).ceil(),
+                "{limit}/{processes}: {most:?}"
+            );
             // And hardly less.
-            let rate = n as f64 / times.last().unwrap().as_secs_f64();
+            let rate = f64::from(n) / times.last().unwrap().as_secs_f64();
             assert!(rate >= share * 0.8, "{limit}/{processes}: {rate}");
         }
     }
@@ -230,8 +233,8 @@ mod tests {
         limiter.acquire(key("x", 1), MINUTE).await.unwrap();
         let start = Instant::now();
         let left = Duration::from_millis(500);
-        let limited = limiter.acquire(key("x", 1), left).await.unwrap_err();
-        assert!(limited.retry_after > left && limited.retry_after <= Duration::from_secs(1));
+        let refused = limiter.acquire(key("x", 1), left).await.unwrap_err();
+        assert!(refused.retry_after > left && refused.retry_after <= Duration::from_secs(1));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 

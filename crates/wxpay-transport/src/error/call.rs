@@ -16,3 +16,12 @@ pub(crate) struct Call {
     /// An earlier attempt may have been carried out.
     pub(crate) earlier_unknown: bool,
 }
+
+#[cfg(test)]
+impl Call {
+    /// Makes one for a first attempt.
+    pub(crate) fn first(operation: &'static str, host: &str, replay: Replay) -> Self {
+        let (operation, host) = (operation.into(), host.into());
+        Self { operation, host, replay, attempt: 1, earlier_unknown: false }
+    }
+}
