@@ -294,3 +294,6 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -83,6 +83,11 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         Self { inner: Arc::new(inner) }
     }
 
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner<S, V> {
+        &self.inner
+    }
+
     /// Returns where requests go: the main domain.
     pub fn base_url(&self) -> &BaseUrl {
         &self.inner.calls.domains.main.base_url

@@ -200,7 +200,7 @@ mod tests {
                 .iter()
                 .map(|from| {
                     let second = *from..*from + Duration::from_millis(999);
-                    count(times.iter().filter(|time| second.contains(time)).count())
+                    count(times.iter().filter(|&time| second.contains(time)).count())
                 })
                 .max();
             assert!(
