@@ -20,21 +20,24 @@ pub mod kms_service;
 pub mod log;
 pub mod openbao;
 pub mod openssl;
+pub mod switchboard;
 pub mod token;
 
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_marketing::{DeliveryPlans, PlanId};
 use wxpay_testing::{WechatPay, client_config};
-use wxpay_transport::{BaseUrl, Client, ClientBuilder, Proxy};
+use wxpay_transport::{BaseUrl, Client, ClientBuilder, NoRetry, Proxy};
 
 /// The client of most tests.
 pub type TestClient = Client<FileKeySigner, KeyRing>;
 
-/// Sets up a client for a gateway, without any proxy of the environment.
+/// Sets up a client for a gateway, without any proxy of the environment. It makes one attempt, so that a
+/// test sees how that ends.
 pub fn builder(wechat_pay: &WechatPay, base_url: &str) -> ClientBuilder<FileKeySigner, KeyRing> {
     Client::builder(wechat_pay.mchid(), wechat_pay.signer(), wechat_pay.key_ring())
         .base_url(BaseUrl::new(base_url).expect("an origin"))
         .proxy(Proxy::none())
+        .retry(NoRetry)
         .tls(client_config())
 }
 
@@ -57,6 +60,7 @@ pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
         wxpay_marketing::Error::Transport(error) => match error {
             Error::Config(_) => "config",
             Error::Request(_) => "request",
+            Error::Overload(_) => "overload",
             Error::Signing(_) => "signing",
             Error::Connect(_) => "connect",
             Error::Timeout(_) => "timeout",

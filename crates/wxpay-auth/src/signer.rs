@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -71,6 +72,19 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// [`SignError`], whose [`kind`](SignError::kind) says whether trying again can help. Nothing
     /// has been sent to WeChat Pay by then.
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError>;
+
+    /// Signs as [`sign`](Self::sign) does, for a caller who drops the future when the time that is left
+    /// has passed.
+    ///
+    /// A signer that queues, or that asks a service, can say so before: it need not begin what cannot
+    /// end in time. By default the time that is left changes nothing.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        let _ = left;
+        self.sign(message).await
+    }
 }
 
 macro_rules! forward {
@@ -83,6 +97,14 @@ macro_rules! forward {
 
             async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
                 (**self).sign(message).await
+            }
+
+            async fn sign_within(
+                &self,
+                message: &[u8],
+                left: Duration,
+            ) -> Result<Signature, SignError> {
+                (**self).sign_within(message, left).await
             }
         }
     )*};

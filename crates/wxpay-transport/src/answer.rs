@@ -1,5 +1,8 @@
 //! What comes back when all is well.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
 use wxpay_auth::Verified;
@@ -9,7 +12,8 @@ use wxpay_auth::Verified;
 pub struct Answer {
     status: StatusCode,
     request_id: Option<String>,
-    host: String,
+    host: Arc<str>,
+    retry_after: Option<Duration>,
     body: Verified<Bytes>,
 }
 
@@ -19,10 +23,17 @@ impl Answer {
     pub fn new(
         status: StatusCode,
         request_id: Option<String>,
-        host: String,
+        host: impl Into<Arc<str>>,
         body: Verified<Bytes>,
     ) -> Self {
-        Self { status, request_id, host, body }
+        Self { status, request_id, host: host.into(), retry_after: None, body }
+    }
+
+    /// Adds how long the answer asks to wait (`Retry-After`), as a 202 may.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
     }
 
     /// Returns the HTTP status, a 2xx.
@@ -38,6 +49,11 @@ impl Answer {
     /// Returns the host that answered, with its port when it is not the usual one.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Returns how long the answer asks to wait (`Retry-After`), as a 202 may.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Returns the verified body; it is empty with 204.

@@ -1,7 +1,5 @@
 //! One attempt: connect and sign, send, read, verify.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -13,15 +11,20 @@ use wxpay_auth::{
 };
 
 use crate::answer::Answer;
+use crate::answer_headers::{clock_offset, request_id, retry_after};
+use crate::attempt_record::AttemptRecord;
+use crate::call::{Attempts, Plan};
 use crate::client::{Inner, deadline};
 use crate::connection::{BodyFailure, Connection};
 use crate::delivery::Delivery;
+use crate::domain::Domain;
 use crate::error::{
     AnswerSignature, ApiAnswer, ApiError, Call, ConnectError, ConnectStage, Error, ErrorBody,
     ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
 };
 use crate::progress::Progress;
 use crate::request::Request;
+use crate::telemetry;
 
 /// A request that is ready to be written.
 struct Signed {
@@ -36,15 +39,41 @@ struct Received {
     body: Result<Bytes, BodyFailure>,
 }
 
-impl<S: Signer, V: Verifier> Inner<S, V> {
-    pub(crate) async fn attempt(
+impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
+    async fn attempt(
         &self,
+        domain: &Domain,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let Plan { call, end, limit, after, fresh } = plan;
+        let progress = Progress::new(*end);
+        // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
+        // is closed before the record is written.
+        let mut record = AttemptRecord::begin(self, call, request, &progress);
+        let attempt = self.go(domain, call, request, &progress, *fresh);
+        let ended = timeout_at(*end, attempt).await.unwrap_or_else(|_| {
+            // The attempt, and its connection with it, has been dropped: nothing more is written.
+            let (stage, delivery) = (progress.stage(), progress.delivery());
+            let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
+            Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
+        });
+        record.end(&ended);
+        ended
+    }
+}
+
+impl<S: Signer, V: Verifier> Inner<S, V> {
+    async fn go(
+        &self,
+        domain: &Domain,
         call: &Call,
         request: &Request,
         progress: &Progress,
+        fresh: bool,
     ) -> Result<Answer, Error> {
-        let (connection, signed) = self.prepare(call, request).await?;
-        let received = self.exchange(call, connection, signed.request, progress).await?;
+        let (connection, signed) = self.prepare(domain, call, request, progress, fresh).await?;
+        let received = self.exchange(domain, call, connection, signed.request, progress).await?;
         progress.enter(Stage::Verifying);
         if received.status.is_success() {
             self.verify(call, received).await
@@ -53,25 +82,42 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         }
     }
 
-    /// Signs, and finds a connection to send on.
+    /// Signs, and finds a connection to send on: an idle one, unless it is to be fresh.
     ///
     /// An idle connection is taken after signing, so that it has not grown too old meanwhile. Where
     /// there is none, one is opened while the signer works.
-    async fn prepare(&self, call: &Call, request: &Request) -> Result<(Connection, Signed), Error> {
-        if self.pool.len() > 0 {
-            let signed = self.sign(call, request).await?;
-            let connection = match self.pool.take() {
+    async fn prepare(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+        fresh: bool,
+    ) -> Result<(Connection, Signed), Error> {
+        if !fresh && domain.pool.len() > 0 {
+            let signed = self.sign(domain, call, request, progress).await?;
+            let connection = match domain.pool.take() {
                 Some(connection) => connection,
-                None => self.open(call).await?,
+                None => self.open(domain, call, progress).await?,
             };
             return Ok((connection, signed));
         }
-        tokio::try_join!(biased; self.open(call), self.sign(call, request))
+        tokio::try_join!(
+            biased;
+            self.open(domain, call, progress),
+            self.sign(domain, call, request, progress),
+        )
     }
 
-    async fn open(&self, call: &Call) -> Result<Connection, Error> {
-        let after = self.timeouts.connect;
-        let connecting = timeout_at(deadline(Instant::now(), after), self.connector.connect());
+    async fn open(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        progress: &Progress,
+    ) -> Result<Connection, Error> {
+        let after = self.calls.timeouts.connect;
+        progress.connecting(true);
+        let connecting = timeout_at(deadline(Instant::now(), after), domain.connector.connect());
         let failed = |stage, source| Error::Connect(ConnectError::new(call.clone(), stage, source));
         let stream = match connecting.await {
             Ok(Ok(stream)) => stream,
@@ -79,14 +125,22 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             Err(_) => {
                 let (limit, stage) = (Limit::Connect, Stage::Preparing);
                 let delivery = Delivery::NotSent;
-                let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
+                let error = TimeoutError::new(call.clone(), limit, after, stage, delivery)
+                    .while_connecting(true);
                 return Err(Error::Timeout(error));
             }
         };
+        progress.connecting(false);
         Connection::open(stream).await.map_err(|e| failed(ConnectStage::Http, Box::new(e)))
     }
 
-    async fn sign(&self, call: &Call, request: &Request) -> Result<Signed, Error> {
+    async fn sign(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Signed, Error> {
         let failed = |error| Error::Signing(SigningError::signer(call.clone(), error));
         let target = request.target().to_path_and_query()?;
         let nonce = self
@@ -101,7 +155,10 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             nonce.as_str(),
             request.body(),
         );
-        let signature = self.signer.sign(&message).await.map_err(failed)?;
+        let begin = Instant::now();
+        let left = progress.deadline().saturating_duration_since(begin);
+        let signature = self.signer.sign_within(&message, left).await.map_err(failed)?;
+        telemetry::signed(call, begin.elapsed());
         if signature.serial_no().is_uncertified() {
             let what = "the key of the signer has no merchant certificate yet: request one \
                         (CertificateRequest), and give the signer its serial";
@@ -113,21 +170,22 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         let mut authorization = HeaderValue::try_from(authorization)
             .map_err(|_| failed(SignError::new(SignErrorKind::Other, "no header value")))?;
         authorization.set_sensitive(true);
+        progress.signed(signature.serial_no().clone(), timestamp);
 
         let mut sent = http::Request::new(Full::new(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = Uri::from(target);
-        *sent.headers_mut() = self.headers(request, timestamp);
+        *sent.headers_mut() = self.headers(domain, request, timestamp);
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
         Ok(Signed { request: sent, message })
     }
 
-    fn headers(&self, request: &Request, now: Timestamp) -> HeaderMap {
+    fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
         let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
         headers.extend(request.headers().iter().map(|(n, v)| (n.clone(), v.clone())));
-        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::HOST, domain.host.clone());
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
@@ -144,6 +202,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
 
     async fn exchange(
         &self,
+        domain: &Domain,
         call: &Call,
         mut connection: Connection,
         request: http::Request<Full<Bytes>>,
@@ -157,7 +216,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
                 drop(connection);
                 let delivery =
                     if broken.untouched { Delivery::NotSent } else { progress.delivery() };
-                let error = ExchangeError::new(call.clone(), delivery, broken.source);
+                let error =
+                    ExchangeError::new(call.clone(), delivery, broken.is_stale, broken.source);
                 return Err(Error::Exchange(error));
             }
         };
@@ -172,7 +232,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
         };
         if body.is_ok() {
-            self.pool.put(connection);
+            domain.pool.put(connection);
         }
         Ok(Received { status, headers, body })
     }
@@ -180,6 +240,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
     async fn verify(&self, call: &Call, received: Received) -> Result<Answer, Error> {
         let Received { status, headers, body } = received;
         let request_id = request_id(&headers);
+        let wait = retry_after(&headers, self.clock.now());
         let cause = match body {
             Err(BodyFailure::Broken) => UnverifiedCause::Truncated,
             Err(BodyFailure::TooLarge) => {
@@ -187,7 +248,8 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             }
             Ok(body) => match verify_response(&self.verifier, &*self.clock, &headers, body).await {
                 Ok(verified) => {
-                    return Ok(Answer::new(status, request_id, call.host.clone(), verified));
+                    let answer = Answer::new(status, request_id, call.host.clone(), verified);
+                    return Ok(answer.with_retry_after(wait));
                 }
                 Err(error) => UnverifiedCause::Signature(error),
             },
@@ -219,68 +281,5 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             }),
         };
         Error::Api(ApiError::new(call.clone(), answer, message))
-    }
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    text(headers, "request-id").map(|id| id.chars().take(128).collect())
-}
-
-/// Returns by how many seconds the server's clock is ahead of the local one.
-fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    http_date(text(headers, "date")?).map(|date| date.seconds_after(now))
-}
-
-/// Reads `Retry-After`: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let value = text(headers, "retry-after")?.trim();
-    let seconds = if value.bytes().all(|b| b.is_ascii_digit()) {
-        value.parse().ok()?
-    } else {
-        u64::try_from(http_date(value)?.seconds_after(now)).unwrap_or(0)
-    };
-    Some(Duration::from_secs(seconds))
-}
-
-fn http_date(value: &str) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(value).ok()?;
-    let since = date.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_unix_secs(since.as_secs()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
-    }
-
-    const NOW: Timestamp = Timestamp::from_unix_secs(784_111_777);
-
-    #[test]
-    fn the_clock_offset_is_read_from_the_date() {
-        let offset = |value| clock_offset(&headers("date", value), NOW);
-        assert_eq!(offset("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
-        assert_eq!(offset("Sun, 06 Nov 1994 08:59:37 GMT"), Some(600));
-        assert_eq!(offset("Sun, 06 Nov 1994 08:39:37 GMT"), Some(-600));
-        assert_eq!(offset("yesterday"), None);
-        assert_eq!(clock_offset(&HeaderMap::new(), NOW), None);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let wait = |value| retry_after(&headers("retry-after", value), NOW).map(|d| d.as_secs());
-        assert_eq!(wait("3"), Some(3));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:27 GMT"), Some(0), "in the past");
-        for odd in ["-1", "1.5", "soon", "99999999999999999999999"] {
-            assert_eq!(wait(odd), None, "{odd}");
-        }
-        assert_eq!(wait(""), None);
     }
 }

@@ -1,21 +1,34 @@
 //! The settings of a client.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
 use rustls::ClientConfig;
+use tokio::sync::Semaphore;
 use wxpay_auth::{
     Clock, Identity, NonceSource, Scheme, Signer, SystemClock, SystemNonce, Verifier,
 };
 
+use crate::audit::Audit;
 use crate::base_url::BaseUrl;
+use crate::breaker::Breaker;
+use crate::call::Calls;
 use crate::client::{Client, Inner};
 use crate::connector::Connector;
+use crate::domain::Domain;
 use crate::error::{ConfigError, Error};
+use crate::failover::Failover;
+use crate::gate::Gate;
+use crate::in_process_rate_limiter::InProcessRateLimiter;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
+use crate::rate_limit::RateLimiter;
+use crate::resolver::Resolve;
+use crate::retry::{Backoff, RetryPolicy};
+use crate::retry_budget::RetryBudget;
+use crate::route::Domains;
 use crate::tls;
 
 /// Sets up a [`Client`]; see [`Client::builder`].
@@ -23,7 +36,16 @@ pub struct ClientBuilder<S, V> {
     identity: Identity,
     signer: S,
     verifier: V,
-    base_url: Result<BaseUrl, ConfigError>,
+    /// `None` is the main domain, with the standby domain to move to.
+    base_url: Option<BaseUrl>,
+    standby: Standby,
+    resolver: Option<Arc<dyn Resolve>>,
+    retry_policy: Arc<dyn RetryPolicy>,
+    retry_budget: RetryBudget,
+    rate_limiter: Option<Arc<dyn RateLimiter>>,
+    max_concurrent_calls: usize,
+    max_queued_calls: usize,
+    audit: Option<Arc<dyn Audit>>,
     proxy: Proxy,
     tls: Option<ClientConfig>,
     pub(crate) timeouts: Timeouts,
@@ -32,6 +54,15 @@ pub struct ClientBuilder<S, V> {
     user_agent: Option<String>,
     clock: Arc<dyn Clock>,
     nonces: Arc<dyn NonceSource>,
+}
+
+/// Where calls go when the main domain fails.
+#[derive(Debug)]
+enum Standby {
+    /// To WeChat Pay's own standby domain, where the main one is WeChat Pay's own as well.
+    Default,
+    None,
+    Given(Failover),
 }
 
 /// How long things may take.
@@ -51,7 +82,15 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             identity,
             signer,
             verifier,
-            base_url: BaseUrl::new(BaseUrl::MAIN),
+            base_url: None,
+            standby: Standby::Default,
+            resolver: None,
+            retry_policy: Arc::new(Backoff::new()),
+            retry_budget: RetryBudget::default(),
+            rate_limiter: None,
+            max_concurrent_calls: 256,
+            max_queued_calls: 1024,
+            audit: None,
             proxy: Proxy::default(),
             tls: None,
             timeouts: Timeouts {
@@ -67,10 +106,78 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         }
     }
 
-    /// Sets where requests go. The default is [`BaseUrl::MAIN`].
+    /// Sets where requests go. The default is [`BaseUrl::MAIN`], with [`BaseUrl::STANDBY`] to move to
+    /// when it fails; another one has no standby domain until [`failover`](Self::failover) sets it.
     #[must_use]
     pub fn base_url(mut self, base_url: BaseUrl) -> Self {
-        self.base_url = Ok(base_url);
+        self.base_url = Some(base_url);
+        self
+    }
+
+    /// Sets when calls go to a standby domain, and to which.
+    #[must_use]
+    pub fn failover(mut self, failover: Failover) -> Self {
+        self.standby = Standby::Given(failover);
+        self
+    }
+
+    /// Sends everything to one domain, whether it works or not.
+    #[must_use]
+    pub fn without_failover(mut self) -> Self {
+        self.standby = Standby::None;
+        self
+    }
+
+    /// Sets when a call is tried again. The default is [`Backoff::new`]; [`NoRetry`](crate::NoRetry)
+    /// does so never.
+    #[must_use]
+    pub fn retry(mut self, policy: impl RetryPolicy + 'static) -> Self {
+        self.retry_policy = Arc::new(policy);
+        self
+    }
+
+    /// Sets how many further attempts all calls together may take. The default is
+    /// [`RetryBudget::default`].
+    #[must_use]
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = budget;
+        self
+    }
+
+    /// Sets who keeps requests below the limits of their interfaces. The default is an
+    /// [`InProcessRateLimiter`] of this client's own; give several clients of one `mchid` the same one.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: impl RateLimiter + 'static) -> Self {
+        self.rate_limiter = Some(Arc::new(limiter));
+        self
+    }
+
+    /// Sets how many calls run at the same time: 256 by default. Others wait.
+    #[must_use]
+    pub fn max_concurrent_calls(mut self, calls: usize) -> Self {
+        self.max_concurrent_calls = calls;
+        self
+    }
+
+    /// Sets how many calls may wait until others have ended: 1024 by default. Those beyond are refused
+    /// with [`Error::Overload`].
+    #[must_use]
+    pub fn max_queued_calls(mut self, calls: usize) -> Self {
+        self.max_queued_calls = calls;
+        self
+    }
+
+    /// Sets who gets a record of each signed request. By default nobody.
+    #[must_use]
+    pub fn audit(mut self, audit: impl Audit + 'static) -> Self {
+        self.audit = Some(Arc::new(audit));
+        self
+    }
+
+    /// Sets who looks up host names. The default is the operating system.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Some(Arc::new(resolver));
         self
     }
 
@@ -154,7 +261,6 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     /// # Errors
     /// [`Error::Config`], which names the setting that cannot be.
     pub fn build(self) -> Result<Client<S, V>, Error> {
-        let base_url = self.base_url?;
         let Timeouts { connect, attempt, call } = self.timeouts;
         for (which, timeout) in [("connect", connect), ("attempt", attempt), ("call", call)] {
             if timeout.is_zero() {
@@ -167,32 +273,93 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         if self.max_answer_bytes == 0 {
             return Err(ConfigError::ZeroAnswer.into());
         }
+        if !(1..=Semaphore::MAX_PERMITS).contains(&self.max_concurrent_calls) {
+            return Err(ConfigError::Concurrency.into());
+        }
         if Scheme::of(&self.identity, self.signer.algorithm()).is_none() {
             return Err(ConfigError::AuthorizationScheme.into());
         }
-        let destination = base_url.to_uri()?;
-        let proxy = self.proxy.intercept(&base_url, &destination);
-        let tls = if let Some(config) = self.tls {
-            tls::adapted(config)
-        } else {
-            let to_proxy = proxy.as_ref().is_some_and(|p| p.uri().scheme_str() == Some("https"));
-            tls::default_config(base_url.is_https() || to_proxy)?
-        };
-        let host = HeaderValue::from_str(base_url.authority().as_str());
+        let domains = self.domains()?;
+        let rate_limiter =
+            self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));
         Ok(Client::from_inner(Inner {
-            connector: Connector::new(&base_url, destination, proxy, tls)?,
-            host: host.map_err(|_| ConfigError::MalformedUrl)?,
+            calls: Calls {
+                domains,
+                gate: Gate::new(self.max_concurrent_calls, self.max_queued_calls),
+                rate_limiter,
+                retry_policy: self.retry_policy,
+                retry_budget: self.retry_budget,
+                timeouts: self.timeouts,
+            },
+            audit: self.audit,
             user_agent: user_agent(self.user_agent.as_deref())?,
             identity: self.identity,
             signer: self.signer,
             verifier: self.verifier,
-            base_url,
-            pool: Pool::new(self.keep_idle),
-            timeouts: self.timeouts,
             max_answer_bytes: self.max_answer_bytes,
             clock: self.clock,
             nonces: self.nonces,
         }))
+    }
+
+    fn domains(&self) -> Result<Domains, ConfigError> {
+        let failover = match (&self.standby, &self.base_url) {
+            (Standby::Given(failover), _) => Some(failover.clone()),
+            (Standby::Default, None) => Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?)),
+            (Standby::Default, Some(_)) | (Standby::None, _) => None,
+        };
+        let main = match &self.base_url {
+            Some(base_url) => base_url.clone(),
+            None => BaseUrl::new(BaseUrl::MAIN)?,
+        };
+        let Some(failover) = failover else {
+            let tls = self.tls_config(&[&main])?;
+            return Ok(Domains::new(self.domain(main, &tls, Breaker::idle())?, None, None));
+        };
+        failover.check()?;
+        if failover.standby == main {
+            return Err(ConfigError::SameDomain);
+        }
+        let tls = self.tls_config(&[&main, &failover.standby])?;
+        let breaker = || Breaker::new(failover.breaker);
+        let standby = self.domain(failover.standby.clone(), &tls, breaker())?;
+        let main = self.domain(main, &tls, breaker())?;
+        Ok(Domains::new(main, Some(standby), failover.sample_one_in))
+    }
+
+    fn domain(
+        &self,
+        base_url: BaseUrl,
+        tls: &Arc<ClientConfig>,
+        breaker: Breaker,
+    ) -> Result<Domain, ConfigError> {
+        let destination = base_url.to_uri()?;
+        let proxy = self.proxy.intercept(&base_url, &destination);
+        let (tls, resolver) = (Arc::clone(tls), self.resolver.clone());
+        let host = HeaderValue::from_str(base_url.authority().as_str());
+        Ok(Domain {
+            connector: Connector::new(&base_url, destination, proxy, tls, resolver)?,
+            host: host.map_err(|_| ConfigError::MalformedUrl)?,
+            name: base_url.authority().as_str().into(),
+            pool: Pool::new(self.keep_idle),
+            breaker: Mutex::new(breaker),
+            base_url,
+        })
+    }
+
+    /// Returns what all connections share. Reading the roots takes time, so they are read only where TLS
+    /// is spoken.
+    fn tls_config(&self, origins: &[&BaseUrl]) -> Result<Arc<ClientConfig>, ConfigError> {
+        if let Some(config) = &self.tls {
+            return Ok(tls::adapted(config.clone()));
+        }
+        let mut is_spoken = false;
+        for origin in origins {
+            let proxy = self.proxy.intercept(origin, &origin.to_uri()?);
+            let to_proxy = proxy.is_some_and(|p| p.uri().scheme_str() == Some("https"));
+            is_spoken |= origin.is_https() || to_proxy;
+        }
+        tls::default_config(is_spoken)
     }
 }
 
@@ -214,6 +381,8 @@ impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for ClientBuilder<S, V> {
             .field("signer", &self.signer)
             .field("verifier", &self.verifier)
             .field("base_url", &self.base_url)
+            .field("standby", &self.standby)
+            .field("retry_policy", &self.retry_policy)
             .field("proxy", &self.proxy)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()

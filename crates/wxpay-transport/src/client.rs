@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::{Empty, display};
 use wxpay_auth::{Clock, Identity, NonceSource, Signer, Verifier};
 
 use crate::answer::Answer;
+use crate::audit::{Audit, AuditOutcome};
 use crate::base_url::BaseUrl;
-use crate::builder::{ClientBuilder, Timeouts};
-use crate::connector::Connector;
+use crate::builder::ClientBuilder;
+use crate::call::Calls;
 use crate::delivery::Outcome;
-use crate::error::{Call, Error, Limit, TimeoutError};
-use crate::pool::Pool;
-use crate::progress::Progress;
+use crate::error::Error;
 use crate::request::Request;
+use crate::route::Domains;
+use crate::telemetry;
 use crate::transport::Transport;
 
 /// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each answer with `V`.
@@ -28,7 +29,9 @@ use crate::transport::Transport;
 /// closes the connection it was using and leaves nothing behind; whether WeChat Pay carried it out is
 /// then not known to anybody.
 ///
-/// Each call is one attempt: nothing is sent twice.
+/// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`](crate::RetryPolicy) and
+/// [`Failover`](crate::Failover). A call that must not be repeated ([`Replay::Never`](crate::Replay))
+/// is sent at most once.
 ///
 /// # Example
 ///
@@ -61,12 +64,9 @@ pub(crate) struct Inner<S, V> {
     pub(crate) identity: Identity,
     pub(crate) signer: S,
     pub(crate) verifier: V,
-    pub(crate) base_url: BaseUrl,
-    pub(crate) host: HeaderValue,
     pub(crate) user_agent: HeaderValue,
-    pub(crate) connector: Connector,
-    pub(crate) pool: Pool,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) calls: Calls,
+    pub(crate) audit: Option<Arc<dyn Audit>>,
     pub(crate) max_answer_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) nonces: Arc<dyn NonceSource>,
@@ -83,9 +83,19 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Returns where requests go.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner<S, V> {
+        &self.inner
+    }
+
+    /// Returns where requests go: the main domain.
     pub fn base_url(&self) -> &BaseUrl {
-        &self.inner.base_url
+        &self.inner.calls.domains.main.base_url
+    }
+
+    /// Returns where requests go when the main domain fails.
+    pub fn standby_url(&self) -> Option<&BaseUrl> {
+        self.inner.calls.domains.standby.as_ref().map(|standby| &standby.base_url)
     }
 
     /// Returns the signer.
@@ -98,30 +108,10 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         &self.inner.verifier
     }
 
-    /// Returns how many idle connections are kept at the moment.
+    /// Returns how many idle connections are kept at the moment, to both domains.
     pub fn idle_connections(&self) -> usize {
-        self.inner.pool.len()
-    }
-
-    /// Runs one call. Retries, and the second domain, have their place here, around the attempt.
-    async fn call(&self, call: Call, request: Request) -> Result<Answer, Error> {
-        let Timeouts { attempt, call: whole, .. } = self.inner.timeouts;
-        let start = Instant::now();
-        let (limit, after) =
-            if attempt < whole { (Limit::Attempt, attempt) } else { (Limit::Call, whole) };
-        let progress = Progress::new(deadline(start, after));
-        match timeout_at(progress.deadline(), self.inner.attempt(&call, &request, &progress)).await
-        {
-            Ok(ended) => ended,
-            // The attempt, and its connection with it, has been dropped: nothing more is written.
-            Err(_) => Err(Error::Timeout(TimeoutError::new(
-                call,
-                limit,
-                after,
-                progress.stage(),
-                progress.delivery(),
-            ))),
-        }
+        let Domains { main, standby, .. } = &self.inner.calls.domains;
+        main.pool.len() + standby.as_ref().map_or(0, |standby| standby.pool.len())
     }
 }
 
@@ -134,27 +124,28 @@ pub(crate) fn deadline(start: Instant, after: Duration) -> Instant {
 #[async_trait]
 impl<S: Signer, V: Verifier> Transport for Client<S, V> {
     async fn send(&self, request: Request) -> Result<Answer, Error> {
-        let host = self.inner.base_url.authority().to_string();
         let span = tracing::info_span!(
             "wxpay_call",
             operation = request.operation(),
-            attempt = 1_u32,
-            host,
+            attempt = Empty,
+            host = Empty,
             status = Empty,
             request_id = Empty,
             delivery = Empty,
             outcome = Empty,
         );
-        let call = Call { operation: request.operation_name(), host, replay: request.replay() };
-        let result = self.call(call, request).instrument(span.clone()).await;
+        let inner = &*self.inner;
+        let call = inner.calls.run(inner.identity.value(), &request, inner);
+        let result = call.instrument(span.clone()).await;
         let _entered = span.enter();
-        report(&span, &result);
+        report(&span, &request, &result);
         result
     }
 }
 
 /// Notes on the span, and in one event, how a call ended.
-fn report(span: &tracing::Span, result: &Result<Answer, Error>) {
+fn report(span: &tracing::Span, request: &Request, result: &Result<Answer, Error>) {
+    telemetry::call(request.operation(), AuditOutcome::of(result));
     let (status, request_id) = match result {
         Ok(answer) => (Some(answer.status()), answer.request_id()),
         Err(error) => (error.status(), error.request_id()),
@@ -195,10 +186,7 @@ impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for Client<S, V> {
             .field("identity", &self.inner.identity)
             .field("signer", &self.inner.signer)
             .field("verifier", &self.inner.verifier)
-            .field("base_url", &self.inner.base_url)
-            .field("connector", &self.inner.connector)
-            .field("pool", &self.inner.pool)
-            .field("timeouts", &self.inner.timeouts)
+            .field("calls", &self.inner.calls)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,8 @@
 //! and not in the pool.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -14,13 +16,15 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use crate::stream::{Stream, Written};
+use crate::stream::{Heard, Stream, Written};
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once the connection has ended.
-    driver: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    driver: Option<http1::Connection<TokioIo<Heard<Stream>>, Full<Bytes>>>,
     written: Written,
+    heard: Arc<AtomicU64>,
+    is_reused: bool,
 }
 
 /// Says that an exchange broke.
@@ -28,6 +32,8 @@ pub(crate) struct Connection {
 pub(crate) struct Broken {
     /// Hyper gave the request back: it had not begun to write it.
     pub(crate) untouched: bool,
+    /// Not a byte of an answer had come on a connection that had been kept.
+    pub(crate) is_stale: bool,
     pub(crate) source: hyper::Error,
 }
 
@@ -41,8 +47,10 @@ pub(crate) enum BodyFailure {
 impl Connection {
     pub(crate) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
         let written = stream.written();
+        let stream = Heard::new(stream);
+        let heard = stream.bytes();
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Some(driver), written })
+        Ok(Self { sender, driver: Some(driver), written, heard, is_reused: false })
     }
 
     /// Returns the counter of the bytes written.
@@ -55,6 +63,7 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
+        let heard_before = self.heard.load(Ordering::Relaxed);
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         let driver = &mut self.driver;
         std::future::poll_fn(|cx| {
@@ -62,7 +71,11 @@ impl Connection {
             answer.as_mut().poll(cx)
         })
         .await
-        .map_err(|mut e| Broken { untouched: e.take_message().is_some(), source: e.into_error() })
+        .map_err(|mut e| Broken {
+            untouched: e.take_message().is_some(),
+            is_stale: self.is_reused && self.heard.load(Ordering::Relaxed) == heard_before,
+            source: e.into_error(),
+        })
     }
 
     /// Reads a body to its end, as long as it is not larger than the limit.
@@ -110,6 +123,11 @@ impl Connection {
         Ok(whole.freeze())
     }
 
+    /// Notes that it was kept after an answer.
+    pub(crate) fn keep(&mut self) {
+        self.is_reused = true;
+    }
+
     /// Tells whether another request can be sent on it now: it looks at the socket once.
     pub(crate) fn is_usable(&mut self) -> bool {
         drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
@@ -119,7 +137,7 @@ impl Connection {
 
 /// Lets the connection read and write as far as it can.
 fn drive(
-    driver: &mut Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    driver: &mut Option<http1::Connection<TokioIo<Heard<Stream>>, Full<Bytes>>>,
     cx: &mut Context<'_>,
 ) {
     if let Some(connection) = driver

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use tower_service::Service;
 
 use crate::base_url::BaseUrl;
 use crate::error::{ConfigError, ConnectStage};
+use crate::resolver::Resolve;
 use crate::stream::{Counted, Link, Stream};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -47,9 +49,10 @@ impl Connector {
         destination: Uri,
         proxy: Option<Intercept>,
         tls: Arc<ClientConfig>,
+        resolver: Option<Arc<dyn Resolve>>,
     ) -> Result<Self, ConfigError> {
         let server_name = base.is_https().then(|| server_name(base.host())).transpose()?;
-        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(resolver));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         Ok(Self {
@@ -146,20 +149,48 @@ impl Service<Uri> for Dialer {
 
 /// Looks names up, and marks its errors so that they can be told from those of TCP.
 #[derive(Clone)]
-struct Resolver(GaiResolver);
+enum Resolver {
+    System(GaiResolver),
+    Given(Arc<dyn Resolve>),
+}
+
+impl Resolver {
+    fn new(given: Option<Arc<dyn Resolve>>) -> Self {
+        given.map_or_else(|| Self::System(GaiResolver::new()), Self::Given)
+    }
+}
 
 impl Service<Name> for Resolver {
-    type Response = <GaiResolver as Service<Name>>::Response;
+    type Response = std::vec::IntoIter<SocketAddr>;
     type Error = DnsError;
     type Future = BoxFuture<Result<Self::Response, DnsError>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DnsError>> {
-        self.0.poll_ready(cx).map_err(DnsError)
+        match self {
+            Self::System(system) => system.poll_ready(cx).map_err(DnsError),
+            Self::Given(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let addresses = self.0.call(name);
-        Box::pin(async move { addresses.await.map_err(DnsError) })
+        match self {
+            Self::System(system) => {
+                let addresses = system.call(name);
+                Box::pin(async move {
+                    let addresses: Vec<_> = addresses.await.map_err(DnsError)?.collect();
+                    Ok(addresses.into_iter())
+                })
+            }
+            Self::Given(given) => {
+                let given = Arc::clone(given);
+                Box::pin(async move {
+                    let addresses = given.resolve(name.as_str()).await.map_err(DnsError)?;
+                    // The port is that of the destination.
+                    let with_port = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
+                    Ok(with_port.collect::<Vec<_>>().into_iter())
+                })
+            }
+        }
     }
 }
 

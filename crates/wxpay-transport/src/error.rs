@@ -6,6 +6,7 @@ mod call;
 mod config;
 mod connect;
 mod exchange;
+mod overload;
 mod request;
 mod sign_diagnosis;
 mod signing;
@@ -24,6 +25,7 @@ pub(crate) use self::call::Call;
 pub use self::config::ConfigError;
 pub use self::connect::{ConnectError, ConnectStage};
 pub use self::exchange::{ExchangeError, ExchangeFault};
+pub use self::overload::{Overload, OverloadError};
 pub use self::request::RequestError;
 pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
 pub use self::signing::SigningError;
@@ -48,6 +50,9 @@ pub enum Error {
     /// The request cannot be sent like this. Nothing was sent.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// Too many calls were made at the same time. Nothing was sent.
+    #[error(transparent)]
+    Overload(OverloadError),
     /// The signer did not sign. Nothing was sent.
     #[error(transparent)]
     Signing(SigningError),
@@ -71,13 +76,25 @@ pub enum Error {
 
 impl Error {
     /// Says whether the request reached WeChat Pay.
+    ///
+    /// Where a call took several attempts, it is that of the last one; but it is never `NotSent` when an
+    /// earlier one was sent.
     pub fn delivery(&self) -> Delivery {
+        match self.last_delivery() {
+            Delivery::NotSent if self.is_earlier_unknown() => Delivery::Unknown,
+            delivery => delivery,
+        }
+    }
+
+    fn last_delivery(&self) -> Delivery {
         match self {
-            Self::Config(_) | Self::Request(_) | Self::Signing(_) | Self::Connect(_) => {
-                Delivery::NotSent
-            }
-            Self::Timeout(e) => e.delivery(),
-            Self::Exchange(e) => e.delivery(),
+            Self::Config(_)
+            | Self::Request(_)
+            | Self::Overload(_)
+            | Self::Signing(_)
+            | Self::Connect(_) => Delivery::NotSent,
+            Self::Timeout(e) => e.last_delivery(),
+            Self::Exchange(e) => e.last_delivery(),
             Self::Api(_) => Delivery::Answered,
             Self::Unverified(_) => Delivery::Unknown,
         }
@@ -88,8 +105,16 @@ impl Error {
     /// An answer of 4xx is a rejection, unless it carries a signature that was not accepted; 408 and
     /// everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves the outcome
     /// open.
+    ///
+    /// Where a call took several attempts, it is unknown as soon as one of them may have been carried
+    /// out and none was verified.
     pub fn outcome(&self) -> Outcome {
-        match (self, self.delivery()) {
+        if self.is_earlier_unknown() { Outcome::Unknown } else { self.last_outcome() }
+    }
+
+    /// Says what became of the last attempt by itself.
+    pub(crate) fn last_outcome(&self) -> Outcome {
+        match (self, self.last_delivery()) {
             (Self::Api(e), _) => e.outcome(),
             (_, Delivery::NotSent) => Outcome::NotSent,
             (_, Delivery::Answered | Delivery::Unknown) => Outcome::Unknown,
@@ -106,7 +131,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::Request(_) => false,
             Self::Signing(e) => e.sign_error().is_some_and(|e| e.kind().is_transient()),
-            Self::Connect(_) => true,
+            Self::Overload(_) | Self::Connect(_) => true,
             Self::Timeout(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
             Self::Exchange(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
             Self::Api(e) => e.may_retry(),
@@ -137,16 +162,29 @@ impl Error {
         self.call().map(|c| &*c.operation)
     }
 
+    /// Returns how many attempts the call took, where the error belongs to one.
+    pub fn attempts(&self) -> Option<u32> {
+        self.call().map(|c| c.attempt)
+    }
+
     /// Returns the host that was called, where the error belongs to a call.
     pub fn host(&self) -> Option<&str> {
-        self.call().map(|c| c.host.as_str())
+        self.call().map(|c| &*c.host)
     }
 
     /// Says what to do.
     pub fn hint(&self) -> Cow<'static, str> {
+        if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
+            return format!("{ASK} (an earlier attempt was sent); {}", self.last_hint()).into();
+        }
+        self.last_hint()
+    }
+
+    fn last_hint(&self) -> Cow<'static, str> {
         match self {
             Self::Config(e) => e.hint().into(),
             Self::Request(e) => e.hint().into(),
+            Self::Overload(e) => e.hint().into(),
             Self::Signing(e) => e.hint().into(),
             Self::Connect(e) => e.hint().into(),
             Self::Timeout(e) => e.hint().into(),
@@ -159,6 +197,7 @@ impl Error {
     fn call(&self) -> Option<&Call> {
         match self {
             Self::Config(_) | Self::Request(_) => None,
+            Self::Overload(e) => Some(&e.call),
             Self::Signing(e) => Some(&e.call),
             Self::Connect(e) => Some(&e.call),
             Self::Timeout(e) => Some(&e.call),
@@ -166,6 +205,10 @@ impl Error {
             Self::Api(e) => Some(e.call()),
             Self::Unverified(e) => Some(&e.call),
         }
+    }
+
+    fn is_earlier_unknown(&self) -> bool {
+        self.call().is_some_and(|call| call.earlier_unknown)
     }
 }
 

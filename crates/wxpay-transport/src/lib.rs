@@ -1,21 +1,36 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod answer_headers;
 mod attempt;
+mod attempt_record;
+mod audit;
 mod base_url;
+mod breaker;
 mod builder;
+mod call;
 mod client;
 mod connection;
 mod connector;
 mod delivery;
+mod domain;
 mod error;
+mod failover;
+mod gate;
+mod in_process_rate_limiter;
 mod pool;
 mod progress;
 mod proxy;
+mod rate_limit;
 mod replay;
 mod request;
+mod resolver;
+mod retry;
+mod retry_budget;
+mod route;
 mod stream;
 mod target;
+mod telemetry;
 mod tls;
 mod transport;
 
@@ -25,17 +40,24 @@ pub use http::{HeaderName, HeaderValue, Method, StatusCode};
 pub use rustls;
 
 pub use answer::Answer;
+pub use audit::{Audit, AuditOutcome, AuditRecord};
 pub use base_url::BaseUrl;
 pub use builder::ClientBuilder;
 pub use client::Client;
 pub use delivery::{Delivery, Outcome};
 pub use error::{
     AnswerSignature, ApiError, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
-    ErrorDetail, ExchangeError, ExchangeFault, Limit, RequestError, SignDiagnosis, SignedLine,
-    SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError, RequestError,
+    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
 };
+pub use failover::Failover;
+pub use in_process_rate_limiter::InProcessRateLimiter;
 pub use proxy::Proxy;
+pub use rate_limit::{LimitKey, NoRateLimit, RateLimit, RateLimited, RateLimiter};
 pub use replay::Replay;
 pub use request::Request;
+pub use resolver::Resolve;
+pub use retry::{Attempted, Backoff, NoRetry, RetryPolicy};
+pub use retry_budget::RetryBudget;
 pub use target::Target;
 pub use transport::Transport;

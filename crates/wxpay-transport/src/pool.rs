@@ -44,6 +44,7 @@ impl Pool {
         if !connection.is_usable() {
             return;
         }
+        connection.keep();
         let mut shared = lock(&self.shared);
         shared.idle.push_back((Instant::now(), connection));
         // The reaper of a runtime that has ended is finished, too.

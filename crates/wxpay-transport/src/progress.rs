@@ -1,9 +1,11 @@
 //! How far an attempt has come: what remains of it when its future is dropped by a time-out.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
+use wxpay_auth::{SerialNo, Timestamp};
 
 use crate::delivery::Delivery;
 use crate::error::Stage;
@@ -13,13 +15,36 @@ use crate::stream::Written;
 pub(crate) struct Progress {
     deadline: Instant,
     stage: AtomicU8,
-    /// The counter of the connection in use, and where it stood before the request.
-    sending: OnceLock<(Written, u64)>,
+    /// A connection is being opened.
+    is_connecting: AtomicBool,
+    signed: OnceLock<SignedBy>,
+    sending: OnceLock<Sending>,
+}
+
+/// Which key signed the request, and which time the message says.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedBy {
+    pub(crate) serial_no: SerialNo,
+    pub(crate) signed_at: Timestamp,
+}
+
+/// The counter of the connection in use, and where it stood before the request.
+#[derive(Debug)]
+struct Sending {
+    written: Written,
+    before: u64,
+    since: Instant,
 }
 
 impl Progress {
     pub(crate) fn new(deadline: Instant) -> Self {
-        Self { deadline, stage: AtomicU8::new(0), sending: OnceLock::new() }
+        Self {
+            deadline,
+            stage: AtomicU8::new(0),
+            is_connecting: AtomicBool::new(false),
+            signed: OnceLock::new(),
+            sending: OnceLock::new(),
+        }
     }
 
     /// Returns when the attempt must have ended.
@@ -27,16 +52,42 @@ impl Progress {
         self.deadline
     }
 
+    /// Notes that a connection is being opened, or that it has come about.
+    pub(crate) fn connecting(&self, is_connecting: bool) {
+        self.is_connecting.store(is_connecting, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.is_connecting.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the request was signed.
+    pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp) {
+        // An attempt signs once.
+        let _ = self.signed.set(SignedBy { serial_no, signed_at });
+    }
+
+    /// Returns who signed; `None` when nobody has.
+    pub(crate) fn signed_by(&self) -> Option<&SignedBy> {
+        self.signed.get()
+    }
+
+    /// Returns how long ago the request began to be sent.
+    pub(crate) fn since_sending(&self) -> Option<Duration> {
+        self.sending.get().map(|sending| sending.since.elapsed())
+    }
+
     /// Notes that from here on, what is written on the connection is the request.
     pub(crate) fn begin_sending(&self, written: &Written) {
         // An attempt sends once, so this is the first and only time.
-        let _ = self.sending.set((written.clone(), written.bytes()));
+        let (written, before) = (written.clone(), written.bytes());
+        let _ = self.sending.set(Sending { written, before, since: Instant::now() });
         self.enter(Stage::Waiting);
     }
 
     pub(crate) fn enter(&self, stage: Stage) {
         let number = match stage {
-            Stage::Preparing => 0,
+            Stage::Queueing | Stage::Preparing => 0,
             Stage::Waiting => 1,
             Stage::Reading => 2,
             Stage::Verifying => 3,
@@ -57,7 +108,7 @@ impl Progress {
     /// more could be written afterwards.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.sending.get() {
-            Some((written, before)) if written.bytes() != *before => Delivery::Unknown,
+            Some(sending) if sending.written.bytes() != sending.before => Delivery::Unknown,
             _ => Delivery::NotSent,
         }
     }

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::error::RequestError;
+use crate::rate_limit::RateLimit;
 use crate::replay::Replay;
 use crate::target::Target;
 
@@ -36,6 +37,7 @@ pub struct Request {
     body: Bytes,
     operation: Cow<'static, str>,
     replay: Replay,
+    rate_limit: Option<RateLimit>,
 }
 
 /// Headers that the client sets itself.
@@ -58,7 +60,15 @@ impl Request {
     pub fn new(method: Method, operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         let replay = if method == Method::GET { Replay::Safe } else { Replay::Never };
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Self { method, target, headers, body, operation: operation.into(), replay }
+        Self {
+            method,
+            target,
+            headers,
+            body,
+            operation: operation.into(),
+            replay,
+            rate_limit: None,
+        }
     }
 
     /// Makes a `GET`.
@@ -115,6 +125,14 @@ impl Request {
         self
     }
 
+    /// Says how many such requests WeChat Pay takes in a second, for one `mchid`. Without it the request
+    /// is not limited.
+    #[must_use]
+    pub fn with_rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
     /// Returns the method.
     pub fn method(&self) -> &Method {
         &self.method
@@ -142,6 +160,11 @@ impl Request {
 
     pub(crate) fn operation_name(&self) -> Cow<'static, str> {
         self.operation.clone()
+    }
+
+    /// Returns how many such requests WeChat Pay takes in a second, where that is known.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit
     }
 
     /// Returns whether it may be repeated.

@@ -99,6 +99,11 @@ impl Target {
     }
 
     /// Turns it into hyper's type, which must not change a byte of it.
+    /// Returns the path, without the query.
+    pub(crate) fn path(&self) -> &str {
+        self.0.split_once('?').map_or(&*self.0, |(path, _)| path)
+    }
+
     pub(crate) fn to_path_and_query(&self) -> Result<PathAndQuery, RequestError> {
         match PathAndQuery::try_from(self.0.as_str()) {
             Ok(parsed) if parsed.as_str() == self.0 => Ok(parsed),

@@ -274,7 +274,7 @@ mod tests {
     use crate::replay::Replay;
 
     fn error(status: u16, signature: AnswerSignature, body: &str) -> ApiError {
-        let call = Call { operation: "x".into(), host: "h".into(), replay: Replay::Keyed };
+        let call = Call::first("x", "h", Replay::Keyed);
         let answer = ApiAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             request_id: Some("08F7".into()),
@@ -319,7 +319,7 @@ mod tests {
 
     /// Reads a real `SIGN_ERROR`, for a message that was signed here.
     fn diagnosis(body: &str, message: &str) -> SignDiagnosis {
-        let call = Call { operation: "x".into(), host: "h".into(), replay: Replay::Never };
+        let call = Call::first("x", "h", Replay::Never);
         let answer = ApiAnswer {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,
@@ -339,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told_without_any_detail() {
-        let call = Call { operation: "x".into(), host: "h".into(), replay: Replay::Never };
+        let call = Call::first("x", "h", Replay::Never);
         let answer = |clock_offset| ApiAnswer {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,

@@ -37,6 +37,21 @@ pub enum ConfigError {
     /// The largest answer is zero bytes.
     #[error("the largest answer is zero bytes")]
     ZeroAnswer,
+    /// No failure at all is to make calls leave a domain.
+    #[error("calls are to leave a domain after 0 failures")]
+    ZeroFailures,
+    /// The time after which a domain is tried again is no time, or longer than a day.
+    #[error("the time after which a domain is tried again is zero, or longer than a day")]
+    ProbeTime,
+    /// More than one call in 100 is to go to the standby domain.
+    #[error("more than one call in 100 is to go to the standby domain")]
+    SampleTooLarge,
+    /// The standby domain is the main one.
+    #[error("the standby domain is the main one")]
+    SameDomain,
+    /// No call may run, or more than can be counted.
+    #[error("the number of calls at the same time is zero, or too large")]
+    Concurrency,
     /// The TLS settings do not work.
     #[error("the TLS settings do not work: {reason}")]
     #[non_exhaustive]
@@ -67,6 +82,11 @@ impl ConfigError {
                 "WeChat Pay closes idle connections after 8 s: keep them for less, 7 s by default"
             }
             Self::ZeroAnswer => "give a limit above zero; the default is 1 MiB",
+            Self::ZeroFailures => "give a number of failures above zero, 5 by default",
+            Self::ProbeTime => "give a time above zero, 5 s by default, and at most a day",
+            Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one in 100, or fewer",
+            Self::SameDomain => "give another domain, such as BaseUrl::STANDBY, or none",
+            Self::Concurrency => "give a number of calls above zero, 256 by default",
             Self::Tls { .. } => "check the rustls configuration that was given",
             Self::AuthorizationScheme => {
                 "use a signer whose algorithm WeChat Pay documents for this identity"

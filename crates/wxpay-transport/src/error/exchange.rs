@@ -35,11 +35,12 @@ pub struct ExchangeError {
     pub(super) call: Box<Call>,
     fault: ExchangeFault,
     delivery: Delivery,
+    is_stale: bool,
     source: Box<dyn StdError + Send + Sync>,
 }
 
 impl ExchangeError {
-    pub(crate) fn new(call: Call, delivery: Delivery, error: hyper::Error) -> Self {
+    pub(crate) fn new(call: Call, delivery: Delivery, is_stale: bool, error: hyper::Error) -> Self {
         let fault = if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             ExchangeFault::Closed
         } else if error.is_parse() {
@@ -47,7 +48,8 @@ impl ExchangeError {
         } else {
             ExchangeFault::Broken
         };
-        Self { call: Box::new(call), fault, delivery, source: Box::new(error) }
+        let is_stale = is_stale && fault != ExchangeFault::NotHttp;
+        Self { call: Box::new(call), fault, delivery, is_stale, source: Box::new(error) }
     }
 
     /// Returns how it broke.
@@ -55,14 +57,29 @@ impl ExchangeError {
         self.fault
     }
 
-    /// Says whether anything had been sent.
+    /// Tells whether it was a kept connection, on which not a byte of an answer came: most likely
+    /// WeChat Pay had closed it before the request. HTTP/1.1 cannot say so for certain, so the outcome
+    /// is as unknown as any other when a byte of the request was written.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// Says whether anything had been sent, by this attempt or by an earlier one.
     pub fn delivery(&self) -> Delivery {
+        match self.delivery {
+            Delivery::NotSent if self.call.earlier_unknown => Delivery::Unknown,
+            delivery => delivery,
+        }
+    }
+
+    /// Says whether this attempt sent anything.
+    pub(crate) fn last_delivery(&self) -> Delivery {
         self.delivery
     }
 
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
-        match self.delivery {
+        match self.delivery() {
             Delivery::NotSent => "nothing was sent: try again",
             Delivery::Answered | Delivery::Unknown => ASK,
         }

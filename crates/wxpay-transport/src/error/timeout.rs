@@ -34,6 +34,8 @@ impl fmt::Display for Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
+    /// It was waiting for its turn: too many calls ran at the same time.
+    Queueing,
     /// It was connecting, or signing meanwhile.
     Preparing,
     /// It was sending the request, or waiting for the answer.
@@ -47,6 +49,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Queueing => "waiting for its turn",
             Self::Preparing => "connecting and signing",
             Self::Waiting => "waiting for the answer",
             Self::Reading => "reading the answer",
@@ -63,6 +66,8 @@ pub struct TimeoutError {
     after: Duration,
     stage: Stage,
     delivery: Delivery,
+    /// No connection had come about by then.
+    pub(crate) is_connecting: bool,
 }
 
 impl TimeoutError {
@@ -73,7 +78,13 @@ impl TimeoutError {
         stage: Stage,
         delivery: Delivery,
     ) -> Self {
-        Self { call: Box::new(call), limit, after, stage, delivery }
+        Self { call: Box::new(call), limit, after, stage, delivery, is_connecting: false }
+    }
+
+    /// Notes whether it was the connection that had not come about.
+    pub(crate) fn while_connecting(mut self, is_connecting: bool) -> Self {
+        self.is_connecting = is_connecting;
+        self
     }
 
     /// Returns which time-out ran out.
@@ -91,14 +102,22 @@ impl TimeoutError {
         self.stage
     }
 
-    /// Says whether anything had been sent.
+    /// Says whether anything had been sent, by this attempt or by an earlier one.
     pub fn delivery(&self) -> Delivery {
+        match self.delivery {
+            Delivery::NotSent if self.call.earlier_unknown => Delivery::Unknown,
+            delivery => delivery,
+        }
+    }
+
+    /// Says whether this attempt sent anything.
+    pub(crate) fn last_delivery(&self) -> Delivery {
         self.delivery
     }
 
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
-        match self.delivery {
+        match self.delivery() {
             Delivery::NotSent => "nothing was sent: check network and signer, then try again",
             Delivery::Answered | Delivery::Unknown => ASK,
         }

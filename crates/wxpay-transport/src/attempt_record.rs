@@ -1,0 +1,118 @@
+//! What is told of an attempt when it has ended, or was dropped.
+
+use http::StatusCode;
+use tokio::time::Instant;
+use wxpay_auth::Identity;
+
+use crate::answer::Answer;
+use crate::audit::{Audit, AuditOutcome, AuditRecord};
+use crate::client::Inner;
+use crate::delivery::Delivery;
+use crate::error::{Call, Error};
+use crate::progress::Progress;
+use crate::request::Request;
+use crate::telemetry;
+
+/// Tells logs, metrics and auditors of an attempt when it is dropped, whatever became of it by then.
+pub(crate) struct AttemptRecord<'a> {
+    identity: &'a Identity,
+    audit: Option<&'a dyn Audit>,
+    call: &'a Call,
+    request: &'a Request,
+    progress: &'a Progress,
+    begun: Instant,
+    ended: Option<Ended>,
+}
+
+struct Ended {
+    outcome: AuditOutcome,
+    status: Option<StatusCode>,
+    request_id: Option<String>,
+}
+
+impl<'a> AttemptRecord<'a> {
+    pub(crate) fn begin<S, V>(
+        inner: &'a Inner<S, V>,
+        call: &'a Call,
+        request: &'a Request,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            identity: &inner.identity,
+            audit: inner.audit.as_deref(),
+            call,
+            request,
+            progress,
+            begun: Instant::now(),
+            ended: None,
+        }
+    }
+
+    /// Notes how the attempt ended.
+    pub(crate) fn end(&mut self, ended: &Result<Answer, Error>) {
+        self.ended = Some(Ended::of(ended));
+    }
+}
+
+impl Ended {
+    fn of(ended: &Result<Answer, Error>) -> Self {
+        match ended {
+            Ok(answer) => Self {
+                outcome: AuditOutcome::Verified,
+                status: Some(answer.status()),
+                request_id: answer.request_id().map(str::to_owned),
+            },
+            Err(error) => Self {
+                outcome: error.last_outcome().into(),
+                status: error.status(),
+                request_id: error.request_id().map(str::to_owned),
+            },
+        }
+    }
+
+    /// What is known of an attempt whose call was dropped.
+    fn dropped(progress: &Progress) -> Self {
+        let outcome = match progress.delivery() {
+            Delivery::NotSent => AuditOutcome::NotSent,
+            Delivery::Answered | Delivery::Unknown => AuditOutcome::Unknown,
+        };
+        Self { outcome, status: None, request_id: None }
+    }
+}
+
+impl Drop for AttemptRecord<'_> {
+    fn drop(&mut self) {
+        let was_dropped = self.ended.is_none();
+        let Ended { outcome, status, request_id } =
+            self.ended.take().unwrap_or_else(|| Ended::dropped(self.progress));
+        let took = self.begun.elapsed();
+        tracing::debug!(
+            attempt = self.call.attempt,
+            host = &*self.call.host,
+            status = status.map(|status| status.as_u16()),
+            request_id,
+            %outcome,
+            ?took,
+            was_dropped,
+            "an attempt ended",
+        );
+        telemetry::attempt(self.call, outcome, self.progress.since_sending());
+        let (Some(audit), Some(signed_by)) = (self.audit, self.progress.signed_by()) else {
+            return;
+        };
+        audit.record(&AuditRecord {
+            signed_at: signed_by.signed_at,
+            identity: self.identity,
+            serial_no: &signed_by.serial_no,
+            operation: &self.call.operation,
+            method: self.request.method(),
+            path: self.request.target().path(),
+            host: &self.call.host,
+            attempt: self.call.attempt,
+            outcome,
+            status,
+            request_id: request_id.as_deref(),
+            took,
+        });
+    }
+}

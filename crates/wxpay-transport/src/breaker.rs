@@ -1,0 +1,212 @@
+//! The circuit breaker of one domain: whether calls are still sent there.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BreakerSettings {
+    /// How many failures in a row open it.
+    pub(crate) threshold: u32,
+    /// How long it stays open the first time; each probe that fails doubles it.
+    pub(crate) open_for: Duration,
+    /// How long it stays open at most.
+    pub(crate) longest: Duration,
+}
+
+/// Says how an attempt may use a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It works, as far as is known.
+    Normal,
+    /// It failed, and this attempt is the one that tries it.
+    Probe,
+    /// It fails.
+    Barred,
+}
+
+/// Names the state of a breaker, in the words of the electrician: a closed one lets calls pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BreakerState {
+    Closed,
+    HalfOpen,
+    Open,
+}
+
+/// Counts failures in a row. It does not look at any clock itself.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    settings: BreakerSettings,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Closed {
+        failures: u32,
+    },
+    /// From `until` on, one attempt at a time probes it.
+    Open {
+        until: Instant,
+        open_for: Duration,
+        probing: bool,
+    },
+}
+
+impl Breaker {
+    pub(crate) fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: State::Closed { failures: 0 } }
+    }
+
+    /// Makes one that never opens: for a domain without another one to go to.
+    pub(crate) fn idle() -> Self {
+        let (open_for, longest) = (Duration::ZERO, Duration::ZERO);
+        Self::new(BreakerSettings { threshold: u32::MAX, open_for, longest })
+    }
+
+    /// Asks whether an attempt may be made. Whoever gets [`Admission::Probe`] must tell how it ended:
+    /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`given_up`](Self::given_up).
+    ///
+    /// A probe may end in 502 with nobody knowing what was done. So a call that must not be repeated
+    /// leaves probing to others, until the time has passed twice and there seem to be no others.
+    pub(crate) fn admit(&mut self, now: Instant, is_repeatable: bool) -> Admission {
+        match &mut self.state {
+            State::Closed { .. } => Admission::Normal,
+            State::Open { until, open_for, probing } => {
+                let due = if is_repeatable { *until } else { *until + *open_for };
+                if *probing || now < due {
+                    return Admission::Barred;
+                }
+                *probing = true;
+                Admission::Probe
+            }
+        }
+    }
+
+    /// Notes that the domain answered.
+    pub(crate) fn succeeded(&mut self, admission: Admission) {
+        // Of calls that began before it opened, the last ones may still come back well.
+        if admission == Admission::Probe || matches!(self.state, State::Closed { .. }) {
+            self.state = State::Closed { failures: 0 };
+        }
+    }
+
+    /// Notes that the domain could not be reached, or did not work.
+    pub(crate) fn failed(&mut self, now: Instant, admission: Admission) {
+        let settings = self.settings;
+        match &mut self.state {
+            State::Closed { failures } => {
+                *failures = failures.saturating_add(1);
+                if *failures >= settings.threshold && settings.threshold != u32::MAX {
+                    let open_for = settings.open_for;
+                    self.state = State::Open { until: now + open_for, open_for, probing: false };
+                }
+            }
+            State::Open { open_for, .. } if admission == Admission::Probe => {
+                let open_for = open_for.saturating_mul(2).min(settings.longest);
+                self.state = State::Open { until: now + open_for, open_for, probing: false };
+            }
+            // It was known already.
+            State::Open { .. } => {}
+        }
+    }
+
+    /// Notes that an attempt ended without saying anything about the domain.
+    pub(crate) fn given_up(&mut self, admission: Admission) {
+        if let (Admission::Probe, State::Open { probing, .. }) = (admission, &mut self.state) {
+            *probing = false;
+        }
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        match self.state {
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { probing: true, .. } => BreakerState::HalfOpen,
+            State::Open { probing: false, .. } => BreakerState::Open,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: BreakerSettings = BreakerSettings {
+        threshold: 3,
+        open_for: Duration::from_secs(5),
+        longest: Duration::from_secs(12),
+    };
+
+    fn after(start: Instant, secs: u64) -> Instant {
+        start + Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(SETTINGS);
+        for _ in 0..2 {
+            breaker.failed(now, Admission::Normal);
+            breaker.failed(now, Admission::Normal);
+            breaker.succeeded(Admission::Normal);
+        }
+        assert_eq!(breaker.admit(now, true), Admission::Normal, "never three in a row");
+        for _ in 0..3 {
+            breaker.failed(now, Admission::Normal);
+        }
+        assert_eq!(breaker.admit(now, true), Admission::Barred);
+    }
+
+    fn open(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(SETTINGS);
+        for _ in 0..3 {
+            breaker.failed(now, Admission::Normal);
+        }
+        breaker
+    }
+
+    #[test]
+    fn one_attempt_at_a_time_probes_it() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.admit(after(now, 4), true), Admission::Barred);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Barred);
+        breaker.given_up(Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        breaker.succeeded(Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Normal);
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_time_up_to_a_bound() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        for (at, next) in [(5, 15), (15, 27), (27, 39)] {
+            assert_eq!(breaker.admit(after(now, at - 1), true), Admission::Barred);
+            assert_eq!(breaker.admit(after(now, at), true), Admission::Probe);
+            breaker.failed(after(now, at), Admission::Probe);
+            assert_eq!(breaker.admit(after(now, next - 1), true), Admission::Barred);
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_repeated_probes_later() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.admit(after(now, 9), false), Admission::Barred);
+        assert_eq!(breaker.admit(after(now, 10), false), Admission::Probe);
+    }
+
+    #[test]
+    fn those_who_began_before_it_opened_change_nothing() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        breaker.succeeded(Admission::Normal);
+        breaker.failed(after(now, 4), Admission::Normal);
+        breaker.given_up(Admission::Normal);
+        assert_eq!(breaker.admit(after(now, 4), true), Admission::Barred);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+    }
+}

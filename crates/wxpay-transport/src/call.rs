@@ -1,0 +1,299 @@
+//! One call: attempts, until one of them settles it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+
+use crate::answer::Answer;
+use crate::builder::Timeouts;
+use crate::client::deadline;
+use crate::delivery::{Delivery, Outcome};
+use crate::domain::Domain;
+use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
+use crate::gate::Gate;
+use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
+use crate::request::Request;
+use crate::retry::{Attempted, RetryPolicy};
+use crate::retry_budget::RetryBudget;
+use crate::route::{Domains, Health, Route};
+use crate::telemetry;
+
+/// What decides on attempts: where they go, when, and how many.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    pub(crate) domains: Domains,
+    pub(crate) gate: Gate,
+    pub(crate) rate_limiter: Arc<dyn RateLimiter>,
+    pub(crate) retry_policy: Arc<dyn RetryPolicy>,
+    pub(crate) retry_budget: RetryBudget,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// Makes single attempts, each within its time.
+pub(crate) trait Attempts: Sync {
+    fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &Plan,
+        request: &Request,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+}
+
+/// An attempt as it is to be made.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) call: Call,
+    /// When it ends, which time-out that is, and how long.
+    pub(crate) end: Instant,
+    pub(crate) limit: Limit,
+    pub(crate) after: Duration,
+    /// It needs a connection of its own.
+    pub(crate) fresh: bool,
+}
+
+/// What a call knows of itself between its attempts.
+struct Course<'c> {
+    request: &'c Request,
+    identity: &'c str,
+    start: Instant,
+    deadline: Instant,
+    /// How many attempts have begun.
+    attempts: u32,
+    /// One of them may have been carried out.
+    is_unknown: bool,
+    /// It has moved to the other domain without having been sent.
+    has_moved: bool,
+}
+
+/// Where the next attempt goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To the other domain, since this one cannot be reached: nothing was sent.
+    MoveUnsent,
+    /// To the other domain, since this one does not work.
+    Move,
+    /// To the same domain.
+    Stay,
+    /// To the same domain, on a connection of its own.
+    StayFresh,
+}
+
+impl Calls {
+    /// Runs one call within its time.
+    pub(crate) async fn run<A: Attempts>(
+        &self,
+        identity: &str,
+        request: &Request,
+        attempts: &A,
+    ) -> Result<Answer, Error> {
+        let start = Instant::now();
+        let mut course = Course {
+            request,
+            identity,
+            start,
+            deadline: deadline(start, self.timeouts.call),
+            attempts: 0,
+            is_unknown: false,
+            has_moved: false,
+        };
+        let _permit = match timeout_at(course.deadline, self.gate.enter()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(self.overload(&course, Overload::Calls, None)),
+            Err(_) => return Err(self.timed_out_in_queue(&course)),
+        };
+        let mut route = self.domains.first(request.replay());
+        let mut fresh = false;
+        let mut before: Option<Result<Answer, Error>> = None;
+        loop {
+            if let Err(limited) = self.wait_for_rate(&course).await {
+                let overload = || self.overload(&course, Overload::Rate, Some(limited.retry_after));
+                // What an earlier attempt led to says more.
+                return before.unwrap_or_else(|| Err(overload()));
+            }
+            course.attempts += 1;
+            let (domain, ended) =
+                (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
+            let way = Way::after(&ended);
+            let free_move = (way == Way::MoveUnsent && !course.has_moved)
+                .then(|| self.domains.other(domain, request.replay()))
+                .flatten();
+            route = if let Some(other) = free_move {
+                course.has_moved = true;
+                telemetry::moved(&domain.name, &other.domain.name);
+                other
+            } else {
+                let Some(wait) = self.wait_before_next(&course, way, &ended) else { return ended };
+                tracing::debug!(attempt = course.attempts, ?wait, "the call is tried again");
+                tokio::time::sleep(wait).await;
+                let other = match way {
+                    Way::Move | Way::MoveUnsent => self.domains.other(domain, request.replay()),
+                    Way::Stay | Way::StayFresh => None,
+                };
+                match other {
+                    Some(other) => {
+                        telemetry::moved(&domain.name, &other.domain.name);
+                        other
+                    }
+                    None => self.domains.same(domain, request.replay()),
+                }
+            };
+            fresh = way == Way::StayFresh;
+            before = Some(ended);
+        }
+    }
+
+    /// Has one attempt made, and notes what it showed.
+    async fn attempt<A: Attempts>(
+        &self,
+        course: &mut Course<'_>,
+        route: Route<'_>,
+        fresh: bool,
+        attempts: &A,
+    ) -> Result<Answer, Error> {
+        let plan = self.plan(course, route.domain, fresh);
+        tracing::Span::current()
+            .record("attempt", course.attempts)
+            .record("host", &*plan.call.host);
+        let ended = attempts.attempt(route.domain, &plan, course.request).await;
+        route.report(health(&ended));
+        if ended.is_ok() {
+            self.retry_budget.deposit();
+        }
+        course.is_unknown |= match &ended {
+            // Accepted, and not finished.
+            Ok(answer) => answer.status() == StatusCode::ACCEPTED,
+            Err(error) => error.last_outcome() == Outcome::Unknown,
+        };
+        ended
+    }
+
+    fn plan(&self, course: &Course<'_>, domain: &Domain, fresh: bool) -> Plan {
+        let call = Call { host: Arc::clone(&domain.name), ..self.unsent(course) };
+        let end = deadline(Instant::now(), self.timeouts.attempt);
+        if end < course.deadline {
+            Plan { call, end, limit: Limit::Attempt, after: self.timeouts.attempt, fresh }
+        } else {
+            let (end, limit) = (course.deadline, Limit::Call);
+            Plan { call, end, limit, after: self.timeouts.call, fresh }
+        }
+    }
+
+    /// Returns how long to wait for another attempt; `None` when this one was the last.
+    fn wait_before_next(
+        &self,
+        course: &Course<'_>,
+        way: Way,
+        ended: &Result<Answer, Error>,
+    ) -> Option<Duration> {
+        let replay = course.request.replay();
+        // No policy is asked whether something is repeated that must not be.
+        let may_be_repeated = match ended {
+            Ok(answer) => answer.status() == StatusCode::ACCEPTED && replay.is_repeatable(),
+            Err(error) => error.may_retry(),
+        };
+        if !may_be_repeated {
+            return None;
+        }
+        let left = course.deadline.saturating_duration_since(Instant::now());
+        let attempted = Attempted::new(course.attempts, replay, left, ended);
+        let wait = self.retry_policy.wait(&attempted).filter(|wait| *wait < left)?;
+        let is_free = way == Way::StayFresh && course.attempts == 1;
+        if !is_free && !self.retry_budget.withdraw() {
+            tracing::debug!("the budget for further attempts is spent");
+            return None;
+        }
+        Some(wait)
+    }
+
+    async fn wait_for_rate(&self, course: &Course<'_>) -> Result<(), RateLimited> {
+        let Some(limit) = course.request.rate_limit() else { return Ok(()) };
+        let (identity, operation) = (course.identity, course.request.operation());
+        let key = LimitKey { identity, operation, limit };
+        let left = course.deadline.saturating_duration_since(Instant::now());
+        let waits = self.rate_limiter.acquire(key, left);
+        // A limiter that does not keep to its word is not waited for.
+        timeout_at(course.deadline, waits)
+            .await
+            .unwrap_or(Err(RateLimited { retry_after: Duration::ZERO }))
+    }
+
+    fn overload(
+        &self,
+        course: &Course<'_>,
+        overload: Overload,
+        retry_after: Option<Duration>,
+    ) -> Error {
+        telemetry::overload(course.request.operation(), overload);
+        Error::Overload(OverloadError::new(self.unsent(course), overload, retry_after))
+    }
+
+    fn timed_out_in_queue(&self, course: &Course<'_>) -> Error {
+        telemetry::overload(course.request.operation(), Overload::Calls);
+        Error::Timeout(TimeoutError::new(
+            self.unsent(course),
+            Limit::Call,
+            course.start.elapsed(),
+            Stage::Queueing,
+            Delivery::NotSent,
+        ))
+    }
+
+    fn unsent(&self, course: &Course<'_>) -> Call {
+        Call {
+            operation: course.request.operation_name(),
+            host: Arc::clone(&self.domains.main.name),
+            replay: course.request.replay(),
+            attempt: course.attempts,
+            earlier_unknown: course.is_unknown,
+        }
+    }
+}
+
+/// Tells what an attempt showed of its domain.
+fn health(ended: &Result<Answer, Error>) -> Health {
+    let Err(error) = ended else { return Health::Good };
+    match error {
+        Error::Connect(_) => Health::Bad,
+        Error::Timeout(e) if e.is_connecting => Health::Bad,
+        // A new connection that was closed at once; a kept one only had grown old.
+        Error::Exchange(e) if e.last_delivery() == Delivery::NotSent && !e.is_stale() => {
+            Health::Bad
+        }
+        Error::Api(e) if is_gateway_failure(e.status()) => Health::Bad,
+        Error::Api(_) | Error::Unverified(_) => Health::Good,
+        Error::Timeout(_)
+        | Error::Exchange(_)
+        | Error::Config(_)
+        | Error::Request(_)
+        | Error::Overload(_)
+        | Error::Signing(_) => Health::Unknown,
+    }
+}
+
+fn is_gateway_failure(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+impl Way {
+    /// Says where another attempt would go, if there may be one.
+    fn after(ended: &Result<Answer, Error>) -> Self {
+        match ended {
+            Err(Error::Exchange(e)) if e.is_stale() => Self::StayFresh,
+            Err(Error::Exchange(e)) if e.last_delivery() == Delivery::NotSent => Self::MoveUnsent,
+            Err(Error::Connect(_)) => Self::MoveUnsent,
+            Err(Error::Timeout(e)) if e.is_connecting => Self::MoveUnsent,
+            Err(Error::Exchange(_)) => Self::Move,
+            Err(Error::Timeout(e)) if e.last_delivery() != Delivery::NotSent => Self::Move,
+            Err(Error::Api(e)) if is_gateway_failure(e.status()) => Self::Move,
+            _ => Self::Stay,
+        }
+    }
+}
+
+#[cfg(test)]
+mod model;

@@ -1,0 +1,479 @@
+//! Calls beside a model of them: the same ends of attempts, in stopped time, through both.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use proptest::prelude::*;
+use wxpay_auth::{
+    Clock, KeyRing, Mchid, PrivateKey, PublicKey, SignError, SignErrorKind, SystemClock,
+    response_message, verify_response,
+};
+
+use super::*;
+use crate::base_url::BaseUrl;
+use crate::client::Client;
+use crate::error::{
+    AnswerSignature, ApiAnswer, ApiError, ConnectError, ConnectStage, ExchangeError, SigningError,
+    UnverifiedCause, UnverifiedError,
+};
+use crate::failover::Failover;
+use crate::replay::Replay;
+use crate::target::Target;
+
+/// How an attempt ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Verified,
+    Accepted,
+    Throttled { retry_after: Option<u64> },
+    Refused,
+    SystemError,
+    Gateway(u16),
+    Unverified,
+    NoConnection,
+    ConnectTimeout,
+    AnswerTimeout,
+    Broken { sent: bool },
+    Stale { sent: bool },
+    SignerBusy,
+    SignerWrong,
+}
+
+impl End {
+    /// It may have been carried out.
+    fn is_unknown(self) -> bool {
+        matches!(
+            self,
+            Self::Accepted
+                | Self::SystemError
+                | Self::Gateway(_)
+                | Self::Unverified
+                | Self::AnswerTimeout
+                | Self::Broken { sent: true }
+                | Self::Stale { sent: true }
+        )
+    }
+
+    fn is_unsent(self) -> bool {
+        matches!(
+            self,
+            Self::NoConnection
+                | Self::ConnectTimeout
+                | Self::Broken { sent: false }
+                | Self::Stale { sent: false }
+                | Self::SignerBusy
+                | Self::SignerWrong
+        )
+    }
+}
+
+fn ends() -> impl Strategy<Value = End> {
+    prop_oneof![
+        4 => Just(End::Verified),
+        1 => Just(End::Accepted),
+        1 => prop_oneof![Just(None), (0..4_u64).prop_map(Some)]
+            .prop_map(|retry_after| End::Throttled { retry_after }),
+        1 => Just(End::Refused),
+        1 => Just(End::SystemError),
+        2 => prop_oneof![Just(502), Just(503), Just(504)].prop_map(End::Gateway),
+        1 => Just(End::Unverified),
+        4 => Just(End::NoConnection),
+        1 => Just(End::ConnectTimeout),
+        1 => Just(End::AnswerTimeout),
+        1 => any::<bool>().prop_map(|sent| End::Broken { sent }),
+        1 => any::<bool>().prop_map(|sent| End::Stale { sent }),
+        1 => Just(End::SignerBusy),
+        1 => Just(End::SignerWrong),
+    ]
+}
+
+/// One call: what happens to its attempts, and after which pause it begins.
+#[derive(Debug, Clone)]
+struct Scene {
+    pause: Duration,
+    replay: Replay,
+    attempts: Vec<(End, Duration)>,
+}
+
+fn scenes() -> impl Strategy<Value = Vec<Scene>> {
+    let replay = prop_oneof![Just(Replay::Safe), Just(Replay::Keyed), Just(Replay::Never)];
+    let millis = |most: u64| (0..most).prop_map(Duration::from_millis);
+    let attempts = prop::collection::vec((ends(), millis(2500)), 6);
+    let scene = (millis(9000), replay, attempts).prop_map(|(pause, replay, attempts)| Scene {
+        pause,
+        replay,
+        attempts,
+    });
+    prop::collection::vec(scene, 1..40)
+}
+
+/// Where and when an attempt began, and whether it got a connection of its own.
+type Made = (String, Duration, bool);
+
+/// Makes attempts that end as they are told.
+struct Scripted {
+    start: Instant,
+    script: Mutex<VecDeque<(End, Duration)>>,
+    made: Mutex<Vec<Made>>,
+    answers: Answers,
+}
+
+impl Attempts for Scripted {
+    async fn attempt(&self, domain: &Domain, plan: &Plan, _: &Request) -> Result<Answer, Error> {
+        assert_eq!(domain.name, plan.call.host);
+        let made = (domain.name.to_string(), self.start.elapsed(), plan.fresh);
+        self.made.lock().unwrap().push(made);
+        let (end, took) = self.script.lock().unwrap().pop_front().expect("few attempts");
+        tokio::time::sleep(took).await;
+        self.answers.make(end, &plan.call).await
+    }
+}
+
+/// What ends are made of.
+struct Answers {
+    verified: wxpay_auth::Verified<Bytes>,
+}
+
+impl Answers {
+    async fn new() -> Self {
+        const KEY: &str =
+            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
+        const PUBLIC: &str =
+            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+        const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
+        let ring = KeyRing::new();
+        ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap());
+        let (timestamp, nonce) =
+            (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
+        let key = PrivateKey::from_pem(KEY).unwrap();
+        let signature = key.sign(&response_message(&timestamp, nonce, b"")).unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("wechatpay-timestamp", timestamp.as_str()),
+            ("wechatpay-nonce", nonce),
+            ("wechatpay-serial", SERIAL),
+            ("wechatpay-signature", &STANDARD.encode(signature)),
+        ] {
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        let verified = verify_response(&ring, &SystemClock, &headers, Bytes::new()).await.unwrap();
+        Self { verified }
+    }
+
+    async fn make(&self, end: End, call: &Call) -> Result<Answer, Error> {
+        let call = call.clone();
+        let api = |status: u16, retry_after| {
+            let answer = ApiAnswer {
+                status: StatusCode::from_u16(status).unwrap(),
+                request_id: None,
+                retry_after,
+                clock_offset: None,
+                signature: AnswerSignature::Missing,
+                body: Ok(Bytes::new()),
+            };
+            Err(Error::Api(ApiError::new(call.clone(), answer, b"")))
+        };
+        let verified =
+            |status| Ok(Answer::new(status, None, Arc::clone(&call.host), self.verified.clone()));
+        let delivery = |sent| if sent { Delivery::Unknown } else { Delivery::NotSent };
+        let timeout = |stage, delivery| {
+            TimeoutError::new(call.clone(), Limit::Connect, Duration::ZERO, stage, delivery)
+        };
+        let signer = |kind| {
+            let error = SignError::new(kind, "told to");
+            Err(Error::Signing(SigningError::signer(call.clone(), error)))
+        };
+        match end {
+            End::Verified => verified(StatusCode::NO_CONTENT),
+            End::Accepted => verified(StatusCode::ACCEPTED),
+            End::Throttled { retry_after } => api(429, retry_after.map(Duration::from_secs)),
+            End::Refused => api(400, None),
+            End::SystemError => api(500, None),
+            End::Gateway(status) => api(status, None),
+            End::Unverified => Err(Error::Unverified(UnverifiedError::new(
+                call,
+                StatusCode::OK,
+                None,
+                None,
+                UnverifiedCause::Truncated,
+            ))),
+            End::NoConnection => {
+                let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+                let error = ConnectError::new(call, ConnectStage::Tcp, Box::new(refused));
+                Err(Error::Connect(error))
+            }
+            End::ConnectTimeout => Err(Error::Timeout(
+                timeout(Stage::Preparing, Delivery::NotSent).while_connecting(true),
+            )),
+            End::AnswerTimeout => Err(Error::Timeout(timeout(Stage::Waiting, Delivery::Unknown))),
+            End::Broken { sent } => Err(Error::Exchange(ExchangeError::new(
+                call,
+                delivery(sent),
+                false,
+                closed().await,
+            ))),
+            End::Stale { sent } => {
+                Err(Error::Exchange(ExchangeError::new(call, delivery(sent), true, closed().await)))
+            }
+            End::SignerBusy => signer(SignErrorKind::Throttled),
+            End::SignerWrong => signer(SignErrorKind::Configuration),
+        }
+    }
+}
+
+/// Makes hyper's error of a connection that was closed.
+async fn closed() -> hyper::Error {
+    let (ours, theirs) = tokio::io::duplex(1024);
+    drop(theirs);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.unwrap();
+    let request = http::Request::new(Full::new(Bytes::new()));
+    let (sent, _) = tokio::join!(sender.send_request(request), connection);
+    sent.unwrap_err()
+}
+
+/// Waits for a tenth of a second more each time, and as long as it is asked to.
+#[derive(Debug)]
+struct Steady;
+
+const ATTEMPTS: u32 = 4;
+
+impl RetryPolicy for Steady {
+    fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration> {
+        let wait = Duration::from_millis(100) * attempted.attempts();
+        (attempted.attempts() < ATTEMPTS)
+            .then(|| wait.max(attempted.retry_after().unwrap_or_default()))
+    }
+}
+
+const WHOLE: Duration = Duration::from_secs(9);
+const FAILURES: u32 = 3;
+const OPEN_FOR: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(60);
+const TOKENS: u32 = 20;
+const MAIN: &str = "127.0.0.1:1";
+const STANDBY: &str = "127.0.0.1:2";
+
+fn calls() -> Client<wxpay_auth::FileKeySigner, KeyRing> {
+    let url = |host| BaseUrl::new(format!("http://{host}")).unwrap();
+    let wechat_pay = wxpay_testing::WechatPay::builder().build();
+    Client::builder(Mchid::new("1900007291").unwrap(), wechat_pay.signer(), KeyRing::new())
+        .base_url(url(MAIN))
+        .failover(Failover::to(url(STANDBY)).after_failures(FAILURES).probe_after(OPEN_FOR))
+        .retry(Steady)
+        .retry_budget(RetryBudget::new(TOKENS, 0.1))
+        .call_timeout(WHOLE)
+        .build()
+        .unwrap()
+}
+
+/// The model: what calls do, in the plainest words.
+#[derive(Debug)]
+struct Model {
+    now: Duration,
+    main: DomainModel,
+    standby: DomainModel,
+    /// In tenths.
+    tokens: u32,
+}
+
+#[derive(Debug, Default)]
+struct DomainModel {
+    failures: u32,
+    /// Until when nobody goes there, and for how long that was set.
+    shut: Option<(Duration, Duration)>,
+}
+
+impl DomainModel {
+    /// Whether an attempt may go there, and whether it is a probe.
+    fn lets_in(&self, now: Duration, replay: Replay) -> Option<bool> {
+        match self.shut {
+            None => Some(false),
+            Some((until, shut_for)) => {
+                let patience = if replay == Replay::Never { shut_for } else { Duration::ZERO };
+                (now >= until + patience).then_some(true)
+            }
+        }
+    }
+
+    fn note(&mut self, end: End, is_probe: bool, now: Duration) {
+        let is_bad = matches!(
+            end,
+            End::NoConnection | End::ConnectTimeout | End::Gateway(_) | End::Broken { sent: false }
+        );
+        let is_good = matches!(
+            end,
+            End::Verified
+                | End::Accepted
+                | End::Throttled { .. }
+                | End::Refused
+                | End::SystemError
+                | End::Unverified
+        );
+        match (self.shut, is_probe) {
+            (None, _) if is_good => self.failures = 0,
+            (None, _) if is_bad => {
+                self.failures += 1;
+                if self.failures == FAILURES {
+                    *self = Self { failures: 0, shut: Some((now + OPEN_FOR, OPEN_FOR)) };
+                }
+            }
+            (Some(_), true) if is_good => *self = Self::default(),
+            (Some((_, shut_for)), true) if is_bad => {
+                let longer = (shut_for * 2).min(LONGEST);
+                self.shut = Some((now + longer, longer));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Model {
+    fn new() -> Self {
+        let (main, standby) = (DomainModel::default(), DomainModel::default());
+        Self { now: Duration::ZERO, main, standby, tokens: TOKENS * 10 }
+    }
+
+    fn domain(&mut self, name: &str) -> &mut DomainModel {
+        if name == MAIN { &mut self.main } else { &mut self.standby }
+    }
+
+    /// Runs a call; returns the attempts that it makes, and how many of the script that took.
+    fn call(&mut self, scene: &Scene) -> Vec<Made> {
+        self.now += scene.pause;
+        let replay = scene.replay;
+        let (begin, mut made, mut has_moved) = (self.now, Vec::new(), false);
+        let (mut host, mut is_probe) = match self.main.lets_in(self.now, replay) {
+            Some(is_probe) => (MAIN, is_probe),
+            None => match self.standby.lets_in(self.now, replay) {
+                Some(is_probe) => (STANDBY, is_probe),
+                None => (MAIN, false),
+            },
+        };
+        let mut fresh = false;
+        for (number, (end, took)) in (1..).zip(&scene.attempts) {
+            made.push((host.to_owned(), self.now, fresh));
+            self.now += *took;
+            let now = self.now;
+            self.domain(host).note(*end, is_probe, now);
+            if matches!(end, End::Verified | End::Accepted) {
+                self.tokens = (self.tokens + 1).min(TOKENS * 10);
+            }
+            let other = if host == MAIN { STANDBY } else { MAIN };
+            let cannot_be_reached = matches!(
+                end,
+                End::NoConnection | End::ConnectTimeout | End::Broken { sent: false }
+            );
+            // The move that costs nothing.
+            if cannot_be_reached
+                && !has_moved
+                && let Some(probes) = self.domain(other).lets_in(now, replay)
+            {
+                (host, is_probe, fresh, has_moved) = (other, probes, false, true);
+                continue;
+            }
+            let may_be_repeated = match end {
+                End::Verified | End::Refused | End::SignerWrong => false,
+                End::Throttled { .. } => true,
+                end if end.is_unsent() => true,
+                _ => replay != Replay::Never,
+            };
+            let asked = match end {
+                End::Throttled { retry_after: Some(secs) } => Duration::from_secs(*secs),
+                _ => Duration::ZERO,
+            };
+            let wait = (Duration::from_millis(100) * number).max(asked);
+            let left = (begin + WHOLE).saturating_sub(now);
+            if !may_be_repeated || number >= ATTEMPTS || wait >= left {
+                break;
+            }
+            fresh = matches!(end, End::Stale { .. });
+            if !(fresh && number == 1) {
+                if self.tokens < 10 {
+                    break;
+                }
+                self.tokens -= 10;
+            }
+            self.now += wait;
+            let now = self.now;
+            let moves = cannot_be_reached
+                || matches!(end, End::Gateway(_) | End::AnswerTimeout | End::Broken { .. });
+            let goes_to = self.domain(other).lets_in(now, replay).filter(|_| moves);
+            (host, is_probe) = match goes_to {
+                Some(probes) => (other, probes),
+                None => (host, self.domain(host).lets_in(now, replay).unwrap_or(false)),
+            };
+        }
+        made
+    }
+}
+
+/// Plays scenes through the model and through the calls.
+async fn play(scenes: &[Scene]) {
+    let (client, mut model) = (calls(), Model::new());
+    let calls = &client.inner().calls;
+    let mut scripted = Scripted {
+        start: Instant::now(),
+        script: Mutex::default(),
+        made: Mutex::default(),
+        answers: Answers::new().await,
+    };
+    for scene in scenes {
+        tokio::time::sleep(scene.pause).await;
+        *scripted.script.get_mut().unwrap() = scene.attempts.iter().copied().collect();
+        let target = Target::new("/v3/x").unwrap();
+        let request = Request::post("x", target).with_replay(scene.replay);
+        let ended = calls.run("1900007291", &request, &scripted).await;
+
+        let made = std::mem::take(&mut *scripted.made.lock().unwrap());
+        assert_eq!(made, model.call(scene), "{scene:?}");
+        let ends: Vec<_> = scene.attempts.iter().take(made.len()).map(|(end, _)| *end).collect();
+        check_promises(scene.replay, &ends, &ended);
+    }
+}
+
+/// What must hold whatever the model says.
+fn check_promises(replay: Replay, ends: &[End], ended: &Result<Answer, Error>) {
+    let (last, before) = ends.split_last().unwrap();
+    let shown = format!("{replay}: {ends:?}");
+    if replay == Replay::Never {
+        assert!(!before.iter().any(|end| end.is_unknown()), "repeated: {shown}");
+    }
+    let settles = |end: &End| matches!(end, End::Verified | End::Refused | End::SignerWrong);
+    assert!(!before.iter().any(settles), "went on: {shown}");
+    match ended {
+        Ok(_) => assert!(matches!(last, End::Verified | End::Accepted), "{shown}"),
+        Err(error) => {
+            let is_unknown = ends.iter().any(|end| end.is_unknown());
+            assert_eq!(error.outcome() == Outcome::Unknown, is_unknown, "{shown}");
+            // A 429 before is as if nothing had been sent: it was not accepted.
+            let is_unsent = !is_unknown && last.is_unsent();
+            assert_eq!(error.outcome() == Outcome::NotSent, is_unsent, "{shown}");
+            if is_unknown {
+                assert_ne!(error.delivery(), Delivery::NotSent, "{shown}");
+                assert!(error.hint().contains("read the state"), "{}", error.hint());
+            }
+            assert_eq!(error.attempts(), u32::try_from(ends.len()).ok(), "{shown}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn calls_do_what_the_model_does(scenes in scenes()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(play(&scenes));
+    }
+}

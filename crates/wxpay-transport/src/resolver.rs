@@ -1,0 +1,28 @@
+//! How names become addresses.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+/// Looks up the addresses of a host, in place of the operating system.
+///
+/// For networks that pin the addresses of WeChat Pay, or have a name server of their own. What TLS
+/// checks the certificate against stays the name.
+#[async_trait]
+pub trait Resolve: fmt::Debug + Send + Sync {
+    /// Returns the addresses of a host, the best one first.
+    ///
+    /// # Errors
+    /// When there are none; no connection is opened then, and nothing is sent.
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+#[async_trait]
+impl<T: Resolve + ?Sized> Resolve for Arc<T> {
+    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        (**self).resolve(host).await
+    }
+}

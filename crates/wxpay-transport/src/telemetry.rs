@@ -1,0 +1,90 @@
+//! What can be counted: one place for logs of state and for metrics.
+
+use std::time::Duration;
+
+use crate::audit::AuditOutcome;
+use crate::breaker::BreakerState;
+use crate::error::{Call, Overload};
+
+/// Notes the state of a domain's breaker, where it changed.
+pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
+    if before == after {
+        return;
+    }
+    match after {
+        BreakerState::Open => tracing::warn!(host, "calls leave this domain: it keeps failing"),
+        BreakerState::HalfOpen => tracing::info!(host, "one call tries this domain again"),
+        BreakerState::Closed => tracing::info!(host, "this domain works again"),
+    }
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match after {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    });
+}
+
+/// Notes how long a signature took.
+pub(crate) fn signed(call: &Call, took: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone()).record(took);
+    let _ = (call, took);
+}
+
+/// Notes how an attempt ended; `round_trip` is the time since it began to be sent.
+pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Duration>) {
+    #[cfg(feature = "metrics")]
+    {
+        metrics::counter!(
+            "wxpay_attempts_total",
+            "operation" => call.operation.clone(),
+            "host" => call.host.to_string(),
+            "outcome" => outcome.as_str(),
+        )
+        .increment(1);
+        if let Some(round_trip) = round_trip {
+            metrics::histogram!(
+                "wxpay_round_trip_seconds",
+                "operation" => call.operation.clone(),
+                "host" => call.host.to_string(),
+            )
+            .record(round_trip);
+        }
+    }
+    let _ = (call, outcome, round_trip);
+}
+
+/// Notes how a call ended, after so many attempts.
+pub(crate) fn call(operation: &str, outcome: AuditOutcome) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "wxpay_calls_total",
+        "operation" => operation.to_owned(),
+        "outcome" => outcome.as_str(),
+    )
+    .increment(1);
+    let _ = (operation, outcome);
+}
+
+/// Notes that an attempt moved to another domain.
+pub(crate) fn moved(from: &str, to: &str) {
+    tracing::debug!(from, to, "the next attempt goes to the other domain");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("wxpay_failovers_total", "from" => from.to_owned(), "to" => to.to_owned())
+        .increment(1);
+}
+
+/// Notes that a call was turned away.
+pub(crate) fn overload(operation: &str, overload: Overload) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "wxpay_overloads_total",
+        "operation" => operation.to_owned(),
+        "what" => match overload {
+            Overload::Calls => "calls",
+            Overload::Rate => "rate",
+        },
+    )
+    .increment(1);
+    let _ = (operation, overload);
+}

@@ -1,0 +1,116 @@
+//! What can go wrong.
+
+use std::fmt;
+
+use wxpay_testing::{ErrorBody, How, Misbehaviour, Point};
+
+/// One thing that goes wrong with a domain, once or for as long as the cell lasts.
+#[derive(Clone)]
+pub(crate) struct Fault {
+    pub(crate) what: What,
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// Its name is not found.
+    NoName,
+    /// Its name is being looked up for ever.
+    NameStalls,
+    /// Nobody listens.
+    Refused,
+    /// Connections neither come about nor are refused.
+    BlackHole,
+    /// Its certificate is for another host.
+    WrongCertificate,
+    /// Something happens on the wire.
+    Wire(Point, How),
+    /// It answers wrong.
+    Answer(Misbehaviour),
+    /// Its clock is off by so many seconds.
+    Clock(i64),
+}
+
+impl Fault {
+    /// All of them.
+    pub(crate) fn all() -> Vec<Self> {
+        let lasting = [
+            What::NoName,
+            What::NameStalls,
+            What::Refused,
+            What::BlackHole,
+            What::WrongCertificate,
+            What::Clock(-900),
+            What::Clock(900),
+        ];
+        let mut all: Vec<_> = lasting.into_iter().map(|what| Self { what, once: false }).collect();
+        for what in wire().into_iter().chain(answers()) {
+            all.extend([true, false].map(|once| Self { what: what.clone(), once }));
+        }
+        all
+    }
+}
+
+impl What {
+    /// Whether it keeps connections from coming about.
+    pub(crate) fn hinders_connecting(&self) -> bool {
+        match self {
+            Self::Wire(at, _) => *at == Point::Accept,
+            Self::Answer(_) | Self::Clock(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Whether it ends in a time-out.
+    pub(crate) fn stalls(&self) -> bool {
+        matches!(self, Self::NameStalls | Self::BlackHole | Self::Wire(_, How::Stall))
+    }
+}
+
+fn wire() -> Vec<What> {
+    let points = [
+        Point::Accept,
+        Point::Handshake,
+        Point::RequestBytes(1),
+        Point::RequestBytes(100),
+        Point::RequestBytes(600),
+        Point::Request,
+        Point::Executed,
+        Point::AnswerBytes(1),
+        Point::AnswerBytes(100),
+        Point::AnswerBytes(700),
+        Point::Answered,
+    ];
+    let hows = [How::Reset, How::Close, How::Stall];
+    points.into_iter().flat_map(|at| hows.map(|how| What::Wire(at, how))).collect()
+}
+
+fn answers() -> Vec<What> {
+    let status = |status, code: &str, executed| {
+        let body = ErrorBody::json(code, "told to");
+        Misbehaviour::Status { status, body, signed: true, executed }
+    };
+    let mut answers = vec![
+        Misbehaviour::UnexpectedSuccess { status: 202, body: String::new() },
+        status(400, "PARAM_ERROR", false),
+        status(429, "RATELIMIT_EXCEEDED", false),
+        Misbehaviour::Status { status: 502, body: ErrorBody::Html, signed: false, executed: true },
+        Misbehaviour::Unsigned,
+        Misbehaviour::TamperedBody,
+        Misbehaviour::UnknownSerial,
+        Misbehaviour::MalformedSignature,
+        Misbehaviour::MissingHeader("Wechatpay-Nonce"),
+        Misbehaviour::StaleTimestamp,
+        Misbehaviour::Probe,
+    ];
+    for code in [500, 502, 503, 504] {
+        answers.extend([true, false].map(|executed| status(code, "SYSTEM_ERROR", executed)));
+    }
+    answers.into_iter().map(What::Answer).collect()
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}{}", self.what, if self.once { " once" } else { "" })
+    }
+}

@@ -1,0 +1,88 @@
+//! Every fault, on either domain or both, for every replay class, on new and on kept connections: what
+//! must not be repeated is not, and what a caller is told agrees with the journal of the server.
+
+mod black_hole;
+mod cell;
+mod fault;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use wxpay_transport::Replay;
+
+use crate::cell::{Cell, Connection, Place, Report};
+use crate::fault::{Fault, What};
+
+/// How many cells run at the same time: those that compute, and those that mostly wait.
+const AT_ONCE: [usize; 2] = [8, 96];
+
+fn cells() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for fault in Fault::all() {
+        for place in [Place::Main, Place::Standby, Place::Both] {
+            for replay in [Replay::Safe, Replay::Keyed, Replay::Never] {
+                for connection in [Connection::Fresh, Connection::Kept, Connection::Closing] {
+                    // Nobody keeps a connection to a server that has the wrong certificate.
+                    let is_fresh = connection == Connection::Fresh;
+                    if matches!(fault.what, What::WrongCertificate) && !is_fresh {
+                        continue;
+                    }
+                    cells.push(Cell { fault: fault.clone(), place, replay, connection });
+                }
+            }
+        }
+    }
+    cells
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_callers_are_told_agrees_with_the_journal() {
+    let cells = cells();
+    let count = cells.len();
+    let permits = AT_ONCE.map(|cells| Arc::new(Semaphore::new(cells)));
+    let mut running = JoinSet::new();
+    for cell in cells {
+        let permits = Arc::clone(&permits[usize::from(cell.fault.what.stalls())]);
+        running.spawn(async move {
+            let _permit = permits.acquire_owned().await.unwrap();
+            let report = cell.run().await;
+            (cell, report)
+        });
+    }
+    let (mut wrong, mut ends) = (Vec::new(), BTreeMap::<_, usize>::new());
+    while let Some(ended) = running.join_next().await {
+        let (cell, report) = ended.expect("a cell that panics is a fault of the test");
+        *ends.entry(report.end).or_default() += 1;
+        wrong.extend(
+            check(&cell, &report).err().map(|broken| format!("{cell:?}: {broken}\n  {report:?}")),
+        );
+    }
+    println!("{count} cells: {ends:?}");
+    assert!(wrong.is_empty(), "{} of {count} cells:\n{}", wrong.len(), wrong.join("\n"));
+    // Were nearly all cells to end alike, they would show nothing.
+    for end in ["success", "rejected", "not_sent", "unknown"] {
+        let n = ends.get(end).copied().unwrap_or_default();
+        assert!(n >= 20, "only {n} of {count} cells ended with {end}");
+    }
+}
+
+/// Checks a report against the promises. They hold in every cell, whatever its fault.
+fn check(cell: &Cell, report: &Report) -> Result<(), String> {
+    let promise = |holds: bool, broken: &str| holds.then_some(()).ok_or_else(|| broken.to_owned());
+    let is_never = cell.replay == Replay::Never;
+    promise(!is_never || report.executions <= 1, "executed twice")?;
+    promise(!is_never || report.arrived <= 1, "sent again what must not be repeated")?;
+    promise(report.end != "success" || report.carried_out >= 1, "a success that never was")?;
+    promise(report.end != "not_sent" || report.carried_out == 0, "not sent, and carried out")?;
+    promise(report.end != "not_sent" || report.arrived == 0, "not sent, and arrived")?;
+    promise(report.delivery != "not_sent" || report.arrived == 0, "not delivered, and arrived")?;
+    promise(report.end != "rejected" || report.carried_out == 0, "rejected, and carried out")?;
+    promise(report.replayed == 0, "a signature was sent twice")?;
+    promise(report.names_a_host, "no host is named")?;
+    cell.expectation().map_or(Ok(()), |expected| {
+        let told = format!("expected {expected}, got {}", report.end);
+        promise(report.end == expected, &told)
+    })
+}
