@@ -10,8 +10,8 @@ use wxpay_marketing::{DeliveryPlans, Error};
 use wxpay_testing::{Fault, How, Misbehaviour, PlanState, Point, ServerTls, WireServer};
 use wxpay_tests::{builder, chain, kind, plan_id, plans};
 use wxpay_transport::{
-    BaseUrl, Client, Delivery, ErrorBody, ExchangeFault, Outcome, Proxy, Replay, Request, Target,
-    Transport,
+    BaseUrl, Client, Delivery, ErrorBody, ExchangeFault, NoRetry, Outcome, Proxy, Replay, Request,
+    Target, Transport,
 };
 
 async fn servers() -> [WireServer; 3] {
@@ -281,6 +281,7 @@ async fn a_signer_that_fails_has_sent_nothing_and_costs_no_connection() {
     let client = Client::builder(server.mchid(), signer, server.key_ring())
         .base_url(BaseUrl::new(server.base_url()).unwrap())
         .proxy(Proxy::none())
+        .retry(NoRetry)
         .build()
         .unwrap();
     let plans = DeliveryPlans::new(client);

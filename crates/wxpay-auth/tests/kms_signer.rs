@@ -43,6 +43,7 @@ enum Twist {
     Flipped,
     Empty,
     Throttled(usize),
+    ThrottledAfter(usize),
     Denied,
     Hanging,
 }
@@ -96,7 +97,10 @@ impl KmsBackend for Service {
             Twist::Throttled(times) if call < times => {
                 return Err(KmsError::new(SignErrorKind::Throttled, "slow down"));
             }
-            Twist::None | Twist::Throttled(_) | Twist::Hanging => {}
+            Twist::ThrottledAfter(times) if call >= times => {
+                return Err(KmsError::new(SignErrorKind::Throttled, "slow down"));
+            }
+            Twist::None | Twist::Throttled(_) | Twist::ThrottledAfter(_) | Twist::Hanging => {}
             Twist::Denied => return Err(KmsError::new(SignErrorKind::PermissionDenied, "no")),
         }
         Ok(signature)
@@ -165,6 +169,21 @@ async fn throttling_is_waited_out_and_then_said() {
     let error = builder.attempts(1).connect().await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Throttled);
     assert_eq!(service.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_with_little_time_is_told_what_is_wrong_within_it() {
+    let service = Service::new(Twist::ThrottledAfter(1));
+    let signer = connect(&service).await.unwrap();
+    let (start, left) = (tokio::time::Instant::now(), Duration::from_millis(1700));
+    service.knows(b"message");
+    let error = signer.sign_within(b"message", left).await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Throttled, "not a time-out");
+    assert!(start.elapsed() < left, "{:?}", start.elapsed());
+    // One who has time waits for as long as the signer allows.
+    let start = tokio::time::Instant::now();
+    signer.sign(b"message").await.unwrap_err();
+    assert!(start.elapsed() > left, "{:?}", start.elapsed());
 }
 
 /// The public key takes its time, the signature for a check never comes.

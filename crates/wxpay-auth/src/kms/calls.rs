@@ -81,12 +81,15 @@ impl Calls {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Runs a request, and again after a failure that passes, for as long as all of it may take.
-    pub(super) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
+    /// Runs a request, and again after a failure that passes, for as long as the caller has time, and all
+    /// of it may take.
+    pub(super) async fn run_within<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
+        left: Duration,
         request: impl Fn() -> F,
     ) -> Result<T, KmsError> {
-        self.run_until(Instant::now() + self.limits.total_timeout, request).await
+        let deadline = Instant::now() + self.limits.total_timeout.min(left);
+        self.run_until(deadline, request).await
     }
 
     /// Does the same until a point in time. While it waits between attempts, its place is kept: a
@@ -166,6 +169,16 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+impl Calls {
+    async fn run<T, F: Future<Output = Result<T, KmsError>>>(
+        &self,
+        request: impl Fn() -> F,
+    ) -> Result<T, KmsError> {
+        self.run_within(Duration::MAX, request).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ring::digest;
@@ -80,10 +81,10 @@ impl<B: KmsBackend> KmsSigner<B> {
         Self { shared: Arc::new(Shared { backend, key, serial_no, calls }) }
     }
 
-    async fn sign_checked(&self, message: &[u8]) -> Result<Vec<u8>, KmsError> {
+    async fn sign_checked(&self, message: &[u8], left: Duration) -> Result<Vec<u8>, KmsError> {
         let Shared { backend, key, calls, .. } = &*self.shared;
         let digest = sha256(message);
-        let signature = calls.run(|| backend.sign_sha256(key, &digest)).await?;
+        let signature = calls.run_within(left, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), message, signature)
     }
 
@@ -129,7 +130,11 @@ impl<B: KmsBackend> Signer for KmsSigner<B> {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let bytes = self.sign_checked(message).await?;
+        self.sign_within(message, Duration::MAX).await
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        let bytes = self.sign_checked(message, left).await?;
         Ok(Signature::new(self.serial_no().clone(), bytes))
     }
 }

@@ -109,7 +109,11 @@ impl Signer for Pkcs11Signer {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let bytes = self.workers.sign(message, self.timeout).await?;
+        self.sign_within(message, Duration::MAX).await
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        let bytes = self.workers.sign(message, self.timeout.min(left)).await?;
         Ok(Signature::new(self.serial_no.clone(), bytes))
     }
 }

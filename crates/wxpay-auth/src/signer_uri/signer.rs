@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -44,6 +45,10 @@ impl Signer for UriSigner {
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.signer.sign(message).await
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        self.signer.sign_within(message, left).await
     }
 }
 
