@@ -1,7 +1,5 @@
 //! One attempt: connect and sign, send, read, verify.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -13,6 +11,7 @@ use wxpay_auth::{
 };
 
 use crate::answer::Answer;
+use crate::answer_headers::{clock_offset, request_id, retry_after};
 use crate::client::{Inner, deadline};
 use crate::connection::{BodyFailure, Connection};
 use crate::delivery::Delivery;
@@ -219,68 +218,5 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             }),
         };
         Error::Api(ApiError::new(call.clone(), answer, message))
-    }
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    text(headers, "request-id").map(|id| id.chars().take(128).collect())
-}
-
-/// Returns by how many seconds the server's clock is ahead of the local one.
-fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    http_date(text(headers, "date")?).map(|date| date.seconds_after(now))
-}
-
-/// Reads `Retry-After`: seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let value = text(headers, "retry-after")?.trim();
-    let seconds = if value.bytes().all(|b| b.is_ascii_digit()) {
-        value.parse().ok()?
-    } else {
-        u64::try_from(http_date(value)?.seconds_after(now)).unwrap_or(0)
-    };
-    Some(Duration::from_secs(seconds))
-}
-
-fn http_date(value: &str) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(value).ok()?;
-    let since = date.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_unix_secs(since.as_secs()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())])
-    }
-
-    const NOW: Timestamp = Timestamp::from_unix_secs(784_111_777);
-
-    #[test]
-    fn the_clock_offset_is_read_from_the_date() {
-        let offset = |value| clock_offset(&headers("date", value), NOW);
-        assert_eq!(offset("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0));
-        assert_eq!(offset("Sun, 06 Nov 1994 08:59:37 GMT"), Some(600));
-        assert_eq!(offset("Sun, 06 Nov 1994 08:39:37 GMT"), Some(-600));
-        assert_eq!(offset("yesterday"), None);
-        assert_eq!(clock_offset(&HeaderMap::new(), NOW), None);
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let wait = |value| retry_after(&headers("retry-after", value), NOW).map(|d| d.as_secs());
-        assert_eq!(wait("3"), Some(3));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:47 GMT"), Some(10));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:27 GMT"), Some(0), "in the past");
-        for odd in ["-1", "1.5", "soon", "99999999999999999999999"] {
-            assert_eq!(wait(odd), None, "{odd}");
-        }
-        assert_eq!(wait(""), None);
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answer;
+mod answer_headers;
 mod attempt;
 mod base_url;
 mod builder;
