@@ -10,6 +10,9 @@ mod connection;
 mod connector;
 mod delivery;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pool;
 mod progress;
 mod proxy;

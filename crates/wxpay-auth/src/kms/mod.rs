@@ -32,6 +32,9 @@ mod calls;
 #[cfg(feature = "_endpoint")]
 mod endpoint;
 mod error;
+#[cfg(all(fuzzing, feature = "vault", feature = "tencent-kms", feature = "alibaba-kms"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "_http")]
 mod http;
 #[cfg(feature = "_http")]
