@@ -8,7 +8,8 @@ use wxpay_auth::Timestamp;
 use wxpay_fuzz::{Answer, assert_good_error, assert_one_line};
 use wxpay_transport::{Bytes, Error, ErrorBody, fuzzing};
 
-const SIGNED: &[u8] = b"POST\n/v3/pay/transactions/native\n1554208460\nNONCE\n{\"secret\":\"hunter2\"}\n";
+const SIGNED: &[u8] =
+    b"POST\n/v3/pay/transactions/native\n1554208460\nNONCE\n{\"secret\":\"hunter2\"}\n";
 
 fuzz_target!(|input: &[u8]| {
     let Some(Answer { status, headers, body }) = Answer::read(input) else { return };

@@ -1,6 +1,6 @@
 //! The parsers of answers, for `fuzz/` alone.
 
-pub use http::{HeaderMap, StatusCode};
+pub use http::StatusCode;
 
 pub use super::alibaba::fuzzing as alibaba;
 pub use super::tencent::fuzzing as tencent;
