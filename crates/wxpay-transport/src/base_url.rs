@@ -108,13 +108,11 @@ impl BaseUrl {
 /// Tells whether a text is a name or an address. The parser of URLs lets others pass, to which there
 /// is no connection.
 fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-            !host.is_empty() && host.bytes().all(fits)
-        }
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
     }
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    !host.is_empty() && host.bytes().all(fits)
 }
 
 impl FromStr for BaseUrl {
