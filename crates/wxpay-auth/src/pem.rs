@@ -36,13 +36,26 @@ pub(crate) fn find(pem: &[u8], expected: KeyMaterial) -> Result<Block, KeyError>
 
 /// Splits off the next block: its label, what is between the armour, and what comes after.
 fn next_block(text: &str) -> Option<(&str, &str, &str)> {
-    let (_, from_label) = text.split_once("-----BEGIN ")?;
-    let (label, body) = from_label.split_once("-----")?;
+    let mut rest = text;
+    let (label, body) = loop {
+        let (_, from_label) = rest.split_once("-----BEGIN ")?;
+        match from_label.split_once("-----") {
+            Some((label, body)) if is_label(label) => break (label, body),
+            _ => rest = from_label,
+        }
+    };
     // A block that never ends is still a block, so that the error names what it was to be.
     match body.split_once("-----END ") {
         Some((body, after)) => Some((label, body, after)),
         None => Some((label, "", "")),
     }
+}
+
+/// Tells whether a text is a label. Where the line that begins a block is damaged, what follows it is
+/// the key, and errors quote labels.
+fn is_label(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ' || b == b'#';
+    text.len() <= 40 && text.bytes().all(fits)
 }
 
 fn material(label: &str) -> KeyMaterial {
@@ -105,6 +118,19 @@ mod tests {
         }
         let old_style = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: A\n\nAQ==\n-----END RSA PRIVATE KEY-----";
         assert!(matches!(find(old_style), Err(KeyError::Encrypted)));
+    }
+
+    #[test]
+    fn a_damaged_beginning_makes_no_label_of_the_key() {
+        let key = b"-----BEGIN EC----\nMIGHAgEAMBMGByqGSM49AgEG\n PRIVATE KEY-----\n";
+        for material in [KeyMaterial::PrivateKey, KeyMaterial::PublicKey] {
+            assert!(matches!(find(key, material), Err(KeyError::NoPem)));
+        }
+        let whole = b"-----BEGIN PRIVATE KEY-----\nAQI=\n-----END PRIVATE KEY-----\n";
+        let both = [&key[..], whole].concat();
+        assert_eq!(*find(&both, KeyMaterial::PrivateKey).unwrap().der, [1, 2]);
+        let long = format!("-----BEGIN {} PRIVATE KEY-----\n", "A".repeat(1000));
+        assert!(matches!(find(long.as_bytes(), KeyMaterial::PrivateKey), Err(KeyError::NoPem)));
     }
 
     proptest::proptest! {

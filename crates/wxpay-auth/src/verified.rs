@@ -186,9 +186,9 @@ fn optional<'h>(
     }
 }
 
-/// Keeps a foreign serial short enough for a log line; no real one is longer.
+/// Makes a foreign serial fit for a log line: no real one is longer, or has a tab in it.
 fn abridged(serial: &str) -> String {
-    serial.chars().take(120).collect()
+    serial.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
 }
 
 fn unix_seconds(timestamp: &str) -> Option<Timestamp> {

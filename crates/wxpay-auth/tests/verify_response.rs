@@ -242,6 +242,19 @@ async fn algorithms_serials_and_signatures() {
 }
 
 #[tokio::test]
+async fn a_foreign_serial_is_shown_on_one_line_and_shortened() {
+    let serial = format!("a\tb{}", "c".repeat(1000));
+    let shown = format!("a b{}", "c".repeat(117));
+    let unknown = with("wechatpay-serial", &serial).await;
+    assert_eq!(unknown.to_string(), format!("the answer is signed by {shown}, which is not held"));
+    let mut headers = headers();
+    headers.insert("wechatpay-serial", serial.parse().unwrap());
+    headers.insert("wechatpay-signature", HeaderValue::from_static("WECHATPAY/SIGNTEST/x"));
+    let probe = verify_at(&headers, SIGNED_AT).await.unwrap_err();
+    assert!(matches!(probe, VerifyError::Probe { serial, .. } if serial == shown));
+}
+
+#[tokio::test]
 async fn hints_say_different_things() {
     let mut errors = vec![
         with("wechatpay-nonce", "").await,

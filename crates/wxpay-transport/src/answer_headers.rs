@@ -5,8 +5,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::HeaderMap;
 use wxpay_auth::Timestamp;
 
+/// The longest wait that is believed, 100 years: no clock goes on for ever.
+const LONGEST_WAIT: u64 = 100 * 365 * 86_400;
+
+/// Reads `Request-ID`, so that it can stand in a log: a header may have tabs in it.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
-    text(headers, "request-id").map(|id| id.chars().take(128).collect())
+    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    text(headers, "request-id").map(|id| id.chars().map(one_line).take(128).collect())
 }
 
 /// Returns by how many seconds the server's clock is ahead of the local one.
@@ -22,7 +27,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     } else {
         u64::try_from(http_date(value)?.seconds_after(now)).unwrap_or(0)
     };
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds.min(LONGEST_WAIT)))
 }
 
 fn http_date(value: &str) -> Option<Timestamp> {
@@ -67,5 +72,24 @@ mod tests {
             assert_eq!(wait(odd), None, "{odd}");
         }
         assert_eq!(wait(""), None);
+    }
+
+    #[test]
+    fn a_wait_is_one_that_a_clock_can_count() {
+        for value in
+            ["18446744073709551615", "9223372036854775807", "Fri, 31 Dec 9999 23:59:59 GMT"]
+        {
+            let wait = retry_after(&headers("retry-after", value), NOW).unwrap();
+            assert_eq!(wait, Duration::from_secs(LONGEST_WAIT), "{value}");
+            assert!(std::time::Instant::now().checked_add(wait).is_some());
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_one_line_of_some_length() {
+        let id = |value: &str| request_id(&headers("request-id", value));
+        assert_eq!(id("08F7").as_deref(), Some("08F7"));
+        assert_eq!(id("08\tF7").as_deref(), Some("08 F7"));
+        assert_eq!(id(&"8".repeat(1000)).unwrap().len(), 128);
     }
 }

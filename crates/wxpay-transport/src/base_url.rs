@@ -1,7 +1,7 @@
 //! Where requests go: a scheme, a host, a port.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use http::Uri;
@@ -63,7 +63,7 @@ impl BaseUrl {
             Some((_, port)) if !port.ends_with(']') => authority.port_u16().is_some_and(|p| p != 0),
             _ => true,
         };
-        if authority.host().is_empty() || !port_is_good {
+        if !is_host(authority.host()) || !port_is_good {
             return Err(ConfigError::MalformedUrl);
         }
         Ok(Self { authority, tls })
@@ -103,6 +103,16 @@ impl BaseUrl {
             Err(_) => self.host().eq_ignore_ascii_case("localhost"),
         }
     }
+}
+
+/// Tells whether a text is a name or an address. The parser of URLs lets others pass, to which there
+/// is no connection.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        return address.parse::<Ipv6Addr>().is_ok();
+    }
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    !host.is_empty() && host.bytes().all(fits)
 }
 
 impl FromStr for BaseUrl {
@@ -171,6 +181,11 @@ mod tests {
             ("https://", ConfigError::MalformedUrl),
             ("https://a b", ConfigError::MalformedUrl),
             ("https://a.example:0", ConfigError::MalformedUrl),
+            ("https://a(b.example", ConfigError::MalformedUrl),
+            ("https://a%25.example", ConfigError::MalformedUrl),
+            ("https://a[::1%]", ConfigError::MalformedUrl),
+            ("https://[::g]", ConfigError::MalformedUrl),
+            ("https://[127.0.0.1]", ConfigError::MalformedUrl),
             ("https://a.example:99999", ConfigError::MalformedUrl),
             ("https://user:pw@a.example", ConfigError::NotAnOrigin),
             ("https://a.example/v3", ConfigError::NotAnOrigin),

@@ -16,6 +16,9 @@ mod delivery;
 mod domain;
 mod error;
 mod failover;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod in_process_rate_limiter;
 mod pool;

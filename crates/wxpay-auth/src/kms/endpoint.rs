@@ -74,7 +74,9 @@ impl Endpoint {
         const HINT: &str = "write https://HOST[:PORT]; http is for this machine only";
         // A URL may have a password in it: it is not quoted.
         let wrong = |problem: &str| Err(KmsError::setting(format!("the endpoint {problem}"), HINT));
-        let Ok(uri) = url.parse::<Uri>() else { return wrong("is not a URL") };
+        // The parser lets other characters pass in the path.
+        let uri = Some(url).filter(|url| url.is_ascii()).and_then(|url| url.parse::<Uri>().ok());
+        let Some(uri) = uri else { return wrong("is not a URL") };
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return wrong("is not a URL with a scheme and a host");
@@ -152,6 +154,8 @@ mod tests {
             "https://user:hunter2@vault",
             "https://vault?a=b",
             "https://vault/a b",
+            "https://vault/\u{85}",
+            "https://vault/商户",
         ] {
             let error = Endpoint::new(url).unwrap_err();
             assert!(!error.to_string().contains("hunter2"));

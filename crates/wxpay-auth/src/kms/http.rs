@@ -159,7 +159,7 @@ impl Answer {
         Self { service, status, headers: HeaderMap::new(), body: body.to_owned().into() }
     }
 
-    #[cfg(all(test, feature = "vault"))]
+    #[cfg(any(all(test, feature = "vault"), fuzzing))]
     pub(super) fn new(
         service: &'static str,
         status: StatusCode,

@@ -34,6 +34,9 @@ mod endpoint;
 mod error;
 #[cfg(feature = "_http")]
 mod flight;
+#[cfg(all(fuzzing, feature = "vault", feature = "tencent-kms", feature = "alibaba-kms"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "_http")]
 mod http;
 #[cfg(any(feature = "_http", feature = "aws-kms"))]

@@ -290,9 +290,12 @@ impl fmt::Display for Pkcs11Uri {
             id.iter().try_for_each(|byte| write!(f, "%{byte:02X}"))?;
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
+        let pin = self.pin.as_ref().and_then(Pin::path).map(text);
+        // Of a path that begins with two slashes, they would be taken off as those of `file://`.
+        let is_double = pin.as_ref().is_some_and(|path| path.starts_with("//"));
         let query = [
             ("module-path=", self.module_path.as_deref().map(text)),
-            ("pin-source=file:", self.pin.as_ref().and_then(Pin::path).map(text)),
+            (if is_double { "pin-source=file://" } else { "pin-source=file:" }, pin),
         ];
         let mut separator = "?";
         for (name, value) in query.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
@@ -353,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_a_pin_is_written_as_it_was() {
+        for source in ["/run/pin", "//run/pin", "////run/pin", "file:pin", "file:////run/pin"] {
+            let uri = parse(&format!("pkcs11:?pin-source={source}")).unwrap();
+            let again = parse(&uri.to_string()).unwrap();
+            assert_eq!(again.pin.unwrap().path(), uri.pin.unwrap().path(), "{source}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         use Pkcs11UriError as E;
         for (uri, error) in [
@@ -403,11 +415,12 @@ mod tests {
             let uri = Pkcs11Uri {
                 token, serial, object, manufacturer, model, id, slot_id,
                 module_path: module_path.map(Into::into),
-                // Two slashes at the beginning of a path are one too many for a URI.
-                pin: pin.filter(|p| !p.starts_with("//")).map(Pin::file),
+                pin: pin.map(Pin::file),
             };
             let again: Pkcs11Uri = uri.to_string().parse().unwrap();
             proptest::prop_assert_eq!(again.to_string(), uri.to_string());
+            let path = |uri: &Pkcs11Uri| uri.pin.as_ref().and_then(Pin::path).map(Path::to_owned);
+            proptest::prop_assert_eq!(path(&again), path(&uri));
             proptest::prop_assert_eq!(again.token, uri.token);
             proptest::prop_assert_eq!(again.id, uri.id);
             proptest::prop_assert_eq!(again.module_path, uri.module_path);

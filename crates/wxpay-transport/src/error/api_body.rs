@@ -92,7 +92,9 @@ fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect()
+    // The last two are the line and the paragraph separator of Unicode.
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if ends_line(c) { ' ' } else { c }).take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -129,6 +131,13 @@ mod tests {
 
         let nested = br#"{"detail":{"detail":{"issue":"sign not match"}}}"#;
         assert_eq!(parse(nested).1.detail.unwrap().issue.as_deref(), Some("sign not match"));
+    }
+
+    #[test]
+    fn every_text_is_one_line() {
+        let parsed = parse(br#"{"code":"A\r\nB","message":"a\u2028b\u2029c\u0085d"}"#).1;
+        assert_eq!(parsed.code.as_deref(), Some("A  B"));
+        assert_eq!(parsed.message.as_deref(), Some("a b c d"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) struct Call {
     pub(crate) earlier_unknown: bool,
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Call {
     /// Makes one for a first attempt.
     pub(crate) fn first(operation: &'static str, host: &str, replay: Replay) -> Self {

@@ -4,6 +4,8 @@ mod acs3;
 mod backend;
 mod builder;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod role;
 
 pub use backend::AlibabaKms;

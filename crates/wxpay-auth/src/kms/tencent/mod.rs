@@ -3,6 +3,8 @@
 mod backend;
 mod builder;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod role;
 mod tc3;
 

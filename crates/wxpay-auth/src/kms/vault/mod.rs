@@ -3,6 +3,8 @@
 mod auth;
 mod builder;
 mod client;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keeper;
 mod key;
 mod lockout;

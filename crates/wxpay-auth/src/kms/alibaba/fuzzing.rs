@@ -1,0 +1,36 @@
+//! The parsers of answers, for `fuzz/` alone.
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use super::super::access_key::{Credentials, Refusal, iso, parse_iso};
+use super::super::error::KmsError;
+use super::super::http::Answer;
+use super::SERVICE;
+use super::error::response;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Signed {
+    value: String,
+}
+
+/// Reads the text of a signature out of its envelope.
+pub fn signature(
+    status: StatusCode,
+    headers: HeaderMap,
+    body: &[u8],
+    credentials: &Credentials,
+) -> Result<String, KmsError> {
+    let answer = Answer::new(SERVICE, status, headers, body);
+    let signed: Result<Signed, Refusal> = response(&answer, credentials);
+    signed.map(|signed| signed.value).map_err(|refusal| match refusal {
+        Refusal::Credentials(error) | Refusal::Other(error) => error,
+    })
+}
+
+/// Reads the time at which an access key ends, and writes it again.
+pub fn time(text: &str) -> Option<Result<(u64, String), KmsError>> {
+    let time = parse_iso(text)?;
+    Some(iso(time).map(|written| (time.as_unix_secs(), written)))
+}

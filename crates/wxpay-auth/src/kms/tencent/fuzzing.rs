@@ -1,0 +1,30 @@
+//! The parsers of answers, for `fuzz/` alone.
+
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use super::super::access_key::{Credentials, Refusal};
+use super::super::error::KmsError;
+use super::super::http::Answer;
+use super::SERVICE;
+use super::error::response;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Signed {
+    signature: String,
+}
+
+/// Reads the text of a signature out of its envelope.
+pub fn signature(
+    status: StatusCode,
+    headers: HeaderMap,
+    body: &[u8],
+    credentials: &Credentials,
+) -> Result<String, KmsError> {
+    let answer = Answer::new(SERVICE, status, headers, body);
+    let signed: Result<Signed, Refusal> = response(&answer, credentials);
+    signed.map(|signed| signed.signature).map_err(|refusal| match refusal {
+        Refusal::Credentials(error) | Refusal::Other(error) => error,
+    })
+}

@@ -1,0 +1,65 @@
+//! Private parsers, for `fuzz/` alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode, Uri};
+use wxpay_auth::Timestamp;
+
+use crate::answer_headers;
+use crate::base_url::BaseUrl;
+use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error, RequestError};
+use crate::replay::Replay;
+use crate::target::Target;
+
+/// Makes the error of an answer that is no success, as a client does that signed this message.
+pub fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Bytes,
+    signed_message: &[u8],
+    now: Timestamp,
+) -> Error {
+    let call = Call::first("fuzz", "localhost", Replay::Keyed);
+    let answer = ApiAnswer {
+        status,
+        request_id: answer_headers::request_id(headers),
+        retry_after: answer_headers::retry_after(headers, now),
+        clock_offset: answer_headers::clock_offset(headers, now),
+        signature: AnswerSignature::Missing,
+        body: Ok(body),
+    };
+    Error::Api(ApiError::new(call, answer, signed_message))
+}
+
+/// Reads `Request-ID`.
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    answer_headers::request_id(headers)
+}
+
+/// Reads `Retry-After`.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    answer_headers::retry_after(headers, now)
+}
+
+/// Reads `Date`.
+pub fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
+    answer_headers::clock_offset(headers, now)
+}
+
+/// Writes an origin with its port, as the connector takes it.
+///
+/// # Errors
+/// What the connector would end with.
+pub fn origin(base: &BaseUrl) -> Result<Uri, ConfigError> {
+    base.to_uri()
+}
+
+/// Makes hyper's type of a target.
+///
+/// # Errors
+/// What a call would end with.
+pub fn path_and_query(target: &Target) -> Result<PathAndQuery, RequestError> {
+    target.to_path_and_query()
+}
