@@ -1,7 +1,7 @@
 //! Calls about delivery plans.
 
 use http::StatusCode;
-use wxpay_transport::{Replay, Request, RequestError, Target, Transport};
+use wxpay_transport::{RateLimit, Replay, Request, RequestError, Target, Transport};
 
 use crate::error::{Error, UnexpectedStatusError};
 use crate::plan_id::PlanId;
@@ -33,7 +33,8 @@ impl<T: Transport> DeliveryPlans<T> {
     /// Terminates a delivery plan (终止投放计划). **This cannot be undone.**
     ///
     /// `POST /v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate`, without a body;
-    /// at most 100 calls a second for an `mchid`.
+    /// at most 100 calls a second for an `mchid`, which the client keeps to
+    /// ([`RateLimiter`](wxpay_transport::RateLimiter)).
     ///
     /// `TERMINATED` is a final state. The call carries nothing but the id (no `brand_id`, no reason,
     /// no request number), and an `mchid` serves many brands: nothing but your own look-up guards
@@ -51,7 +52,8 @@ impl<T: Transport> DeliveryPlans<T> {
     /// # It is never repeated by itself
     /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the
     /// second answer is not documented: an error from it would look as if the plan were still
-    /// running. It is sent again only when not a byte of it was sent.
+    /// running. It is sent again, or to the standby domain, only when not a byte of it was sent, or
+    /// when WeChat Pay did not accept it (429).
     ///
     /// # When the outcome is unknown
     /// Do not send it again. List the brand's plans with this `plan_id` (see the example
@@ -92,7 +94,9 @@ impl<T: Transport> DeliveryPlans<T> {
     pub async fn terminate(&self, plan_id: &PlanId) -> Result<Terminated, Error> {
         const OPERATION: &str = "delivery_plans.terminate";
         let target = terminate_target(plan_id).map_err(wxpay_transport::Error::from)?;
-        let request = Request::post(OPERATION, target).with_replay(Replay::Never);
+        let request = Request::post(OPERATION, target)
+            .with_replay(Replay::Never)
+            .with_rate_limit(RateLimit::per_second(100));
         let answer = self.transport.send(request).await?;
         let request_id = answer.request_id().map(str::to_owned);
         if answer.status() != StatusCode::NO_CONTENT {

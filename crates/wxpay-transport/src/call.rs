@@ -31,6 +31,10 @@ pub(crate) struct Calls {
     pub(crate) timeouts: Timeouts,
 }
 
+/// How much time is kept for an attempt when a call waits; a quarter of the call's time, where that is
+/// less.
+const FOR_ATTEMPT: Duration = Duration::from_secs(1);
+
 /// Makes single attempts, each within its time.
 pub(crate) trait Attempts: Sync {
     fn attempt(
@@ -98,7 +102,8 @@ impl Calls {
             is_unknown: false,
             has_moved: false,
         };
-        let _permit = match timeout_at(course.deadline, self.gate.enter()).await {
+        let patience = Instant::now() + self.time_to_wait(&course);
+        let _permit = match timeout_at(patience, self.gate.enter()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(self.overload(&course, Overload::Calls, None)),
             Err(_) => return Err(self.timed_out_in_queue(&course)),
@@ -180,6 +185,13 @@ impl Calls {
         }
     }
 
+    /// Returns how long a call may wait before its next attempt. An attempt that began with no time left
+    /// would be sent, and its outcome never heard of.
+    fn time_to_wait(&self, course: &Course<'_>) -> Duration {
+        let for_attempt = FOR_ATTEMPT.min(self.timeouts.call / 4);
+        course.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
+    }
+
     /// Returns how long to wait for another attempt; `None` when this one was the last.
     fn wait_before_next(
         &self,
@@ -196,7 +208,7 @@ impl Calls {
         if !may_be_repeated {
             return None;
         }
-        let left = course.deadline.saturating_duration_since(Instant::now());
+        let left = self.time_to_wait(course);
         let attempted = Attempted::new(course.attempts, replay, left, ended);
         let wait = self.retry_policy.wait(&attempted).filter(|wait| *wait < left)?;
         let is_free = way == Way::StayFresh && course.attempts == 1;
@@ -211,10 +223,10 @@ impl Calls {
         let Some(limit) = course.request.rate_limit() else { return Ok(()) };
         let (identity, operation) = (course.identity, course.request.operation());
         let key = LimitKey { identity, operation, limit };
-        let left = course.deadline.saturating_duration_since(Instant::now());
+        let left = self.time_to_wait(course);
         let waits = self.rate_limiter.acquire(key, left);
         // A limiter that does not keep to its word is not waited for.
-        timeout_at(course.deadline, waits)
+        timeout_at(Instant::now() + left, waits)
             .await
             .unwrap_or(Err(RateLimited { retry_after: Duration::ZERO }))
     }

@@ -56,8 +56,8 @@ pub struct RateLimited {
 /// several clients.
 #[async_trait]
 pub trait RateLimiter: fmt::Debug + Send + Sync {
-    /// Waits until a request may be sent. `left` is the time that its call has left: where the wait
-    /// would be longer, it says so at once.
+    /// Waits until a request may be sent. `left` is for how long its call may wait: where it would have to
+    /// wait for longer, it is told so at once.
     ///
     /// Dropping the future gives the place up.
     ///

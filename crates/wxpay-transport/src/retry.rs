@@ -67,7 +67,8 @@ impl<'a> Attempted<'a> {
         self.replay
     }
 
-    /// Returns how much time the call has left.
+    /// Returns for how long the call may wait: the time that it has left, but for a second for the attempt
+    /// itself (or a quarter of the time of the call, where that is less).
     pub fn left(&self) -> Duration {
         self.left
     }

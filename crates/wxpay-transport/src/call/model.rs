@@ -389,7 +389,8 @@ impl Model {
                 _ => Duration::ZERO,
             };
             let wait = (Duration::from_millis(100) * number).max(asked);
-            let left = (begin + WHOLE).saturating_sub(now);
+            // One second is kept for the attempt.
+            let left = (begin + WHOLE).saturating_sub(now + Duration::from_secs(1));
             if !may_be_repeated || number >= ATTEMPTS || wait >= left {
                 break;
             }

@@ -1,0 +1,86 @@
+//! Writes who signed what into a file that only grows: one line of JSON for each signed request.
+//!
+//! ```sh
+//! cargo run --example audit_log -- audit.jsonl
+//! ```
+//!
+//! A thread of its own writes, so that no call waits for a disk. Nothing is dropped: when the thread is
+//! behind, records wait in memory, and `main` waits for the last one.
+
+use std::error::Error;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use wxpay_marketing::{DeliveryPlans, PlanId};
+use wxpay_testing::Gateway;
+use wxpay_transport::{Audit, AuditRecord, BaseUrl, Client};
+
+/// Hands records to the thread that writes them.
+#[derive(Debug)]
+struct AuditLog {
+    lines: Sender<String>,
+}
+
+impl AuditLog {
+    /// Opens a file for appending, and starts the thread. It ends when the log has been dropped.
+    fn open(path: &str) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
+        let mut file: File = OpenOptions::new().create(true).append(true).open(path)?;
+        let (lines, waiting) = mpsc::channel::<String>();
+        let writing = thread::spawn(move || {
+            for line in waiting {
+                // One write for each line: with `append`, lines of several processes do not mix.
+                file.write_all(line.as_bytes())?;
+            }
+            file.sync_all()
+        });
+        Ok((Self { lines }, writing))
+    }
+}
+
+impl Audit for AuditLog {
+    fn record(&self, record: &AuditRecord<'_>) {
+        let line = serde_json::json!({
+            "signed_at": record.signed_at.as_unix_secs(),
+            "identity": record.identity.value(),
+            "serial_no": record.serial_no.as_str(),
+            "operation": record.operation,
+            "method": record.method.as_str(),
+            "path": record.path,
+            "host": record.host,
+            "attempt": record.attempt,
+            "outcome": record.outcome.as_str(),
+            "status": record.status.map(|status| status.as_u16()),
+            "request_id": record.request_id,
+            "took_ms": u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX),
+        });
+        if self.lines.send(format!("{line}\n")).is_err() {
+            // The disk is full, say: an application decides here whether it goes on.
+            eprintln!("the audit log is not written any more: {line}");
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("give the path of the log")?;
+    let (log, writing) = AuditLog::open(&path)?;
+
+    let gateway = Gateway::start().await;
+    let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url())?)
+        .audit(log)
+        .build()?;
+    let plans = DeliveryPlans::new(client);
+    plans.terminate(&PlanId::new("12000")?).await?;
+    // It has ended already: WeChat Pay refuses this one, and the log says so.
+    if let Err(error) = plans.terminate(&PlanId::new("12000")?).await {
+        println!("refused: {error}");
+    }
+
+    drop(plans);
+    writing.join().map_err(|_| "the thread that writes has panicked")??;
+    println!("written to {path}");
+    Ok(())
+}
