@@ -238,9 +238,14 @@ impl fmt::Debug for RedisLink {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use redis::{ErrorKind, ServerErrorKind};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::rate_limit::{LimitKey, RateLimit};
 
     #[test]
     fn urls_are_read() {
@@ -310,5 +315,105 @@ mod tests {
             assert_eq!(micros_rounded_up(Duration::from_nanos(nanos)), micros);
         }
         assert_eq!(micros_rounded_up(Duration::MAX), 86_400_000_000);
+    }
+
+    /// What a double of Redis does with one connection, question by question.
+    #[derive(Clone, Copy)]
+    enum Step {
+        Reserves,
+        LogsIn,
+        Waits,
+        Closes,
+    }
+
+    /// Starts a double of Redis that takes so many connections, one after the other, and closes none but
+    /// those it is told to. Those that wait go on with each permit.
+    async fn double(connections: Vec<Vec<Step>>) -> (u16, Arc<tokio::sync::Semaphore>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+        let waits = Arc::clone(&go_on);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            for steps in connections {
+                let (stream, _) = listener.accept().await.unwrap();
+                let waits = Arc::clone(&waits);
+                open.push(tokio::spawn(async move { play(stream, &steps, &waits).await }));
+            }
+            std::future::pending::<()>().await;
+        });
+        (port, go_on)
+    }
+
+    async fn play(mut stream: TcpStream, steps: &[Step], waits: &tokio::sync::Semaphore) {
+        for step in steps {
+            let answer = match step {
+                Step::Reserves => "*2\r\n:1\r\n:7\r\n",
+                Step::LogsIn => "+OK\r\n",
+                Step::Waits => {
+                    waits.acquire().await.unwrap().forget();
+                    continue;
+                }
+                Step::Closes => return,
+            };
+            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        std::future::pending().await
+    }
+
+    const RESERVED: Result<Place, Lost> = Ok(Place::After(Duration::from_micros(7)));
+
+    /// Asks, and gives up at some time if there is no answer.
+    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<Place, Lost>> {
+        let limit = RateLimit::per_second(10);
+        let wanted = Wanted {
+            key: LimitKey { identity: "1900007291", operation: "x", limit },
+            burst: NonZeroU32::MIN,
+            interval: Duration::from_millis(100),
+            longest: Duration::from_secs(1),
+        };
+        timeout(at_most, link.reserve(wanted)).await.ok()
+    }
+
+    const SAFETY: Duration = Duration::from_secs(60);
+    /// It is given up for certain: there is no answer.
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_connection_that_has_gone_dead_is_replaced() {
+        let (port, _) = double(vec![vec![Step::Reserves], vec![Step::Reserves]]).await;
+        let link = RedisLink::new(&format!("redis://127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+        assert_eq!(ask(&link, SHORT).await, None);
+        link.hang_up();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_replaced_at_once() {
+        let closing = vec![Step::Reserves, Step::Closes];
+        let (port, _) = double(vec![closing, vec![Step::Reserves]]).await;
+        let link = RedisLink::new(&format!("redis://127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+        let is_closed = || link.line.lock().unwrap().as_ref().unwrap().task.is_finished();
+        let closed = async {
+            while !is_closed() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(SAFETY, closed).await.unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_its_time_is_not_given_up_with_the_question() {
+        let slow = vec![Step::Waits, Step::LogsIn, Step::Reserves];
+        let (port, go_on) = double(vec![slow]).await;
+        let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SHORT).await, None);
+        link.hang_up();
+        go_on.add_permits(1);
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
     }
 }
