@@ -9,10 +9,12 @@ use crate::rate_limit::{LimitKey, RateLimit};
 #[derive(Debug)]
 pub(crate) struct Lanes<L> {
     /// By identity, then by operation, so that looking one up copies no name.
-    lanes: Mutex<ByName<ByName<(RateLimit, Arc<L>)>>>,
+    lanes: Mutex<ByName<Operations<L>>>,
 }
 
 type ByName<T> = HashMap<String, T>;
+
+type Operations<L> = ByName<(RateLimit, Arc<L>)>;
 
 impl<L> Lanes<L> {
     pub(crate) fn lane(&self, key: LimitKey<'_>, make: impl FnOnce() -> L) -> Arc<L> {

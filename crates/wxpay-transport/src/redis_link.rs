@@ -359,7 +359,7 @@ mod tests {
             assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     const RESERVED: Result<Place, Lost> = Ok(Place::After(Duration::from_micros(7)));

@@ -117,7 +117,8 @@ fn breaker(rest: Duration) -> Breaker {
     Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
 }
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(test)]
+#[cfg(feature = "metrics")]
 mod tests {
     use std::sync::Arc;
 
