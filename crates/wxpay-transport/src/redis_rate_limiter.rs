@@ -34,14 +34,14 @@ use crate::shared_limit::SharedLimit;
 /// use std::num::NonZeroU32;
 /// use std::time::Duration;
 /// use wxpay_transport::{Client, RedisRateLimiter};
-/// # use wxpay_auth::{FileKeySigner, KeyRing};
-/// # fn client(signer: FileKeySigner, key_ring: KeyRing) -> Result<(), Box<dyn std::error::Error>> {
+/// # use wxpay_auth::{FileKeySigner, KeyRing, Mchid};
+/// # fn client(mchid: Mchid, signer: FileKeySigner, key_ring: KeyRing) -> Result<(), Box<dyn std::error::Error>> {
 ///
 /// // Four processes of the shop send requests for this mchid.
 /// let processes = NonZeroU32::new(4).ok_or("no process")?;
 /// let limiter = RedisRateLimiter::new(&std::env::var("REDIS_URL")?, processes)?
 ///     .answer_within(Duration::from_millis(20));
-/// let client = Client::builder("1900007291", signer, key_ring).rate_limiter(limiter).build()?;
+/// let client = Client::builder(mchid, signer, key_ring).rate_limiter(limiter).build()?;
 /// # Ok(())
 /// # }
 /// ```
