@@ -20,6 +20,7 @@ pub mod kms_service;
 pub mod log;
 pub mod openbao;
 pub mod openssl;
+pub mod redis_server;
 pub mod switchboard;
 pub mod token;
 

@@ -1,9 +1,7 @@
 //! Limits the requests of one process.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +13,7 @@ use tokio::sync::Mutex as FairMutex;
 use tokio::time::Instant;
 
 use crate::gate::Queue;
+use crate::lanes::Lanes;
 use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 
 /// Limits the requests of this process, each interface by itself.
@@ -27,13 +26,14 @@ use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 pub struct InProcessRateLimiter {
     processes: NonZeroU32,
     queue: usize,
-    /// By identity, then by operation.
-    lanes: Mutex<HashMap<String, HashMap<String, Arc<Lane>>>>,
+    lanes: Lanes<Lane>,
 }
+
+/// How many requests may wait for each interface, unless another number is set.
+pub(crate) const QUEUE: usize = 1000;
 
 /// One interface of one caller.
 struct Lane {
-    limit: RateLimit,
     interval: Duration,
     governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     /// Who holds it is the first in the queue.
@@ -44,7 +44,7 @@ struct Lane {
 impl InProcessRateLimiter {
     /// Makes one for a process that has the limits for itself.
     pub fn new() -> Self {
-        Self { processes: NonZeroU32::MIN, queue: 1000, lanes: Mutex::default() }
+        Self { processes: NonZeroU32::MIN, queue: QUEUE, lanes: Lanes::default() }
     }
 
     /// Takes one `n`th of each limit: for one of `n` processes that share an `mchid`.
@@ -60,19 +60,6 @@ impl InProcessRateLimiter {
         self.queue = requests;
         self
     }
-
-    fn lane(&self, key: LimitKey<'_>) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(key.identity).and_then(|lanes| lanes.get(key.operation))
-            && lane.limit == key.limit
-        {
-            return Arc::clone(lane);
-        }
-        let lane = Arc::new(Lane::new(key.limit, self.processes, self.queue));
-        let of_identity = lanes.entry(key.identity.to_owned()).or_default();
-        of_identity.insert(key.operation.to_owned(), Arc::clone(&lane));
-        lane
-    }
 }
 
 impl Default for InProcessRateLimiter {
@@ -84,7 +71,8 @@ impl Default for InProcessRateLimiter {
 #[async_trait]
 impl RateLimiter for InProcessRateLimiter {
     async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
-        self.lane(key).acquire(left).await
+        let make = || Lane::new(key.limit, self.processes, self.queue);
+        self.lanes.lane(key, make).acquire(left).await
     }
 }
 
@@ -103,7 +91,6 @@ impl Lane {
         #[expect(clippy::expect_used, reason = "the interval is at least a nanosecond")]
         let quota = Quota::with_period(interval).expect("an interval").allow_burst(burst);
         Self {
-            limit,
             interval,
             governor: Governor::direct_with_clock(quota, TokioClock),
             turn: FairMutex::new(()),
@@ -139,13 +126,13 @@ impl Lane {
     }
 }
 
-fn count(requests: usize) -> u32 {
+pub(crate) fn count(requests: usize) -> u32 {
     u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
 /// Returns how many requests may be sent at once, and the time for each further one, so that there are
 /// never more in a second than the share of the limit.
-fn spread(limit: RateLimit, processes: NonZeroU32) -> (NonZeroU32, Duration) {
+pub(crate) fn spread(limit: RateLimit, processes: NonZeroU32) -> (NonZeroU32, Duration) {
     let requests = limit.requests().get();
     let burst = (requests / processes.get() / 10).max(1);
     // Of the first ones in a second, one lies at its very beginning.
@@ -168,6 +155,8 @@ impl Clock for TokioClock {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

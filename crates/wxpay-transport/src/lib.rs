@@ -21,16 +21,25 @@ mod failover;
 pub mod fuzzing;
 mod gate;
 mod in_process_rate_limiter;
+mod lanes;
 mod pool;
 mod progress;
 mod proxy;
 mod rate_limit;
+#[cfg(feature = "redis")]
+mod redis_link;
+#[cfg(feature = "redis")]
+mod redis_rate_limiter;
 mod replay;
 mod request;
 mod resolver;
 mod retry;
 mod retry_budget;
 mod route;
+#[cfg(feature = "redis")]
+mod shared_health;
+#[cfg(feature = "redis")]
+mod shared_limit;
 mod stream;
 mod target;
 mod telemetry;
@@ -57,6 +66,8 @@ pub use failover::Failover;
 pub use in_process_rate_limiter::InProcessRateLimiter;
 pub use proxy::Proxy;
 pub use rate_limit::{LimitKey, NoRateLimit, RateLimit, RateLimited, RateLimiter};
+#[cfg(feature = "redis")]
+pub use redis_rate_limiter::RedisRateLimiter;
 pub use replay::Replay;
 pub use request::Request;
 pub use resolver::Resolve;

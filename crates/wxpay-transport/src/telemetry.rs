@@ -88,3 +88,25 @@ pub(crate) fn overload(operation: &str, overload: Overload) {
     .increment(1);
     let _ = (operation, overload);
 }
+
+/// Sets the gauge of a limit that several processes share.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_degraded(is_degraded: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("wxpay_rate_limiter_degraded").set(if is_degraded { 1.0 } else { 0.0 });
+    let _ = is_degraded;
+}
+
+/// Notes that the store of a shared limit was lost.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_lost(server: &str, why: &crate::shared_limit::Lost) {
+    tracing::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
+    shared_limit_degraded(true);
+}
+
+/// Notes that the store of a shared limit answers again.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_back(server: &str) {
+    tracing::info!(server, "the shared rate limit is back");
+    shared_limit_degraded(false);
+}

@@ -59,6 +59,10 @@ pub enum ConfigError {
         /// What the TLS library says.
         reason: String,
     },
+    /// The URL of Redis cannot be read.
+    #[cfg(feature = "redis")]
+    #[error("the URL of Redis cannot be read")]
+    RedisUrl,
     /// There is no `Authorization` scheme for the identity with the algorithm of the signer.
     #[error("no authorization scheme is documented for this identity with the signer's algorithm")]
     AuthorizationScheme,
@@ -88,6 +92,11 @@ impl ConfigError {
             Self::SameDomain => "give another domain, such as BaseUrl::STANDBY, or none",
             Self::Concurrency => "give a number of calls above zero, 256 by default",
             Self::Tls { .. } => "check the rustls configuration that was given",
+            #[cfg(feature = "redis")]
+            Self::RedisUrl => {
+                "give it as redis://host:port or rediss://user:password@host:port/0, user and \
+                 password percent-encoded"
+            }
             Self::AuthorizationScheme => {
                 "use a signer whose algorithm WeChat Pay documents for this identity"
             }

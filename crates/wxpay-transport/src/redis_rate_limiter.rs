@@ -1,0 +1,110 @@
+//! Limits the requests of several processes.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustls::ClientConfig;
+
+use crate::error::ConfigError;
+use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
+use crate::redis_link::RedisLink;
+use crate::shared_limit::SharedLimit;
+
+/// Limits the requests of several processes that share an `mchid`, on Redis (5 or later) or Valkey.
+///
+/// In no second more requests get a place than the limit says, over all processes: a tenth of it at
+/// once, the others evenly spread. Places are reserved by the clock of the server, so those of the
+/// processes need not agree, and nobody asks twice.
+///
+/// Payments never wait for Redis to come back. When it cannot be reached, does not answer in time or answers with an error, each
+/// process keeps to its share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of)
+/// does, until Redis answers again. In the second of such a change there may be up to a tenth more than
+/// the limit (or one more for each process); and while only some processes have lost it, their shares
+/// come on top of what the others send.
+///
+/// The connection is made in the background by the first request, and closed when the limiter is
+/// dropped. Keys are named `wxpay:rate:{identity}:operation` (with the braces), and expire a minute after
+/// the last request. One connection to one server is held: of a cluster, use the address of its
+/// proxy. The user needs the commands `EVALSHA`, `SCRIPT LOAD`, `TIME`, `GET` and `SET`.
+///
+/// # Example
+/// ```no_run
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+/// use wxpay_transport::{Client, RedisRateLimiter};
+/// # use wxpay_auth::{FileKeySigner, KeyRing, Mchid};
+/// # fn client(mchid: Mchid, signer: FileKeySigner, key_ring: KeyRing) -> Result<(), Box<dyn std::error::Error>> {
+///
+/// // Four processes of the shop send requests for this mchid.
+/// let processes = NonZeroU32::new(4).ok_or("no process")?;
+/// let limiter = RedisRateLimiter::new(&std::env::var("REDIS_URL")?, processes)?
+///     .answer_within(Duration::from_millis(20));
+/// let client = Client::builder(mchid, signer, key_ring).rate_limiter(limiter).build()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct RedisRateLimiter {
+    limit: SharedLimit<RedisLink>,
+}
+
+impl RedisRateLimiter {
+    /// Makes one for a process that is one of so many. It needs no Redis yet.
+    ///
+    /// The URL is `redis://host`, or with all parts `rediss://user:password@host:6379/0`; `rediss` is
+    /// Redis over TLS. Special characters in user and password are percent-encoded.
+    ///
+    /// # Errors
+    /// [`ConfigError::RedisUrl`] when the URL cannot be read; it does not repeat it.
+    pub fn new(url: &str, processes: NonZeroU32) -> Result<Self, ConfigError> {
+        let link = RedisLink::new(url)?;
+        let server = link.server();
+        Ok(Self { limit: SharedLimit::new(link, server, processes) })
+    }
+
+    /// Sets how long an answer of Redis may take: 50 ms by default, and a millisecond at least.
+    #[must_use]
+    pub fn answer_within(mut self, time: Duration) -> Self {
+        self.limit.answer_within = time.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets for how long Redis is not asked after it has failed: a second by default, a day at most.
+    ///
+    /// After that, one request at a time asks whether it is back.
+    #[must_use]
+    pub fn rest(mut self, time: Duration) -> Self {
+        self.limit.health.rest(time.min(Duration::from_secs(86400)));
+        self
+    }
+
+    /// Sets the TLS settings for `rediss://`. The default is `ring`, TLS 1.2 and 1.3, and the roots of the
+    /// platform, or those of Mozilla where the platform has none.
+    #[must_use]
+    pub fn tls(mut self, config: ClientConfig) -> Self {
+        self.limit.store.tls(config);
+        self
+    }
+
+    /// Tells whether Redis is lost, as far as is known, so that this process keeps to its share.
+    pub fn is_degraded(&self) -> bool {
+        self.limit.health.is_lost()
+    }
+}
+
+#[async_trait]
+impl RateLimiter for RedisRateLimiter {
+    async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
+        self.limit.acquire(key, left).await
+    }
+}
+
+impl fmt::Debug for RedisRateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisRateLimiter")
+            .field("redis", &self.limit.store)
+            .field("limit", &self.limit)
+            .finish()
+    }
+}

@@ -1,0 +1,177 @@
+//! Whether the store of a shared limit answers, and who asks it.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::breaker::{Admission, Breaker, BreakerSettings, BreakerState};
+use crate::shared_limit::Lost;
+use crate::telemetry;
+
+/// Keeps questions from a store that is lost, but for one at a time after a rest.
+pub(crate) struct SharedHealth {
+    /// Named in logs.
+    server: String,
+    rest: Duration,
+    breaker: Mutex<Breaker>,
+    is_lost: watch::Sender<bool>,
+}
+
+/// The right to ask one question. Dropping it says nothing about the store.
+pub(crate) struct Asking<'h> {
+    health: &'h SharedHealth,
+    admission: Option<Admission>,
+}
+
+impl SharedHealth {
+    pub(crate) fn new(server: String, rest: Duration) -> Self {
+        telemetry::shared_limit_degraded(false);
+        let (is_lost, _) = watch::channel(false);
+        Self { server, rest, breaker: Mutex::new(breaker(rest)), is_lost }
+    }
+
+    /// Sets how long a store that was lost is left alone.
+    pub(crate) fn rest(&mut self, rest: Duration) {
+        self.rest = rest;
+        self.breaker = Mutex::new(breaker(rest));
+    }
+
+    /// Asks whether the store may be asked. `None`: it is lost.
+    pub(crate) fn ask(&self) -> Option<Asking<'_>> {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        match breaker.admit(Instant::now(), true) {
+            Admission::Barred => None,
+            admission => Some(Asking { health: self, admission: Some(admission) }),
+        }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        *self.is_lost.borrow()
+    }
+
+    /// Waits until the store is not lost.
+    pub(crate) async fn is_back(&self) {
+        // The sender lives as long as this does.
+        let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
+    }
+
+    /// Changes the state, and says so where it is another one.
+    fn note(&self, lost: Option<&Lost>, change: impl FnOnce(&mut Breaker)) {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut breaker);
+        let is_lost = breaker.state() != BreakerState::Closed;
+        if self.is_lost.send_replace(is_lost) == is_lost {
+            return;
+        }
+        match lost {
+            Some(lost) => telemetry::shared_limit_lost(&self.server, lost),
+            None => telemetry::shared_limit_back(&self.server),
+        }
+    }
+}
+
+impl fmt::Debug for SharedHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedHealth")
+            .field("server", &self.server)
+            .field("rest", &self.rest)
+            .field("is_lost", &self.is_lost())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Asking<'_> {
+    /// Tells whether this question finds out whether the store is back.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.admission == Some(Admission::Probe)
+    }
+
+    /// Notes that the store answered.
+    pub(crate) fn answered(mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.health.note(None, |breaker| breaker.succeeded(admission));
+        }
+    }
+
+    /// Notes that the store did not answer as it should.
+    pub(crate) fn failed(mut self, lost: &Lost) {
+        if let Some(admission) = self.admission.take() {
+            self.health.note(Some(lost), |breaker| breaker.failed(Instant::now(), admission));
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.health.note(None, |breaker| breaker.given_up(admission));
+        }
+    }
+}
+
+/// One failure is enough: there is something to fall back to that is nearly as good.
+fn breaker(rest: Duration) -> Breaker {
+    Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
+}
+
+#[cfg(test)]
+#[cfg(feature = "metrics")]
+mod tests {
+    use std::sync::Arc;
+
+    use metrics::{
+        Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::*;
+
+    /// Keeps what the gauge is set to.
+    #[derive(Default)]
+    struct Gauges(Arc<Values>);
+
+    #[derive(Default)]
+    struct Values(Mutex<Vec<f64>>);
+
+    impl GaugeFn for Values {
+        fn increment(&self, _: f64) {}
+        fn decrement(&self, _: f64) {}
+        fn set(&self, value: f64) {
+            self.0.lock().unwrap().push(value);
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            assert_eq!(key.name(), "wxpay_rate_limiter_degraded");
+            Gauge::from_arc(Arc::clone(&self.0))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn the_gauge_is_set_at_each_change_only() {
+        let gauges = Gauges::default();
+        metrics::with_local_recorder(&gauges, || {
+            let health = SharedHealth::new("redis.test:6379".to_owned(), Duration::ZERO);
+            health.ask().unwrap().answered();
+            for _ in 0..3 {
+                health.ask().unwrap().failed(&Lost::Slow);
+            }
+            for _ in 0..3 {
+                health.ask().unwrap().answered();
+            }
+        });
+        assert_eq!(*gauges.0.0.lock().unwrap(), [0.0, 1.0, 0.0]);
+    }
+}

@@ -1,0 +1,144 @@
+//! A Redis server of a test's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A `redis-server` on a port of this machine that nobody else has, which ends with the test.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    arguments: Vec<String>,
+    directory: PathBuf,
+    process: Child,
+}
+
+impl RedisServer {
+    /// Starts one without a password.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further arguments.
+    pub fn start_with(arguments: &[&str]) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("wxpay-redis-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+        // Another program may take the port before the server does.
+        for _ in 0..10 {
+            let port = free_port();
+            if let Some(process) = launch(port, &arguments, &directory) {
+                return Self { port, arguments, directory, process };
+            }
+        }
+        panic!("redis-server does not start: run scripts/test");
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Kills it: it cannot say goodbye.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a process");
+        self.process.wait().expect("a process");
+    }
+
+    /// Starts it again on the same port, having forgotten everything.
+    pub fn restart(&mut self) {
+        self.process = launch(self.port, &self.arguments, &self.directory).expect("it starts");
+    }
+
+    /// Stops it in its tracks: it keeps its connections, and answers nothing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Runs a command, and returns the answer without its type and length.
+    pub fn run(&self, command: &[&str]) -> String {
+        run(self.port, command).expect("an answer")
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.process.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().expect("kill");
+        assert!(status.success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Finds a port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn launch(port: u16, arguments: &[String], directory: &PathBuf) -> Option<Child> {
+    let mut process = Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args(["--port", &port.to_string(), "--dir"])
+        .arg(directory)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server: run scripts/test");
+    for _ in 0..3000 {
+        if process.try_wait().expect("a process").is_some() {
+            return None;
+        }
+        // With a password it refuses, which is an answer as well.
+        if run(port, &["PING"]).is_ok() {
+            return Some(process);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = process.kill();
+    let _ = process.wait();
+    None
+}
+
+fn run(port: u16, command: &[&str]) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut request = format!("*{}\r\n", command.len());
+    for word in command {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut answer = BufReader::new(stream);
+    let mut line = String::new();
+    answer.read_line(&mut line)?;
+    let Some(length) = line.strip_prefix('$').map(str::trim) else {
+        return Ok(line.trim().get(1..).unwrap_or_default().to_owned());
+    };
+    // `$-1` is no value.
+    let mut value = vec![0; length.parse().unwrap_or(0)];
+    answer.read_exact(&mut value)?;
+    Ok(String::from_utf8_lossy(&value).into_owned())
+}
