@@ -174,7 +174,7 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 impl Calls {
-    async fn run<T, F: Future<Output = Result<T, KmsError>>>(
+    pub(super) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         request: impl Fn() -> F,
     ) -> Result<T, KmsError> {
