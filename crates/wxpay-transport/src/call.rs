@@ -14,6 +14,7 @@ use crate::domain::Domain;
 use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
 use crate::gate::Gate;
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
+use crate::replay::Replay;
 use crate::request::Request;
 use crate::retry::{Attempted, RetryPolicy};
 use crate::retry_budget::RetryBudget;
@@ -71,7 +72,16 @@ struct Course<'c> {
     has_moved: bool,
 }
 
-/// Where the next attempt goes.
+/// Where the next attempt goes: what is known before it waits.
+enum Next<'d> {
+    First,
+    /// To a domain that was chosen already, since there is none without it.
+    Held(Route<'d>),
+    Same(&'d Domain),
+    Other(&'d Domain),
+}
+
+/// Where an attempt would go after one that ended so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// To the other domain, since this one cannot be reached: nothing was sent.
@@ -108,8 +118,7 @@ impl Calls {
             Ok(Err(_)) => return Err(self.overload(&course, Overload::Calls, None)),
             Err(_) => return Err(self.timed_out_in_queue(&course)),
         };
-        let mut route = self.domains.first(request.replay());
-        let mut fresh = false;
+        let (mut next, mut fresh) = (Next::First, false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
             if let Err(limited) = self.wait_for_rate(&course).await {
@@ -117,6 +126,7 @@ impl Calls {
                 // What an earlier attempt led to says more.
                 return before.unwrap_or_else(|| Err(overload()));
             }
+            let route = self.route(next, request.replay());
             course.attempts += 1;
             let (domain, ended) =
                 (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
@@ -124,28 +134,38 @@ impl Calls {
             let free_move = (way == Way::MoveUnsent && !course.has_moved)
                 .then(|| self.domains.other(domain, request.replay()))
                 .flatten();
-            route = if let Some(other) = free_move {
+            next = if let Some(other) = free_move {
                 course.has_moved = true;
                 telemetry::moved(&domain.name, &other.domain.name);
-                other
+                Next::Held(other)
             } else {
                 let Some(wait) = self.wait_before_next(&course, way, &ended) else { return ended };
                 tracing::debug!(attempt = course.attempts, ?wait, "the call is tried again");
                 tokio::time::sleep(wait).await;
-                let other = match way {
-                    Way::Move | Way::MoveUnsent => self.domains.other(domain, request.replay()),
-                    Way::Stay | Way::StayFresh => None,
-                };
-                match other {
-                    Some(other) => {
-                        telemetry::moved(&domain.name, &other.domain.name);
-                        other
-                    }
-                    None => self.domains.same(domain, request.replay()),
+                match way {
+                    Way::Move | Way::MoveUnsent => Next::Other(domain),
+                    Way::Stay | Way::StayFresh => Next::Same(domain),
                 }
             };
             fresh = way == Way::StayFresh;
             before = Some(ended);
+        }
+    }
+
+    /// Chooses the domain of an attempt. It is done after all waiting, so that a probe does not wait while
+    /// others may not go there.
+    fn route<'d>(&'d self, next: Next<'d>, replay: Replay) -> Route<'d> {
+        match next {
+            Next::First => self.domains.first(replay),
+            Next::Held(route) => route,
+            Next::Same(domain) => self.domains.same(domain, replay),
+            Next::Other(domain) => match self.domains.other(domain, replay) {
+                Some(other) => {
+                    telemetry::moved(&domain.name, &other.domain.name);
+                    other
+                }
+                None => self.domains.same(domain, replay),
+            },
         }
     }
 
