@@ -311,6 +311,37 @@ fn the_other_examples_end_well() {
 }
 
 #[test]
+fn the_audit_log_has_a_line_for_each_signed_request_and_only_grows() {
+    let dir = std::env::temp_dir().join(format!("wxpay-audit-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("audit.jsonl");
+    for runs in 1..=2 {
+        let mut command = example("audit_log");
+        let (stdout, _, code) = ended(&command.arg(&path).output().unwrap());
+        assert_eq!(code, 0, "{stdout}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2 * runs);
+        for (line, (outcome, status)) in
+            lines.iter().zip([("verified", 204), ("rejected", 400)].iter().cycle())
+        {
+            assert_eq!(
+                (&line["outcome"], &line["status"]),
+                (&(*outcome).into(), &(*status).into())
+            );
+            assert_eq!(line["operation"], "delivery_plans.terminate");
+            assert_eq!(line["identity"], "1900007291");
+            assert!(line["path"].as_str().unwrap().ends_with("/12000/terminate"));
+            for field in ["signed_at", "serial_no", "host", "request_id", "took_ms", "attempt"] {
+                assert!(!line[field].is_null(), "{field}: {line}");
+            }
+        }
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 fn with_a_key_in_an_hsm() {
     let variable = |name| std::env::var(name).unwrap_or_else(|_| panic!("run scripts/test"));

@@ -1,12 +1,15 @@
 //! Time-outs, limits, and settings that cannot be.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wxpay_auth::{Algorithm, SignError, Signature, Signer, async_trait};
+use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{Misbehaviour, WireServer};
+use wxpay_testing::{ErrorBody, Misbehaviour, Plan, WireServer};
 use wxpay_tests::{builder, kind, plan_id, plans};
-use wxpay_transport::{BaseUrl, Client, ConfigError, Delivery, Error, Limit, Proxy, Stage};
+use wxpay_transport::{
+    Backoff, BaseUrl, Client, ConfigError, Delivery, Error, Limit, Proxy, Stage,
+};
 
 #[tokio::test]
 async fn the_shorter_time_out_is_named() {
@@ -58,6 +61,56 @@ async fn a_signer_that_hangs_has_sent_nothing() {
     assert!(error.may_retry());
     assert!(error.to_string().contains("connecting and signing"), "{error}");
     assert_eq!(server.journal().len(), 0);
+}
+
+/// Notes how much time it is told to have, each time.
+#[derive(Debug)]
+struct Told(FileKeySigner, Arc<Mutex<Vec<Duration>>>);
+
+#[async_trait]
+impl Signer for Told {
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        panic!("it is to be told how much time is left")
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        self.1.lock().unwrap().push(left);
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_signer_is_told_how_much_time_is_left() {
+    let server = WireServer::start_plain().await;
+    let (attempt, call) = (Duration::from_secs(40), Duration::from_secs(60));
+    for (attempt, call, most) in [(attempt, call, attempt), (call * 2, call, call)] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let signer = Told(server.signer(), Arc::clone(&told));
+        let client = Client::builder(server.mchid(), signer, server.key_ring())
+            .base_url(BaseUrl::new(server.base_url()).unwrap())
+            .proxy(Proxy::none())
+            .retry(Backoff::new().first(Duration::from_millis(1)))
+            .attempt_timeout(attempt)
+            .call_timeout(call)
+            .build()
+            .unwrap();
+        // Two attempts, between which time passes.
+        let (body, signed) = (ErrorBody::json("RATELIMIT_EXCEEDED", "told to"), true);
+        let throttled = Misbehaviour::Status { status: 429, body, signed, executed: false };
+        server.misbehave_once(throttled);
+        server.add_plan(Plan::new("12000", "1004"));
+        DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap();
+        let told = told.lock().unwrap().clone();
+        assert_eq!(told.len(), 2);
+        assert!(told.iter().all(|left| *left <= most && *left > most / 2), "{told:?} of {most:?}");
+        if most == call {
+            assert!(told[1] < told[0], "{told:?}");
+        }
+    }
 }
 
 #[tokio::test]
