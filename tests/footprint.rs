@@ -1,6 +1,7 @@
 //! What the process holds: tasks, file descriptors, memory.
 
 use std::collections::HashSet;
+use std::fs::DirEntry;
 use std::time::Duration;
 
 /// Counts the tasks of a runtime, and file descriptors of the process.
@@ -8,7 +9,15 @@ use std::time::Duration;
 pub struct Footprint {
     tasks: usize,
     descriptors: usize,
-    of_sockets: bool,
+    kind: Kind,
+}
+
+/// Which descriptors are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    All,
+    Tcp,
+    None,
 }
 
 impl Footprint {
@@ -17,7 +26,7 @@ impl Footprint {
     /// # Panics
     /// Outside of Linux, and outside of a runtime.
     pub fn of_process() -> Self {
-        Self::count(false)
+        Self::count(Kind::All)
     }
 
     /// Counts those of TCP: runtimes of other tests, which may begin meanwhile, have none.
@@ -25,23 +34,31 @@ impl Footprint {
     /// # Panics
     /// Outside of Linux, and outside of a runtime.
     pub fn of_sockets() -> Self {
-        Self::count(true)
+        Self::count(Kind::Tcp)
     }
 
-    fn count(of_sockets: bool) -> Self {
+    /// Counts no descriptors: for a test beside others.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn of_tasks() -> Self {
+        Self::count(Kind::None)
+    }
+
+    fn count(kind: Kind) -> Self {
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let descriptors = std::fs::read_dir("/proc/self/fd").expect("Linux");
-        let inodes = if of_sockets { tcp_inodes() } else { HashSet::new() };
-        // One that is closed meanwhile leads nowhere.
-        let is_tcp = |link: std::io::Result<std::path::PathBuf>| {
-            let link = link.unwrap_or_default().to_string_lossy().into_owned();
-            let inode = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
-            inode.is_some_and(|inode| inodes.contains(inode))
+        let descriptors = match kind {
+            Kind::All => descriptors().count(),
+            Kind::Tcp => {
+                let inodes = tcp_inodes();
+                // One that is closed meanwhile leads nowhere.
+                let links = descriptors().flat_map(|entry| std::fs::read_link(entry.path()));
+                let names = links.map(|link| link.to_string_lossy().into_owned());
+                names.filter(|name| inodes.contains(name)).count()
+            }
+            Kind::None => 0,
         };
-        let links = descriptors.flatten().map(|entry| std::fs::read_link(entry.path()));
-        let descriptors =
-            links.map(|link| !of_sockets || is_tcp(link)).filter(|counts| *counts).count();
-        Self { tasks, descriptors, of_sockets }
+        Self { tasks, descriptors, kind }
     }
 
     /// Waits until there is no more than this.
@@ -49,7 +66,7 @@ impl Footprint {
     /// # Panics
     /// When there still is after a minute.
     pub async fn wait(&self, when: &str) {
-        let now = || Self::count(self.of_sockets);
+        let now = || Self::count(self.kind);
         let is_left = |now: Self| now.tasks > self.tasks || now.descriptors > self.descriptors;
         let ended = async {
             while is_left(now()) {
@@ -61,15 +78,17 @@ impl Footprint {
     }
 }
 
+fn descriptors() -> impl Iterator<Item = DirEntry> {
+    std::fs::read_dir("/proc/self/fd").expect("Linux").flatten()
+}
+
+/// Returns what the descriptors of TCP lead to.
 fn tcp_inodes() -> HashSet<String> {
-    ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-        .into_iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| {
-            let inode = |line: &str| line.split_whitespace().nth(9).map(str::to_owned);
-            table.lines().filter_map(inode).collect::<Vec<_>>()
-        })
-        .collect()
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+    let tables: Vec<_> = tables.into_iter().flat_map(std::fs::read_to_string).collect();
+    let lines = tables.iter().flat_map(|table| table.lines());
+    let inodes = lines.filter_map(|line| line.split_whitespace().nth(9));
+    inodes.map(|inode| format!("socket:[{inode}]")).collect()
 }
 
 /// Returns how much memory is resident.
