@@ -174,9 +174,8 @@ impl Account<'_> {
     fn last_record_says(&self, end: End) -> bool {
         let last = self.records.iter().max_by_key(|record| record.attempt);
         let last = last.map(|record| record.outcome);
-        let is_unknown = |record: &&Record| {
-            record.outcome == AuditOutcome::Unknown || record.status == Some(202)
-        };
+        let is_unknown =
+            |record: &Record| record.outcome == AuditOutcome::Unknown || record.status == Some(202);
         match end {
             End::Success | End::Accepted => last == Some(AuditOutcome::Verified),
             End::Rejected => last == Some(AuditOutcome::Rejected),
@@ -184,7 +183,7 @@ impl Account<'_> {
             End::NotSent => {
                 matches!(last, None | Some(AuditOutcome::NotSent | AuditOutcome::Rejected))
             }
-            End::Unknown => self.records.iter().any(|record| is_unknown(&record)),
+            End::Unknown => self.records.iter().any(|record| is_unknown(record)),
             End::Dropped => true,
         }
     }
