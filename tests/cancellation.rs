@@ -1,10 +1,23 @@
 //! A call that is dropped leaves nothing behind.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use wxpay_auth::{Algorithm, FileKeySigner, KeyRing, SignError, Signature, Signer};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{Fault, How, Misbehaviour, Plan, Point, ServerTls, WireServer};
+use wxpay_testing::{
+    ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WechatPay, WireServer,
+    client_config,
+};
+use wxpay_tests::footprint::Footprint;
 use wxpay_tests::{builder, plan_id};
+use wxpay_transport::{
+    Answer, Audit, AuditRecord, Backoff, BaseUrl, Client, Error, Failover, Proxy, Request, Target,
+    Transport, async_trait,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_dropped_at_any_point_leave_a_working_client() {
@@ -66,4 +79,231 @@ async fn a_call_dropped_while_the_server_works_is_not_taken_for_the_next_one() {
     let next = plans.terminate(&plan_id("12002")).await.unwrap();
     assert_eq!(next.plan_id.as_str(), "12002");
     assert_eq!(server.connections(), 2, "on a connection of its own");
+}
+
+/// What a call goes through before it is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// It opens a connection, and is answered.
+    Straight,
+    /// It finds a connection.
+    Kept,
+    /// It finds one that the server has closed.
+    Stale,
+    /// It is answered 500 twice, and tried again.
+    Retried,
+    /// The main domain accepts no connection.
+    Moved,
+    /// The main domain answers 502.
+    MovedSent,
+    /// The main domain had failed, and the call finds out whether it still does.
+    Probe,
+}
+
+/// Counts what was signed and recorded, and the signing sessions in use.
+#[derive(Debug, Default)]
+struct Counts {
+    sessions: AtomicUsize,
+    signed: AtomicUsize,
+    recorded: AtomicUsize,
+}
+
+/// Signs in a session, and not at once.
+#[derive(Debug)]
+struct SlowSigner {
+    signer: FileKeySigner,
+    counts: Arc<Counts>,
+}
+
+struct Session<'a>(&'a AtomicUsize);
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Signer for SlowSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.counts.sessions.fetch_add(1, Ordering::SeqCst);
+        let _session = Session(&self.counts.sessions);
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        let signature = self.signer.sign(message).await?;
+        self.counts.signed.fetch_add(1, Ordering::SeqCst);
+        Ok(signature)
+    }
+}
+
+#[derive(Debug)]
+struct Recorder(Arc<Counts>);
+
+impl Audit for Recorder {
+    fn record(&self, _: &AuditRecord<'_>) {
+        self.0.recorded.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+struct Domains {
+    main: WireServer,
+    standby: WireServer,
+    counts: Arc<Counts>,
+    client: Client<SlowSigner, KeyRing>,
+}
+
+impl Domains {
+    async fn start(tls: Option<ServerTls>) -> Self {
+        let wechat_pay = WechatPay::builder().build();
+        let server = || {
+            let server = WireServer::builder().wechat_pay(wechat_pay.clone());
+            match tls {
+                Some(tls) => server.tls(tls),
+                None => server,
+            }
+        };
+        let (main, standby) = (server().start().await.unwrap(), server().start().await.unwrap());
+        let url = |server: &WireServer| BaseUrl::new(server.base_url()).unwrap();
+        let counts = Arc::<Counts>::default();
+        let signer = SlowSigner { signer: main.signer(), counts: Arc::clone(&counts) };
+        let failover = Failover::to(url(&standby)).after_failures(1);
+        let client = Client::builder(main.mchid(), signer, main.key_ring())
+            .base_url(url(&main))
+            .failover(failover.probe_after(Duration::from_millis(1)))
+            .retry(Backoff::new().first(Duration::from_millis(1)))
+            // A place that is not given back would be missed by the next call.
+            .max_concurrent_calls(1)
+            .max_queued_calls(0)
+            .audit(Recorder(Arc::clone(&counts)))
+            .proxy(Proxy::none())
+            .tls(client_config())
+            .build()
+            .unwrap();
+        Self { main, standby, counts, client }
+    }
+
+    async fn prepare(&self, course: Course) {
+        let answer = |status| {
+            let body = ErrorBody::Html;
+            Misbehaviour::Status { status, body, signed: false, executed: false }
+        };
+        match course {
+            Course::Straight => {}
+            Course::Kept => self.call_ends_well("before").await,
+            Course::Stale => {
+                self.main.fault_once(Fault::new(Point::Answered, How::Close));
+                self.call_ends_well("before").await;
+            }
+            Course::Retried => self.main.misbehave_times(2, answer(500)),
+            Course::Moved => self.main.fault_once(Fault::new(Point::Accept, How::Reset)),
+            Course::MovedSent => self.main.misbehave_once(answer(502)),
+            Course::Probe => {
+                self.main.fault_once(Fault::new(Point::Accept, How::Reset));
+                self.call_ends_well("before").await;
+                assert_eq!(self.standby.connections(), 1, "the call has moved");
+                // The time after which the main domain is probed.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    }
+
+    async fn call_ends_well(&self, brand: &str) {
+        assert_eq!(self.answer(brand).await.status(), 200);
+    }
+
+    /// Calls, and checks that the answer belongs to the call.
+    async fn answer(&self, brand: &str) -> Answer {
+        let plan_id = format!("of-{brand}");
+        self.main.add_plan(Plan::new(&plan_id, brand));
+        let answer = self.client.send(list(brand)).await.unwrap();
+        let body = String::from_utf8_lossy(answer.body().body());
+        assert!(body.contains(&plan_id), "an answer to another call: {body}");
+        answer
+    }
+}
+
+fn list(brand: &str) -> Request {
+    let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{brand}/delivery-plans");
+    Request::get("delivery_plans.list", Target::new(path).unwrap())
+}
+
+/// Polls a call so many times, and then drops it, unless it has ended.
+async fn polled(
+    times: usize,
+    call: impl Future<Output = Result<Answer, Error>>,
+) -> Option<Result<Answer, Error>> {
+    let mut call = pin!(call);
+    let mut left = times;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match call.as_mut().poll(cx) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Drops a call after its first wait, after its second one, and so on until it comes to its end.
+async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
+    let empty = Footprint::of_tasks();
+    for times in 0.. {
+        let domains = Domains::start(tls).await;
+        domains.prepare(course).await;
+        let ended = polled(times, domains.client.send(list("1004"))).await;
+
+        let at = format!("{course:?}, {tls:?}, dropped after {times} polls");
+        let Counts { sessions, signed, recorded } = &*domains.counts;
+        let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
+        assert_eq!(count(sessions), 0, "a signing session is left: {at}");
+        assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
+        assert!(domains.client.idle_connections() <= 2, "one to each domain: {at}");
+
+        domains.main.behave();
+        domains.main.fault_always(None);
+        let next = domains.answer("after").await;
+        if course == Course::Probe {
+            let main = domains.main.address().to_string();
+            assert_eq!(next.host(), main, "the way to the main domain is not free: {at}");
+        }
+        domains.call_ends_well("after-that").await;
+        assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
+
+        drop(domains);
+        empty.wait(&at).await;
+        if let Some(ended) = ended {
+            assert_eq!(ended.unwrap().status(), 200, "{at}");
+            return times;
+        }
+    }
+    unreachable!("it comes to its end")
+}
+
+#[tokio::test]
+async fn a_call_can_be_dropped_at_each_of_its_waits() {
+    for tls in [None, Some(ServerTls::Good)] {
+        for course in [
+            Course::Straight,
+            Course::Kept,
+            Course::Stale,
+            Course::Retried,
+            Course::Moved,
+            Course::MovedSent,
+            Course::Probe,
+        ] {
+            // Without TLS, a reset after accepting may come when the request has been written, and as well
+            // before: the call moves all the same, since it may be repeated.
+            let polls = drop_everywhere(course, tls).await;
+            assert!(polls >= 3, "{course:?}: it waits to connect, to sign and to be answered");
+        }
+    }
 }

@@ -16,6 +16,7 @@ struct Kms;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;
+pub mod footprint;
 pub mod kms_service;
 pub mod log;
 pub mod openbao;

@@ -54,6 +54,10 @@ impl RawAnswer {
         self.headers.push((name, value.into()));
     }
 
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+    }
+
     /// Puts a body in place of the present one, which is JSON or empty.
     pub(crate) fn replace_body(&mut self, body: impl Into<Vec<u8>>) {
         if self.body.is_empty() {

@@ -29,6 +29,7 @@ pub struct Entry {
     pub(crate) verdict: Verdict,
     pub(crate) executed: bool,
     pub(crate) status: u16,
+    pub(crate) request_id: Option<String>,
 }
 
 impl Entry {
@@ -43,6 +44,7 @@ impl Entry {
             verdict: Verdict::Accepted,
             executed: false,
             status: 0,
+            request_id: None,
         }
     }
 
@@ -89,6 +91,11 @@ impl Entry {
     /// Returns the status that it was answered with.
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// Returns the `Request-ID` that it was answered with.
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
     }
 }
 

@@ -291,6 +291,7 @@ impl WechatPay {
         };
         entry.executed = answer.executed;
         entry.status = answer.status;
+        entry.request_id = answer.header("Request-ID").map(str::to_owned);
         if let Some(on_request) = &self.on_request {
             on_request(&entry);
         }

@@ -201,10 +201,12 @@ async fn serve(
     let socket = Socket::new(tcp, Arc::clone(&reset));
     let script = Script::new(Arc::clone(&wire.faults), Arc::clone(&reset), wire.close_idle_after);
     let script = Arc::new(script);
-    if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
-        return break_off(&script, fault.how).await;
-    }
     let serving = async {
+        if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
+            // It holds the socket meanwhile.
+            let _socket = socket;
+            return break_off(&script, fault.how).await;
+        }
         match tls {
             None => speak_http(socket, &script, &wire, connection).await,
             Some(tls) => speak_http(tls.accept(socket).await?, &script, &wire, connection).await,

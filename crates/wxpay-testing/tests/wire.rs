@@ -292,6 +292,31 @@ async fn all_connections_can_be_ended_at_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_stalls_when_accepted_can_be_ended() {
+    for (how, expected) in
+        [(How::Close, ErrorKind::UnexpectedEof), (How::Reset, ErrorKind::ConnectionReset)]
+    {
+        let server = WireServer::start_plain().await;
+        server.fault_once(Fault::new(Point::Accept, How::Stall));
+        let mut stream = tcp(&server).await;
+        while server.connections() == 0 {
+            tokio::task::yield_now().await;
+        }
+        server.disconnect(how);
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_knows_the_request_id_of_its_answer() {
+    let server = WireServer::start_plain().await;
+    let answer = Call::post(&server, &terminate("12000")).send(&server.base_url()).await;
+    let journal = server.journal();
+    assert_eq!(journal[0].request_id(), answer.header("request-id"));
+    assert!(journal[0].request_id().is_some());
+}
+
+#[tokio::test]
 async fn a_fault_can_go_on_and_be_ended() {
     let server = WireServer::start_plain().await;
     server.fault_always(Some(Fault::new(Point::Request, How::Reset)));

@@ -228,7 +228,8 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets how many bytes the body of an answer may have: 1 MiB by default.
+    /// Sets how many bytes the body of an answer may have: 1 MiB by default. Its head may have 64 KiB and 100
+    /// headers.
     #[must_use]
     pub fn max_answer_bytes(mut self, limit: usize) -> Self {
         self.max_answer_bytes = limit;

@@ -44,12 +44,19 @@ pub(crate) enum BodyFailure {
     Broken,
 }
 
+/// How many bytes the head of an answer may have. Hyper would buffer 400 KiB and more; those of WeChat Pay
+/// have about 1 KiB. Hyper takes at most 100 headers.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
 impl Connection {
     pub(crate) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
         let written = stream.written();
         let stream = Heard::new(stream);
         let heard = stream.bytes();
-        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
         Ok(Self { sender, driver: Some(driver), written, heard, is_reused: false })
     }
 
