@@ -55,7 +55,8 @@ const RESERVED: [HeaderName; 9] = [
 
 impl Request {
     /// Makes a request without a body. The operation is what logs call it: `delivery_plans.list`,
-    /// say. A `GET` is [`Replay::Safe`], everything else [`Replay::Never`] until
+    /// say. Metrics and rate limits go by it: give a name of the interface, and nothing that differs
+    /// with each request. A `GET` is [`Replay::Safe`], everything else [`Replay::Never`] until
     /// [`with_replay`](Self::with_replay) says otherwise.
     pub fn new(method: Method, operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         let replay = if method == Method::GET { Replay::Safe } else { Replay::Never };

@@ -142,8 +142,10 @@ impl Backoff {
     }
 
     fn bound(&self, attempts: u32) -> Duration {
+        // Far beyond the time of any call, and within what a `Duration` can be multiplied by.
+        const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
         let doublings = attempts.saturating_sub(1).min(16);
-        self.first.saturating_mul(1 << doublings).min(self.longest)
+        self.first.saturating_mul(1 << doublings).min(self.longest).min(FAR)
     }
 }
 
@@ -175,5 +177,38 @@ pub struct NoRetry;
 impl RetryPolicy for NoRetry {
     fn wait(&self, _: &Attempted<'_>) -> Option<Duration> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_and_ends() {
+        let backoff = Backoff::new().first(Duration::from_millis(100));
+        let backoff = backoff.longest(Duration::from_millis(500));
+        let bounds: Vec<_> = (1..6).map(|n| backoff.bound(n).as_millis()).collect();
+        assert_eq!(bounds, [100, 200, 400, 500, 500]);
+        let absurd = Backoff::new().first(Duration::MAX).longest(Duration::MAX);
+        assert!(absurd.bound(u32::MAX).mul_f64(1.0) < Duration::MAX);
+    }
+
+    #[test]
+    fn waits_are_spread_and_attempts_are_bounded() {
+        let call = crate::error::Call::first("x", "h", Replay::Safe);
+        let overload = crate::error::OverloadError::new(call, crate::error::Overload::Rate, None);
+        let ended = Err(Error::Overload(overload));
+        let wait = |attempts| {
+            let left = Duration::from_secs(60);
+            Backoff::new().wait(&Attempted::new(attempts, Replay::Safe, left, &ended))
+        };
+        let bound = Backoff::new().bound(1);
+        let waits: Vec<_> = (0..500).filter_map(|_| wait(1)).collect();
+        assert_eq!(waits.len(), 500);
+        assert!(waits.iter().all(|wait| *wait <= bound));
+        assert!(waits.iter().any(|wait| *wait < bound / 4));
+        assert!(waits.iter().any(|wait| *wait > bound * 3 / 4));
+        assert_eq!((wait(2).is_some(), wait(3)), (true, None));
     }
 }
