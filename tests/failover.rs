@@ -282,6 +282,8 @@ async fn wechat_pays_own_domains_are_the_default() {
     let client = build().build().unwrap();
     assert_eq!(client.base_url().to_string(), BaseUrl::MAIN);
     assert_eq!(client.standby_url().map(ToString::to_string).as_deref(), Some(BaseUrl::STANDBY));
+    let client = build().base_url(BaseUrl::new(BaseUrl::MAIN).unwrap()).build().unwrap();
+    assert_eq!(client.standby_url().map(ToString::to_string).as_deref(), Some(BaseUrl::STANDBY));
     let client = build().base_url(BaseUrl::new("https://example.com").unwrap()).build().unwrap();
     assert_eq!(client.standby_url(), None);
 }

@@ -73,6 +73,11 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         fresh: bool,
     ) -> Result<Answer, Error> {
         let (connection, signed) = self.prepare(domain, call, request, progress, fresh).await?;
+        if Instant::now() >= progress.deadline() {
+            // The signature came in the last moment. Nothing is sent any more: the time-out ends it.
+            drop(connection);
+            return std::future::pending().await;
+        }
         let received = self.exchange(domain, call, connection, signed.request, progress).await?;
         progress.enter(Stage::Verifying);
         if received.status.is_success() {

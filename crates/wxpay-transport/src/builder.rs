@@ -307,6 +307,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         let failover = match (&self.standby, &self.base_url) {
             (Standby::Given(failover), _) => Some(failover.clone()),
             (Standby::Default, None) => Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?)),
+            (Standby::Default, Some(main)) if *main == BaseUrl::new(BaseUrl::MAIN)? => {
+                Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?))
+            }
             (Standby::Default, Some(_)) | (Standby::None, _) => None,
         };
         let main = match &self.base_url {

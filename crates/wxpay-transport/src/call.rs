@@ -121,7 +121,10 @@ impl Calls {
         let (mut next, mut fresh) = (Next::First, false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
-            if let Err(limited) = self.wait_for_rate(&course).await {
+            // A call that moves at once has sent nothing yet, and has its place already.
+            let is_held = matches!(next, Next::Held(_));
+            let room = if is_held { Ok(()) } else { self.wait_for_rate(&course).await };
+            if let Err(limited) = room {
                 let overload = || self.overload(&course, Overload::Rate, Some(limited.retry_after));
                 // What an earlier attempt led to says more.
                 return before.unwrap_or_else(|| Err(overload()));
@@ -131,7 +134,9 @@ impl Calls {
             let (domain, ended) =
                 (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
             let way = Way::after(&ended);
-            let free_move = (way == Way::MoveUnsent && !course.has_moved)
+            // With no time left it would be sent, and nobody would hear how it ended.
+            let has_time = !self.time_to_wait(&course).is_zero();
+            let free_move = (way == Way::MoveUnsent && !course.has_moved && has_time)
                 .then(|| self.domains.other(domain, request.replay()))
                 .flatten();
             next = if let Some(other) = free_move {

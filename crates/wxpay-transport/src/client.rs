@@ -31,7 +31,7 @@ use crate::transport::Transport;
 ///
 /// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`](crate::RetryPolicy) and
 /// [`Failover`](crate::Failover). A call that must not be repeated ([`Replay::Never`](crate::Replay))
-/// is sent at most once.
+/// is sent again only when nothing of it was sent, or when it was not accepted (429).
 ///
 /// # Example
 ///

@@ -46,7 +46,7 @@ impl Domains {
         let Some(standby) = &self.standby else { return Route::on(&self.main, Admission::Normal) };
         let main = Route::ask(&self.main, replay);
         match main.admission {
-            Admission::Normal if self.samples() => Some(standby)
+            Admission::Normal if replay.is_repeatable() && self.samples() => Some(standby)
                 .filter(|standby| standby.breaker().state() == BreakerState::Closed)
                 .map_or(main, |standby| Route::on(standby, Admission::Normal)),
             Admission::Normal | Admission::Probe => main,

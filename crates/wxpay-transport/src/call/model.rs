@@ -373,6 +373,7 @@ impl Model {
             // The move that costs nothing.
             if cannot_be_reached
                 && !has_moved
+                && begin + WHOLE > now + Duration::from_secs(1)
                 && let Some(probes) = self.domain(other).lets_in(now, replay)
             {
                 (host, is_probe, fresh, has_moved) = (other, probes, false, true);
