@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Answer;
@@ -112,12 +113,6 @@ impl Calls {
             is_unknown: false,
             has_moved: false,
         };
-        let patience = Instant::now() + self.time_to_wait(&course);
-        let _permit = match timeout_at(patience, self.gate.enter()).await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return Err(self.overload(&course, Overload::Calls, None)),
-            Err(_) => return Err(self.timed_out_in_queue(&course)),
-        };
         let (mut next, mut fresh) = (Next::First, false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
@@ -129,10 +124,17 @@ impl Calls {
                 // What an earlier attempt led to says more.
                 return before.unwrap_or_else(|| Err(overload()));
             }
+            // Held for the attempt alone: a call that waits for its rate or its next attempt keeps no other
+            // call from running.
+            let permit = match self.wait_for_turn(&course).await {
+                Ok(permit) => permit,
+                Err(error) => return before.unwrap_or(Err(error)),
+            };
             let route = self.route(next, request.replay());
             course.attempts += 1;
             let (domain, ended) =
                 (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
+            drop(permit);
             let way = Way::after(&ended);
             // With no time left it would be sent, and nobody would hear how it ended.
             let has_time = !self.time_to_wait(&course).is_zero();
@@ -242,6 +244,15 @@ impl Calls {
             return None;
         }
         Some(wait)
+    }
+
+    async fn wait_for_turn(&self, course: &Course<'_>) -> Result<OwnedSemaphorePermit, Error> {
+        let patience = Instant::now() + self.time_to_wait(course);
+        match timeout_at(patience, self.gate.enter()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(self.overload(course, Overload::Calls, None)),
+            Err(_) => Err(self.timed_out_in_queue(course)),
+        }
     }
 
     async fn wait_for_rate(&self, course: &Course<'_>) -> Result<(), RateLimited> {
