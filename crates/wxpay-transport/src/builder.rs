@@ -304,17 +304,12 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     }
 
     fn domains(&self) -> Result<Domains, ConfigError> {
-        let failover = match (&self.standby, &self.base_url) {
-            (Standby::Given(failover), _) => Some(failover.clone()),
-            (Standby::Default, None) => Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?)),
-            (Standby::Default, Some(main)) if *main == BaseUrl::new(BaseUrl::MAIN)? => {
-                Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?))
-            }
-            (Standby::Default, Some(_)) | (Standby::None, _) => None,
-        };
-        let main = match &self.base_url {
-            Some(base_url) => base_url.clone(),
-            None => BaseUrl::new(BaseUrl::MAIN)?,
+        let own = BaseUrl::new(BaseUrl::MAIN)?;
+        let main = self.base_url.clone().unwrap_or_else(|| own.clone());
+        let failover = match &self.standby {
+            Standby::Given(failover) => Some(failover.clone()),
+            Standby::Default if main == own => Some(Failover::to(BaseUrl::new(BaseUrl::STANDBY)?)),
+            Standby::Default | Standby::None => None,
         };
         let Some(failover) = failover else {
             let tls = self.tls_config(&[&main])?;

@@ -9,6 +9,7 @@ use crate::base_url::BaseUrl;
 use crate::breaker::Breaker;
 use crate::connector::Connector;
 use crate::pool::Pool;
+use crate::telemetry;
 
 /// Holds what belongs to the main or to the standby domain.
 pub(crate) struct Domain {
@@ -22,6 +23,17 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
+    /// Changes the breaker, and tells of its new state once it is free again.
+    pub(crate) fn change_breaker<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = self.breaker();
+        let before = breaker.state();
+        let changed = change(&mut breaker);
+        let after = breaker.state();
+        drop(breaker);
+        telemetry::breaker(&self.name, before, after);
+        changed
+    }
+
     pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
         // No code panics while it holds the lock.
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)

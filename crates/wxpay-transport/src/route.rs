@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use crate::breaker::{Admission, BreakerState};
+use crate::breaker::{Admission, Breaker, BreakerState};
 use crate::domain::Domain;
 use crate::replay::Replay;
-use crate::telemetry;
 
 /// The main domain, and the standby domain where there is one.
 #[derive(Debug)]
@@ -90,11 +89,8 @@ impl<'d> Route<'d> {
     }
 
     fn ask(domain: &'d Domain, replay: Replay) -> Self {
-        let mut breaker = domain.breaker();
-        let before = breaker.state();
-        let admission = breaker.admit(Instant::now(), replay.is_repeatable());
-        telemetry::breaker(&domain.name, before, breaker.state());
-        drop(breaker);
+        let admit = |breaker: &mut Breaker| breaker.admit(Instant::now(), replay.is_repeatable());
+        let admission = domain.change_breaker(admit);
         Self::on(domain, admission)
     }
 
@@ -106,14 +102,11 @@ impl<'d> Route<'d> {
     }
 
     fn note(&self, health: Health) {
-        let mut breaker = self.domain.breaker();
-        let before = breaker.state();
-        match health {
+        self.domain.change_breaker(|breaker| match health {
             Health::Good => breaker.succeeded(self.admission),
             Health::Bad => breaker.failed(Instant::now(), self.admission),
             Health::Unknown => breaker.given_up(self.admission),
-        }
-        telemetry::breaker(&self.domain.name, before, breaker.state());
+        });
     }
 }
 
