@@ -29,7 +29,7 @@ use crate::tls;
 pub(crate) struct RedisLink {
     address: Arc<Address>,
     script: Script,
-    line: Mutex<Option<Line>>,
+    line: Mutex<Option<Arc<Line>>>,
 }
 
 /// Where Redis is, and how it is reached.
@@ -49,7 +49,7 @@ struct Tls {
 }
 
 /// One connection, from the first step towards it until it is closed. The task ends with it.
-struct Line {
+pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
     task: JoinHandle<()>,
 }
@@ -79,21 +79,6 @@ impl RedisLink {
             tls.config = adapted(config);
         }
     }
-
-    /// Waits for the connection; the task that makes it goes on when this is dropped.
-    async fn connection(&self) -> Result<MultiplexedConnection, Lost> {
-        let mut connection = self.line();
-        let made = connection.wait_for(Option::is_some).await;
-        made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection))
-    }
-
-    fn line(&self) -> watch::Receiver<Option<Result<MultiplexedConnection, Lost>>> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*line {
-            Some(line) if !line.task.is_finished() => line.connection.clone(),
-            _ => line.insert(Line::begin(Arc::clone(&self.address))).connection.clone(),
-        }
-    }
 }
 
 impl Line {
@@ -110,6 +95,13 @@ impl Line {
         });
         Self { connection, task }
     }
+
+    /// Waits for the connection; the task that makes it goes on when this is dropped.
+    async fn connection(&self) -> Result<MultiplexedConnection, Lost> {
+        let mut connection = self.connection.clone();
+        let made = connection.wait_for(Option::is_some).await;
+        made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection))
+    }
 }
 
 impl Drop for Line {
@@ -120,8 +112,18 @@ impl Drop for Line {
 
 #[async_trait]
 impl SharedStore for RedisLink {
-    async fn reserve(&self, wanted: Wanted<'_>) -> Result<Place, Lost> {
-        let mut connection = self.connection().await?;
+    type Line = Arc<Line>;
+
+    fn line(&self) -> Arc<Line> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*line {
+            Some(line) if !line.task.is_finished() => Arc::clone(line),
+            _ => Arc::clone(line.insert(Arc::new(Line::begin(Arc::clone(&self.address))))),
+        }
+    }
+
+    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<Place, Lost> {
+        let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let (is_reserved, wait): (bool, u64) = self
             .script
@@ -137,12 +139,17 @@ impl SharedStore for RedisLink {
         Ok(if is_reserved { Place::After(wait) } else { Place::TooFar(wait) })
     }
 
-    fn hang_up(&self) {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is only being made needs its time.
-        if line.as_ref().is_some_and(|line| line.connection.borrow().is_some()) {
-            *line = None;
+    fn hang_up(&self, line: &Arc<Line>) -> bool {
+        let mut current = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
+            return false;
         }
+        // One that is only being made needs its time.
+        if line.connection.borrow().is_some() {
+            *current = None;
+            line.task.abort();
+        }
+        true
     }
 }
 
@@ -373,7 +380,7 @@ mod tests {
             interval: Duration::from_millis(100),
             longest: Duration::from_secs(1),
         };
-        timeout(at_most, link.reserve(wanted)).await.ok()
+        timeout(at_most, link.reserve(&link.line(), wanted)).await.ok()
     }
 
     const SAFETY: Duration = Duration::from_secs(60);
@@ -386,7 +393,7 @@ mod tests {
         let link = RedisLink::new(&format!("redis://127.0.0.1:{port}")).unwrap();
         assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
         assert_eq!(ask(&link, SHORT).await, None);
-        link.hang_up();
+        assert!(link.hang_up(&link.line()));
         assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
     }
 
@@ -412,7 +419,7 @@ mod tests {
         let (port, go_on) = double(vec![slow]).await;
         let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();
         assert_eq!(ask(&link, SHORT).await, None);
-        link.hang_up();
+        assert!(link.hang_up(&link.line()));
         go_on.add_permits(1);
         assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
     }

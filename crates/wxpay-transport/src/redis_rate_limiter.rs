@@ -63,10 +63,14 @@ impl RedisRateLimiter {
         Ok(Self { limit: SharedLimit::new(link, server, processes) })
     }
 
-    /// Sets how long an answer of Redis may take: 50 ms by default, and a millisecond at least.
+    /// Sets how long an answer of Redis may take: 50 ms by default, a millisecond at least and a second at
+    /// most.
+    ///
+    /// A call waits for it half of its time at most, and takes its place from the share of this process
+    /// after that.
     #[must_use]
     pub fn answer_within(mut self, time: Duration) -> Self {
-        self.limit.answer_within = time.max(Duration::from_millis(1));
+        self.limit.answer_within = time.clamp(Duration::from_millis(1), Duration::from_secs(1));
         self
     }
 

@@ -19,11 +19,18 @@ use crate::shared_health::{Asking, SharedHealth};
 /// Where the processes reserve their places.
 #[async_trait]
 pub(crate) trait SharedStore: Send + Sync {
-    /// Reserves the next place, unless it lies too far ahead.
-    async fn reserve(&self, wanted: Wanted<'_>) -> Result<Place, Lost>;
+    /// One connection, made or being made.
+    type Line: Send + Sync;
 
-    /// Begins afresh with the next question: this one was not answered as it should.
-    fn hang_up(&self);
+    /// Returns the connection to ask on.
+    fn line(&self) -> Self::Line;
+
+    /// Reserves the next place, unless it lies too far ahead.
+    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<Place, Lost>;
+
+    /// Begins afresh with the next question: one on this connection was not answered as it should.
+    /// Returns `false` when that has happened already.
+    fn hang_up(&self, line: &Self::Line) -> bool;
 }
 
 /// What is asked for.
@@ -71,6 +78,15 @@ pub(crate) struct SharedLimit<S> {
     lanes: Lanes<Lane>,
 }
 
+/// Why a place was not had from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Without {
+    /// It is lost.
+    Lost,
+    /// This call cannot wait for it. That says nothing about the store.
+    Late,
+}
+
 /// One interface of one caller, as this process sees it.
 struct Lane {
     burst: NonZeroU32,
@@ -109,9 +125,14 @@ impl<S: SharedStore> SharedLimit<S> {
     ) -> Result<(), RateLimited> {
         let deadline = Instant::now().checked_add(left);
         loop {
-            let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
-            if let Some(ended) = self.shared(key, left).await {
-                return ended;
+            let remaining = || deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
+            let without = match self.shared(key, remaining()).await {
+                Ok(ended) => return ended,
+                Err(without) => without,
+            };
+            let left = remaining();
+            if without == Without::Late {
+                return self.share.acquire(key, left).await;
             }
             // Those who wait for the share go back to the shared limit when the others do: both
             // together would be too many.
@@ -123,9 +144,13 @@ impl<S: SharedStore> SharedLimit<S> {
         }
     }
 
-    /// Waits for a place in the store. `None`: it is lost.
-    async fn shared(&self, key: LimitKey<'_>, left: Duration) -> Option<Result<(), RateLimited>> {
-        let asking = self.health.ask()?;
+    /// Waits for a place in the store.
+    async fn shared(
+        &self,
+        key: LimitKey<'_>,
+        left: Duration,
+    ) -> Result<Result<(), RateLimited>, Without> {
+        let asking = self.health.ask().ok_or(Without::Lost)?;
         let lane = self.lanes.lane(key, || Lane::new(key, self.processes));
         let deadline = Instant::now().checked_add(left);
         // Who finds out whether it is back holds nobody up.
@@ -134,22 +159,22 @@ impl<S: SharedStore> SharedLimit<S> {
         } else {
             let turn = match lane.turn(deadline, left).await {
                 Ok(turn) => turn,
-                Err(limited) => return Some(Err(limited)),
+                Err(limited) => return Ok(Err(limited)),
             };
             // It may have been lost meanwhile.
-            (self.health.ask()?, Some(turn))
+            (self.health.ask().ok_or(Without::Lost)?, Some(turn))
         };
         let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
         let reserved = match self.reserve(&lane, key, left, asking).await? {
             Ok(reserved) => reserved,
-            Err(limited) => return Some(Err(limited)),
+            Err(limited) => return Ok(Err(limited)),
         };
         if deadline.is_some_and(|deadline| reserved.at > deadline) {
             let retry_after = reserved.at.saturating_duration_since(Instant::now());
-            return Some(Err(RateLimited { retry_after }));
+            return Ok(Err(RateLimited { retry_after }));
         }
         reserved.take().await;
-        Some(Ok(()))
+        Ok(Ok(()))
     }
 
     async fn reserve<'l>(
@@ -158,26 +183,35 @@ impl<S: SharedStore> SharedLimit<S> {
         key: LimitKey<'_>,
         longest: Duration,
         asking: Asking<'_>,
-    ) -> Option<Result<Reserved<'l>, RateLimited>> {
+    ) -> Result<Result<Reserved<'l>, RateLimited>, Without> {
         if !asking.is_probe()
             && let Some(reserved) = lane.spare()
         {
-            return Some(Ok(reserved));
+            return Ok(Ok(reserved));
         }
         let wanted = Wanted { key, burst: lane.burst, interval: lane.interval, longest };
-        let question = timeout(self.answer_within, self.store.reserve(wanted));
-        match question.await.unwrap_or(Err(Lost::Slow)) {
+        let line = self.store.line();
+        // Half of the time is kept for the share of this process, should there be no answer.
+        let patience = self.answer_within.min(longest / 2);
+        let answer = match timeout(patience, self.store.reserve(&line, wanted)).await {
+            Ok(answer) => answer,
+            Err(_) if patience < self.answer_within => return Err(Without::Late),
+            Err(_) => Err(Lost::Slow),
+        };
+        match answer {
             Ok(place) => {
                 asking.answered();
-                Some(match place {
+                Ok(match place {
                     Place::After(wait) => Ok(lane.reserved(Instant::now() + wait)),
                     Place::TooFar(wait) => Err(RateLimited { retry_after: wait }),
                 })
             }
             Err(lost) => {
-                self.store.hang_up();
-                asking.failed(&lost);
-                None
+                // On a connection that was given up already it says nothing new.
+                if self.store.hang_up(&line) {
+                    asking.failed(&lost);
+                }
+                Err(Without::Lost)
             }
         }
     }
@@ -305,7 +339,14 @@ mod tests {
 
     #[async_trait]
     impl SharedStore for Arc<Double> {
-        async fn reserve(&self, wanted: Wanted<'_>) -> Result<Place, Lost> {
+        /// How many were hung up before.
+        type Line = usize;
+
+        fn line(&self) -> usize {
+            self.hung_up.load(Ordering::Relaxed)
+        }
+
+        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<Place, Lost> {
             self.questions.fetch_add(1, Ordering::Relaxed);
             let mode = *self.mode.lock().unwrap();
             match mode {
@@ -326,8 +367,10 @@ mod tests {
             Ok(Place::After(wait))
         }
 
-        fn hang_up(&self) {
-            self.hung_up.fetch_add(1, Ordering::Relaxed);
+        fn hang_up(&self, line: &usize) -> bool {
+            let next = line + 1;
+            let (done, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+            self.hung_up.compare_exchange(*line, next, done, seen).is_ok()
         }
     }
 
@@ -431,6 +474,41 @@ mod tests {
             let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
             assert!((2..=1 + seconds).contains(&store.questions()), "{}", store.questions());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_cannot_wait_for_an_answer_takes_the_share_in_time() {
+        let store = Arc::new(Double::default());
+        store.set(Mode::Hangs);
+        let limit = process(&store, 4);
+        let start = Instant::now();
+        limit.acquire(key(100), Duration::from_millis(40)).await.unwrap();
+        // Half of its time went into the question.
+        assert_eq!(start.elapsed().as_millis(), 20);
+        // That it had no time says nothing about the store.
+        assert!(!limit.health.is_lost());
+        assert_eq!(store.hung_up.load(Ordering::Relaxed), 0);
+        // One that has time finds out.
+        limit.acquire(key(100), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_on_a_connection_that_was_given_up_already_says_nothing_new() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        let old = limit.health.ask().unwrap();
+        let lane = limit.lanes.lane(key(100), || Lane::new(key(100), limit.processes));
+        store.set(Mode::Hangs);
+        let slow = limit.reserve(&lane, key(100), MINUTE, old);
+        let replaced = async {
+            tokio::time::sleep(MILLISECOND).await;
+            assert!(store.hang_up(&store.line()));
+        };
+        let (ended, ()) = tokio::join!(slow, replaced);
+        assert_eq!(ended.err(), Some(Without::Lost));
+        assert!(!limit.health.is_lost());
+        assert_eq!(store.hung_up.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
