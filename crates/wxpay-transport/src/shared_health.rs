@@ -63,7 +63,11 @@ impl SharedHealth {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut breaker);
         let is_lost = breaker.state() != BreakerState::Closed;
-        if self.is_lost.send_replace(is_lost) == is_lost {
+        // Under the lock, so that the last change is the one that is told.
+        let was_lost = self.is_lost.send_replace(is_lost);
+        // A subscriber of logs may take its time, or ask this very store.
+        drop(breaker);
+        if was_lost == is_lost {
             return;
         }
         match lost {
