@@ -49,6 +49,11 @@ impl Queue {
         Self { waiting: AtomicUsize::new(0), most }
     }
 
+    /// Tells whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) == 0
+    }
+
     /// Takes a place in the queue, until it is dropped.
     pub(crate) fn enter(&self) -> Result<Place<'_>, Full> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);

@@ -100,11 +100,9 @@ impl Lane {
 
     async fn acquire(&self, left: Duration) -> Result<(), RateLimited> {
         // Nobody passes those who wait already.
-        let nobody_waits = self.turn.try_lock();
-        if nobody_waits.is_ok() && self.governor.check().is_ok() {
+        if self.queue.is_empty() && self.governor.check().is_ok() {
             return Ok(());
         }
-        drop(nobody_waits);
         let place = self.queue.enter().map_err(|full| self.limited(full.waiting))?;
         if self.interval.saturating_mul(count(place.before())) >= left {
             return Err(self.limited(place.before()));
@@ -269,11 +267,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_limit_for_the_same_interface_takes_its_place() {
+    async fn each_limit_for_an_interface_is_kept_when_they_take_turns() {
         let limiter = InProcessRateLimiter::new();
-        limiter.acquire(key("x", 1), MINUTE).await.unwrap();
         let start = Instant::now();
-        limiter.acquire(key("x", 1000), MINUTE).await.unwrap();
-        assert_eq!(start.elapsed(), Duration::ZERO);
+        for _ in 0..3 {
+            limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+            limiter.acquire(key("x", 2), MINUTE).await.unwrap();
+        }
+        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+
+    /// The turn is held for a moment by each caller.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn without_a_queue_nobody_is_refused_while_there_is_room() {
+        let limiter = Arc::new(InProcessRateLimiter::new().queue(0));
+        let barrier = Arc::new(tokio::sync::Barrier::new(8));
+        for round in 0..200_u32 {
+            let tasks = (0..8).map(|_| {
+                let (limiter, barrier) = (Arc::clone(&limiter), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    let operation = format!("x{round}");
+                    let key = LimitKey { operation: &operation, ..key("", 1000) };
+                    barrier.wait().await;
+                    limiter.acquire(key, MINUTE).await
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                assert_eq!(task.await.unwrap(), Ok(()));
+            }
+        }
     }
 }
