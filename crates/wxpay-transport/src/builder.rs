@@ -199,7 +199,8 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets how long a connection may take to come about, with name, proxy and TLS: 5 s by default.
+    /// Sets how long a connection may take to come about, with name, proxy and TLS: 5 s by default, and half
+    /// of the time of the call at most, so that there is time to try the other domain.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
@@ -290,7 +291,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
                 rate_limiter,
                 retry_policy: self.retry_policy,
                 retry_budget: self.retry_budget,
-                timeouts: self.timeouts,
+                timeouts: Timeouts { connect: connect.min(call / 2), attempt, call },
             },
             audit: self.audit,
             user_agent: user_agent(self.user_agent.as_deref())?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 use crate::answer::Answer;
 use crate::builder::Timeouts;
@@ -14,7 +15,7 @@ use crate::delivery::{Delivery, Outcome};
 use crate::domain::Domain;
 use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
 use crate::gate::Gate;
-use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
+use crate::rate_limit::{LimitKey, RateLimiter};
 use crate::replay::Replay;
 use crate::request::Request;
 use crate::retry::{Attempted, RetryPolicy};
@@ -63,7 +64,8 @@ pub(crate) struct Plan {
 struct Course<'c> {
     request: &'c Request,
     identity: &'c str,
-    start: Instant,
+    /// Where it is noted how the call goes.
+    span: &'c Span,
     deadline: Instant,
     /// How many attempts have begun.
     attempts: u32,
@@ -73,11 +75,11 @@ struct Course<'c> {
     has_moved: bool,
 }
 
-/// Where the next attempt goes: what is known before it waits.
+/// Where the next attempt goes.
 enum Next<'d> {
     First,
-    /// To a domain that was chosen already, since there is none without it.
-    Held(Route<'d>),
+    /// At once to a domain that was chosen already, with the permit of the attempt before.
+    Now(Route<'d>, OwnedSemaphorePermit),
     Same(&'d Domain),
     Other(&'d Domain),
 }
@@ -101,14 +103,14 @@ impl Calls {
         &self,
         identity: &str,
         request: &Request,
+        span: &Span,
         attempts: &A,
     ) -> Result<Answer, Error> {
-        let start = Instant::now();
         let mut course = Course {
             request,
             identity,
-            start,
-            deadline: deadline(start, self.timeouts.call),
+            span,
+            deadline: deadline(Instant::now(), self.timeouts.call),
             attempts: 0,
             is_unknown: false,
             has_moved: false,
@@ -116,25 +118,14 @@ impl Calls {
         let (mut next, mut fresh) = (Next::First, false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
-            // A call that moves at once has sent nothing yet, and has its place already.
-            let is_held = matches!(next, Next::Held(_));
-            let room = if is_held { Ok(()) } else { self.wait_for_rate(&course).await };
-            if let Err(limited) = room {
-                let overload = || self.overload(&course, Overload::Rate, Some(limited.retry_after));
+            let (route, permit) = match self.admitted(next, &course).await {
+                Ok(admitted) => admitted,
                 // What an earlier attempt led to says more.
-                return before.unwrap_or_else(|| Err(overload()));
-            }
-            // Held for the attempt alone: a call that waits for its rate or its next attempt keeps no other
-            // call from running.
-            let permit = match self.wait_for_turn(&course).await {
-                Ok(permit) => permit,
-                Err(error) => return before.unwrap_or(Err(error)),
+                Err(error) => return before.unwrap_or_else(|| Err(turned_away(request, error))),
             };
-            let route = self.route(next, request.replay());
             course.attempts += 1;
             let (domain, ended) =
                 (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
-            drop(permit);
             let way = Way::after(&ended);
             // With no time left it would be sent, and nobody would hear how it ended.
             let has_time = !self.time_to_wait(&course).is_zero();
@@ -144,8 +135,10 @@ impl Calls {
             next = if let Some(other) = free_move {
                 course.has_moved = true;
                 telemetry::moved(&domain.name, &other.domain.name);
-                Next::Held(other)
+                Next::Now(other, permit)
             } else {
+                // A call that waits for its next attempt keeps no other call from running.
+                drop(permit);
                 let Some(wait) = self.wait_before_next(&course, way, &ended) else { return ended };
                 tracing::debug!(attempt = course.attempts, ?wait, "the call is tried again");
                 tokio::time::sleep(wait).await;
@@ -159,12 +152,27 @@ impl Calls {
         }
     }
 
-    /// Chooses the domain of an attempt. It is done after all waiting, so that a probe does not wait while
-    /// others may not go there.
+    /// Waits until the next attempt may be made, and chooses its domain. That is done after all waiting, so
+    /// that a probe does not wait while others may not go there.
+    async fn admitted<'d>(
+        &'d self,
+        next: Next<'d>,
+        course: &Course<'_>,
+    ) -> Result<(Route<'d>, OwnedSemaphorePermit), Error> {
+        // It has sent nothing, so it has its place in the rate still.
+        if let Next::Now(route, permit) = next {
+            return Ok((route, permit));
+        }
+        // A call that waits for its rate keeps no other call from running.
+        self.wait_for_rate(course).await?;
+        let permit = self.wait_for_turn(course).await?;
+        Ok((self.route(next, course.request.replay()), permit))
+    }
+
     fn route<'d>(&'d self, next: Next<'d>, replay: Replay) -> Route<'d> {
         match next {
             Next::First => self.domains.first(replay),
-            Next::Held(route) => route,
+            Next::Now(route, _) => route,
             Next::Same(domain) => self.domains.same(domain, replay),
             Next::Other(domain) => match self.domains.other(domain, replay) {
                 Some(other) => {
@@ -185,9 +193,7 @@ impl Calls {
         attempts: &A,
     ) -> Result<Answer, Error> {
         let plan = self.plan(course, route.domain, fresh);
-        tracing::Span::current()
-            .record("attempt", course.attempts)
-            .record("host", &*plan.call.host);
+        course.span.record("attempt", course.attempts).record("host", &*plan.call.host);
         let ended = attempts.attempt(route.domain, &plan, course.request).await;
         route.report(health(&ended));
         if ended.is_ok() {
@@ -246,6 +252,21 @@ impl Calls {
         Some(wait)
     }
 
+    async fn wait_for_rate(&self, course: &Course<'_>) -> Result<(), Error> {
+        let Some(limit) = course.request.rate_limit() else { return Ok(()) };
+        let (identity, operation) = (course.identity, course.request.operation());
+        let key = LimitKey { identity, operation, limit };
+        let left = self.time_to_wait(course);
+        let waits = self.rate_limiter.acquire(key, left);
+        // A limiter that does not keep to its word is not waited for.
+        let retry_after = match timeout_at(Instant::now() + left, waits).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(limited)) => Some(limited.retry_after),
+            Err(_) => None,
+        };
+        Err(self.overload(course, Overload::Rate, retry_after))
+    }
+
     async fn wait_for_turn(&self, course: &Course<'_>) -> Result<OwnedSemaphorePermit, Error> {
         let patience = Instant::now() + self.time_to_wait(course);
         match timeout_at(patience, self.gate.enter()).await {
@@ -255,34 +276,20 @@ impl Calls {
         }
     }
 
-    async fn wait_for_rate(&self, course: &Course<'_>) -> Result<(), RateLimited> {
-        let Some(limit) = course.request.rate_limit() else { return Ok(()) };
-        let (identity, operation) = (course.identity, course.request.operation());
-        let key = LimitKey { identity, operation, limit };
-        let left = self.time_to_wait(course);
-        let waits = self.rate_limiter.acquire(key, left);
-        // A limiter that does not keep to its word is not waited for.
-        timeout_at(Instant::now() + left, waits)
-            .await
-            .unwrap_or(Err(RateLimited { retry_after: Duration::ZERO }))
-    }
-
     fn overload(
         &self,
         course: &Course<'_>,
         overload: Overload,
         retry_after: Option<Duration>,
     ) -> Error {
-        telemetry::overload(course.request.operation(), overload);
         Error::Overload(OverloadError::new(self.unsent(course), overload, retry_after))
     }
 
     fn timed_out_in_queue(&self, course: &Course<'_>) -> Error {
-        telemetry::overload(course.request.operation(), Overload::Calls);
         Error::Timeout(TimeoutError::new(
             self.unsent(course),
             Limit::Call,
-            course.start.elapsed(),
+            self.timeouts.call,
             Stage::Queueing,
             Delivery::NotSent,
         ))
@@ -297,6 +304,16 @@ impl Calls {
             earlier_unknown: course.is_unknown,
         }
     }
+}
+
+/// Notes that a call ends before an attempt of it was made.
+fn turned_away(request: &Request, error: Error) -> Error {
+    let overload = match &error {
+        Error::Overload(e) => e.overload(),
+        _ => Overload::Calls,
+    };
+    telemetry::overload(request.operation(), overload);
+    error
 }
 
 /// Tells what an attempt showed of its domain.

@@ -135,7 +135,7 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
             outcome = Empty,
         );
         let inner = &*self.inner;
-        let call = inner.calls.run(inner.identity.value(), &request, inner);
+        let call = inner.calls.run(inner.identity.value(), &request, &span, inner);
         let result = call.instrument(span.clone()).await;
         let _entered = span.enter();
         report(&span, &request, &result);
