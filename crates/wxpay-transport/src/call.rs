@@ -362,3 +362,5 @@ impl Way {
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod turns;

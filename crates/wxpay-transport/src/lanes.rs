@@ -21,7 +21,8 @@ impl<L> Lanes<L> {
     pub(crate) fn lane(&self, key: LimitKey<'_>, make: impl FnOnce() -> L) -> Arc<L> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let found = lanes.get(key.identity).and_then(|lanes| lanes.get(key.operation));
-        if let Some((_, lane)) = found.into_iter().flatten().find(|(limit, _)| *limit == key.limit) {
+        if let Some((_, lane)) = found.into_iter().flatten().find(|(limit, _)| *limit == key.limit)
+        {
             return Arc::clone(lane);
         }
         let lane = Arc::new(make());

@@ -125,7 +125,8 @@ impl<S: SharedStore> SharedLimit<S> {
     ) -> Result<(), RateLimited> {
         let deadline = Instant::now().checked_add(left);
         loop {
-            let remaining = || deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
+            let remaining =
+                || deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
             let without = match self.shared(key, remaining()).await {
                 Ok(ended) => return ended,
                 Err(without) => without,

@@ -17,6 +17,7 @@ use wxpay_auth::{
 
 use super::*;
 use crate::base_url::BaseUrl;
+use crate::builder::ClientBuilder;
 use crate::client::Client;
 use crate::error::{
     AnswerSignature, ApiAnswer, ApiError, ConnectError, ConnectStage, ExchangeError, SigningError,
@@ -28,7 +29,7 @@ use crate::target::Target;
 
 /// How an attempt ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Verified,
     Accepted,
     Throttled { retry_after: Option<u64> },
@@ -114,14 +115,25 @@ fn scenes() -> impl Strategy<Value = Vec<Scene>> {
 }
 
 /// Where and when an attempt began, and whether it got a connection of its own.
-type Made = (String, Duration, bool);
+pub(super) type Made = (String, Duration, bool);
 
 /// Makes attempts that end as they are told.
-struct Scripted {
+pub(super) struct Scripted {
     start: Instant,
     script: Mutex<VecDeque<(End, Duration)>>,
-    made: Mutex<Vec<Made>>,
+    pub(super) made: Mutex<Vec<Made>>,
     answers: Answers,
+}
+
+impl Scripted {
+    pub(super) async fn new(script: impl IntoIterator<Item = (End, Duration)>) -> Self {
+        Self {
+            start: Instant::now(),
+            script: Mutex::new(script.into_iter().collect()),
+            made: Mutex::default(),
+            answers: Answers::new().await,
+        }
+    }
 }
 
 impl Attempts for Scripted {
@@ -258,10 +270,14 @@ const FAILURES: u32 = 3;
 const OPEN_FOR: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
 const TOKENS: u32 = 20;
-const MAIN: &str = "127.0.0.1:1";
-const STANDBY: &str = "127.0.0.1:2";
+pub(super) const MAIN: &str = "127.0.0.1:1";
+pub(super) const STANDBY: &str = "127.0.0.1:2";
 
 fn calls() -> Client<wxpay_auth::FileKeySigner, KeyRing> {
+    builder().build().unwrap()
+}
+
+pub(super) fn builder() -> ClientBuilder<wxpay_auth::FileKeySigner, KeyRing> {
     let url = |host| BaseUrl::new(format!("http://{host}")).unwrap();
     let wechat_pay = wxpay_testing::WechatPay::builder().build();
     Client::builder(Mchid::new("1900007291").unwrap(), wechat_pay.signer(), KeyRing::new())
@@ -270,8 +286,6 @@ fn calls() -> Client<wxpay_auth::FileKeySigner, KeyRing> {
         .retry(Steady)
         .retry_budget(RetryBudget::new(TOKENS, 0.1))
         .call_timeout(WHOLE)
-        .build()
-        .unwrap()
 }
 
 /// The model: what calls do, in the plainest words.
@@ -421,12 +435,7 @@ impl Model {
 async fn play(scenes: &[Scene]) {
     let (client, mut model) = (calls(), Model::new());
     let calls = &client.inner().calls;
-    let mut scripted = Scripted {
-        start: Instant::now(),
-        script: Mutex::default(),
-        made: Mutex::default(),
-        answers: Answers::new().await,
-    };
+    let mut scripted = Scripted::new([]).await;
     for scene in scenes {
         tokio::time::sleep(scene.pause).await;
         *scripted.script.get_mut().unwrap() = scene.attempts.iter().copied().collect();
