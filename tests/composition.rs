@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument;
+use tracing_subscriber::util::SubscriberInitExt;
 use wxpay_auth::{Backend, FileKeySigner, KeyRing, PrivateKey, Signer, Verifier};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, SignerConformance};
-use wxpay_tests::{builder, plan_id};
+use wxpay_tests::log::Log;
+use wxpay_tests::{builder, plan_id, plans};
 use wxpay_transport::{BaseUrl, Client, Proxy, Transport};
 
 fn assert_send_sync_static<T: Send + Sync + 'static>() {}
@@ -71,4 +74,28 @@ fn public_types_can_be_shared() {
     assert_send_sync_static::<wxpay_transport::Answer>();
     assert_send_sync_static::<wxpay_auth::Error>();
     assert_send_sync_static::<Gateway>();
+}
+
+#[tokio::test]
+async fn a_span_of_the_application_is_not_written_to() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::ERROR)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _logging = subscriber.set_default();
+    let gateway = Gateway::start().await;
+    let plans = plans(&gateway, &gateway.base_url());
+
+    // The span of the call itself is not of this level.
+    let span = tracing::error_span!("order", host = "shop-7", attempt = 42);
+    async {
+        plans.terminate(&plan_id("12000")).await.unwrap();
+        tracing::error!("paid");
+    }
+    .instrument(span)
+    .await;
+    let logged = log.text();
+    assert!(logged.contains("order{host=\"shop-7\" attempt=42}: "), "{logged}");
 }

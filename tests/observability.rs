@@ -68,16 +68,30 @@ async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
     let both = tokio::join!(client.send(list()), client.send(list()));
     assert!(both.1.is_err(), "there is one place, and no queue");
 
+    // A caller that gives up when its request has come.
+    main.misbehave_once(Misbehaviour::Slow(Duration::from_secs(600)));
+    let before = main.journal().len();
+    let has_come = async {
+        while main.journal().len() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = client.send(list()) => panic!("{ended:?}"),
+        () = has_come => {}
+    }
+
     // `snapshot` empties counters and histograms.
     let [attempts, trips] = ["wxpay_attempts_total", "wxpay_round_trip_seconds"].map(str::to_owned);
     let expected: BTreeMap<_, _> = [
         (format!("{attempts} operation=delivery_plans.list host=MAIN outcome=verified"), 2.0),
-        (format!("{attempts} operation=delivery_plans.list host=MAIN outcome=unknown"), 1.0),
-        (format!("{trips} operation=delivery_plans.list host=MAIN"), 3.0),
-        ("wxpay_sign_seconds operation=delivery_plans.list".to_owned(), 3.0),
+        (format!("{attempts} operation=delivery_plans.list host=MAIN outcome=unknown"), 2.0),
+        (format!("{trips} operation=delivery_plans.list host=MAIN"), 4.0),
+        ("wxpay_sign_seconds operation=delivery_plans.list".to_owned(), 4.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=verified".to_owned(), 2.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=unknown".to_owned(), 1.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=not_sent".to_owned(), 1.0),
+        ("wxpay_calls_total operation=delivery_plans.list outcome=dropped".to_owned(), 1.0),
         ("wxpay_overloads_total operation=delivery_plans.list what=calls".to_owned(), 1.0),
     ]
     .into();

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{ErrorBody, Misbehaviour, Plan, WireServer};
+use wxpay_testing::{
+    ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WechatPay, WireServer,
+};
 use wxpay_tests::{builder, kind, plan_id, plans};
 use wxpay_transport::{
-    Backoff, BaseUrl, Client, ConfigError, Delivery, Error, Limit, Proxy, Stage,
+    Backoff, BaseUrl, Client, ConfigError, Delivery, Error, Failover, Limit, Proxy, Stage,
 };
 
 #[tokio::test]
@@ -61,6 +63,58 @@ async fn a_signer_that_hangs_has_sent_nothing() {
     assert!(error.may_retry());
     assert!(error.to_string().contains("connecting and signing"), "{error}");
     assert_eq!(server.journal().len(), 0);
+}
+
+/// Signs when its time is over, and lets nothing else happen until then.
+#[derive(Debug)]
+struct TooLate(FileKeySigner);
+
+#[async_trait]
+impl Signer for TooLate {
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        panic!("it is to be told how much time is left")
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        std::thread::sleep(left);
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_with_a_signature_that_came_too_late() {
+    let server = WireServer::start_plain().await;
+    let client = Client::builder(server.mchid(), TooLate(server.signer()), server.key_ring())
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .call_timeout(Duration::from_millis(300))
+        .build()
+        .unwrap();
+    let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!((kind(&error), error.delivery()), ("timeout", Delivery::NotSent));
+    // The server would have read it by then.
+    server.disconnect(How::Close);
+    assert_eq!(server.journal().len(), 0);
+}
+
+#[tokio::test]
+async fn a_call_has_time_to_move_when_connecting_may_take_longer_than_it() {
+    let wechat_pay = WechatPay::builder().build();
+    let server = || WireServer::builder().tls(ServerTls::Good).wechat_pay(wechat_pay.clone());
+    let (main, standby) = (server().start().await.unwrap(), server().start().await.unwrap());
+    main.fault_always(Some(Fault::new(Point::Accept, How::Stall)));
+    let client = builder(&wechat_pay, &main.base_url())
+        .failover(Failover::to(BaseUrl::new(standby.base_url()).unwrap()))
+        .connect_timeout(Duration::from_secs(60))
+        .call_timeout(Duration::from_secs(4))
+        .build()
+        .unwrap();
+    DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap();
+    assert_eq!(wechat_pay.journal().len(), 1);
 }
 
 /// Notes how much time it is told to have, each time.

@@ -20,7 +20,7 @@ use crate::delivery::Outcome;
 use crate::error::Error;
 use crate::request::Request;
 use crate::route::Domains;
-use crate::telemetry;
+use crate::telemetry::CallCount;
 use crate::transport::Transport;
 
 /// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each answer with `V`.
@@ -134,18 +134,19 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
             delivery = Empty,
             outcome = Empty,
         );
+        let count = CallCount::begin(request.operation());
         let inner = &*self.inner;
         let call = inner.calls.run(inner.identity.value(), &request, &span, inner);
         let result = call.instrument(span.clone()).await;
+        count.end(AuditOutcome::of(&result));
         let _entered = span.enter();
-        report(&span, &request, &result);
+        report(&span, &result);
         result
     }
 }
 
 /// Notes on the span, and in one event, how a call ended.
-fn report(span: &tracing::Span, request: &Request, result: &Result<Answer, Error>) {
-    telemetry::call(request.operation(), AuditOutcome::of(result));
+fn report(span: &tracing::Span, result: &Result<Answer, Error>) {
     let (status, request_id) = match result {
         Ok(answer) => (Some(answer.status()), answer.request_id()),
         Err(error) => (error.status(), error.request_id()),

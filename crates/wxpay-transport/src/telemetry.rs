@@ -54,16 +54,35 @@ pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Dur
     let _ = (call, outcome, round_trip);
 }
 
-/// Notes how a call ended, after so many attempts.
-pub(crate) fn call(operation: &str, outcome: AuditOutcome) {
-    #[cfg(feature = "metrics")]
-    metrics::counter!(
-        "wxpay_calls_total",
-        "operation" => operation.to_owned(),
-        "outcome" => outcome.as_str(),
-    )
-    .increment(1);
-    let _ = (operation, outcome);
+/// Counts a call when it is over, or was dropped.
+pub(crate) struct CallCount<'a> {
+    operation: &'a str,
+    outcome: Option<AuditOutcome>,
+}
+
+impl<'a> CallCount<'a> {
+    pub(crate) fn begin(operation: &'a str) -> Self {
+        Self { operation, outcome: None }
+    }
+
+    /// Notes how the call ended.
+    pub(crate) fn end(mut self, outcome: AuditOutcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for CallCount<'_> {
+    fn drop(&mut self) {
+        let Self { operation, outcome } = self;
+        #[cfg(feature = "metrics")]
+        metrics::counter!(
+            "wxpay_calls_total",
+            "operation" => operation.to_owned(),
+            "outcome" => outcome.map_or("dropped", AuditOutcome::as_str),
+        )
+        .increment(1);
+        let _ = (operation, outcome);
+    }
 }
 
 /// Notes that an attempt moved to another domain.
