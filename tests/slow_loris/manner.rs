@@ -60,7 +60,7 @@ impl Manner {
 
     /// Tells whether only the clock ends it.
     pub(crate) fn ends_by_time(self) -> bool {
-        self == Self::ContinueWithoutEnd || self.is_slow() && self != Self::BodyTooLargeByteByByte
+        self.is_slow() && self != Self::BodyTooLargeByteByByte
     }
 
     pub(crate) fn is_slow(self) -> bool {

@@ -48,6 +48,10 @@ pub(crate) enum BodyFailure {
 /// have about 1 KiB. Hyper takes at most 100 headers.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// How many bytes may come before an answer begins. Hyper skips interim answers (1xx), and counts none of
+/// them.
+const MAX_BYTES_BEFORE_ANSWER: u64 = 4 * MAX_HEAD_BYTES as u64;
+
 impl Connection {
     pub(crate) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
         let written = stream.written();
@@ -72,9 +76,16 @@ impl Connection {
     ) -> Result<Response<Incoming>, Broken> {
         let heard_before = self.heard.load(Ordering::Relaxed);
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
+        let (driver, heard) = (&mut self.driver, &self.heard);
         std::future::poll_fn(|cx| {
             drive(driver, cx);
+            let polled = answer.as_mut().poll(cx);
+            let before_answer = heard.load(Ordering::Relaxed) - heard_before;
+            if polled.is_ready() || before_answer <= MAX_BYTES_BEFORE_ANSWER {
+                return polled;
+            }
+            tracing::debug!(before_answer, "a connection is closed: no answer begins");
+            *driver = None;
             answer.as_mut().poll(cx)
         })
         .await

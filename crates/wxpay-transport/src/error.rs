@@ -175,7 +175,11 @@ impl Error {
     /// Says what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
-            return format!("{ASK} (an earlier attempt was sent); {}", self.last_hint()).into();
+            return format!(
+                "{ASK} (an earlier attempt was sent). Of the last attempt: {}",
+                self.last_hint()
+            )
+            .into();
         }
         self.last_hint()
     }
