@@ -1,0 +1,54 @@
+//! How often a call allocates, beside the same call made with bare hyper and bare RSA.
+
+#[path = "../benches/whole_call/floor.rs"]
+mod floor;
+#[path = "../benches/whole_call/sdk.rs"]
+mod sdk;
+#[path = "../benches/whole_call/stub.rs"]
+mod stub;
+
+use wxpay_auth::Backend;
+use wxpay_transport::{Request, Target, Transport};
+
+use crate::floor::Floor;
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// How many allocations a call may make beyond those of the bare one.
+const BUDGET: u64 = 12;
+
+const CALLS: u64 = 50;
+
+/// Counts the allocations of each call, once everything is warm. The stub makes none.
+async fn allocations<F: Future<Output = ()>>(call: impl Fn() -> F) -> u64 {
+    for _ in 0..5 {
+        call().await;
+    }
+    let before = dhat::HeapStats::get().total_blocks;
+    for _ in 0..CALLS {
+        call().await;
+    }
+    (dhat::HeapStats::get().total_blocks - before) / CALLS
+}
+
+// One test: the counter is one for the process.
+#[tokio::test]
+async fn a_call_allocates_little_more_than_a_bare_one() {
+    let _profiler = dhat::Profiler::builder().testing().build();
+    let address = stub::start();
+    for backend in [Backend::Ring, Backend::AwsLcRs] {
+        let floor = Floor::connect(address, backend).await;
+        let bare = allocations(|| floor.call()).await;
+        let (client, target) =
+            (sdk::client(address, backend), Target::new(sdk::TARGET).expect("a target"));
+        let whole = allocations(|| async {
+            let request = Request::post("bench", target.clone());
+            client.send(request).await.expect("an answer");
+        })
+        .await;
+        println!("{backend}: {whole} allocations for a call, {bare} for a bare one");
+        assert!(bare > 0, "they are counted");
+        assert!(whole <= bare + BUDGET, "{backend}: {whole} for a call, {bare} for a bare one");
+    }
+}
