@@ -1,0 +1,197 @@
+//! Calls without RSA, beside bare hyper: all that the library does besides signing and verifying, and what
+//! it makes of refusals.
+//!
+//! ```sh
+//! cargo bench -p wxpay-transport --bench without_rsa
+//! ```
+//!
+//! Signer and verifier do nothing. Client and server share one thread, so that no wake-up of another one
+//! hides the rest.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a benchmark may panic"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use criterion::{Criterion, criterion_group, criterion_main};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
+use tokio::sync::Mutex;
+use wxpay_auth::{
+    Algorithm, Clock, Mchid, SerialNo, SignError, Signature, SignedMessage, Signer, SystemClock,
+    Timestamp, Verifier, VerifyError, WechatpaySerial,
+};
+use wxpay_transport::{BaseUrl, Client, NoRetry, Request, Target, Transport, async_trait};
+
+const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
+const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
+const TARGET: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";
+const REFUSED: &str = r#"{"code":"NO_AUTH","message":"no permission for this plan"}"#;
+/// It names the message that the server built itself.
+const SIGN_ERROR: &str = include_str!("../testdata/sign_error/empty_body_post.json");
+
+#[derive(Debug)]
+struct NoRsa {
+    serial_no: SerialNo,
+    serial: WechatpaySerial,
+}
+
+impl NoRsa {
+    fn new() -> Self {
+        let serial_no = SERIAL_NO.parse().expect("a serial");
+        Self { serial_no, serial: PUBLIC_KEY_ID.parse().expect("an id") }
+    }
+}
+
+#[async_trait]
+impl Signer for NoRsa {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        Ok(Signature::new(self.serial_no.clone(), vec![0x5a; 256]))
+    }
+}
+
+#[async_trait]
+impl Verifier for NoRsa {
+    fn preferred_serial(&self, _: Timestamp) -> Option<WechatpaySerial> {
+        Some(self.serial.clone())
+    }
+
+    async fn verify(&self, _: SignedMessage<'_>) -> Result<(), VerifyError> {
+        Ok(())
+    }
+}
+
+fn answer(status: &str, body: &str) -> String {
+    let signature = STANDARD.encode([0x5a; 256]);
+    let length =
+        if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    format!(
+        "HTTP/1.1 {status}\r\nRequest-ID: 08F5B8C2B506102C18FD-0\r\nKeep-Alive: timeout=8\r\n\
+         Content-Type: application/json\r\n{length}\
+         Wechatpay-Timestamp: {}\r\nWechatpay-Nonce: 593BEC0C930BF1AFEB40B4A08C8FB242\r\n\
+         Wechatpay-Serial: {PUBLIC_KEY_ID}\r\nWechatpay-Signature: {signature}\r\n\r\n{body}",
+        SystemClock.now(),
+    )
+}
+
+/// Starts a server that gives one answer to everything.
+async fn start(answer: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let answer = Arc::new(answer);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.set_nodelay(true).expect("an option");
+            tokio::spawn(answer_all(stream, Arc::clone(&answer)));
+        }
+    });
+    address
+}
+
+/// A request is over at its first empty line.
+async fn answer_all(mut stream: TcpStream, answer: Arc<String>) {
+    let mut request = Vec::with_capacity(4096);
+    loop {
+        match stream.read_buf(&mut request).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) if !request.ends_with(b"\r\n\r\n") => continue,
+            Ok(_) => request.clear(),
+        }
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A kept connection of hyper, and a request as long as a real one.
+struct Bare {
+    sender: Mutex<SendRequest<Full<Bytes>>>,
+    host: String,
+    authorization: String,
+}
+
+impl Bare {
+    async fn connect(address: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(address).await.expect("a connection");
+        tcp.set_nodelay(true).expect("an option");
+        let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.expect("http");
+        tokio::spawn(connection);
+        let authorization = format!(
+            "WECHATPAY2-SHA256-RSA2048 mchid=\"1900007291\",\
+             nonce_str=\"593BEC0C930BF1AFEB40B4A08C8FB242\",timestamp=\"1554208460\",\
+             serial_no=\"{SERIAL_NO}\",signature=\"{}\"",
+            STANDARD.encode([0x5a; 256])
+        );
+        Self { sender: Mutex::new(sender), host: address.to_string(), authorization }
+    }
+
+    async fn call(&self) {
+        let request = http::Request::post(TARGET)
+            .header("host", &self.host)
+            .header("accept", "application/json")
+            .header("content-type", "application/json")
+            .header("content-length", "0")
+            .header("user-agent", "bare")
+            .header("wechatpay-serial", PUBLIC_KEY_ID)
+            .header("authorization", &self.authorization)
+            .body(Full::default())
+            .expect("a request");
+        let mut sender = self.sender.lock().await;
+        sender.ready().await.expect("a connection");
+        let answer = sender.send_request(request).await.expect("an answer");
+        answer.into_body().collect().await.expect("a body");
+    }
+}
+
+fn client(address: SocketAddr) -> Client<NoRsa, NoRsa> {
+    Client::builder(Mchid::new("1900007291").expect("a number"), NoRsa::new(), NoRsa::new())
+        .base_url(BaseUrl::new(format!("http://{address}")).expect("a URL"))
+        .retry(NoRetry)
+        .build()
+        .expect("a client")
+}
+
+fn without_rsa(criterion: &mut Criterion) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let target = Target::new(TARGET).expect("a target");
+    let mut group = criterion.benchmark_group("a call without RSA");
+    for (name, status, body) in [
+        ("verified 204", "204 No Content", ""),
+        ("refusal, 403", "403 Forbidden", REFUSED),
+        ("SIGN_ERROR, 401", "401 Unauthorized", SIGN_ERROR),
+    ] {
+        let address = runtime.block_on(start(answer(status, body)));
+        let bare = runtime.block_on(Bare::connect(address));
+        let client = client(address);
+        group.bench_function(format!("{name}: bare hyper"), |b| {
+            b.to_async(&runtime).iter(|| bare.call());
+        });
+        group.bench_function(format!("{name}: wxpay"), |b| {
+            b.to_async(&runtime).iter(|| async {
+                let ended = client.send(Request::post("bench", target.clone())).await;
+                assert_eq!(ended.is_ok(), body.is_empty());
+                ended
+            });
+        });
+    }
+}
+
+criterion_group!(benches, without_rsa);
+criterion_main!(benches);
