@@ -5,14 +5,19 @@
 //! sockets. So a signature is computed on the spot only while nobody else signs *and* the last one
 //! computed so lies a moment back. The second condition is what counts on a single worker, where
 //! signatures on the spot never overlap.
+//!
+//! What is moved away is queued, and as many blocking threads as there are cores work the queue off. Under
+//! load they find the next signature when one is done, and need not be woken for each.
 
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::JoinError;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::RecvError;
 
 /// The cores belong to the process, so all its signers share one gate.
 static SHARED: LazyLock<CpuGate> = LazyLock::new(CpuGate::new);
@@ -21,24 +26,33 @@ static SHARED: LazyLock<CpuGate> = LazyLock::new(CpuGate::new);
 /// worker takes from one runnable task to the next, and shorter than any round trip of a lone caller.
 const PAUSE: Duration = Duration::from_micros(40);
 
-#[derive(Debug)]
 pub(crate) struct CpuGate {
     start: Instant,
     /// How many sign now, or wait for it.
     busy: AtomicUsize,
     /// When the last signature on the spot ended, in nanoseconds since `start`; 0 before the first.
     last_end: AtomicU64,
-    permits: Arc<Semaphore>,
+    cores: usize,
+    jobs: Mutex<Jobs>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    /// How many threads work them off, or will soon.
+    workers: usize,
 }
 
 impl CpuGate {
     fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             start: Instant::now(),
             busy: AtomicUsize::new(0),
             last_end: AtomicU64::new(0),
-            permits: Arc::new(Semaphore::new(cores)),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            jobs: Mutex::default(),
         }
     }
 
@@ -59,6 +73,24 @@ impl CpuGate {
     fn rested(&self) -> bool {
         let last_end = self.last_end.load(Ordering::Relaxed);
         last_end == 0 || self.elapsed_nanos().saturating_sub(last_end) >= nanos(PAUSE)
+    }
+
+    /// Queues a job, and sees to it that somebody works it off.
+    fn submit(&'static self, job: Job) {
+        let mut jobs = self.jobs();
+        jobs.waiting.push_back(job);
+        if jobs.workers == self.cores {
+            return;
+        }
+        jobs.workers += 1;
+        drop(jobs);
+        let mut worker = Worker { gate: self, has_ended: false };
+        tokio::task::spawn_blocking(move || worker.work());
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        // No job runs while the lock is held, and nothing else in here panics.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed_nanos(&self) -> u64 {
@@ -107,20 +139,61 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Computes on a blocking thread, as many at a time as there are cores. When the caller gives up,
-    /// the permit and the count stay with the work until it ends.
+    /// Computes on a blocking thread, as many at a time as there are cores. When the caller gives up
+    /// before it is begun, it is left out.
+    ///
+    /// # Errors
+    /// [`RecvError`] when the work panicked.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, JoinError> {
-        let permit = Arc::clone(&self.busy.gate.permits).acquire_owned().await;
-        tokio::task::spawn_blocking(move || {
-            // The semaphore is never closed, so this is always a permit.
-            let _permit = permit;
-            let _busy = self.busy;
-            work()
-        })
-        .await
+    ) -> Result<T, RecvError> {
+        let (result, done) = oneshot::channel();
+        let Self { busy } = self;
+        busy.gate.submit(Box::new(move || {
+            let computed = (!result.is_closed()).then(work);
+            // The caller may sign again at once: it is to find itself alone then.
+            drop(busy);
+            if let Some(computed) = computed {
+                let _ = result.send(computed);
+            }
+        }));
+        done.await
+    }
+}
+
+/// Works the queue off until it is empty. Where a runtime that shuts down takes no more work, that happens
+/// when this is dropped.
+struct Worker {
+    gate: &'static CpuGate,
+    has_ended: bool,
+}
+
+impl Worker {
+    fn work(&mut self) {
+        while let Some(job) = self.next() {
+            // What waits for it is told, and the others are not to suffer.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let mut jobs = self.gate.jobs();
+        let next = jobs.waiting.pop_front();
+        if next.is_none() {
+            // Under the lock: whoever queues the next job starts another worker.
+            jobs.workers -= 1;
+            self.has_ended = true;
+        }
+        next
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.work();
+        }
     }
 }
 
@@ -162,31 +235,91 @@ mod tests {
         assert!(gate.enter().is_ok());
     }
 
+    /// Waits until nobody signs but those who hold a turn.
+    async fn is_idle(gate: &CpuGate, turns: usize) {
+        let idle = async {
+            while gate.busy.load(Ordering::Relaxed) > turns || gate.jobs().workers > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), idle).await.expect("all counts come back");
+    }
+
     #[tokio::test]
-    async fn a_caller_that_gives_up_leaves_no_count_and_no_permit_behind() {
+    async fn a_caller_that_gives_up_leaves_no_count_and_no_worker_behind() {
         let gate = gate();
         let _someone = gate.enter().ok().expect("the first");
-        let cores = gate.permits.available_permits();
         for _ in 0..100 {
             let queue = gate.enter().err().expect("somebody signs");
             let work = tokio::spawn(queue.run(|| std::thread::sleep(Duration::from_millis(1))));
             tokio::task::yield_now().await;
             work.abort();
         }
-        let all = u32::try_from(cores).unwrap();
-        let permits = tokio::time::timeout(Duration::from_secs(30), gate.permits.acquire_many(all));
-        assert!(permits.await.is_ok(), "every permit comes back");
-        let counted_down = async {
-            while gate.busy.load(Ordering::Relaxed) > 1 {
-                tokio::task::yield_now().await;
-            }
+        is_idle(gate, 1).await;
+        assert!(gate.jobs().waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_run_at_a_time_than_there_are_cores_and_those_given_up_not_at_all() {
+        let gate = gate();
+        let _someone = gate.enter().ok().expect("the first");
+        let (running, most, ran) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let counts: &'static _ = Box::leak(Box::new((running, most, ran)));
+        let work = move || {
+            let (running, most, ran) = counts;
+            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(2));
+            running.fetch_sub(1, Ordering::SeqCst);
+            ran.fetch_add(1, Ordering::SeqCst);
         };
-        let counted_down = tokio::time::timeout(Duration::from_secs(30), counted_down).await;
-        assert!(counted_down.is_ok(), "every count is taken back");
+        // These keep all cores busy until they are let go.
+        let (let_go, waits) = std::sync::mpsc::channel::<()>();
+        let waits = std::sync::Arc::new(Mutex::new(waits));
+        let blocking: Vec<_> = (0..gate.cores)
+            .map(|_| {
+                let (queue, waits) = (gate.enter().err().expect("somebody signs"), waits.clone());
+                tokio::spawn(queue.run(move || waits.lock().unwrap().recv().is_err()))
+            })
+            .collect();
+        let signing = |_| tokio::spawn(gate.enter().err().expect("somebody signs").run(work));
+        let (given_up, waiting): (Vec<_>, Vec<_>) =
+            ((0..20).map(signing).collect(), (0..20).map(signing).collect());
+        while gate.jobs().waiting.len() < 40 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for task in given_up {
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        drop(let_go);
+        for task in blocking {
+            assert!(task.await.unwrap().unwrap());
+        }
+        for task in waiting {
+            task.await.unwrap().unwrap();
+        }
+        let (_, most, ran) = counts;
+        assert!((1..=gate.cores).contains(&most.load(Ordering::SeqCst)));
+        assert_eq!(ran.load(Ordering::SeqCst), 20);
+        is_idle(gate, 1).await;
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_harms_nobody_else() {
+        let gate = gate();
+        let _someone = gate.enter().ok().expect("the first");
+        let panics =
+            gate.enter().err().expect("somebody signs").run(|| -> u8 { panic!("on purpose") });
+        let works = gate.enter().err().expect("somebody signs").run(|| 7);
+        let (panicked, worked) = tokio::join!(panics, works);
+        assert!(panicked.is_err());
+        assert_eq!(worked.unwrap(), 7);
+        is_idle(gate, 1).await;
     }
 
     #[test]
-    fn a_runtime_that_shuts_down_gives_an_error() {
+    fn where_a_runtime_shuts_down_it_is_done_on_the_spot() {
         let gate = gate();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
@@ -197,7 +330,7 @@ mod tests {
         let mut work = Box::pin(queue.run(|| 7));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let ended = work.as_mut().poll(&mut context);
-        assert!(matches!(ended, std::task::Poll::Ready(Err(_))), "{ended:?}");
-        assert_eq!(gate.busy.load(Ordering::Relaxed), 1);
+        assert!(matches!(ended, std::task::Poll::Ready(Ok(7))), "{ended:?}");
+        assert_eq!((gate.busy.load(Ordering::Relaxed), gate.jobs().workers), (1, 0));
     }
 }

@@ -20,7 +20,7 @@ use crate::signer::Signer;
 ///
 /// A signature is 0.3 to 0.8 ms of pure computation. A lone caller computes it on the spot; as soon
 /// as several sign at once, the work moves to Tokio's blocking threads, no more of them at a time
-/// than there are cores, so that the runtime keeps answering. Outside of a Tokio runtime it is
+/// than there are cores, so that the runtime keeps answering; what nobody waits for any more is not computed. Outside of a Tokio runtime it is
 /// always computed on the spot.
 ///
 /// Clones share the key.
@@ -109,7 +109,7 @@ impl Signer for FileKeySigner {
             Err(queue) => {
                 let (key, message) = (Arc::clone(&self.key), message.to_vec());
                 queue.run(move || key.sign(&message)).await.map_err(|e| {
-                    SignError::new(SignErrorKind::Unavailable, "the runtime is shutting down")
+                    SignError::new(SignErrorKind::Other, "the computation came to no end")
                         .with_source(e)
                 })??
             }
