@@ -20,6 +20,8 @@ pub(crate) struct Pool {
 struct Shared {
     /// The one that has been idle longest stands first.
     idle: VecDeque<(Instant, Connection)>,
+    /// When the last one was put here.
+    last_put: Option<Instant>,
     reaper: Option<JoinHandle<()>>,
 }
 
@@ -45,8 +47,9 @@ impl Pool {
             return;
         }
         connection.keep();
-        let mut shared = lock(&self.shared);
-        shared.idle.push_back((Instant::now(), connection));
+        let (mut shared, now) = (lock(&self.shared), Instant::now());
+        shared.idle.push_back((now, connection));
+        shared.last_put = Some(now);
         // The reaper of a runtime that has ended is finished, too.
         if shared.reaper.as_ref().is_none_or(JoinHandle::is_finished) {
             shared.reaper = Some(tokio::spawn(reap(Arc::downgrade(&self.shared), self.keep)));
@@ -59,7 +62,8 @@ impl Pool {
     }
 }
 
-/// Closes connections that were idle for too long, and ends when none is left.
+/// Closes connections that were idle for too long, and ends when there was none for as long. Were it to end
+/// with the last one, a lone caller would start another with each call.
 async fn reap(shared: Weak<Mutex<Shared>>, keep: Duration) {
     loop {
         let next = {
@@ -68,12 +72,15 @@ async fn reap(shared: Weak<Mutex<Shared>>, keep: Duration) {
             while shared.idle.front().is_some_and(|(since, _)| since.elapsed() >= keep) {
                 shared.idle.pop_front();
             }
-            let Some((since, _)) = shared.idle.front() else {
-                // Under the lock, so that whoever adds the next one starts another reaper.
-                shared.reaper = None;
-                return;
-            };
-            *since + keep
+            let since = shared.idle.front().map(|(since, _)| *since).or(shared.last_put);
+            match since.map(|since| since + keep) {
+                Some(next) if next > Instant::now() => next,
+                _ => {
+                    // Under the lock, so that whoever adds the next one starts another reaper.
+                    shared.reaper = None;
+                    return;
+                }
+            }
         };
         tokio::time::sleep_until(next).await;
     }
