@@ -28,14 +28,28 @@ pub fn authorization(
     signature: &Signature,
 ) -> Result<String, UnsupportedScheme> {
     let scheme = Scheme::of(identity, algorithm).ok_or(UnsupportedScheme { algorithm })?;
-    Ok(format!(
-        "{scheme} {}=\"{}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",serial_no=\"{}\",\
-         signature=\"{}\"",
+    let (timestamp, bytes) = (timestamp.to_string(), signature.as_bytes());
+    let parts = [
+        scheme.as_str(),
+        " ",
         identity.parameter(),
+        "=\"",
         identity.value(),
-        signature.serial_no(),
-        signature.to_base64(),
-    ))
+        "\",nonce_str=\"",
+        nonce.as_str(),
+        "\",timestamp=\"",
+        &timestamp,
+        "\",serial_no=\"",
+        signature.serial_no().as_str(),
+        "\",signature=\"",
+    ];
+    // In one piece: it is written for every request.
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    let mut header = String::with_capacity(length + bytes.len().div_ceil(3) * 4 + 1);
+    header.extend(parts);
+    STANDARD.encode_string(bytes, &mut header);
+    header.push('"');
+    Ok(header)
 }
 
 /// Says that there is no scheme for a party with an algorithm.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -91,15 +92,8 @@ impl FileKeySigner {
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }
-}
 
-#[async_trait]
-impl Signer for FileKeySigner {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::Sha256Rsa2048
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+    async fn compute(&self, message: &[u8]) -> Result<Signature, SignError> {
         let bytes = match CpuGate::shared().enter() {
             Ok(turn) => {
                 let bytes = self.key.sign(message);
@@ -115,6 +109,22 @@ impl Signer for FileKeySigner {
             }
         };
         Ok(Signature::new(self.serial_no.clone(), bytes))
+    }
+}
+
+#[async_trait]
+impl Signer for FileKeySigner {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.compute(message).await
+    }
+
+    // The same as the default, with one future less on the heap.
+    async fn sign_within(&self, message: &[u8], _: Duration) -> Result<Signature, SignError> {
+        self.compute(message).await
     }
 }
 

@@ -11,7 +11,10 @@ const LONGEST_WAIT: u64 = 100 * 365 * 86_400;
 /// Reads `Request-ID`, so that it can stand in a log: a header may have tabs in it.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let one_line = |c: char| if c.is_control() { ' ' } else { c };
-    text(headers, "request-id").map(|id| id.chars().map(one_line).take(128).collect())
+    let id = text(headers, "request-id")?;
+    let mut short = String::with_capacity(id.len().min(512));
+    short.extend(id.chars().map(one_line).take(128));
+    Some(short)
 }
 
 /// Returns by how many seconds the server's clock is ahead of the local one.

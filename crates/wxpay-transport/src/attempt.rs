@@ -50,7 +50,7 @@ impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
         let progress = Progress::new(*end);
         // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
         // is closed before the record is written.
-        let mut record = AttemptRecord::begin(self, call, request, &progress);
+        let record = AttemptRecord::begin(self, call, request, &progress);
         let attempt = self.go(domain, call, request, &progress, *fresh);
         let ended = timeout_at(*end, attempt).await.unwrap_or_else(|_| {
             // The attempt, and its connection with it, has been dropped: nothing more is written.

@@ -13,7 +13,7 @@ use crate::progress::Progress;
 use crate::request::Request;
 use crate::telemetry;
 
-/// Tells logs, metrics and auditors of an attempt when it is dropped, whatever became of it by then.
+/// Tells logs, metrics and auditors of an attempt, once: when it has ended, or when it is dropped.
 pub(crate) struct AttemptRecord<'a> {
     identity: &'a Identity,
     audit: Option<&'a dyn Audit>,
@@ -21,13 +21,14 @@ pub(crate) struct AttemptRecord<'a> {
     request: &'a Request,
     progress: &'a Progress,
     begun: Instant,
-    ended: Option<Ended>,
+    is_told: bool,
 }
 
-struct Ended {
+#[derive(Clone, Copy)]
+struct Ended<'a> {
     outcome: AuditOutcome,
     status: Option<StatusCode>,
-    request_id: Option<String>,
+    request_id: Option<&'a str>,
 }
 
 impl<'a> AttemptRecord<'a> {
@@ -44,47 +45,19 @@ impl<'a> AttemptRecord<'a> {
             request,
             progress,
             begun: Instant::now(),
-            ended: None,
+            is_told: false,
         }
     }
 
-    /// Notes how the attempt ended.
-    pub(crate) fn end(&mut self, ended: &Result<Answer, Error>) {
-        self.ended = Some(Ended::of(ended));
-    }
-}
-
-impl Ended {
-    fn of(ended: &Result<Answer, Error>) -> Self {
-        match ended {
-            Ok(answer) => Self {
-                outcome: AuditOutcome::Verified,
-                status: Some(answer.status()),
-                request_id: answer.request_id().map(str::to_owned),
-            },
-            Err(error) => Self {
-                outcome: error.last_outcome().into(),
-                status: error.status(),
-                request_id: error.request_id().map(str::to_owned),
-            },
-        }
+    /// Tells how the attempt ended.
+    pub(crate) fn end(mut self, ended: &Result<Answer, Error>) {
+        // First: an auditor that panics is not to be told again.
+        self.is_told = true;
+        self.tell(Ended::of(ended), false);
     }
 
-    /// What is known of an attempt whose call was dropped.
-    fn dropped(progress: &Progress) -> Self {
-        let outcome = match progress.delivery() {
-            Delivery::NotSent => AuditOutcome::NotSent,
-            Delivery::Answered | Delivery::Unknown => AuditOutcome::Unknown,
-        };
-        Self { outcome, status: None, request_id: None }
-    }
-}
-
-impl Drop for AttemptRecord<'_> {
-    fn drop(&mut self) {
-        let was_dropped = self.ended.is_none();
-        let Ended { outcome, status, request_id } =
-            self.ended.take().unwrap_or_else(|| Ended::dropped(self.progress));
+    fn tell(&self, ended: Ended<'_>, was_dropped: bool) {
+        let Ended { outcome, status, request_id } = ended;
         let took = self.begun.elapsed();
         tracing::debug!(
             attempt = self.call.attempt,
@@ -111,8 +84,42 @@ impl Drop for AttemptRecord<'_> {
             attempt: self.call.attempt,
             outcome,
             status,
-            request_id: request_id.as_deref(),
+            request_id,
             took,
         });
+    }
+}
+
+impl<'a> Ended<'a> {
+    fn of(ended: &'a Result<Answer, Error>) -> Self {
+        match ended {
+            Ok(answer) => Self {
+                outcome: AuditOutcome::Verified,
+                status: Some(answer.status()),
+                request_id: answer.request_id(),
+            },
+            Err(error) => Self {
+                outcome: error.last_outcome().into(),
+                status: error.status(),
+                request_id: error.request_id(),
+            },
+        }
+    }
+
+    /// What is known of an attempt whose call was dropped.
+    fn dropped(progress: &Progress) -> Self {
+        let outcome = match progress.delivery() {
+            Delivery::NotSent => AuditOutcome::NotSent,
+            Delivery::Answered | Delivery::Unknown => AuditOutcome::Unknown,
+        };
+        Self { outcome, status: None, request_id: None }
+    }
+}
+
+impl Drop for AttemptRecord<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(Ended::dropped(self.progress), true);
+        }
     }
 }

@@ -134,7 +134,7 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
             delivery = Empty,
             outcome = Empty,
         );
-        let count = CallCount::begin(request.operation());
+        let count = CallCount::begin(request.operation_name());
         let inner = &*self.inner;
         let call = inner.calls.run(inner.identity.value(), &request, &span, inner);
         let result = call.instrument(span.clone()).await;

@@ -191,10 +191,10 @@ impl<S: SharedStore> SharedLimit<S> {
             return Ok(Ok(reserved));
         }
         let wanted = Wanted { key, burst: lane.burst, interval: lane.interval, longest };
-        let line = self.store.line();
+        let on = self.store.line();
         // Half of the time is kept for the share of this process, should there be no answer.
         let patience = self.answer_within.min(longest / 2);
-        let answer = match timeout(patience, self.store.reserve(&line, wanted)).await {
+        let answer = match timeout(patience, self.store.reserve(&on, wanted)).await {
             Ok(answer) => answer,
             Err(_) if patience < self.answer_within => return Err(Without::Late),
             Err(_) => Err(Lost::Slow),
@@ -209,7 +209,7 @@ impl<S: SharedStore> SharedLimit<S> {
             }
             Err(lost) => {
                 // On a connection that was given up already it says nothing new.
-                if self.store.hang_up(&line) {
+                if self.store.hang_up(&on) {
                     asking.failed(&lost);
                 }
                 Err(Without::Lost)

@@ -1,5 +1,8 @@
 //! What can be counted: one place for logs of state and for metrics.
 
+use std::borrow::Cow;
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::AuditOutcome;
@@ -38,7 +41,7 @@ pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Dur
         metrics::counter!(
             "wxpay_attempts_total",
             "operation" => call.operation.clone(),
-            "host" => call.host.to_string(),
+            "host" => Arc::clone(&call.host),
             "outcome" => outcome.as_str(),
         )
         .increment(1);
@@ -46,7 +49,7 @@ pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Dur
             metrics::histogram!(
                 "wxpay_round_trip_seconds",
                 "operation" => call.operation.clone(),
-                "host" => call.host.to_string(),
+                "host" => Arc::clone(&call.host),
             )
             .record(round_trip);
         }
@@ -55,13 +58,13 @@ pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Dur
 }
 
 /// Counts a call when it is over, or was dropped.
-pub(crate) struct CallCount<'a> {
-    operation: &'a str,
+pub(crate) struct CallCount {
+    operation: Cow<'static, str>,
     outcome: Option<AuditOutcome>,
 }
 
-impl<'a> CallCount<'a> {
-    pub(crate) fn begin(operation: &'a str) -> Self {
+impl CallCount {
+    pub(crate) fn begin(operation: Cow<'static, str>) -> Self {
         Self { operation, outcome: None }
     }
 
@@ -71,13 +74,13 @@ impl<'a> CallCount<'a> {
     }
 }
 
-impl Drop for CallCount<'_> {
+impl Drop for CallCount {
     fn drop(&mut self) {
         let Self { operation, outcome } = self;
         #[cfg(feature = "metrics")]
         metrics::counter!(
             "wxpay_calls_total",
-            "operation" => operation.to_owned(),
+            "operation" => std::mem::take(operation),
             "outcome" => outcome.map_or("dropped", AuditOutcome::as_str),
         )
         .increment(1);

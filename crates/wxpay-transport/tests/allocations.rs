@@ -1,5 +1,12 @@
 //! How often a call allocates, beside the same call made with bare hyper and bare RSA.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "the parts of the benchmark are used here"
+)]
+
 #[path = "../benches/whole_call/floor.rs"]
 mod floor;
 #[path = "../benches/whole_call/sdk.rs"]
