@@ -1,0 +1,5 @@
+#!/bin/sh
+# Installs the pinned packages into a virtual environment of this folder's own.
+set -eu
+python3 -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
