@@ -1,0 +1,93 @@
+//! The floor and the SDK in turns, in one process: `client RING|AWS-LC-RS|SOFTHSM ROUNDS`.
+//!
+//! What else it needs stands in its environment (`peers/README.md`). At its end it prints one line of
+//! JSON.
+
+use std::sync::Arc;
+
+use wxpay_benchmarks::contender::{Contender, Variant};
+use wxpay_benchmarks::figures::{Figures, Pair, PerCall, Round, Scenario, Turns};
+use wxpay_benchmarks::load::{self, Keep};
+use wxpay_benchmarks::settings::Settings;
+use wxpay_benchmarks::signing::Signing;
+use wxpay_benchmarks::timer::Timer;
+use wxpay_benchmarks::{Result, allocations};
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let signing: Signing = arguments.next().ok_or("what signs?")?.parse()?;
+    let rounds: usize = arguments.next().ok_or("how many rounds?")?.parse()?;
+    let settings = Settings::from_env()?;
+    // The SDK first: it loads and owns the module of a token, which the floor finds loaded.
+    let sdk = Arc::new(Contender::new(Variant::Sdk, &settings, signing).await?);
+    let floor = Arc::new(Contender::new(Variant::Floor, &settings, signing).await?);
+    let both = Both { contenders: Pair { floor, sdk }, settings };
+
+    let mut done = Vec::new();
+    for round in 0..rounds {
+        done.push(both.round(round).await?);
+    }
+    let over = if both.settings.origin.is_tls { "tls" } else { "plain" }.to_owned();
+    let scenario = Scenario { over, signing, callers: both.settings.concurrency };
+    let turns = Turns { scenario, rounds: done, allocations: both.allocations().await };
+    println!("{}", serde_json::to_string(&turns)?);
+    Ok(())
+}
+
+struct Both {
+    contenders: Pair<Arc<Contender>>,
+    settings: Settings,
+}
+
+impl Both {
+    /// Lets each have its turn; who begins changes from round to round.
+    async fn round(&self, round: usize) -> Result<Round> {
+        let (mut figures, mut timer_p99_us) = (Pair::<Option<Figures>>::default(), Pair::default());
+        let mut timer_failed = Pair::default();
+        let mut order = [Variant::Floor, Variant::Sdk];
+        order.rotate_left(round % 2);
+        for variant in order {
+            self.warm_up(variant).await;
+            let pass = self.run(variant, self.settings.calls, Keep::Latencies).await;
+            *figures.of_mut(variant) = Some(Figures::of(pass));
+            // By itself: it costs processor time, too.
+            let timer = Timer::start();
+            let pass = self.run(variant, self.settings.calls / 3, Keep::Nothing).await;
+            *timer_p99_us.of_mut(variant) = timer.stop().await?;
+            *timer_failed.of_mut(variant) = pass.failed;
+        }
+        let [first, _] = order;
+        let (Some(floor), Some(sdk)) = (figures.floor, figures.sdk) else { unreachable!() };
+        Ok(Round { first, figures: Pair { floor, sdk }, timer_p99_us, timer_failed })
+    }
+
+    async fn allocations(&self) -> Pair<PerCall> {
+        let mut both = Pair::default();
+        for variant in [Variant::Floor, Variant::Sdk] {
+            self.warm_up(variant).await;
+            allocations::start();
+            let pass = self.run(variant, self.settings.calls, Keep::Nothing).await;
+            let (allocations, bytes) = allocations::stop();
+            let per_call = |sum: u64| sum as f64 / pass.calls as f64;
+            *both.of_mut(variant) =
+                PerCall { allocations: per_call(allocations), bytes: per_call(bytes) };
+        }
+        both
+    }
+
+    async fn warm_up(&self, variant: Variant) {
+        self.run(variant, self.settings.warmup, Keep::Nothing).await;
+    }
+
+    async fn run(&self, variant: Variant, calls: usize, keep: Keep) -> load::Pass {
+        let contender = match variant {
+            Variant::Floor => &self.contenders.floor,
+            Variant::Sdk => &self.contenders.sdk,
+        };
+        load::run(contender, self.settings.concurrency, calls, keep).await
+    }
+}
