@@ -14,7 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, USER_AGENT,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::Mutex;
 use wxpay_auth::{Clock, SystemClock};
@@ -32,11 +35,11 @@ pub struct Floor {
     connections: Vec<Mutex<Option<Connection>>>,
     signer: BareSigner,
     verifier: BareVerifier,
-    host: String,
     mchid: String,
     serial_no: String,
-    public_key_id: String,
-    target: String,
+    uri: Uri,
+    /// All headers but `Authorization`.
+    headers: HeaderMap,
     nonces: AtomicU64,
 }
 
@@ -48,11 +51,10 @@ impl Floor {
             connections: (0..settings.concurrency.max(1)).map(|_| Mutex::new(None)).collect(),
             signer: BareSigner::new(settings, signing)?,
             verifier: BareVerifier::new(settings, signing)?,
-            host: format!("{}:{}", settings.origin.host, settings.origin.port),
             mchid: settings.mchid.clone(),
             serial_no: settings.serial_no.clone(),
-            public_key_id: settings.public_key_id.clone(),
-            target: settings.target.clone(),
+            uri: settings.target.parse()?,
+            headers: headers(settings)?,
             nonces: AtomicU64::new(0),
         })
     }
@@ -81,22 +83,19 @@ impl Floor {
     async fn request(&self) -> Result<Request<Full<Bytes>>> {
         let timestamp = SystemClock.now();
         let nonce = format!("{:032X}", self.nonces.fetch_add(1, Ordering::Relaxed));
-        let message = format!("POST\n{}\n{timestamp}\n{nonce}\n\n", self.target);
+        let message = format!("POST\n{}\n{timestamp}\n{nonce}\n\n", self.uri.path());
         let signature = STANDARD.encode(self.signer.sign(message).await?);
         let (mchid, serial_no) = (&self.mchid, &self.serial_no);
         let authorization = format!(
             "WECHATPAY2-SHA256-RSA2048 mchid=\"{mchid}\",nonce_str=\"{nonce}\",\
              timestamp=\"{timestamp}\",serial_no=\"{serial_no}\",signature=\"{signature}\""
         );
-        let request = Request::post(&self.target)
-            .header("host", &self.host)
-            .header("accept", "application/json")
-            .header("content-type", "application/json")
-            .header("content-length", "0")
-            .header("user-agent", "floor")
-            .header("wechatpay-serial", &self.public_key_id)
-            .header("authorization", authorization)
-            .body(Full::default())?;
+        let authorization = HeaderValue::from_maybe_shared(Bytes::from(authorization))?;
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(AUTHORIZATION, authorization);
         Ok(request)
     }
 
@@ -118,4 +117,18 @@ impl Floor {
         }
         Err("the answer's signature is wrong".into())
     }
+}
+
+fn headers(settings: &Settings) -> Result<HeaderMap> {
+    let json = HeaderValue::from_static("application/json");
+    let mut headers = HeaderMap::with_capacity(8);
+    let host = format!("{}:{}", settings.origin.host, settings.origin.port);
+    headers.insert(HOST, host.parse()?);
+    headers.insert(ACCEPT, json.clone());
+    headers.insert(CONTENT_TYPE, json);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("floor"));
+    let serial = HeaderName::from_static("wechatpay-serial");
+    headers.insert(serial, settings.public_key_id.parse()?);
+    Ok(headers)
 }
