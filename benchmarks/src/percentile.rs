@@ -44,7 +44,10 @@ mod tests {
     #[test]
     fn a_percentile_is_a_value_that_was_seen() {
         let values = sorted((1..=1000).rev().map(f64::from));
-        assert_eq!([0.5, 0.99, 0.999].map(|share| percentile(&values, share)), [501.0, 991.0, 1000.0]);
+        assert_eq!(
+            [0.5, 0.99, 0.999].map(|share| percentile(&values, share)),
+            [501.0, 991.0, 1000.0]
+        );
         assert_eq!(percentile(&[7.0], 0.999).to_bits(), 7.0_f64.to_bits());
         assert_eq!(percentile(&[], 0.5).to_bits(), 0.0_f64.to_bits());
     }

@@ -22,7 +22,8 @@ impl Sdk {
     pub async fn new(settings: &Settings, signing: Signing) -> Result<Self> {
         let client: Box<dyn Transport> = match signing {
             Signing::Ring | Signing::AwsLcRs => {
-                let key = PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
+                let key =
+                    PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
                 let signer = FileKeySigner::new(key, settings.serial_no.parse()?);
                 Box::new(client(settings, signing, signer)?)
             }
@@ -43,7 +44,11 @@ impl Sdk {
     }
 }
 
-fn client<S: Signer>(settings: &Settings, signing: Signing, signer: S) -> Result<Client<S, KeyRing>> {
+fn client<S: Signer>(
+    settings: &Settings,
+    signing: Signing,
+    signer: S,
+) -> Result<Client<S, KeyRing>> {
     let ring = KeyRing::new();
     let public_key = PublicKey::from_pem_file(&settings.public_key)?;
     let public_key = public_key.with_backend(signing.backend())?;

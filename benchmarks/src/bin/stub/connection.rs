@@ -24,8 +24,7 @@ pub(crate) async fn answer_all(
             }
         };
         let length = request.length;
-        let checked =
-            server.checks.lock().map_err(|e| e.to_string())?.check(&request, is_first);
+        let checked = server.checks.lock().map_err(|e| e.to_string())?.check(&request, is_first);
         is_first = false;
         match checked {
             Err(wrong) => stream.write_all(&refusal(&wrong)).await?,

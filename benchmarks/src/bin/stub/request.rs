@@ -85,7 +85,9 @@ mod tests {
     fn chunks_are_joined() {
         let head = "POST /v3/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         let bytes = format!("{head}2\r\n{{}}\r\n1\r\n \r\n0\r\n\r\n");
-        assert!((0..bytes.len()).all(|end| Request::parse(&bytes.as_bytes()[..end]).unwrap().is_none()));
+        assert!(
+            (0..bytes.len()).all(|end| Request::parse(&bytes.as_bytes()[..end]).unwrap().is_none())
+        );
         let request = Request::parse(bytes.as_bytes()).unwrap().unwrap();
         assert_eq!((request.body.as_slice(), request.length), (&b"{} "[..], bytes.len()));
     }
