@@ -38,6 +38,14 @@ impl Contender {
         })
     }
 
+    /// Ends it, before the process does.
+    pub async fn shut_down(&self) -> Result<()> {
+        match self {
+            Self::Floor(_) => Ok(()),
+            Self::Sdk(sdk) => sdk.shut_down().await,
+        }
+    }
+
     /// Makes one call as the caller of this number.
     pub async fn call(&self, caller: usize) -> Result<()> {
         match self {

@@ -15,21 +15,30 @@ use crate::{Result, tls};
 pub struct Sdk {
     client: Box<dyn Transport>,
     target: Target,
+    /// Shut down at the end, where there is one.
+    token: Option<Arc<Pkcs11Signer>>,
 }
 
 impl Sdk {
     /// Makes the client. It opens no connection yet.
     pub async fn new(settings: &Settings, signing: Signing) -> Result<Self> {
-        let client: Box<dyn Transport> = match signing {
-            Signing::Ring | Signing::AwsLcRs => {
-                let key =
-                    PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
-                let signer = FileKeySigner::new(key, settings.serial_no.parse()?);
-                Box::new(client(settings, signing, signer)?)
-            }
-            Signing::SoftHsm => Box::new(client(settings, signing, token(settings).await?)?),
-        };
-        Ok(Self { client, target: Target::new(&settings.target)? })
+        let target = Target::new(&settings.target)?;
+        if signing == Signing::SoftHsm {
+            let signer = token(settings).await?;
+            let client = Box::new(client(settings, signing, Arc::clone(&signer))?);
+            return Ok(Self { client, target, token: Some(signer) });
+        }
+        let key = PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
+        let signer = FileKeySigner::new(key, settings.serial_no.parse()?);
+        Ok(Self { client: Box::new(client(settings, signing, signer)?), target, token: None })
+    }
+
+    /// Closes the sessions of a token: many modules crash in a process that ends without.
+    pub async fn shut_down(&self) -> Result<()> {
+        match &self.token {
+            Some(token) => Ok(token.shut_down().await?),
+            None => Ok(()),
+        }
     }
 
     /// Makes one call, which must not be repeated. It is the raw one: the typed call keeps to the

@@ -35,7 +35,9 @@ async fn main() -> Result<()> {
     let scenario = Scenario { over, signing, callers: both.settings.concurrency };
     let turns = Turns { scenario, rounds: done, allocations: both.allocations().await };
     println!("{}", serde_json::to_string(&turns)?);
-    Ok(())
+    // The floor's sessions first: the module belongs to the SDK.
+    drop(both.contenders.floor);
+    both.contenders.sdk.shut_down().await
 }
 
 struct Both {

@@ -25,5 +25,5 @@ async fn main() -> Result<()> {
     load::run(&contender, callers, settings.warmup.saturating_sub(1), Keep::Nothing).await;
     let pass = load::run(&contender, callers, settings.calls, Keep::Latencies).await;
     println!("{}", serde_json::to_string(&Figures::of(pass))?);
-    Ok(())
+    contender.shut_down().await
 }
