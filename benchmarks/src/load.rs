@@ -63,6 +63,7 @@ pub async fn run(contender: &Arc<Contender>, callers: usize, calls: usize, keep:
             Err(panic) => all.count(Err(panic.into())),
         }
     }
+    // Those of the callers are 0.
     all.seconds = start.elapsed().as_secs_f64();
     all.cpu_seconds = cpu_seconds() - cpu;
     all
@@ -77,7 +78,10 @@ impl Pass {
         }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds what came of another one, at another time.
+    pub fn add(&mut self, other: Self) {
+        self.seconds += other.seconds;
+        self.cpu_seconds += other.cpu_seconds;
         self.calls += other.calls;
         self.failed += other.failed;
         self.latencies_ns.extend(other.latencies_ns);

@@ -16,6 +16,9 @@ use wxpay_benchmarks::{Result, allocations};
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
+/// Into how many turns the calls of a round are divided.
+const SLICES: usize = 4;
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -46,25 +49,33 @@ struct Both {
 }
 
 impl Both {
-    /// Lets each have its turn; who begins changes from round to round.
+    /// Lets both have their turns: `SLICES` each, so that what else goes on meets both alike. Who
+    /// begins changes from slice to slice.
     async fn round(&self, round: usize) -> Result<Round> {
-        let (mut figures, mut timer_p99_us) = (Pair::<Option<Figures>>::default(), Pair::default());
-        let mut timer_failed = Pair::default();
         let mut order = [Variant::Floor, Variant::Sdk];
         order.rotate_left(round % 2);
+        let [first, _] = order;
+        let mut passes = Pair::<load::Pass>::default();
         for variant in order {
             self.warm_up(variant).await;
-            let pass = self.run(variant, self.settings.calls, Keep::Latencies).await;
-            *figures.of_mut(variant) = Some(Figures::of(pass));
-            // By itself: it costs processor time, too.
+        }
+        for _ in 0..SLICES {
+            for variant in order {
+                let slice = self.run(variant, self.settings.calls / SLICES, Keep::Latencies).await;
+                passes.of_mut(variant).add(slice);
+            }
+            order.reverse();
+        }
+        // By itself: it costs processor time, too.
+        let (mut timer_p99_us, mut timer_failed) = (Pair::default(), Pair::default());
+        for variant in order {
             let timer = Timer::start();
-            let pass = self.run(variant, self.settings.calls / 3, Keep::Nothing).await;
+            let pass = self.run(variant, self.settings.calls / SLICES, Keep::Nothing).await;
             *timer_p99_us.of_mut(variant) = timer.stop().await?;
             *timer_failed.of_mut(variant) = pass.failed;
         }
-        let [first, _] = order;
-        let (Some(floor), Some(sdk)) = (figures.floor, figures.sdk) else { unreachable!() };
-        Ok(Round { first, figures: Pair { floor, sdk }, timer_p99_us, timer_failed })
+        let figures = Pair { floor: Figures::of(passes.floor), sdk: Figures::of(passes.sdk) };
+        Ok(Round { first, figures, timer_p99_us, timer_failed })
     }
 
     async fn allocations(&self) -> Pair<PerCall> {

@@ -47,7 +47,7 @@ pub(crate) struct Growth {
 
 /// The floor and the SDK in turns, in one process a scenario.
 pub(crate) fn turns(options: &Options, server: &Server, token: bool) -> Result<Vec<Turns>> {
-    let (rounds, calls) = if options.quick { ("3", 600) } else { ("7", 6000) };
+    let (rounds, calls) = if options.quick { ("3", 800) } else { ("7", 6000) };
     let mut all = Vec::new();
     for over in &options.over {
         for &signing in options.signing.iter().filter(|s| token || **s != Signing::SoftHsm) {
