@@ -1,5 +1,5 @@
-//! What grows with what: `growth CALLS|MERCHANTS|KEYS RING|AWS-LC-RS UP_TO`, and the environment of
-//! `peers/README.md`. Prints one line of JSON a step.
+//! What grows with what: `growth calls|merchants|merchants-with-default-roots|keys SIGNING UP_TO`, and
+//! the environment of `peers/README.md`. Prints one line of JSON a step.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -24,10 +24,15 @@ async fn main() -> Result<()> {
     let what = arguments.next().ok_or("what grows?")?;
     let signing: Signing = arguments.next().ok_or("what signs?")?.parse()?;
     let up_to: usize = arguments.next().ok_or("up to where?")?.parse()?;
-    let settings = Settings::from_env()?;
+    let mut settings = Settings::from_env()?;
     match what.as_str() {
         "calls" => calls(&settings, signing, up_to).await,
         "merchants" => merchants(&settings, signing, up_to).await,
+        "merchants-with-default-roots" => {
+            // They trust the platform's roots, and so not the server: they do not call.
+            settings.ca_file = None;
+            idle_merchants(&settings, signing, up_to).await.map(drop)
+        }
         "keys" => keys(&settings, signing, up_to).await,
         other => Err(format!("nothing here grows with {other}").into()),
     }
@@ -50,26 +55,34 @@ async fn calls(settings: &Settings, signing: Signing, up_to: usize) -> Result<()
 /// Memory with so many merchants in one process, each with a client, a key and a ring of its own:
 /// before any has called, and after each has called once (and holds a connection).
 async fn merchants(settings: &Settings, signing: Signing, up_to: usize) -> Result<()> {
-    let mut clients = Vec::new();
-    let base = rss_kib();
-    for merchants in steps(10, up_to) {
-        while clients.len() < merchants {
-            clients.push(Contender::new(Variant::Sdk, settings, signing).await?);
-        }
-        print(
-            &json!({ "merchants": merchants, "calls_each": 0, "rss_kib": rss_kib(), "base_kib": base }),
-        );
-    }
-    let before = rss_kib();
+    let clients = idle_merchants(settings, signing, up_to).await?;
     let mut failed = 0;
     for client in &clients {
         failed += usize::from(client.call(0).await.is_err());
     }
     print(&json!({
-        "merchants": clients.len(), "calls_each": 1, "rss_kib": rss_kib(), "base_kib": base,
-        "idle_kib": before, "failed": failed,
+        "merchants": clients.len(), "calls_each": 1, "rss_kib": rss_kib(), "failed": failed,
     }));
     Ok(())
+}
+
+async fn idle_merchants(
+    settings: &Settings,
+    signing: Signing,
+    up_to: usize,
+) -> Result<Vec<Contender>> {
+    let mut clients = Vec::new();
+    for merchants in steps(10, up_to) {
+        let (start, before) = (Instant::now(), clients.len());
+        while clients.len() < merchants {
+            clients.push(Contender::new(Variant::Sdk, settings, signing).await?);
+        }
+        let ms_each = start.elapsed().as_secs_f64() * 1e3 / (merchants - before) as f64;
+        print(&json!({
+            "merchants": merchants, "calls_each": 0, "rss_kib": rss_kib(), "ms_each": ms_each,
+        }));
+    }
+    Ok(clients)
 }
 
 /// How long it takes to verify with so many keys in the ring.

@@ -39,10 +39,10 @@ pub(crate) fn draw(all: &[Standing]) -> String {
 
 fn row(content: &mut String, standing: &Standing, y: u32, most: [f64; 2]) {
     let peer = &standing.peer;
-    let class = match peer.name.as_str() {
-        name if name.starts_with("this SDK") => "sdk",
-        name if name.starts_with("the floor") => "floor",
-        _ => "other",
+    let class = match (standing.is_ours(), peer.name.starts_with("this SDK")) {
+        (true, true) => "sdk",
+        (true, false) => "floor",
+        (false, _) => "other",
     };
     let failed = standing.rounds.iter().any(|round| round.figures.failed > 0);
     let mark = if failed { " (calls failed)" } else { "" };

@@ -32,7 +32,6 @@ pub(crate) struct Memory {
 pub(crate) struct ColdStart {
     pub(crate) over: &'static str,
     pub(crate) signing: Signing,
-    /// Whether the platform's roots were read too, as by default: the SDK only.
     pub(crate) starts: usize,
     pub(crate) ms: Pair<Spread>,
 }
@@ -133,6 +132,7 @@ pub(crate) fn growth(options: &Options, server: &Server) -> Result<Vec<Growth>> 
         ("calls", Signing::AwsLcRs, calls),
         ("merchants", Signing::Ring, merchants),
         ("merchants", Signing::AwsLcRs, merchants),
+        ("merchants-with-default-roots", Signing::Ring, if options.quick { "10" } else { "100" }),
         ("keys", Signing::Ring, "64"),
         ("keys", Signing::AwsLcRs, "64"),
     ] {

@@ -68,6 +68,11 @@ pub(crate) struct PeerRound {
 }
 
 impl Standing {
+    /// Tells the floor and the SDK from all others: they have no program of their own.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.peer.command.is_empty()
+    }
+
     pub(crate) fn spread(&self, value: impl Fn(&PeerRound) -> f64) -> Spread {
         Spread::of(self.rounds.iter().map(value))
     }
@@ -142,7 +147,7 @@ fn ours() -> Vec<(Peer, Entrant)> {
             };
             let peer = Peer {
                 name,
-                version: env!("CARGO_PKG_VERSION").to_owned(),
+                version: String::new(),
                 language: "Rust".to_owned(),
                 verifies: true,
                 leaves_out,

@@ -82,6 +82,17 @@ impl Report {
         if failed > 0 {
             wrong.push(format!("memory: {failed} calls failed"));
         }
+        let calls = self.growth.iter().flat_map(|growth| &growth.steps);
+        let failed: u64 = calls.filter_map(|step| step["failed"].as_u64()).sum();
+        if failed > 0 {
+            wrong.push(format!("growth: {failed} calls failed"));
+        }
+        for standing in self.peers.iter().filter(|standing| standing.is_ours()) {
+            let failed: usize = standing.rounds.iter().map(|round| round.figures.failed).sum();
+            if failed > 0 {
+                wrong.push(format!("{}: {failed} calls failed", standing.peer.name));
+            }
+        }
         for counts in self.server.iter().filter(|counts| counts.refused > 0) {
             let why = counts.first_refusal.clone().unwrap_or_default();
             wrong.push(format!("the server refused {} requests: {why}", counts.refused));

@@ -46,7 +46,7 @@ impl AnswerMaker {
         let timestamp = SystemClock.now().to_string();
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|e| e.to_string())?;
-        let nonce: String = random.iter().map(|byte| format!("{byte:02X}")).collect();
+        let nonce = format!("{:032X}", u128::from_be_bytes(random));
         let signature = STANDARD.encode(self.key.sign(&response_message(&timestamp, &nonce, b""))?);
         let answer = |serial: &String| {
             let answer = format!(

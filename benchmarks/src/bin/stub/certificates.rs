@@ -44,7 +44,7 @@ impl Certificates {
         Ok(Self {
             ca_pem,
             platform_pem: platform.pem(),
-            platform_serial: PLATFORM_SERIAL.iter().map(|byte| format!("{byte:02X}")).collect(),
+            platform_serial: PLATFORM_SERIAL.map(|byte| format!("{byte:02X}")).concat(),
             server: server.der().clone(),
             server_key: PrivateKeyDer::Pkcs8(server_key.serialize_der().into()),
         })

@@ -26,12 +26,11 @@ pub(crate) async fn answer_all(
         let length = request.length;
         let checked = server.checks.lock().map_err(|e| e.to_string())?.check(&request, is_first);
         is_first = false;
-        match checked {
-            Err(wrong) => stream.write_all(&refusal(&wrong)).await?,
-            Ok(()) => {
-                let answers = Arc::clone(&*server.answers.read().map_err(|e| e.to_string())?);
-                stream.write_all(answers.to(&request, signed_with)).await?;
-            }
+        if let Err(wrong) = checked {
+            stream.write_all(&refusal(&wrong)).await?;
+        } else {
+            let answers = Arc::clone(&*server.answers.read().map_err(|e| e.to_string())?);
+            stream.write_all(answers.to(&request, signed_with)).await?;
         }
         stream.flush().await?;
         bytes.drain(..length);
