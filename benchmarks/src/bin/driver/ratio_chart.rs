@@ -82,14 +82,28 @@ impl Scale {
         self.left + (value - self.low) / (self.high - self.low) * COLUMN_WIDTH
     }
 
-    /// Tenths, or as many of them as there is room for.
-    fn ticks(&self) -> impl Iterator<Item = f64> {
+    /// Tenths, or as many of them as there is room for; 1 is always one of them.
+    fn ticks(&self) -> Vec<f64> {
         let tenths = ((self.high - self.low) * 10.0).round();
-        let every = (tenths / 8.0).ceil().max(1.0);
-        let low = self.low;
-        (0..=9).map(move |tick| low + f64::from(tick) * every / 10.0).filter({
-            let high = self.high;
-            move |tick| *tick <= high + 1e-9
-        })
+        let every = [1.0, 2.0, 5.0, 10.0].into_iter().find(|every| tenths / every <= 8.0);
+        let every = every.unwrap_or(tenths);
+        let first = (self.low * 10.0 / every - 1e-9).ceil();
+        let ticks = (0..=8).map(|tick| (first + f64::from(tick)) * every / 10.0);
+        ticks.filter(|tick| *tick <= self.high + 1e-9).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_marked_on_every_scale() {
+        for (min, max) in [(0.97, 1.04), (0.66, 1.73), (0.36, 1.62), (1.02, 4.4)] {
+            let scale = Scale::of([Spread { median: 1.0, min, max }].into_iter(), 0.0);
+            let ticks = scale.ticks();
+            assert!(ticks.iter().any(|tick| (tick - 1.0).abs() < 1e-9), "{ticks:?}");
+            assert!(ticks.iter().all(|tick| (0.0..=COLUMN_WIDTH).contains(&scale.x(*tick))));
+        }
     }
 }
