@@ -1,0 +1,106 @@
+//! The floor and the SDK in turns, in one process: `client RING|AWS-LC-RS|SOFTHSM ROUNDS`.
+//!
+//! What else it needs stands in its environment (`peers/README.md`). At its end it prints one line of
+//! JSON.
+
+use std::sync::Arc;
+
+use wxpay_benchmarks::contender::{Contender, Variant};
+use wxpay_benchmarks::figures::{Figures, Pair, PerCall, Round, Scenario, Turns};
+use wxpay_benchmarks::load::{self, Keep};
+use wxpay_benchmarks::settings::Settings;
+use wxpay_benchmarks::signing::Signing;
+use wxpay_benchmarks::timer::Timer;
+use wxpay_benchmarks::{Result, allocations};
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+/// Into how many turns the calls of a round are divided.
+const SLICES: usize = 4;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let signing: Signing = arguments.next().ok_or("what signs?")?.parse()?;
+    let rounds: usize = arguments.next().ok_or("how many rounds?")?.parse()?;
+    let settings = Settings::from_env()?;
+    // The SDK first: it loads and owns the module of a token, which the floor finds loaded.
+    let sdk = Arc::new(Contender::new(Variant::Sdk, &settings, signing).await?);
+    let floor = Arc::new(Contender::new(Variant::Floor, &settings, signing).await?);
+    let both = Both { contenders: Pair { floor, sdk }, settings };
+
+    let mut done = Vec::new();
+    for round in 0..rounds {
+        done.push(both.round(round).await?);
+    }
+    let over = if both.settings.origin.is_tls { "tls" } else { "plain" }.to_owned();
+    let scenario = Scenario { over, signing, callers: both.settings.concurrency };
+    let turns = Turns { scenario, rounds: done, allocations: both.allocations().await };
+    println!("{}", serde_json::to_string(&turns)?);
+    // The floor's sessions first: the module belongs to the SDK.
+    drop(both.contenders.floor);
+    both.contenders.sdk.shut_down().await
+}
+
+struct Both {
+    contenders: Pair<Arc<Contender>>,
+    settings: Settings,
+}
+
+impl Both {
+    /// Lets both have their turns: `SLICES` each, so that what else goes on meets both alike. Who
+    /// begins changes from slice to slice.
+    async fn round(&self, round: usize) -> Result<Round> {
+        let mut order = [Variant::Floor, Variant::Sdk];
+        order.rotate_left(round % 2);
+        let [first, _] = order;
+        let mut passes = Pair::<load::Pass>::default();
+        for variant in order {
+            self.warm_up(variant).await;
+        }
+        for _ in 0..SLICES {
+            for variant in order {
+                let slice = self.run(variant, self.settings.calls / SLICES, Keep::Latencies).await;
+                passes.of_mut(variant).add(slice);
+            }
+            order.reverse();
+        }
+        // By itself: it costs processor time, too.
+        let (mut timer_p99_us, mut timer_failed) = (Pair::default(), Pair::default());
+        for variant in order {
+            let timer = Timer::start();
+            let pass = self.run(variant, self.settings.calls / SLICES, Keep::Nothing).await;
+            *timer_p99_us.of_mut(variant) = timer.stop().await?;
+            *timer_failed.of_mut(variant) = pass.failed;
+        }
+        let figures = Pair { floor: Figures::of(passes.floor), sdk: Figures::of(passes.sdk) };
+        Ok(Round { first, figures, timer_p99_us, timer_failed })
+    }
+
+    async fn allocations(&self) -> Pair<PerCall> {
+        let mut both = Pair::default();
+        for variant in [Variant::Floor, Variant::Sdk] {
+            self.warm_up(variant).await;
+            allocations::start();
+            let pass = self.run(variant, self.settings.calls, Keep::Nothing).await;
+            let (allocations, bytes) = allocations::stop();
+            let per_call = |sum: u64| sum as f64 / pass.calls as f64;
+            *both.of_mut(variant) =
+                PerCall { allocations: per_call(allocations), bytes: per_call(bytes) };
+        }
+        both
+    }
+
+    async fn warm_up(&self, variant: Variant) {
+        self.run(variant, self.settings.warmup, Keep::Nothing).await;
+    }
+
+    async fn run(&self, variant: Variant, calls: usize, keep: Keep) -> load::Pass {
+        let contender = match variant {
+            Variant::Floor => &self.contenders.floor,
+            Variant::Sdk => &self.contenders.sdk,
+        };
+        load::run(contender, self.settings.concurrency, calls, keep).await
+    }
+}

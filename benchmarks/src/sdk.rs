@@ -1,0 +1,82 @@
+//! The SDK, as it is by default: every protection is on.
+
+use std::sync::Arc;
+
+use wxpay_auth::pkcs11::{Pin, Pkcs11Signer, Pkcs11Uri};
+use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, Signer};
+use wxpay_transport::{BaseUrl, Client, Request, Target, Transport};
+
+use crate::settings::Settings;
+use crate::signing::Signing;
+use crate::token::Token;
+use crate::{Result, tls};
+
+/// The SDK's client, and the call it makes.
+pub struct Sdk {
+    client: Box<dyn Transport>,
+    target: Target,
+    /// Shut down at the end, where there is one.
+    token: Option<Arc<Pkcs11Signer>>,
+}
+
+impl Sdk {
+    /// Makes the client. It opens no connection yet.
+    pub async fn new(settings: &Settings, signing: Signing) -> Result<Self> {
+        let target = Target::new(&settings.target)?;
+        if signing == Signing::SoftHsm {
+            let signer = token(settings).await?;
+            let client = Box::new(client(settings, signing, Arc::clone(&signer))?);
+            return Ok(Self { client, target, token: Some(signer) });
+        }
+        let key = PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
+        let signer = FileKeySigner::new(key, settings.serial_no.parse()?);
+        Ok(Self { client: Box::new(client(settings, signing, signer)?), target, token: None })
+    }
+
+    /// Closes the sessions of a token: many modules crash in a process that ends without.
+    pub async fn shut_down(&self) -> Result<()> {
+        match &self.token {
+            Some(token) => Ok(token.shut_down().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes one call, which must not be repeated. It is the raw one: the typed call keeps to the
+    /// documented 100 a second.
+    pub async fn call(&self) -> Result<()> {
+        let request = Request::post("benchmark.terminate", self.target.clone());
+        let answer = self.client.send(request).await?;
+        if answer.status() == http::StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        Err(format!("the status is {}", answer.status()).into())
+    }
+}
+
+fn client<S: Signer>(
+    settings: &Settings,
+    signing: Signing,
+    signer: S,
+) -> Result<Client<S, KeyRing>> {
+    let ring = KeyRing::new();
+    let public_key = PublicKey::from_pem_file(&settings.public_key)?;
+    let public_key = public_key.with_backend(signing.backend())?;
+    ring.insert_public_key(settings.public_key_id.parse()?, public_key);
+    let builder = Client::builder(Mchid::new(&settings.mchid)?, signer, ring)
+        .base_url(BaseUrl::new(&settings.base_url)?);
+    let builder = match &settings.ca_file {
+        Some(ca_file) if settings.origin.is_tls => builder.tls(tls::client_config(ca_file)?),
+        _ => builder,
+    };
+    Ok(builder.build()?)
+}
+
+async fn token(settings: &Settings) -> Result<Arc<Pkcs11Signer>> {
+    let token = Token::from_env()?;
+    let uri = Pkcs11Uri::new(&token.module)
+        .token(Token::LABEL)
+        .object(Token::KEY)
+        .pin(Pin::new(token.pin));
+    let builder = Pkcs11Signer::builder(uri).serial_no(settings.serial_no.parse()?);
+    Ok(Arc::new(builder.connect().await?))
+}

@@ -1,0 +1,52 @@
+//! Where signatures are computed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Names what computes the signatures. With a token, `ring` verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signing {
+    /// A key file, on `ring`.
+    #[serde(rename = "ring")]
+    Ring,
+    /// A key file, on `aws-lc-rs`.
+    #[serde(rename = "aws-lc-rs")]
+    AwsLcRs,
+    /// A token of `SoftHSM`, over PKCS#11.
+    #[serde(rename = "softhsm")]
+    SoftHsm,
+}
+
+impl Signing {
+    /// Lists all of them.
+    pub const ALL: [Self; 3] = [Self::Ring, Self::AwsLcRs, Self::SoftHsm];
+
+    /// Returns the library of the SDK that verifies, and signs where the key is in a file.
+    pub fn backend(self) -> wxpay_auth::Backend {
+        match self {
+            Self::Ring | Self::SoftHsm => wxpay_auth::Backend::Ring,
+            Self::AwsLcRs => wxpay_auth::Backend::AwsLcRs,
+        }
+    }
+}
+
+impl fmt::Display for Signing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ring => "ring",
+            Self::AwsLcRs => "aws-lc-rs",
+            Self::SoftHsm => "softhsm",
+        })
+    }
+}
+
+impl FromStr for Signing {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|signing| signing.to_string() == name);
+        found.ok_or_else(|| format!("nothing signs with {name}: ring, aws-lc-rs and softhsm do"))
+    }
+}
