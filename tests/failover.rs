@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_testing::{
     ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WechatPay, WireServer,
 };
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    BaseUrl, ClientBuilder, Delivery, Failover, NoRetry, Outcome, Replay, Request, Target,
-    Transport,
+    Answer, BaseUrl, ClientBuilder, Delivery, Error, Failover, NoRetry, Outcome, Replay, Request,
+    Target, Transport,
 };
 
 /// The main and the standby domain, which share their state. They speak TLS: there, a server that accepts
@@ -59,6 +60,21 @@ impl Domains {
             }
         };
         tokio::time::timeout(Duration::from_secs(30), arrived).await.expect("calls move");
+    }
+
+    /// Makes calls until one of them tries the main domain, which does not answer; returns that one.
+    async fn probe(&self, client: &TestClient) -> JoinHandle<Result<Answer, Error>> {
+        loop {
+            let (client, before) = (client.clone(), self.requests().0);
+            let call = tokio::spawn(async move { client.send(list()).await });
+            // It ends at the standby domain, or it is the one.
+            while !call.is_finished() {
+                if self.requests().0 > before {
+                    return call;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
     }
 }
 
@@ -232,21 +248,8 @@ async fn a_probe_that_is_dropped_leaves_the_way_to_the_next() {
     }
     // From now on the main domain takes requests, and does not answer.
     domains.main.fault_always(Some(Fault::new(Point::Executed, How::Stall)));
-    let probe = async {
-        loop {
-            let (client, before) = (client.clone(), domains.requests().0);
-            let call = tokio::spawn(async move { client.send(list()).await });
-            // It ends at the standby domain, or it is the one that is to try the main domain.
-            while !call.is_finished() {
-                if domains.requests().0 > before {
-                    return call;
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-    };
-    let probe =
-        tokio::time::timeout(Duration::from_secs(120), probe).await.expect("a call tries it");
+    let probe = tokio::time::timeout(Duration::from_secs(120), domains.probe(&client));
+    let probe = probe.await.expect("a call tries it");
     // While it is being probed, others do not go there.
     assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     probe.abort();
