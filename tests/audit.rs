@@ -1,12 +1,17 @@
 //! Who signed what: a record for each signed request, whatever became of it.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
 use wxpay_tests::builder;
 use wxpay_transport::{
-    Audit, AuditRecord, Backoff, BaseUrl, Failover, Replay, Request, Target, Transport,
+    Audit, AuditRecord, Backoff, BaseUrl, Client, Failover, NoRetry, Proxy, Replay, Request,
+    Resolve, Target, Transport,
 };
 
 /// Keeps what it is told, as text.
@@ -39,13 +44,23 @@ fn terminate(plan_id: &str) -> Request {
     Request::post("delivery_plans.terminate", target.query("secret", "p4ss").unwrap())
 }
 
+async fn until(what: impl Fn() -> bool) {
+    let becomes_true = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), becomes_true).await.expect("it happens");
+}
+
 #[tokio::test]
 async fn each_signed_request_has_one_record() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     let kept = Kept::default();
     let client = builder(&server, &server.base_url())
         .retry(Backoff::new().first(Duration::from_millis(1)))
-        .attempt_timeout(Duration::from_secs(5))
+        .attempt_timeout(Duration::from_secs(120))
+        .call_timeout(Duration::from_secs(120))
         .audit(kept.clone())
         .build()
         .unwrap();
@@ -74,19 +89,12 @@ async fn each_signed_request_has_one_record() {
     client.send(terminate("12000")).await.unwrap_err();
     assert_eq!(kept.take(), [line(1, "unknown 0 false")]);
 
-    // That call took its connection along: the next one opens another, to a server that reads nothing.
-    server.fault_always(Some(Fault::new(Point::Handshake, How::Stall)));
-    let before = server.connections();
-    let fresh = client.clone();
-    let call = tokio::spawn(async move { fresh.send(terminate("12000")).await });
-    let connected = async {
-        while server.connections() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), connected).await.expect("it connects");
-    // TLS is agreed on, and the request written, soon after.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // The server takes the next one, and nothing comes back.
+    server.fault_always(Some(Fault::new(Point::Request, How::Stall)));
+    let requests = || server.requests_per_connection().iter().sum::<usize>();
+    let before = requests();
+    let call = tokio::spawn(async move { client.send(terminate("12000")).await });
+    until(|| requests() > before).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(kept.take(), [line(1, "unknown 0 false")], "a call that was dropped");
@@ -94,23 +102,61 @@ async fn each_signed_request_has_one_record() {
 
 #[tokio::test]
 async fn what_was_signed_and_not_sent_is_recorded_too() {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = WireServer::start_plain().await;
     let kept = Kept::default();
-    // To connect takes until the signature is there: nobody answers.
-    let (main, standby) = (free(), server.base_url());
-    let client = builder(&server, &format!("http://{main}"))
-        .failover(Failover::to(BaseUrl::new(standby).unwrap()))
+    let signed = Arc::<Notify>::default();
+    let signer = TellingSigner { signer: server.signer(), signed: Arc::clone(&signed) };
+    let client = Client::builder(server.mchid(), signer, server.key_ring())
+        .base_url(BaseUrl::new("https://main.example").unwrap())
+        .failover(Failover::to(BaseUrl::new(server.base_url()).unwrap()))
+        .resolver(NotFoundOnceSigned(signed))
+        .proxy(Proxy::none())
+        .retry(NoRetry)
         .audit(kept.clone())
         .build()
         .unwrap();
     client.send(terminate("12000")).await.unwrap();
-    let records = kept.take();
-    let verified = records.last().unwrap();
-    assert!(verified.contains(&format!("{} 2 verified 204", server.address())), "{verified}");
-    // Whether the first one had been signed when the connection failed is a race.
-    for record in records.iter().rev().skip(1) {
-        assert!(record.contains(&format!("{main} 1 not_sent 0 false")), "{record}");
+    let line = |rest: &str| {
+        format!(
+            "1900007291 {} delivery_plans.terminate POST \
+             /v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate {rest}",
+            server.serial_no(),
+        )
+    };
+    let unsent = line("main.example 1 not_sent 0 false");
+    let verified = line(&format!("{} 2 verified 204 true", server.address()));
+    assert_eq!(kept.take(), [unsent, verified]);
+}
+
+/// Signs as a key in a file does, and tells of it.
+#[derive(Debug)]
+struct TellingSigner {
+    signer: FileKeySigner,
+    signed: Arc<Notify>,
+}
+
+#[async_trait]
+impl Signer for TellingSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let signature = self.signer.sign(message).await;
+        self.signed.notify_one();
+        signature
+    }
+}
+
+/// Looks a name up until something has been signed, and does not find it then.
+#[derive(Debug)]
+struct NotFoundOnceSigned(Arc<Notify>);
+
+#[async_trait]
+impl Resolve for NotFoundOnceSigned {
+    async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        self.0.notified().await;
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 
@@ -129,21 +175,17 @@ async fn what_was_not_signed_has_no_record_and_no_record_has_a_secret() {
     let full = Arc::new(Full(Mutex::default(), kept.clone()));
     let client = builder(&server, &server.base_url()).audit(Arc::clone(&full)).max_queued_calls(0);
     let client = client.max_concurrent_calls(1).build().unwrap();
-    server.misbehave_once(Misbehaviour::Slow(Duration::from_millis(300)));
-    let slow = tokio::spawn({
+    server.fault_once(Fault::new(Point::Executed, How::Stall));
+    let stalled = tokio::spawn({
         let client = client.clone();
         async move { client.send(terminate("12000")).await }
     });
-    let arrived = async {
-        while server.journal().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    // The journal has the request as soon as it was carried out.
-    tokio::time::timeout(Duration::from_secs(30), arrived).await.expect("it arrives");
+    // It has the only place.
+    until(|| !server.journal().is_empty()).await;
     let refused = client.send(terminate("12001")).await.unwrap_err();
     assert!(matches!(refused, wxpay_transport::Error::Overload(_)), "{refused:?}");
-    slow.await.unwrap().unwrap();
+    server.disconnect(How::Close);
+    stalled.await.unwrap().unwrap_err();
     assert_eq!(kept.take().len(), 1);
 
     let shown = full.0.lock().unwrap().join("\n");

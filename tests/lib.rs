@@ -13,6 +13,7 @@ struct Hsm;
 #[doc = include_str!("../docs/kms.md")]
 struct Kms;
 
+pub mod black_hole;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;

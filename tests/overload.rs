@@ -1,15 +1,19 @@
 //! More calls than there may be: so many run, so many wait, the others are told so.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, WireServer};
-use wxpay_tests::{builder, plan_id};
+use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, WechatPay, WireServer};
+use wxpay_tests::builder;
 use wxpay_transport::{
-    Backoff, Delivery, Error, InProcessRateLimiter, Limit, Outcome, Overload, RateLimit, Request,
-    Stage, Target, Transport,
+    Backoff, BaseUrl, Client, Delivery, Error, InProcessRateLimiter, Limit, NoRetry, Outcome,
+    Overload, Proxy, RateLimit, Request, Stage, Target, Transport,
 };
 
 fn list() -> Request {
@@ -61,33 +65,39 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
     assert_eq!(server.journal().len(), 5);
 }
 
-#[tokio::test]
+/// Waits while the clock stands still: it goes on only when everything waits.
+async fn until_at_this_time(what: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !what() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not happen");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiting_for_a_turn_counts_towards_the_time_of_the_call() {
     let server = WireServer::start_plain().await;
-    server.fault_once(Fault::new(Point::Executed, How::Stall));
+    server.fault_always(Some(Fault::new(Point::Executed, How::Stall)));
     let client = builder(&server, &server.base_url())
         .max_concurrent_calls(1)
-        .call_timeout(Duration::from_millis(700))
+        .attempt_timeout(Duration::from_secs(20))
+        .call_timeout(Duration::from_secs(20))
         .build()
         .unwrap();
     let first = tokio::spawn({
         let client = client.clone();
         async move { client.send(list()).await }
     });
-    until(|| server.journal().len() == 1).await;
-    // It holds the only place for as long as it may.
-    let (error, first) = tokio::join!(client.send(list()), first);
-    let first = first.unwrap().unwrap_err();
-    assert_eq!(first.outcome(), Outcome::Unknown);
-    match error {
-        // The place became free just before the time was over.
-        Ok(_) => {}
-        Err(Error::Timeout(timeout)) => {
-            assert_eq!(timeout.limit(), Limit::Call);
-            assert!(matches!(timeout.stage(), Stage::Queueing | Stage::Preparing | Stage::Waiting));
-        }
-        Err(error) => panic!("{error:?}"),
-    }
+    until_at_this_time(|| server.journal().len() == 1).await;
+    // It holds the only place for as long as it may, and that is longer than the other one waits: that one
+    // keeps a second for its attempt.
+    let error = client.send(list()).await.unwrap_err();
+    let Error::Timeout(timeout) = &error else { panic!("{error:?}") };
+    assert_eq!((timeout.limit(), timeout.stage()), (Limit::Call, Stage::Queueing));
+    assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
+    assert!(!first.is_finished(), "the place was not free");
+    assert_eq!(first.await.unwrap().unwrap_err().outcome(), Outcome::Unknown);
+    assert_eq!(server.journal().len(), 1, "whoever waits sends nothing");
 }
 
 #[tokio::test]
@@ -123,16 +133,16 @@ async fn a_rate_that_leaves_no_room_is_said_at_once() {
 #[tokio::test]
 async fn clients_may_share_a_limiter_and_each_attempt_counts() {
     let server = WireServer::start_plain().await;
-    let limiter = Arc::new(InProcessRateLimiter::new().share_of(NonZeroU32::new(2).unwrap()));
+    // A share of one request an hour: there is no second one, however slow the machine.
+    let limiter = InProcessRateLimiter::new().share_of(NonZeroU32::new(3600).unwrap());
+    let limiter = Arc::new(limiter);
     let client = || {
         builder(&server, &server.base_url())
             .rate_limiter(Arc::clone(&limiter))
             .retry(Backoff::new().first(Duration::from_millis(1)))
-            .call_timeout(Duration::from_millis(900))
             .build()
             .unwrap()
     };
-    // A share of one half of one request a second: the next one comes after two seconds.
     let rare = || list().with_rate_limit(RateLimit::per_second(1));
     let (body, signed) = (ErrorBody::json("SYSTEM_ERROR", "told to"), true);
     server.misbehave_once(Misbehaviour::Status { status: 500, body, signed, executed: false });
@@ -145,36 +155,73 @@ async fn clients_may_share_a_limiter_and_each_attempt_counts() {
     client().send(list()).await.unwrap();
 }
 
-#[tokio::test]
+/// In no second more requests arrive than the limit says. The clock stands still until
+/// all that was let through has arrived, so that a busy machine neither spreads nor gathers them.
+#[tokio::test(start_paused = true)]
 async fn terminating_plans_keeps_to_the_documented_limit() {
-    let server = WireServer::start_plain().await;
-    let times = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let client =
-        builder(&server, &server.base_url()).audit(Signed(Arc::clone(&times))).build().unwrap();
+    const SECOND: Duration = Duration::from_secs(1);
+    let arrived = Arc::new(Mutex::new(Vec::new()));
+    let wechat_pay = WechatPay::builder().on_request({
+        let arrived = Arc::clone(&arrived);
+        move |_| arrived.lock().unwrap().push(Instant::now())
+    });
+    let server = WireServer::builder().wechat_pay(wechat_pay.build()).start().await.unwrap();
+    let signer = CountingSigner { signer: server.signer(), begun: Arc::default() };
+    let begun = Arc::clone(&signer.begun);
+    let client = Client::builder(server.mchid(), signer, server.key_ring())
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .retry(NoRetry)
+        .build()
+        .unwrap();
     let plans = DeliveryPlans::new(client);
-    let calls: Vec<_> = (0..150)
-        .map(|n| {
-            server.add_plan(Plan::new(format!("p{n}"), "1004"));
-            let plans = plans.clone();
-            tokio::spawn(async move { plans.terminate(&plan_id(&format!("p{n}"))).await })
-        })
-        .collect();
-    for call in calls {
-        call.await.unwrap().unwrap();
+    let mut calls = JoinSet::new();
+    for n in 0..250 {
+        let plan_id = format!("p{n}");
+        server.add_plan(Plan::new(&plan_id, "1004"));
+        let plans = plans.clone();
+        calls.spawn(async move { plans.terminate(&wxpay_tests::plan_id(&plan_id)).await });
     }
-    let times = times.lock().unwrap();
-    assert_eq!((times.len(), server.executions()), (150, 150));
-    // 10 at once, and then one each 11 ms: 150 take longer than a second and a half.
-    let took = times.last().unwrap().duration_since(times[0]);
-    assert!(took >= Duration::from_millis(1400), "{took:?}");
+    let mut ended = 0;
+    while ended < 250 {
+        // Whoever may go by now goes.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        until_at_this_time(|| arrived.lock().unwrap().len() == begun.load(Ordering::SeqCst)).await;
+        while let Some(call) = calls.try_join_next() {
+            call.unwrap().unwrap();
+            ended += 1;
+        }
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let arrived = arrived.lock().unwrap();
+    assert_eq!((arrived.len(), server.executions()), (250, 250));
+    let in_the_second_from =
+        |from: Instant| arrived.iter().filter(|&&at| (from..from + SECOND).contains(&at)).count();
+    let most = arrived.iter().map(|&from| in_the_second_from(from)).max();
+    // And hardly fewer, so that it is the limit that is seen, and not how slow the calls are.
+    assert!(most.is_some_and(|most| (90..=100).contains(&most)), "{most:?} in one second");
+    // A tenth of them goes at once.
+    let at_once = arrived.iter().filter(|&&at| at == arrived[0]).count();
+    assert_eq!(at_once, 10);
 }
 
-/// Notes when requests ended.
+/// Signs as a key in a file does, and counts: who is let through signs at once.
 #[derive(Debug)]
-struct Signed(Arc<std::sync::Mutex<Vec<std::time::Instant>>>);
+struct CountingSigner {
+    signer: FileKeySigner,
+    begun: Arc<AtomicUsize>,
+}
 
-impl wxpay_transport::Audit for Signed {
-    fn record(&self, _: &wxpay_transport::AuditRecord<'_>) {
-        self.0.lock().unwrap().push(std::time::Instant::now());
+#[async_trait]
+impl Signer for CountingSigner {
+    fn algorithm(&self) -> Algorithm {
+        self.signer.algorithm()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.signer.sign(message).await
     }
 }

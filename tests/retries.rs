@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, WireServer};
+use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
     Attempted, Backoff, Delivery, Error, ExchangeFault, Outcome, Replay, Request, RetryBudget,
@@ -22,6 +22,11 @@ fn client(server: &WireServer) -> TestClient {
 fn list() -> Request {
     let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
     Request::get("delivery_plans.list", Target::new(path).unwrap())
+}
+
+fn terminate(plan_id: &str) -> Request {
+    let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate");
+    Request::post("delivery_plans.terminate", Target::new(path).unwrap())
 }
 
 fn status(status: u16, code: &str) -> Misbehaviour {
@@ -100,23 +105,27 @@ async fn attempts_are_counted_and_the_last_one_is_told() {
 async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
     // Carried out, and the answer lost; then refused.
     let server = WireServer::start_plain().await;
-    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";
-    let request = Request::post("delivery_plans.terminate", Target::new(path).unwrap());
     server.fault_once(Fault::new(Point::Executed, How::Close));
-    let error = client(&server).send(request.with_replay(Replay::Keyed)).await.unwrap_err();
+    let request = terminate("12000").with_replay(Replay::Keyed);
+    let error = client(&server).send(request).await.unwrap_err();
     assert_eq!(error.status().map(|status| status.as_u16()), Some(400), "{error}");
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert!(error.hint().contains("an earlier attempt was sent"), "{}", error.hint());
     assert_eq!(server.executions(), 1);
 
-    // Carried out, and the answer lost; then nobody is there.
-    let server = WireServer::start_plain().await;
+    // Carried out, and the answer lost; then no connection comes about. With TLS, that is known before
+    // anything is written: by itself, the last attempt would be one that was not sent.
+    let server = WireServer::start_tls(ServerTls::Good).await;
     server.fault_once(Fault::new(Point::Executed, How::Close));
-    server.fault_once(Fault::new(Point::Handshake, How::Close));
-    server.fault_once(Fault::new(Point::Handshake, How::Close));
-    let error = client(&server).send(list()).await.unwrap_err();
+    server.fault_once(Fault::new(Point::Accept, How::Close));
+    server.fault_once(Fault::new(Point::Accept, How::Close));
+    let request = terminate("12000").with_replay(Replay::Keyed);
+    let error = client(&server).send(request).await.unwrap_err();
+    assert!(matches!(error, Error::Connect(_)), "{error:?}");
     assert_eq!(error.attempts(), Some(3));
     assert_eq!((error.delivery(), error.outcome()), (Delivery::Unknown, Outcome::Unknown));
+    assert!(error.hint().contains("an earlier attempt was sent"), "{}", error.hint());
+    assert_eq!((server.executions(), server.requests_per_connection()), (1, vec![1, 0, 0]));
 }
 
 /// Counts how often it is asked, and gives up.

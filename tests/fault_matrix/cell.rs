@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_testing::{
     Entry, How, Refusal, ServerTls, Verdict, WechatPay, WireServer, client_config,
 };
+use wxpay_tests::black_hole::BlackHole;
 use wxpay_tests::chain;
 use wxpay_tests::switchboard::Switchboard;
 use wxpay_transport::{
@@ -17,7 +19,6 @@ use wxpay_transport::{
     Transport,
 };
 
-use crate::black_hole::BlackHole;
 use crate::fault::{Fault, What};
 
 /// Where a fault is.
@@ -70,7 +71,10 @@ const PLAN: &str = "12000";
 const BRAND: &str = "1004";
 
 impl Cell {
-    pub(crate) async fn run(&self) -> Report {
+    /// Runs it. What has to be done before the call waits for a turn: it computes, also where the call
+    /// mostly waits.
+    pub(crate) async fn run(&self, turns: &Semaphore) -> Report {
+        let turn = turns.acquire().await.expect("it is not closed");
         // Names are looked up on the switchboard.
         let board = Switchboard::default();
         let is_at = |place| self.place == place || self.place == Place::Both;
@@ -79,7 +83,7 @@ impl Cell {
         let client = self.client(&main, &standby, &board);
         if self.connection != Connection::Fresh {
             board.connect(MAIN, Ipv4Addr::LOCALHOST.into());
-            client.send(list()).await.expect("nothing is wrong yet");
+            warm_up(&client).await;
         }
         let before = main.seen();
         if self.connection == Connection::Closing {
@@ -88,6 +92,7 @@ impl Cell {
         for side in [&mut main, &mut standby] {
             side.begin(&board).await;
         }
+        drop(turn);
 
         let request = match self.replay {
             Replay::Safe => list(),
@@ -97,7 +102,9 @@ impl Cell {
         let ended = whole.await.expect("no call hangs");
         // What is still on its way when the caller is told arrives, and counts.
         drop(client);
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        for side in [&main, &standby] {
+            side.settled().await;
+        }
         let (main, standby) = (main.seen().since(&before), standby.seen());
         report(&ended, &main, &standby)
     }
@@ -125,6 +132,15 @@ impl Cell {
             (Connection::Fresh, Place::Both) if !once => Some("not_sent"),
             _ => None,
         }
+    }
+
+    /// Tells whether the call must end well, since it may be repeated and the standby domain works: that
+    /// is what fail-over is for.
+    pub(crate) fn must_succeed(&self) -> bool {
+        self.replay != Replay::Never
+            && self.place == Place::Main
+            && self.connection == Connection::Fresh
+            && self.fault.is_mended_by_moving()
     }
 
     fn client(
@@ -228,6 +244,13 @@ impl Side {
         }
     }
 
+    /// Waits until nothing more arrives.
+    async fn settled(&self) {
+        let Some(server) = &self.server else { return };
+        let settled = tokio::time::timeout(Duration::from_secs(60), server.settled());
+        settled.await.expect("connections end with their client");
+    }
+
     fn seen(&self) -> Seen {
         let entries = self.seen.journal();
         let read = self.server.as_ref().map(|server| server.requests_per_connection().iter().sum());
@@ -241,6 +264,12 @@ impl Seen {
         self.read = self.read.saturating_sub(before.read);
         self
     }
+}
+
+/// Makes a call that succeeds, since nothing is wrong yet: only a busy machine is in its way.
+async fn warm_up(client: &Client<FileKeySigner, KeyRing>) {
+    let succeeds = async { while client.send(list()).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(60), succeeds).await.expect("nothing is wrong yet");
 }
 
 fn list() -> Request {

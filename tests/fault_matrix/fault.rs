@@ -51,6 +51,20 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether a call that may be repeated gets through when it moves to a domain that works: after a
+    /// gateway that failed, a connection that broke, and an answer that was lost.
+    pub(crate) fn is_mended_by_moving(&self) -> bool {
+        match &self.what {
+            // Time may run out meanwhile.
+            what if what.stalls() => false,
+            What::Wire(..) => true,
+            What::Answer(Misbehaviour::Status { status, .. }) => matches!(status, 502..=504),
+            _ => false,
+        }
+    }
+}
+
 impl What {
     /// Whether it keeps connections from coming about.
     pub(crate) fn hinders_connecting(&self) -> bool {

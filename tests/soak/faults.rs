@@ -7,10 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, WireServer};
+use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
+use wxpay_tests::black_hole::BlackHole;
 use wxpay_tests::switchboard::Switchboard;
 
 use crate::world::{MAIN, STANDBY, World};
+
+/// Nobody listens there.
+const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const IMPOSTOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 
 type Counts = BTreeMap<&'static str, usize>;
 
@@ -27,7 +32,7 @@ impl Injector {
         // The standby domain is the better one.
         let tasks = [(MAIN, main, 60), (STANDBY, standby, 250)].map(|(name, server, calm)| {
             let board = world.board.clone();
-            let trouble = Trouble { name, server, board, calm, random: random.fork() };
+            let trouble = Trouble { name, server, board, calm, random: random.fork(), hole: None };
             tokio::spawn(trouble.run(Arc::clone(&stop)))
         });
         Self { stop, tasks: tasks.into() }
@@ -53,6 +58,8 @@ struct Trouble {
     /// How many milliseconds at most it is calm between two faults.
     calm: u64,
     random: fastrand::Rng,
+    /// It stays for a while, so that whoever came runs into a time-out.
+    hole: Option<BlackHole>,
 }
 
 impl Trouble {
@@ -67,11 +74,12 @@ impl Trouble {
     }
 
     async fn make(&mut self) -> &'static str {
-        match self.random.u8(..12) {
+        match self.random.u8(..14) {
             0..4 => self.on_the_wire().await,
             4..9 => self.wrong_answers().await,
             9 => self.all_disconnected(),
-            10 => self.name_leads_nowhere().await,
+            10..12 => self.name_leads_nowhere().await,
+            12 => self.wrong_certificate().await,
             _ => self.clock_is_off().await,
         }
     }
@@ -147,17 +155,47 @@ impl Trouble {
     }
 
     async fn name_leads_nowhere(&mut self) -> &'static str {
-        let name = self.choose(&["no name", "name stalls", "refused"]);
+        let name = self.choose(&["no name", "name stalls", "refused", "black hole", "mute"]);
+        let port = self.server.address().port();
+        // The one before has the same address.
+        self.hole = None;
+        self.hole = match name {
+            "black hole" => Some(BlackHole::new(port)),
+            "mute" => Some(BlackHole::mute(port)),
+            _ => None,
+        };
+        let to = |address: Ipv4Addr| self.board.connect(self.name, address.into());
         match name {
             "no name" => self.board.disconnect(self.name),
             "name stalls" => self.board.stall(self.name),
-            // Nobody listens there.
-            _ => self.board.connect(self.name, Ipv4Addr::new(127, 0, 0, 3).into()),
+            "refused" => to(NOBODY),
+            _ => to(BlackHole::ADDRESS),
         }
         self.server.disconnect(How::Close);
         self.last().await;
         self.board.connect(self.name, Ipv4Addr::LOCALHOST.into());
         name
+    }
+
+    /// Somebody else is at the address, and would carry requests out.
+    async fn wrong_certificate(&mut self) -> &'static str {
+        let tls = self.choose(&[ServerTls::WrongHost, ServerTls::UntrustedCa]);
+        let port = self.server.address().port();
+        let impostor = WireServer::builder().ip(IMPOSTOR.into()).port(port).tls(tls);
+        let impostor = impostor.start().await.expect("the port is free");
+        self.board.connect(self.name, IMPOSTOR.into());
+        self.server.disconnect(How::Close);
+        self.last().await;
+        self.board.connect(self.name, Ipv4Addr::LOCALHOST.into());
+        // Whoever was told of the address just before may still come.
+        self.last().await;
+        let requests: usize = impostor.requests_per_connection().iter().sum();
+        assert_eq!((requests, impostor.journal().len()), (0, 0), "sent to an impostor");
+        if impostor.connections() == 0 {
+            "wrong certificate, seen by nobody"
+        } else {
+            "wrong certificate"
+        }
     }
 
     async fn clock_is_off(&mut self) -> &'static str {

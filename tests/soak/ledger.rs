@@ -100,6 +100,9 @@ impl Summary {
             assert!(n >= 20, "only {n} calls {what}: {self}");
         }
         assert!(self.faults.len() >= 20, "{self}");
+        for fault in ["black hole", "mute", "wrong certificate"] {
+            assert!(self.faults.contains_key(fault), "no {fault}: {:?}", self.faults);
+        }
     }
 }
 

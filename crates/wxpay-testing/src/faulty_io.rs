@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::fault::{Fault, Faults, How, Point};
+use crate::live::LiveConnection;
 
 /// TCP that can be made to end in a reset.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Script {
     reset: Arc<AtomicBool>,
     close_idle_after: Option<Duration>,
     now: Mutex<Now>,
+    /// Until it stands still.
+    live: Mutex<Option<LiveConnection>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +67,15 @@ impl Script {
         faults: Arc<Faults>,
         reset: Arc<AtomicBool>,
         close_idle_after: Option<Duration>,
+        live: LiveConnection,
     ) -> Self {
-        Self { faults, reset, close_idle_after, now: Mutex::default() }
+        let live = Mutex::new(Some(live));
+        Self { faults, reset, close_idle_after, now: Mutex::default(), live }
+    }
+
+    /// Notes that nothing more happens on the connection.
+    pub(crate) fn stand_still(&self) {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Returns the fault of the present request, if it is for this point.
@@ -171,6 +181,7 @@ impl<S> FaultyIo<S> {
         match how {
             How::Stall => {
                 self.script.lock().stalled = true;
+                self.script.stand_still();
                 Poll::Pending
             }
             _ => Poll::Ready(Err(self.script.end(how))),

@@ -10,6 +10,7 @@ mod faulty_io;
 mod gateway;
 mod journal;
 mod keys;
+mod live;
 mod merchant_ca;
 mod misbehaviour;
 mod plan;

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::fault::{Fault, Faults, How, Point};
 use crate::faulty_io::{FaultyIo, Script, Socket};
+use crate::live::{Live, LiveConnection};
 use crate::request::RawRequest;
 use crate::server_tls::{ServerTls, acceptor};
 use crate::wechat_pay::WechatPay;
@@ -58,6 +59,7 @@ struct Wire {
     close_idle_after: Option<Duration>,
     /// How many requests came on each connection.
     requests: Mutex<Vec<usize>>,
+    live: Live,
     disconnect: broadcast::Sender<How>,
 }
 
@@ -93,7 +95,7 @@ impl WireServer {
     }
 
     pub(crate) async fn run(builder: WireServerBuilder) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", builder.port)).await?;
+        let listener = TcpListener::bind((builder.ip, builder.port)).await?;
         let address = listener.local_addr()?;
         let is_tls = builder.tls.is_some();
         let wire = Arc::new(Wire {
@@ -101,6 +103,7 @@ impl WireServer {
             faults: Arc::default(),
             close_idle_after: builder.close_idle_after,
             requests: Mutex::default(),
+            live: Live::default(),
             disconnect: broadcast::channel(16).0,
         });
         let accepting =
@@ -113,7 +116,7 @@ impl WireServer {
         self.address
     }
 
-    /// Returns `https://127.0.0.1:PORT`, or the same with `http`.
+    /// Returns `https://127.0.0.1:PORT` (or the address that it was given), or the same with `http`.
     pub fn base_url(&self) -> String {
         format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
@@ -143,6 +146,14 @@ impl WireServer {
     /// connections were accepted.
     pub fn requests_per_connection(&self) -> Vec<usize> {
         self.wire.requests().clone()
+    }
+
+    /// Waits until every connection that was accepted has ended, or stands still because it was
+    /// [stalled](How::Stall): nothing more arrives then from clients that are gone.
+    ///
+    /// It waits for as long as a client keeps a connection.
+    pub async fn settled(&self) {
+        self.wire.live.none().await;
     }
 
     /// Returns what it puts on the wire, to be shared with another server.
@@ -184,8 +195,8 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, wire: Arc<Wire>
             requests.push(0);
             requests.len() - 1
         };
-        let disconnect = wire.disconnect.subscribe();
-        serving.spawn(serve(tcp, tls.clone(), Arc::clone(&wire), connection, disconnect));
+        let (live, disconnect) = (wire.live.begin(), wire.disconnect.subscribe());
+        serving.spawn(serve(tcp, tls.clone(), Arc::clone(&wire), connection, live, disconnect));
     }
 }
 
@@ -194,13 +205,14 @@ async fn serve(
     tls: Option<TlsAcceptor>,
     wire: Arc<Wire>,
     connection: usize,
+    live: LiveConnection,
     mut disconnect: broadcast::Receiver<How>,
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     let reset = Arc::new(AtomicBool::new(false));
     let socket = Socket::new(tcp, Arc::clone(&reset));
-    let script = Script::new(Arc::clone(&wire.faults), Arc::clone(&reset), wire.close_idle_after);
-    let script = Arc::new(script);
+    let (faults, end) = (Arc::clone(&wire.faults), Arc::clone(&reset));
+    let script = Arc::new(Script::new(faults, end, wire.close_idle_after, live));
     let serving = async {
         if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
             // It holds the socket meanwhile.
@@ -225,7 +237,10 @@ async fn serve(
 
 async fn break_off(script: &Script, how: How) -> io::Result<()> {
     match how {
-        How::Stall => std::future::pending().await,
+        How::Stall => {
+            script.stand_still();
+            std::future::pending().await
+        }
         _ => Err(script.end(how)),
     }
 }

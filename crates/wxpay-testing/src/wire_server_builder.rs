@@ -1,6 +1,7 @@
 //! How a wire server is set up.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ use crate::wire_server::WireServer;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WireServerBuilder {
+    pub(crate) ip: IpAddr,
     pub(crate) port: u16,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) close_idle_after: Option<Duration>,
@@ -36,7 +38,14 @@ pub struct WireServerBuilder {
 }
 
 impl WireServerBuilder {
-    /// Sets the port on `127.0.0.1`; 0, the default, takes a free one.
+    /// Sets the address that it listens at: `127.0.0.1` by default.
+    #[must_use]
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        self.ip = ip;
+        self
+    }
+
+    /// Sets the port; 0, the default, takes a free one.
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -71,5 +80,12 @@ impl WireServerBuilder {
     /// What the operating system says when the port cannot be had.
     pub async fn start(self) -> io::Result<WireServer> {
         WireServer::run(self).await
+    }
+}
+
+impl Default for WireServerBuilder {
+    fn default() -> Self {
+        let ip = Ipv4Addr::LOCALHOST.into();
+        Self { ip, port: 0, tls: None, close_idle_after: None, wechat_pay: None }
     }
 }

@@ -342,3 +342,55 @@ async fn nothing_is_left_of_a_server_that_was_dropped() {
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert!(shared.upgrade().is_none(), "no task holds on to it");
 }
+
+#[tokio::test]
+async fn all_is_settled_when_the_clients_are_gone_and_not_before() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    server.settled().await;
+    for n in 1..=20 {
+        let mut stream = tls(&server, "localhost").await.unwrap();
+        let waited = timeout(Duration::ZERO, server.settled()).await;
+        assert!(waited.is_err(), "a connection that is kept is waited for");
+        let request = Call::get(&server, &format!("{PLANS}/1004/delivery-plans"));
+        let call = tokio::spawn(async move { request.send_on(&mut stream).await.unwrap().status });
+        timeout(Duration::from_secs(60), server.settled()).await.expect("it ends");
+        assert_eq!(server.journal().len(), n);
+        assert_eq!(call.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_stalled_is_settled() {
+    let points = [
+        Point::Accept,
+        Point::Handshake,
+        Point::RequestBytes(1),
+        Point::Request,
+        Point::Executed,
+        Point::AnswerBytes(1),
+        Point::Answered,
+    ];
+    for at in points {
+        let server = WireServer::start_plain().await;
+        server.fault_once(Fault::new(at, How::Stall));
+        let mut stream = tcp(&server).await;
+        let request = Call::get(&server, &format!("{PLANS}/1004/delivery-plans")).to_bytes();
+        stream.write_all(&request).await.unwrap();
+        let accepted = async {
+            while server.connections() == 0 {
+                tokio::task::yield_now().await;
+            }
+            server.settled().await;
+        };
+        timeout(Duration::from_secs(60), accepted).await.unwrap_or_else(|_| panic!("{at:?}"));
+    }
+}
+
+#[tokio::test]
+async fn it_listens_where_it_is_told() {
+    let ip = std::net::Ipv4Addr::new(127, 0, 0, 9);
+    let server = WireServer::builder().ip(ip.into()).start().await.unwrap();
+    assert_eq!(server.address().ip(), ip);
+    let call = Call::get(&server, &format!("{PLANS}/1004/delivery-plans"));
+    assert_eq!(call.send(&server.base_url()).await.status, 200);
+}

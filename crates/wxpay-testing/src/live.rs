@@ -1,0 +1,36 @@
+//! Which connections may still bring something.
+
+use tokio::sync::watch;
+
+/// Counts the connections that have neither ended nor been stalled. Clones share the count.
+#[derive(Debug, Clone)]
+pub(crate) struct Live(watch::Sender<usize>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct LiveConnection(Live);
+
+impl Live {
+    pub(crate) fn begin(&self) -> LiveConnection {
+        self.0.send_modify(|count| *count += 1);
+        LiveConnection(self.clone())
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn none(&self) {
+        // It fails when the sender is gone, which is here.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Drop for LiveConnection {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,58 @@
+//! Addresses that take connections and say nothing, or do not even take them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use socket2::{Domain, Socket, Type};
+
+/// Listens, and accepts nothing. Connections neither come about nor are refused where its queue is full;
+/// where it is not, they come about, and that is all.
+#[derive(Debug)]
+pub struct BlackHole {
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl BlackHole {
+    /// Where it is: not where the servers are, which have the same ports.
+    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+    /// Takes no connection: the kernel leaves them without an answer, since the queue is full.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn new(port: u16) -> Self {
+        let listener = listen(port, 0);
+        let address = SocketAddr::from((Self::ADDRESS, port)).into();
+        let queued = (0..3)
+            .map(|_| {
+                let socket = socket();
+                socket.set_nonblocking(true).expect("a socket");
+                // It is in progress: nobody accepts it.
+                let _ = socket.connect(&address);
+                socket
+            })
+            .collect();
+        Self { _listener: listener, _queued: queued }
+    }
+
+    /// Takes connections, and neither reads nor writes.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn mute(port: u16) -> Self {
+        Self { _listener: listen(port, 1024), _queued: Vec::new() }
+    }
+}
+
+fn listen(port: u16, queue: i32) -> Socket {
+    let listener = socket();
+    // The one before may have left connections behind that are not quite over.
+    listener.set_reuse_address(true).expect("a socket");
+    listener.bind(&SocketAddr::from((BlackHole::ADDRESS, port)).into()).expect("a free port");
+    listener.listen(queue).expect("a socket");
+    listener
+}
+
+fn socket() -> Socket {
+    Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket")
+}
