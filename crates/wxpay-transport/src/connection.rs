@@ -15,6 +15,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 
 use crate::stream::{Heard, Stream, Written};
 
@@ -75,10 +76,14 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
         let heard_before = self.heard.load(Ordering::Relaxed);
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        let mut answer = std::pin::pin!(unconstrained(self.sender.try_send_request(request)));
         let (driver, heard) = (&mut self.driver, &self.heard);
         std::future::poll_fn(|cx| {
             drive(driver, cx);
+            // Only the driver completes it, and it has just been driven. Were this task woken for that,
+            // it would be polled once more for nothing, and another thread of the runtime be woken to
+            // do so. (Unconstrained, since the budget of a task may be spent, which wakes it, too.)
+            let cx = &mut Context::from_waker(Waker::noop());
             let polled = answer.as_mut().poll(cx);
             let before_answer = heard.load(Ordering::Relaxed) - heard_before;
             if polled.is_ready() || before_answer <= MAX_BYTES_BEFORE_ANSWER {
