@@ -36,11 +36,17 @@ pub(crate) struct CpuGate {
     jobs: Mutex<Jobs>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A signature to be computed, and somebody who waits for it.
+trait Job: Send {
+    fn compute(&mut self);
+
+    /// Hands the result over, which wakes a thread of the runtime.
+    fn deliver(self: Box<Self>);
+}
 
 #[derive(Default)]
 struct Jobs {
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<Box<dyn Job>>,
     /// How many threads work them off, or will soon.
     workers: usize,
 }
@@ -76,7 +82,7 @@ impl CpuGate {
     }
 
     /// Queues a job, and sees to it that somebody works it off.
-    fn submit(&'static self, job: Job) {
+    fn submit(&'static self, job: Box<dyn Job>) {
         let mut jobs = self.jobs();
         jobs.waiting.push_back(job);
         if jobs.workers == self.cores {
@@ -148,17 +154,36 @@ impl Queue {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RecvError> {
-        let (result, done) = oneshot::channel();
-        let Self { busy } = self;
-        busy.gate.submit(Box::new(move || {
-            let computed = (!result.is_closed()).then(work);
-            // The caller may sign again at once: it is to find itself alone then.
-            drop(busy);
-            if let Some(computed) = computed {
-                let _ = result.send(computed);
-            }
-        }));
+        let (caller, done) = oneshot::channel();
+        let gate = self.busy.gate;
+        gate.submit(Box::new(Task { work: Some(work), result: None, caller, _busy: self.busy }));
         done.await
+    }
+}
+
+struct Task<W, T> {
+    work: Option<W>,
+    result: Option<T>,
+    caller: oneshot::Sender<T>,
+    _busy: Busy,
+}
+
+impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
+    fn compute(&mut self) {
+        if let Some(work) = self.work.take().filter(|_| !self.caller.is_closed()) {
+            // What panics leaves no result, which its caller is told; the others are not to suffer.
+            self.result = catch_unwind(AssertUnwindSafe(work)).ok();
+        }
+    }
+
+    fn deliver(self: Box<Self>) {
+        let Self { result, caller, _busy: busy, .. } = *self;
+        // The caller may sign again at once: it is to find itself alone then.
+        drop(busy);
+        if let Some(result) = result {
+            // One that has given up meanwhile does not take it.
+            let _ = caller.send(result);
+        }
     }
 }
 
@@ -169,15 +194,27 @@ struct Worker {
     has_ended: bool,
 }
 
+/// How many results are handed over together while many wait.
+const TOGETHER: usize = 4;
+
 impl Worker {
     fn work(&mut self) {
-        while let Some(job) = self.next() {
-            // What waits for it is told, and the others are not to suffer.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+        let mut done: Vec<Box<dyn Job>> = Vec::with_capacity(TOGETHER);
+        while let Some((mut job, many_wait)) = self.next() {
+            job.compute();
+            done.push(job);
+            // Each result wakes a thread of the runtime, which takes the core from this one. Where many
+            // wait, they wait for the cores, and lose nothing when several results come at once.
+            if !many_wait || done.len() == TOGETHER {
+                done.drain(..).for_each(Job::deliver);
+            }
         }
+        // The other threads may have taken those that waited.
+        done.into_iter().for_each(Job::deliver);
     }
 
-    fn next(&mut self) -> Option<Job> {
+    /// Takes the next job; tells whether many wait behind it.
+    fn next(&mut self) -> Option<(Box<dyn Job>, bool)> {
         let mut jobs = self.gate.jobs();
         let next = jobs.waiting.pop_front();
         if next.is_none() {
@@ -185,7 +222,7 @@ impl Worker {
             jobs.workers -= 1;
             self.has_ended = true;
         }
-        next
+        next.map(|job| (job, jobs.waiting.len() >= 2 * self.gate.cores))
     }
 }
 
