@@ -156,7 +156,7 @@ impl Queue {
     ) -> Result<T, RecvError> {
         let (caller, done) = oneshot::channel();
         let gate = self.busy.gate;
-        gate.submit(Box::new(Task { work: Some(work), result: None, caller, _busy: self.busy }));
+        gate.submit(Box::new(Task { work: Some(work), result: None, caller, busy: self.busy }));
         done.await
     }
 }
@@ -165,7 +165,7 @@ struct Task<W, T> {
     work: Option<W>,
     result: Option<T>,
     caller: oneshot::Sender<T>,
-    _busy: Busy,
+    busy: Busy,
 }
 
 impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
@@ -177,7 +177,7 @@ impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
     }
 
     fn deliver(self: Box<Self>) {
-        let Self { result, caller, _busy: busy, .. } = *self;
+        let Self { result, caller, busy, .. } = *self;
         // The caller may sign again at once: it is to find itself alone then.
         drop(busy);
         if let Some(result) = result {
@@ -339,6 +339,47 @@ mod tests {
         let (_, most, ran) = counts;
         assert!((1..=gate.cores).contains(&most.load(Ordering::SeqCst)));
         assert_eq!(ran.load(Ordering::SeqCst), 20);
+        is_idle(gate, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_result_that_was_held_back_is_handed_over_when_others_took_the_rest() {
+        let gate: &'static _ = Box::leak(Box::new(CpuGate { cores: 2, ..CpuGate::new() }));
+        let _someone = gate.enter().ok().expect("the first");
+        // Computed when it is let go.
+        let held = || {
+            let (let_go, waits) = std::sync::mpsc::channel::<()>();
+            let queue = gate.enter().err().expect("somebody signs");
+            (let_go, tokio::spawn(queue.run(move || waits.recv().is_err())))
+        };
+        let (first, second) = (held(), held());
+        while gate.jobs().workers < 2 || !gate.jobs().waiting.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let slow = held();
+        tokio::task::yield_now().await;
+        let quick = (0..10).map(|n| {
+            let queue = gate.enter().err().expect("somebody signs");
+            tokio::spawn(queue.run(move || n))
+        });
+        let quick: Vec<_> = quick.collect();
+        while gate.jobs().waiting.len() < 11 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        // One thread takes the slow one, with many behind it, and the other one all of these.
+        drop(first.0);
+        while gate.jobs().waiting.len() == 11 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(second.0);
+        for (n, task) in quick.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap().unwrap(), n);
+        }
+        drop(slow.0);
+        for task in [first.1, second.1, slow.1] {
+            let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
+            assert!(ended.expect("it is handed over").unwrap().unwrap());
+        }
         is_idle(gate, 1).await;
     }
 
