@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
 use wxpay_tests::builder;
+use wxpay_tests::until::until;
 use wxpay_transport::{
     Audit, AuditRecord, Backoff, BaseUrl, Client, Failover, NoRetry, Proxy, Replay, Request,
     Resolve, Target, Transport,
@@ -42,15 +43,6 @@ fn terminate(plan_id: &str) -> Request {
     let path = "/v3/marketing/partner/delivery-plan/delivery-plans";
     let target = Target::new(path).unwrap().segment(plan_id).unwrap().segment("terminate").unwrap();
     Request::post("delivery_plans.terminate", target.query("secret", "p4ss").unwrap())
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let becomes_true = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), becomes_true).await.expect("it happens");
 }
 
 #[tokio::test]
@@ -94,7 +86,7 @@ async fn each_signed_request_has_one_record() {
     let requests = || server.requests_per_connection().iter().sum::<usize>();
     let before = requests();
     let call = tokio::spawn(async move { client.send(terminate("12000")).await });
-    until(|| requests() > before).await;
+    until("the request came", || requests() > before).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(kept.take(), [line(1, "unknown 0 false")], "a call that was dropped");
@@ -181,7 +173,7 @@ async fn what_was_not_signed_has_no_record_and_no_record_has_a_secret() {
         async move { client.send(terminate("12000")).await }
     });
     // It has the only place.
-    until(|| !server.journal().is_empty()).await;
+    until("it was carried out", || !server.journal().is_empty()).await;
     let refused = client.send(terminate("12001")).await.unwrap_err();
     assert!(matches!(refused, wxpay_transport::Error::Overload(_)), "{refused:?}");
     server.disconnect(How::Close);

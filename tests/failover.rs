@@ -7,10 +7,10 @@ use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_testing::{
     ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WechatPay, WireServer,
 };
+use wxpay_tests::requests::{list, terminate};
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    Answer, BaseUrl, ClientBuilder, Delivery, Error, Failover, NoRetry, Outcome, Replay, Request,
-    Target, Transport,
+    Answer, BaseUrl, ClientBuilder, Delivery, Error, Failover, NoRetry, Outcome, Replay, Transport,
 };
 
 /// The main and the standby domain, which share their state. They speak TLS: there, a server that accepts
@@ -76,16 +76,6 @@ impl Domains {
             }
         }
     }
-}
-
-fn list() -> Request {
-    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
-    Request::get("delivery_plans.list", Target::new(path).unwrap())
-}
-
-fn terminate(plan_id: &str) -> Request {
-    let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate");
-    Request::post("delivery_plans.terminate", Target::new(path).unwrap())
 }
 
 fn host(server: &WireServer) -> String {

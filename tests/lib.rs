@@ -23,8 +23,10 @@ pub mod log;
 pub mod openbao;
 pub mod openssl;
 pub mod redis_server;
+pub mod requests;
 pub mod switchboard;
 pub mod token;
+pub mod until;
 
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_marketing::{DeliveryPlans, PlanId};

@@ -8,12 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
 use wxpay_tests::builder;
 use wxpay_tests::log::Log;
-use wxpay_transport::{Backoff, BaseUrl, Failover, Replay, Request, Target, Transport};
-
-fn list() -> Request {
-    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
-    Request::get("delivery_plans.list", Target::new(path).unwrap())
-}
+use wxpay_tests::requests::list;
+use wxpay_tests::until::until;
+use wxpay_transport::{Backoff, BaseUrl, Failover, Replay, Transport};
 
 /// Reads all metrics: their names and labels, and what they stand at. A histogram shows how many values
 /// it has. Ports are left out.
@@ -71,14 +68,9 @@ async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
     // A caller that gives up when its request has come.
     main.misbehave_once(Misbehaviour::Slow(Duration::from_secs(600)));
     let before = main.journal().len();
-    let has_come = async {
-        while main.journal().len() == before {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
     tokio::select! {
         ended = client.send(list()) => panic!("{ended:?}"),
-        () = has_come => {}
+        () = until("the request came", || main.journal().len() > before) => {}
     }
 
     // `snapshot` empties counters and histograms.

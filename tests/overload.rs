@@ -11,24 +11,12 @@ use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_t
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, WechatPay, WireServer};
 use wxpay_tests::builder;
+use wxpay_tests::requests::list;
+use wxpay_tests::until::until;
 use wxpay_transport::{
     Backoff, BaseUrl, Client, Delivery, Error, InProcessRateLimiter, Limit, NoRetry, Outcome,
-    Overload, Proxy, RateLimit, Request, Stage, Target, Transport,
+    Overload, Proxy, RateLimit, Stage, Transport,
 };
-
-fn list() -> Request {
-    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
-    Request::get("delivery_plans.list", Target::new(path).unwrap())
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let becomes_true = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), becomes_true).await.expect("it happens");
-}
 
 #[tokio::test]
 async fn so_many_run_so_many_wait_and_the_others_are_refused() {
@@ -44,7 +32,7 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
         tokio::spawn(async move { client.send(list()).await })
     };
     let running: Vec<_> = (0..5).map(|_| call()).collect();
-    until(|| server.journal().len() == 2).await;
+    until("both came", || server.journal().len() == 2).await;
     for _ in 0..3 {
         let error = call().await.unwrap().unwrap_err();
         let Error::Overload(overload) = &error else { panic!("{error:?}") };

@@ -11,6 +11,7 @@ use wxpay_testing::WireServer;
 use wxpay_tests::builder;
 use wxpay_tests::log::Log;
 use wxpay_tests::redis_server::{RedisServer, free_port};
+use wxpay_tests::until::until;
 use wxpay_transport::rustls::pki_types::PrivateKeyDer;
 use wxpay_transport::rustls::{ClientConfig, RootCertStore, crypto};
 use wxpay_transport::{
@@ -55,16 +56,6 @@ fn most_in_a_second(passages: &[Passage]) -> usize {
         passages.iter().filter(|p| p.asked >= from && p.granted < to).count()
     };
     passages.iter().map(|passage| in_second(passage.asked)).max().unwrap_or(0)
-}
-
-/// Waits until something has become so.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waits = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(SAFETY, waits).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
+use wxpay_tests::requests::{list, terminate};
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    Attempted, Backoff, Delivery, Error, ExchangeFault, Outcome, Replay, Request, RetryBudget,
-    RetryPolicy, Target, Transport,
+    Attempted, Backoff, Delivery, Error, ExchangeFault, Outcome, Replay, RetryBudget, RetryPolicy,
+    Transport,
 };
 
 const REPLAYS: [Replay; 3] = [Replay::Safe, Replay::Keyed, Replay::Never];
@@ -17,16 +18,6 @@ const REPLAYS: [Replay; 3] = [Replay::Safe, Replay::Keyed, Replay::Never];
 fn client(server: &WireServer) -> TestClient {
     let backoff = Backoff::new().first(Duration::from_millis(1));
     builder(server, &server.base_url()).retry(backoff).build().unwrap()
-}
-
-fn list() -> Request {
-    let path = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
-    Request::get("delivery_plans.list", Target::new(path).unwrap())
-}
-
-fn terminate(plan_id: &str) -> Request {
-    let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate");
-    Request::post("delivery_plans.terminate", Target::new(path).unwrap())
 }
 
 fn status(status: u16, code: &str) -> Misbehaviour {

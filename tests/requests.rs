@@ -1,0 +1,17 @@
+//! The requests of most tests, without their typed form.
+
+use wxpay_transport::{Request, Target};
+
+const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
+
+/// Makes one that may be repeated: lists the plans of a brand.
+pub fn list() -> Request {
+    let target = Target::new(format!("{PLANS}/1004/delivery-plans")).expect("a target");
+    Request::get("delivery_plans.list", target)
+}
+
+/// Makes one that must not: terminates a plan.
+pub fn terminate(plan_id: &str) -> Request {
+    let target = Target::new(format!("{PLANS}/{plan_id}/terminate")).expect("a target");
+    Request::post("delivery_plans.terminate", target)
+}
