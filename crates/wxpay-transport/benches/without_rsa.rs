@@ -15,25 +15,26 @@
     reason = "a benchmark may panic"
 )]
 
+#[path = "whole_call/kept.rs"]
+mod kept;
+#[path = "whole_call/server.rs"]
+mod server;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::sync::Mutex;
 use wxpay_auth::{
     Algorithm, Clock, Mchid, SerialNo, SignError, Signature, SignedMessage, Signer, SystemClock,
     Timestamp, Verifier, VerifyError, WechatpaySerial,
 };
 use wxpay_transport::{BaseUrl, Client, NoRetry, Request, Target, Transport, async_trait};
+
+use crate::kept::Kept;
 
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
@@ -94,52 +95,26 @@ fn answer(status: &str, body: &str) -> String {
 async fn start(answer: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let answer = Arc::new(answer);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.expect("a connection");
-            stream.set_nodelay(true).expect("an option");
-            tokio::spawn(answer_all(stream, Arc::clone(&answer)));
-        }
-    });
+    tokio::spawn(server::serve(listener, answer));
     address
-}
-
-/// A request is over at its first empty line.
-async fn answer_all(mut stream: TcpStream, answer: Arc<String>) {
-    let mut request = Vec::with_capacity(4096);
-    loop {
-        match stream.read_buf(&mut request).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) if !request.ends_with(b"\r\n\r\n") => continue,
-            Ok(_) => request.clear(),
-        }
-        if stream.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// A kept connection of hyper, and a request as long as a real one.
 struct Bare {
-    sender: Mutex<SendRequest<Full<Bytes>>>,
+    connection: Kept,
     host: String,
     authorization: String,
 }
 
 impl Bare {
     async fn connect(address: SocketAddr) -> Self {
-        let tcp = TcpStream::connect(address).await.expect("a connection");
-        tcp.set_nodelay(true).expect("an option");
-        let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.expect("http");
-        tokio::spawn(connection);
         let authorization = format!(
             "WECHATPAY2-SHA256-RSA2048 mchid=\"1900007291\",\
              nonce_str=\"593BEC0C930BF1AFEB40B4A08C8FB242\",timestamp=\"1554208460\",\
              serial_no=\"{SERIAL_NO}\",signature=\"{}\"",
             STANDARD.encode([0x5a; 256])
         );
-        Self { sender: Mutex::new(sender), host: address.to_string(), authorization }
+        Self { connection: Kept::connect(address).await, host: address.to_string(), authorization }
     }
 
     async fn call(&self) {
@@ -153,9 +128,7 @@ impl Bare {
             .header("authorization", &self.authorization)
             .body(Full::default())
             .expect("a request");
-        let mut sender = self.sender.lock().await;
-        sender.ready().await.expect("a connection");
-        let answer = sender.send_request(request).await.expect("an answer");
+        let answer = self.connection.send(request).await;
         answer.into_body().collect().await.expect("a body");
     }
 }

@@ -9,8 +9,12 @@
 
 #[path = "../benches/whole_call/floor.rs"]
 mod floor;
+#[path = "../benches/whole_call/kept.rs"]
+mod kept;
 #[path = "../benches/whole_call/sdk.rs"]
 mod sdk;
+#[path = "../benches/whole_call/server.rs"]
+mod server;
 #[path = "../benches/whole_call/stub.rs"]
 mod stub;
 

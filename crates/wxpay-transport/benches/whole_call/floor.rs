@@ -4,20 +4,16 @@ use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
 use wxpay_auth::{Backend, Clock, PrivateKey, PublicKey, SystemClock};
 
+use crate::kept::Kept;
 use crate::sdk::{MERCHANT_KEY, SERIAL_NO, TARGET};
 use crate::stub::WECHATPAY_PUBLIC_KEY;
 
 /// One kept connection, and the keys.
 pub(crate) struct Floor {
-    sender: Mutex<SendRequest<Full<Bytes>>>,
+    connection: Kept,
     host: String,
     key: PrivateKey,
     public_key: PublicKey,
@@ -25,13 +21,9 @@ pub(crate) struct Floor {
 
 impl Floor {
     pub(crate) async fn connect(address: SocketAddr, backend: Backend) -> Self {
-        let tcp = TcpStream::connect(address).await.expect("a connection");
-        tcp.set_nodelay(true).expect("an option");
-        let (sender, connection) = http1::handshake(TokioIo::new(tcp)).await.expect("http");
-        tokio::spawn(connection);
         let public_key = PublicKey::from_pem(WECHATPAY_PUBLIC_KEY).expect("a key");
         Self {
-            sender: Mutex::new(sender),
+            connection: Kept::connect(address).await,
             host: address.to_string(),
             key: PrivateKey::from_pem_with(backend, MERCHANT_KEY).expect("a key"),
             public_key: public_key.with_backend(backend).expect("a key"),
@@ -58,9 +50,7 @@ impl Floor {
             )
             .body(Full::default())
             .expect("a request");
-        let mut sender = self.sender.lock().await;
-        sender.ready().await.expect("a connection");
-        let answer = sender.send_request(request).await.expect("an answer");
+        let answer = self.connection.send(request).await;
         let header = |name: &str| answer.headers()[name].to_str().expect("text");
         let (timestamp, nonce) = (header("wechatpay-timestamp"), header("wechatpay-nonce"));
         let signature = STANDARD.decode(header("wechatpay-signature")).expect("base64");

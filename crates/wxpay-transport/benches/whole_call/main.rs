@@ -17,7 +17,9 @@
 )]
 
 mod floor;
+mod kept;
 mod sdk;
+mod server;
 mod stub;
 
 use std::hint::black_box;

@@ -1,13 +1,13 @@
 //! A server that does next to nothing: it sends one answer, signed once, over and over.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use wxpay_auth::{Clock, PrivateKey, SystemClock, response_message};
+
+use crate::server;
 
 const WECHATPAY_KEY: &str =
     include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
@@ -20,40 +20,21 @@ pub(crate) fn start() -> SocketAddr {
     let (timestamp, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");
     let signature = key.sign(&response_message(&timestamp, nonce, b"")).expect("a signature");
-    let answer = Arc::new(format!(
+    let answer = format!(
         "HTTP/1.1 204 No Content\r\nRequest-ID: 08F5B8C2B506102C18FD-0\r\n\
          Keep-Alive: timeout=8\r\nWechatpay-Timestamp: {timestamp}\r\n\
          Wechatpay-Nonce: {nonce}\r\nWechatpay-Serial: {PUBLIC_KEY_ID}\r\n\
          Wechatpay-Signature: {}\r\n\r\n",
         STANDARD.encode(signature)
-    ));
+    );
     let (address, listening) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             address.send(listener.local_addr().expect("an address")).expect("a receiver");
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                stream.set_nodelay(true).expect("an option");
-                tokio::spawn(answer_all(stream, Arc::clone(&answer)));
-            }
+            server::serve(listener, answer).await;
         });
     });
     listening.recv().expect("an address")
-}
-
-/// Answers each request; one is over at its first empty line.
-async fn answer_all(mut stream: TcpStream, answer: Arc<String>) {
-    let mut request = Vec::with_capacity(4096);
-    loop {
-        match stream.read_buf(&mut request).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) if !request.ends_with(b"\r\n\r\n") => continue,
-            Ok(_) => request.clear(),
-        }
-        if stream.write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-    }
 }
