@@ -21,8 +21,8 @@ use crate::signer::Signer;
 ///
 /// A signature is 0.3 to 0.8 ms of pure computation. A lone caller computes it on the spot; as soon
 /// as several sign at once, the work moves to Tokio's blocking threads, no more of them at a time
-/// than there are cores, so that the runtime keeps answering; what nobody waits for any more is not computed. Outside of a Tokio runtime it is
-/// always computed on the spot.
+/// than there are cores, so that the runtime keeps answering; what nobody waits for any more is not
+/// computed. Outside of a Tokio runtime it is always computed on the spot.
 ///
 /// Clones share the key.
 ///

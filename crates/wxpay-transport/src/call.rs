@@ -75,11 +75,18 @@ struct Course<'c> {
     has_moved: bool,
 }
 
-/// Where the next attempt goes.
+/// When and where the next attempt is made.
 enum Next<'d> {
-    First,
-    /// At once to a domain that was chosen already, with the permit of the attempt before.
+    /// At once, on a domain that was chosen already, with the permit of the attempt before.
     Now(Route<'d>, OwnedSemaphorePermit),
+    /// When it is its turn.
+    Later(Goal<'d>),
+}
+
+/// Where an attempt goes when it is its turn.
+#[derive(Clone, Copy)]
+enum Goal<'d> {
+    First,
     Same(&'d Domain),
     Other(&'d Domain),
 }
@@ -115,7 +122,7 @@ impl Calls {
             is_unknown: false,
             has_moved: false,
         };
-        let (mut next, mut fresh) = (Next::First, false);
+        let (mut next, mut fresh) = (Next::Later(Goal::First), false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
             let (route, permit) = match self.admitted(next, &course).await {
@@ -142,10 +149,10 @@ impl Calls {
                 let Some(wait) = self.wait_before_next(&course, way, &ended) else { return ended };
                 tracing::debug!(attempt = course.attempts, ?wait, "the call is tried again");
                 tokio::time::sleep(wait).await;
-                match way {
-                    Way::Move | Way::MoveUnsent => Next::Other(domain),
-                    Way::Stay | Way::StayFresh => Next::Same(domain),
-                }
+                Next::Later(match way {
+                    Way::Move | Way::MoveUnsent => Goal::Other(domain),
+                    Way::Stay | Way::StayFresh => Goal::Same(domain),
+                })
             };
             fresh = way == Way::StayFresh;
             before = Some(ended);
@@ -159,22 +166,22 @@ impl Calls {
         next: Next<'d>,
         course: &Course<'_>,
     ) -> Result<(Route<'d>, OwnedSemaphorePermit), Error> {
-        // It has sent nothing, so it has its place in the rate still.
-        if let Next::Now(route, permit) = next {
-            return Ok((route, permit));
-        }
+        let goal = match next {
+            // It has sent nothing, so it has its place in the rate still.
+            Next::Now(route, permit) => return Ok((route, permit)),
+            Next::Later(goal) => goal,
+        };
         // A call that waits for its rate keeps no other call from running.
         self.wait_for_rate(course).await?;
         let permit = self.wait_for_turn(course).await?;
-        Ok((self.route(next, course.request.replay()), permit))
+        Ok((self.route(goal, course.request.replay()), permit))
     }
 
-    fn route<'d>(&'d self, next: Next<'d>, replay: Replay) -> Route<'d> {
-        match next {
-            Next::First => self.domains.first(replay),
-            Next::Now(route, _) => route,
-            Next::Same(domain) => self.domains.same(domain, replay),
-            Next::Other(domain) => match self.domains.other(domain, replay) {
+    fn route<'d>(&'d self, goal: Goal<'d>, replay: Replay) -> Route<'d> {
+        match goal {
+            Goal::First => self.domains.first(replay),
+            Goal::Same(domain) => self.domains.same(domain, replay),
+            Goal::Other(domain) => match self.domains.other(domain, replay) {
                 Some(other) => {
                     telemetry::moved(&domain.name, &other.domain.name);
                     other
