@@ -98,7 +98,8 @@ fn verifying(criterion: &mut Criterion) {
         for keys in [1, 4, 16, 64] {
             let ring = KeyRing::new();
             for number in 0..keys {
-                ring.insert_public_key(serial(number).parse().expect("an id"), key.clone());
+                ring.insert_public_key(serial(number).parse().expect("an id"), key.clone())
+                    .expect("its kind");
             }
             let headers = signed_headers(&serial(keys / 2));
             group.bench_function(BenchmarkId::new(format!("answer, {backend}, keys"), keys), |b| {

@@ -1,111 +1,52 @@
-//! Where the CPU work of a signature is done: on the spot, or on a blocking thread.
+//! Where the CPU work of a signature is done: on the spot, or on a thread of its own.
 //!
 //! On the spot is cheapest (moving it costs 28 to 40 µs of wake-ups), and under load it starves the
 //! runtime: a worker that signs for one task after the other does not look at its timers and
-//! sockets. So a signature is computed on the spot only while nobody else signs *and* the last one
-//! computed so lies a moment back. The second condition is what counts on a single worker, where
-//! signatures on the spot never overlap.
+//! sockets. So a signature is computed on the spot only while nobody else signs *and* the runtime has come
+//! to its timers and sockets since the last one.
 //!
-//! What is moved away is queued, and as many blocking threads as there are cores work the queue off. Under
+//! What is moved away is queued, and as many threads as there are cores work the queue off. Under
 //! load they find the next signature when one is done, and need not be woken for each.
 
-use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod process;
+mod queue;
+mod rest;
 
-use tokio::runtime::Handle;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
-/// The cores belong to the process, so all its signers share one gate.
-static SHARED: LazyLock<CpuGate> = LazyLock::new(CpuGate::new);
+use self::queue::{Queue, Task};
+use self::rest::Rest;
 
-/// The shortest pause after a signature on the spot before the next one may be. It is longer than a
-/// worker takes from one runnable task to the next, and shorter than any round trip of a lone caller.
-const PAUSE: Duration = Duration::from_micros(40);
-
+/// Decides where signatures are computed. The cores belong to the process, so all its signers share one.
 pub(crate) struct CpuGate {
-    start: Instant,
     /// How many sign now, or wait for it.
     busy: AtomicUsize,
-    /// When the last signature on the spot ended, in nanoseconds since `start`; 0 before the first.
-    last_end: AtomicU64,
-    cores: usize,
-    jobs: Mutex<Jobs>,
-}
-
-/// A signature to be computed, and somebody who waits for it.
-trait Job: Send {
-    fn compute(&mut self);
-
-    /// Hands the result over, which wakes a thread of the runtime.
-    fn deliver(self: Box<Self>);
-}
-
-#[derive(Default)]
-struct Jobs {
-    waiting: VecDeque<Box<dyn Job>>,
-    /// How many threads work them off, or will soon.
-    workers: usize,
+    rest: Rest,
+    queue: Queue,
 }
 
 impl CpuGate {
     fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            busy: AtomicUsize::new(0),
-            last_end: AtomicU64::new(0),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            jobs: Mutex::default(),
-        }
+        Self { busy: AtomicUsize::new(0), rest: Rest::new(), queue: Queue::new() }
     }
 
+    /// Returns the one of this process.
     pub(crate) fn shared() -> &'static Self {
-        &SHARED
+        process::gate_of(std::process::id())
     }
 
-    /// Decides: `Ok` to compute on the spot, `Err` to queue for a blocking thread.
-    pub(crate) fn enter(&'static self) -> Result<Turn, Queue> {
+    /// Decides: `Ok` to compute on the spot, `Err` to queue for another thread.
+    pub(crate) fn enter(&'static self) -> Result<Turn, Place> {
         let busy = Busy::new(self);
-        if Handle::try_current().is_err() || (busy.alone && self.rested()) {
+        if self.rest.runtime_has_rested(busy.alone) {
             Ok(Turn { busy })
         } else {
-            Err(Queue { busy })
+            Err(Place { busy })
         }
     }
-
-    fn rested(&self) -> bool {
-        let last_end = self.last_end.load(Ordering::Relaxed);
-        last_end == 0 || self.elapsed_nanos().saturating_sub(last_end) >= nanos(PAUSE)
-    }
-
-    /// Queues a job, and sees to it that somebody works it off.
-    fn submit(&'static self, job: Box<dyn Job>) {
-        let mut jobs = self.jobs();
-        jobs.waiting.push_back(job);
-        if jobs.workers == self.cores {
-            return;
-        }
-        jobs.workers += 1;
-        drop(jobs);
-        let mut worker = Worker { gate: self, has_ended: false };
-        tokio::task::spawn_blocking(move || worker.work());
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        // No job runs while the lock is held, and nothing else in here panics.
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn elapsed_nanos(&self) -> u64 {
-        nanos(self.start.elapsed())
-    }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Counts one signature from its start to its end, however it ends.
@@ -134,19 +75,18 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn done(self) {
-        let gate = self.busy.gate;
-        gate.last_end.store(gate.elapsed_nanos().max(1), Ordering::Relaxed);
+        self.busy.gate.rest.signed_on_the_spot();
     }
 }
 
 /// Stands for a place in the queue.
-pub(crate) struct Queue {
+pub(crate) struct Place {
     busy: Busy,
 }
 
-impl Queue {
-    /// Computes on a blocking thread, as many at a time as there are cores. When the caller gives up
-    /// before it is begun, it is left out.
+impl Place {
+    /// Computes on another thread, as many at a time as there are cores. When the caller gives up
+    /// before it is begun, it leaves the queue, and is counted no more.
     ///
     /// # Errors
     /// [`RecvError`] when the work panicked.
@@ -156,86 +96,17 @@ impl Queue {
     ) -> Result<T, RecvError> {
         let (caller, done) = oneshot::channel();
         let gate = self.busy.gate;
-        gate.submit(Box::new(Task { work: Some(work), result: None, caller, busy: self.busy }));
+        // Dropped with this future, whether it has ended or was given up.
+        let _ticket = gate.queue.push(Box::new(Task::new(work, caller, self.busy)));
         done.await
-    }
-}
-
-struct Task<W, T> {
-    work: Option<W>,
-    result: Option<T>,
-    caller: oneshot::Sender<T>,
-    busy: Busy,
-}
-
-impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
-    fn compute(&mut self) {
-        if let Some(work) = self.work.take().filter(|_| !self.caller.is_closed()) {
-            // What panics leaves no result, which its caller is told; the others are not to suffer.
-            self.result = catch_unwind(AssertUnwindSafe(work)).ok();
-        }
-    }
-
-    fn deliver(self: Box<Self>) {
-        let Self { result, caller, busy, .. } = *self;
-        // The caller may sign again at once: it is to find itself alone then.
-        drop(busy);
-        if let Some(result) = result {
-            // One that has given up meanwhile does not take it.
-            let _ = caller.send(result);
-        }
-    }
-}
-
-/// Works the queue off until it is empty. Where a runtime that shuts down takes no more work, that happens
-/// when this is dropped.
-struct Worker {
-    gate: &'static CpuGate,
-    has_ended: bool,
-}
-
-/// How many results are handed over together while many wait.
-const TOGETHER: usize = 4;
-
-impl Worker {
-    fn work(&mut self) {
-        let mut done: Vec<Box<dyn Job>> = Vec::with_capacity(TOGETHER);
-        while let Some((mut job, many_wait)) = self.next() {
-            job.compute();
-            done.push(job);
-            // Each result wakes a thread of the runtime, which takes the core from this one. Where many
-            // wait, they wait for the cores, and lose nothing when several results come at once.
-            if !many_wait || done.len() == TOGETHER {
-                done.drain(..).for_each(Job::deliver);
-            }
-        }
-        // The other threads may have taken those that waited.
-        done.into_iter().for_each(Job::deliver);
-    }
-
-    /// Takes the next job; tells whether many wait behind it.
-    fn next(&mut self) -> Option<(Box<dyn Job>, bool)> {
-        let mut jobs = self.gate.jobs();
-        let next = jobs.waiting.pop_front();
-        if next.is_none() {
-            // Under the lock: whoever queues the next job starts another worker.
-            jobs.workers -= 1;
-            self.has_ended = true;
-        }
-        next.map(|job| (job, jobs.waiting.len() >= 2 * self.gate.cores))
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.work();
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
     use super::*;
 
     fn gate() -> &'static CpuGate {
@@ -260,22 +131,45 @@ mod tests {
         assert_eq!(gate.busy.load(Ordering::Relaxed), 0);
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_right_after_the_other_is_moved_away() {
         let gate = gate();
         gate.enter().ok().expect("the first").done();
         // As if the last one ended now, whatever time this test takes to come here.
-        gate.last_end.store(u64::MAX / 2, Ordering::Relaxed);
+        gate.rest.set_last_end(u64::MAX / 2);
         assert!(gate.enter().is_err());
-        gate.last_end.store(1, Ordering::Relaxed);
-        std::thread::sleep(PAUSE);
+        gate.rest.set_last_end(1);
+        std::thread::sleep(Duration::from_millis(1));
         assert!(gate.enter().is_ok());
+    }
+
+    /// Between two that sign, others do something for longer than a pause.
+    #[test]
+    fn a_lone_worker_signs_once_on_the_spot_and_then_looks_at_its_timers() {
+        let one_thread = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let mut one_worker = tokio::runtime::Builder::new_multi_thread();
+        let one_worker = one_worker.worker_threads(1).enable_time().build();
+        for runtime in [one_thread.unwrap(), one_worker.unwrap()] {
+            let gate = gate();
+            let signing = async move {
+                for _ in 0..3 {
+                    gate.enter().ok().expect("the worker has slept").done();
+                    for _ in 0..20 {
+                        std::thread::sleep(Duration::from_millis(1));
+                        tokio::task::yield_now().await;
+                        assert!(gate.enter().is_err(), "nobody has looked at the timers");
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            runtime.block_on(async { tokio::spawn(signing).await }).unwrap();
+        }
     }
 
     /// Waits until nobody signs but those who hold a turn.
     async fn is_idle(gate: &CpuGate, turns: usize) {
         let idle = async {
-            while gate.busy.load(Ordering::Relaxed) > turns || gate.jobs().workers > 0 {
+            while gate.busy.load(Ordering::Relaxed) > turns || gate.queue.counts().1 > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -293,7 +187,7 @@ mod tests {
             work.abort();
         }
         is_idle(gate, 1).await;
-        assert!(gate.jobs().waiting.is_empty());
+        assert!(gate.queue.counts().0 == 0);
     }
 
     #[tokio::test]
@@ -313,7 +207,7 @@ mod tests {
         // These keep all cores busy until they are let go.
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
         let waits = std::sync::Arc::new(Mutex::new(waits));
-        let blocking: Vec<_> = (0..gate.cores)
+        let blocking: Vec<_> = (0..gate.queue.cores())
             .map(|_| {
                 let (queue, waits) = (gate.enter().err().expect("somebody signs"), waits.clone());
                 tokio::spawn(queue.run(move || waits.lock().unwrap().recv().is_err()))
@@ -322,7 +216,7 @@ mod tests {
         let signing = |_| tokio::spawn(gate.enter().err().expect("somebody signs").run(work));
         let (given_up, waiting): (Vec<_>, Vec<_>) =
             ((0..20).map(signing).collect(), (0..20).map(signing).collect());
-        while gate.jobs().waiting.len() < 40 {
+        while gate.queue.counts().0 < 40 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for task in given_up {
@@ -337,14 +231,15 @@ mod tests {
             task.await.unwrap().unwrap();
         }
         let (_, most, ran) = counts;
-        assert!((1..=gate.cores).contains(&most.load(Ordering::SeqCst)));
+        assert!((1..=gate.queue.cores()).contains(&most.load(Ordering::SeqCst)));
         assert_eq!(ran.load(Ordering::SeqCst), 20);
         is_idle(gate, 1).await;
     }
 
     #[tokio::test]
     async fn a_result_that_was_held_back_is_handed_over_when_others_took_the_rest() {
-        let gate: &'static _ = Box::leak(Box::new(CpuGate { cores: 2, ..CpuGate::new() }));
+        let gate: &'static _ =
+            Box::leak(Box::new(CpuGate { queue: Queue::with_cores(2), ..CpuGate::new() }));
         let _someone = gate.enter().ok().expect("the first");
         // Computed when it is let go.
         let held = || {
@@ -353,7 +248,7 @@ mod tests {
             (let_go, tokio::spawn(queue.run(move || waits.recv().is_err())))
         };
         let (first, second) = (held(), held());
-        while gate.jobs().workers < 2 || !gate.jobs().waiting.is_empty() {
+        while gate.queue.counts().1 < 2 || !gate.queue.counts().0 == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let slow = held();
@@ -363,12 +258,12 @@ mod tests {
             tokio::spawn(queue.run(move || n))
         });
         let quick: Vec<_> = quick.collect();
-        while gate.jobs().waiting.len() < 11 {
+        while gate.queue.counts().0 < 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // One thread takes the slow one, with many behind it, and the other one all of these.
         drop(first.0);
-        while gate.jobs().waiting.len() == 11 {
+        while gate.queue.counts().0 == 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(second.0);
@@ -397,18 +292,48 @@ mod tests {
     }
 
     #[test]
-    fn where_a_runtime_shuts_down_it_is_done_on_the_spot() {
+    fn where_a_runtime_has_shut_down_it_is_done_all_the_same() {
         let gate = gate();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
         drop(runtime);
-        let _entered = handle.enter();
+        let entered = handle.enter();
         let _someone = gate.enter().ok().expect("the first");
         let queue = gate.enter().err().expect("somebody signs");
-        let mut work = Box::pin(queue.run(|| 7));
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let ended = work.as_mut().poll(&mut context);
-        assert!(matches!(ended, std::task::Poll::Ready(Ok(7))), "{ended:?}");
-        assert_eq!((gate.busy.load(Ordering::Relaxed), gate.jobs().workers), (1, 0));
+        drop(entered);
+        let other = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let ended = other.block_on(async {
+            tokio::time::timeout(Duration::from_secs(30), queue.run(|| 7)).await
+        });
+        assert_eq!(ended.expect("it is done").unwrap(), 7);
+    }
+
+    /// All threads are held by others, and the callers that wait give up.
+    #[tokio::test]
+    async fn who_gives_up_is_counted_no_more_at_once() {
+        let gate: &'static _ =
+            Box::leak(Box::new(CpuGate { queue: Queue::with_cores(1), ..CpuGate::new() }));
+        let someone = gate.enter().ok().expect("the first");
+        let (let_go, waits) = std::sync::mpsc::channel::<()>();
+        let held = gate.enter().err().expect("somebody signs");
+        let held = tokio::spawn(held.run(move || waits.recv().is_err()));
+        while gate.queue.counts() != (0, 1) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let waiting: Vec<_> = (0..20)
+            .map(|_| tokio::spawn(gate.enter().err().expect("somebody signs").run(|| 7)))
+            .collect();
+        tokio::task::yield_now().await;
+        drop(someone);
+        assert_eq!(gate.busy.load(Ordering::Relaxed), 21);
+        for task in waiting {
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(gate.busy.load(Ordering::Relaxed), 1);
+        assert_eq!(gate.queue.counts().0, 0);
+        drop(let_go);
+        assert!(held.await.unwrap().unwrap());
+        is_idle(gate, 0).await;
     }
 }

@@ -20,9 +20,10 @@ use crate::signer::Signer;
 /// Signs with a private key that this process holds.
 ///
 /// A signature is 0.3 to 0.8 ms of pure computation. A lone caller computes it on the spot; as soon
-/// as several sign at once, the work moves to Tokio's blocking threads, no more of them at a time
-/// than there are cores, so that the runtime keeps answering; what nobody waits for any more is not
-/// computed. Outside of a Tokio runtime it is always computed on the spot.
+/// as several sign at once, the work moves to threads of this library, no more of them than there are
+/// cores, so that the runtime keeps answering; what nobody waits for any more is not computed. A runtime
+/// that is stuck, or a process that is forked, holds up no other. Outside of a Tokio runtime it is always
+/// computed on the spot.
 ///
 /// Clones share the key.
 ///

@@ -13,7 +13,9 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use tokio::runtime::Builder;
 use wxpay_auth::{
     Algorithm, Backend, Certificate, FileKeySigner, PrivateKey, SignError, Signature, Signer,
 };
@@ -167,4 +169,42 @@ fn without_a_runtime() {
             });
         }
     });
+}
+
+/// A runtime of which all blocking threads are busy, and where signatures are given up, is no hindrance: not
+/// to another runtime, and not to itself.
+#[test]
+fn one_runtime_that_is_stuck_stops_no_other() {
+    let limit = Duration::from_secs(10);
+    let stuck = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (let_go, waits) = std::sync::mpsc::channel::<()>();
+    let held = stuck.spawn_blocking(move || waits.recv().is_err());
+    let signer = Arc::new(signer());
+    let sign = |signer: &Arc<FileKeySigner>| {
+        let signer = Arc::clone(signer);
+        async move {
+            tokio::time::timeout(limit, signer.sign(b"message")).await.is_ok_and(|s| s.is_ok())
+        }
+    };
+    stuck.block_on(async {
+        for _ in 0..20 {
+            let signing: Vec<_> = (0..16).map(|_| tokio::spawn(sign(&signer))).collect();
+            tokio::task::yield_now().await;
+            signing.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+    });
+    let idle = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    for runtime in [&idle, &stuck] {
+        let signing: Vec<_> = (0..12).map(|_| runtime.spawn(sign(&signer))).collect();
+        for signed in signing {
+            assert!(runtime.block_on(signed).unwrap(), "not within {limit:?}");
+        }
+    }
+    drop(let_go);
+    assert!(idle.block_on(held).unwrap());
 }
