@@ -6,6 +6,7 @@
  *   init HEX     C_Initialize answers with this code
  *   init-hang    C_Initialize does not answer until the file is another one
  *   login HEX    C_Login answers with this code
+ *   login-hang HEX  C_Login to the token in this slot does not answer until the file is another one
  *   find HEX     C_FindObjectsInit answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   blind        C_FindObjects finds nothing
@@ -114,9 +115,19 @@ static CK_RV close_session(CK_ULONG session) {
     return result;
 }
 
+/* CK_SESSION_INFO begins with the slot. */
+static CK_ULONG slot_of(CK_ULONG session) {
+    CK_ULONG info[4] = {0};
+    GUARDED(REAL(GET_SESSION_INFO, CK_ULONG, void *)(session, info));
+    return result == 0 ? info[0] : ~0UL;
+}
+
 static CK_RV login(CK_ULONG session, CK_ULONG user, unsigned char *pin, CK_ULONG length) {
     CK_ULONG code;
     note("C_Login");
+    while (told("login-hang", &code) && code == slot_of(session)) {
+        usleep(10000);
+    }
     if (told("login", &code)) {
         return code;
     }

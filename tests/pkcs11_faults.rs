@@ -305,6 +305,53 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
     signer.shut_down().await.unwrap();
 }
 
+/// The login is lost, and the next one does not come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_login_that_hangs_holds_up_its_own_token_only() {
+    let _alone = alone().await;
+    let connect_with = async |timeout| {
+        let builder = Pkcs11Signer::builder(fault().merchant()).certificate(certificate());
+        builder.sign_timeout(timeout).queue(32).connect().await.unwrap()
+    };
+    let signer = connect_with(Duration::from_millis(500)).await;
+    let patient = connect_with(LIMIT).await;
+    let neighbour = connect(&Token::softhsm("other").faulty()).await;
+    let (_, slot) = fault().back_door();
+    let (load, faults) = (Load::start(&signer), Faults);
+    load.sign_on(100).await;
+    faults.once("logout", &format!("login-hang {:x}", slot.id()));
+    load.fail_on(100).await;
+
+    // The neighbour signs, and whoever comes new logs in.
+    let next_door = Load::start(&neighbour);
+    next_door.sign_on(500).await;
+    let logins = faults.calls("C_Login");
+    let newcomer = connect(&Token::softhsm("pin").faulty()).await;
+    newcomer.sign(b"message").await.unwrap();
+    assert_eq!(faults.calls("C_Login"), logins + 1);
+    newcomer.shut_down().await.unwrap();
+
+    // Who waits for the login does so for a while, and hears of it. No session is left behind.
+    let open = || faults.calls("C_OpenSession") - faults.calls("C_CloseSession");
+    let before = open();
+    let error = patient.sign(b"message").await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Timeout);
+    assert!(chain(&error).contains("a login to the token"), "{}", chain(&error));
+    assert_eq!(open(), before);
+
+    load.fail_on(50).await;
+    next_door.sign_on(100).await;
+    assert_eq!(next_door.stop().await, BTreeMap::new());
+    faults.clear();
+    load.sign_on(300).await;
+    only(&load.stop().await, &[SignErrorKind::Timeout, SignErrorKind::Throttled]);
+    patient.sign(b"message").await.unwrap();
+    for signer in [signer, patient, neighbour] {
+        signer.shut_down().await.unwrap();
+    }
+}
+
 /// One session that hangs, and a queue for 8: the rest is refused, and these are signed in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]

@@ -16,8 +16,10 @@ fuzz_target!(|text: &str| {
     assert!(!written.contains("pin-value="), "a PIN is written: {written}");
     let again: Pkcs11Uri = written.parse().expect("it was written by us");
     assert_eq!(again.to_string(), written);
-    // A PIN that was given as a value is shown as such, and written nowhere.
-    if !text.contains("pin-value=") {
-        assert_eq!(format!("{again:?}"), format!("{uri:?}"));
+    // A PIN that was given as a value is shown as such, and written nowhere; nor is a path that may be a
+    // secret in the wrong place.
+    let shown = format!("{uri:?}");
+    if !text.contains("pin-value=") && !shown.contains("(not shown)") {
+        assert_eq!(format!("{again:?}"), shown);
     }
 });

@@ -194,6 +194,16 @@ pub enum Pkcs11Error {
         /// How long it had.
         waited: Duration,
     },
+    /// Somebody else's login to the token, or a restart of its module, has not ended.
+    #[error(
+        "a login to the token, or a restart of its module, has not ended within {} ms",
+        waited.as_millis()
+    )]
+    #[non_exhaustive]
+    HeldUp {
+        /// How long this one has waited for it.
+        waited: Duration,
+    },
     /// The queue is full.
     #[error("{waiting} signatures are waiting already")]
     #[non_exhaustive]
@@ -235,7 +245,7 @@ impl Pkcs11Error {
             Self::LoginFailed { kind, .. } | Self::Call { kind, .. } => *kind,
             Self::Restarted => SignErrorKind::SessionLost,
             Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
-            Self::Timeout { .. } => SignErrorKind::Timeout,
+            Self::Timeout { .. } | Self::HeldUp { .. } => SignErrorKind::Timeout,
             Self::Overloaded { .. } => SignErrorKind::Throttled,
         }
     }
@@ -257,7 +267,8 @@ impl Pkcs11Error {
             Self::SeveralTokens { .. } => "add serial or slot-id to the address",
             Self::NoPin => "add pin-source to the URI, or a Pin to the address",
             Self::PinUnavailable { .. } => {
-                "check that the file is there and that this program may read it, or the callback"
+                "check that the file is there and that this program may read it, or the callback; \
+                 pin-source takes the path of a file, not the PIN"
             }
             Self::PinRefused { .. } => {
                 "do not just try again: tokens lock after a few wrong PINs. This process does not \
@@ -302,6 +313,10 @@ impl Pkcs11Error {
                 "report it with the name and version of the module"
             }
             Self::Thread { .. } => "check the limits of the process",
+            Self::HeldUp { .. } => {
+                "check the token, or the server behind its module: a call to it hangs. The signer goes on \
+                 when that returns; if it never does, restart the program"
+            }
             Self::ShutDown => "connect a new signer",
             Self::Call { kind, .. } => kind.hint(),
             _ => self.kind().hint(),
@@ -313,6 +328,11 @@ impl Pkcs11Error {
     pub(super) fn ended_the_session(&self) -> bool {
         matches!(self, Self::Call { code, .. }
             if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
+    }
+
+    /// Tells whether the session was not even touched: it is as good as before.
+    pub(super) fn left_the_session_alone(&self) -> bool {
+        matches!(self, Self::HeldUp { .. })
     }
 
     /// Tells whether the module itself may be what is broken, so that starting it anew may help.

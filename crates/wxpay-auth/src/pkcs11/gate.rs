@@ -1,18 +1,34 @@
-//! Keeps calls into a module apart from its restart, and from logins.
+//! Keeps calls into a module apart from its restart, and those to a token from logins to it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use cryptoki::slot::Slot;
+
+use super::error::Pkcs11Error;
 
 /// How long one waits for another: a restart or a login for calls that are under way, say. One that
 /// hangs must not hang the rest.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lets calls into a module by, but not while it is being restarted or somebody logs in, and counts
-/// its restarts: what was opened before one is gone after it.
-#[derive(Debug, Default)]
+/// How long a call waits for a login or a restart, which may take a while.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets calls into a module by, but not while it is being restarted, or somebody logs in where they go; and
+/// counts its restarts: what was opened before one is gone after it.
+#[derive(Debug)]
 pub(super) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
+    patience: Duration,
+}
+
+/// What a call concerns, or who is kept out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    Module,
+    Token(Slot),
 }
 
 /// How a restart has ended.
@@ -27,24 +43,79 @@ pub(super) enum Restart {
 
 #[derive(Debug, Default)]
 struct State {
-    inside: usize,
-    closed: bool,
+    /// How many calls are under way, by slot; `None` for those of no token in particular.
+    inside: BTreeMap<Option<u64>, usize>,
+    module_is_closed: bool,
+    closed_tokens: BTreeSet<u64>,
     generation: u64,
 }
 
+impl Scope {
+    fn slot(self) -> Option<u64> {
+        match self {
+            Self::Module => None,
+            Self::Token(slot) => Some(slot.id()),
+        }
+    }
+}
+
+impl State {
+    /// Whether a call must wait. One of no token in particular waits for the module only.
+    fn keeps_out(&self, scope: Scope) -> bool {
+        self.module_is_closed || scope.slot().is_some_and(|slot| self.closed_tokens.contains(&slot))
+    }
+
+    /// Whether somebody else has closed what is to be closed, or a part of it.
+    fn is_closed(&self, scope: Scope) -> bool {
+        self.keeps_out(scope) || (scope == Scope::Module && !self.closed_tokens.is_empty())
+    }
+
+    fn inside(&self, scope: Scope) -> usize {
+        match scope {
+            Scope::Module => self.inside.values().sum(),
+            Scope::Token(slot) => self.inside.get(&Some(slot.id())).copied().unwrap_or(0),
+        }
+    }
+
+    fn close(&mut self, scope: Scope, closed: bool) {
+        match scope {
+            Scope::Module => self.module_is_closed = closed,
+            Scope::Token(slot) if closed => drop(self.closed_tokens.insert(slot.id())),
+            Scope::Token(slot) => drop(self.closed_tokens.remove(&slot.id())),
+        }
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(LONG_PATIENCE)
+    }
+}
+
 impl Gate {
-    /// Waits until no restart and no login is under way, and keeps the next one off until the guard is
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), patience }
+    }
+
+    /// Waits until no restart and no login is under way there, and keeps the next one off until the guard is
     /// dropped.
-    pub(super) fn enter(&self) -> Inside<'_> {
-        let mut state = self.lock_open();
-        state.inside += 1;
-        Inside { generation: state.generation, gate: self }
+    ///
+    /// # Errors
+    /// [`Pkcs11Error::HeldUp`] when that lasts too long.
+    pub(super) fn enter(&self, scope: Scope) -> Result<Inside<'_>, Pkcs11Error> {
+        let mut state = self.lock_when(self.patience, |state| !state.keeps_out(scope))?;
+        let slot = scope.slot();
+        *state.inside.entry(slot).or_default() += 1;
+        Ok(Inside { generation: state.generation, slot, gate: self })
     }
 
     /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
     /// they also are when somebody else has restarted the module since.
     pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
-        let Some(closed) = self.close(generation) else { return true };
+        let closed = match self.close(Scope::Module, generation, PATIENCE) {
+            Ok(closed) => closed,
+            Err(error) => return matches!(error, Pkcs11Error::Restarted),
+        };
         if closed.inside > 0 {
             return false;
         }
@@ -55,25 +126,40 @@ impl Gate {
         restarted == Restart::Done
     }
 
-    /// Runs `change` while nobody is inside, or hangs there for longer than it waits. `None` when
-    /// the module was restarted since `generation`.
-    pub(super) fn alone<T>(&self, generation: u64, change: impl FnOnce() -> T) -> Option<T> {
-        let _closed = self.close(generation)?;
-        Some(change())
+    /// Runs `change` while nobody is inside there, or hangs there for longer than it waits.
+    ///
+    /// # Errors
+    /// [`Pkcs11Error::Restarted`] when the module was restarted since `generation`, and
+    /// [`Pkcs11Error::HeldUp`] when somebody else is alone there for too long.
+    pub(super) fn alone<T>(
+        &self,
+        scope: Scope,
+        generation: u64,
+        change: impl FnOnce() -> T,
+    ) -> Result<T, Pkcs11Error> {
+        let _closed = self.close(scope, generation, self.patience)?;
+        Ok(change())
     }
 
     /// Keeps everybody out, and waits for those who are inside.
-    fn close(&self, generation: u64) -> Option<Closed<'_>> {
-        let mut state = self.lock_open();
+    fn close(
+        &self,
+        scope: Scope,
+        generation: u64,
+        patience: Duration,
+    ) -> Result<Closed<'_>, Pkcs11Error> {
+        let mut state = self.lock_when(patience, |state| {
+            state.generation != generation || !state.is_closed(scope)
+        })?;
         if state.generation != generation {
-            return None;
+            return Err(Pkcs11Error::Restarted);
         }
-        state.closed = true;
+        state.close(scope, true);
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| state.inside > 0)
+            .wait_timeout_while(state, PATIENCE, |state| state.inside(scope) > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        Some(Closed { inside: state.inside, gate: self })
+        Ok(Closed { inside: state.inside(scope), scope, gate: self })
     }
 
     /// Returns how often the module was restarted.
@@ -81,10 +167,20 @@ impl Gate {
         self.lock().generation
     }
 
-    /// Waits until it is open.
-    fn lock_open(&self) -> MutexGuard<'_, State> {
-        let open = self.changed.wait_while(self.lock(), |state| state.closed);
-        open.unwrap_or_else(PoisonError::into_inner)
+    /// Waits until it is so, but not for ever.
+    fn lock_when(
+        &self,
+        patience: Duration,
+        is_so: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'_, State>, Pkcs11Error> {
+        let (state, waited) = self
+            .changed
+            .wait_timeout_while(self.lock(), patience, |state| !is_so(state))
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && !is_so(&state) {
+            return Err(Pkcs11Error::HeldUp { waited: patience });
+        }
+        Ok(state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -96,6 +192,7 @@ impl Gate {
 #[derive(Debug)]
 pub(super) struct Inside<'a> {
     generation: u64,
+    slot: Option<u64>,
     gate: &'a Gate,
 }
 
@@ -108,9 +205,11 @@ impl Inside<'_> {
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
-        state.inside -= 1;
-        if state.closed && state.inside == 0 {
-            self.gate.changed.notify_all();
+        if let Some(inside) = state.inside.get_mut(&self.slot) {
+            *inside -= 1;
+            if *inside == 0 && state.is_closed(Scope::Module) {
+                self.gate.changed.notify_all();
+            }
         }
     }
 }
@@ -119,12 +218,13 @@ impl Drop for Inside<'_> {
 struct Closed<'a> {
     /// How many hang inside.
     inside: usize,
+    scope: Scope,
     gate: &'a Gate,
 }
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.gate.lock().closed = false;
+        self.gate.lock().close(self.scope, false);
         self.gate.changed.notify_all();
     }
 }
@@ -147,7 +247,7 @@ mod tests {
                 let restarts = Arc::clone(&restarts);
                 thread::spawn(move || {
                     for round in 0..200 {
-                        let entered = gate.enter();
+                        let entered = gate.enter(Scope::Module).unwrap();
                         let generation = entered.generation();
                         inside.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -173,32 +273,33 @@ mod tests {
     #[test]
     fn a_restart_waits_for_calls_that_return() {
         let gate = Arc::new(Gate::default());
-        let inside = gate.enter();
+        let inside = gate.enter(Scope::Module).unwrap();
         let restarting = {
             let gate = Arc::clone(&gate);
             thread::spawn(move || gate.restart(0, || Restart::Done))
         };
-        while !gate.lock().closed {
+        while !gate.lock().module_is_closed {
             thread::yield_now();
         }
         drop(inside);
         assert!(restarting.join().unwrap());
-        assert_eq!(gate.enter().generation(), 1);
+        assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 1);
     }
 
     #[test]
     fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
         let gate = Gate::default();
-        let hanging = gate.enter();
+        let hanging = gate.enter(Scope::Module).unwrap();
         assert!(!gate.restart(0, || panic!("a call is under way")));
         // A login may go beside it.
-        assert_eq!(gate.alone(0, || 7), Some(7));
-        assert_eq!(gate.enter().generation(), 0);
+        assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
+        assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 0);
         drop(hanging);
         assert!(gate.restart(0, || Restart::Done));
         assert_eq!(gate.generation(), 1);
-        assert_eq!(gate.alone(1, || 7), Some(7));
-        assert_eq!(gate.alone(0, || 7), None);
+        assert_eq!(gate.alone(Scope::Module, 1, || 7).unwrap(), 7);
+        let gone = gate.alone(Scope::Module, 0, || 7);
+        assert!(matches!(gone, Err(Pkcs11Error::Restarted)));
         // Somebody who saw the old state only hears that it is over.
         assert!(gate.restart(0, || panic!("it was restarted already")));
     }
@@ -210,5 +311,75 @@ mod tests {
         assert_eq!(gate.generation(), 0);
         assert!(!gate.restart(0, || Restart::Failed));
         assert_eq!(gate.generation(), 1);
+    }
+
+    fn token(slot: u64) -> Scope {
+        Scope::Token(Slot::try_from(slot).unwrap())
+    }
+
+    /// Runs `meanwhile` while a login to this hangs.
+    fn while_a_login_hangs(gate: &Gate, scope: Scope, meanwhile: impl FnOnce()) {
+        let (answered, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = std::sync::mpsc::channel();
+        thread::scope(|scoped| {
+            let login = scoped.spawn(move || {
+                gate.alone(scope, 0, || {
+                    begun.send(()).unwrap();
+                    wait.recv().is_err()
+                })
+            });
+            begins.recv().unwrap();
+            meanwhile();
+            drop(answered);
+            assert!(login.join().unwrap().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_login_that_hangs_holds_up_its_own_token_only() {
+        let gate = Gate::new(Duration::from_millis(20));
+        while_a_login_hangs(&gate, token(1), || {
+            for free in [token(2), Scope::Module] {
+                assert_eq!(gate.enter(free).unwrap().generation(), 0);
+            }
+            assert_eq!(gate.alone(token(2), 0, || 7).unwrap(), 7);
+            // Each wait has an end.
+            let error = gate.enter(token(1)).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
+            for scope in [token(1), Scope::Module] {
+                let error = gate.alone(scope, 0, || panic!("a login is under way")).unwrap_err();
+                assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
+            }
+        });
+        gate.enter(token(1)).unwrap();
+        assert!(gate.restart(0, || Restart::Done));
+    }
+
+    #[test]
+    fn where_a_login_wants_the_module_alone_the_others_wait_for_a_while() {
+        let gate = Gate::new(Duration::from_millis(20));
+        while_a_login_hangs(&gate, Scope::Module, || {
+            for scope in [token(1), token(2), Scope::Module] {
+                let error = gate.enter(scope).unwrap_err();
+                assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
+            }
+        });
+        gate.enter(token(1)).unwrap();
+    }
+
+    #[test]
+    fn a_login_waits_for_the_calls_to_its_token_only() {
+        let gate = Gate::default();
+        let elsewhere = gate.enter(token(2)).unwrap();
+        let same = gate.enter(token(1)).unwrap();
+        thread::scope(|scope| {
+            let login = scope.spawn(|| gate.alone(token(1), 0, || gate.lock().inside(token(1))));
+            while !gate.lock().keeps_out(token(1)) {
+                thread::yield_now();
+            }
+            drop(same);
+            assert_eq!(login.join().unwrap().unwrap(), 0);
+        });
+        drop(elsewhere);
     }
 }

@@ -12,6 +12,7 @@ use x509_cert::der::{Decode, Encode};
 use super::builder::on_thread;
 use super::call::Called;
 use super::error::Pkcs11Error;
+use super::gate::Scope;
 use super::key::{self, SigningKey};
 use super::login::{Access, LoggedIn, log_in};
 use super::restarts::Restarter;
@@ -152,10 +153,11 @@ fn on_token<T>(
     let restarter = Restarter::new(uri.load_module()?, true);
     let module = restarter.module();
     restarter.twice(again, || {
-        let (LoggedIn { session, generation }, done) =
+        let (LoggedIn { session, slot, generation }, done) =
             log_in(module, uri, access, |session, _| something(session))?;
-        let inside = module.gate().enter();
-        if inside.generation() == generation {
+        // Where a login hangs, it stays open: what was to be done is done.
+        let inside = module.gate().enter(Scope::Token(slot));
+        if inside.is_ok_and(|inside| inside.generation() == generation) {
             module.close_session(session);
         }
         Ok(done)

@@ -1,8 +1,10 @@
 //! Sessions that are logged in.
 
 use cryptoki::session::Session;
+use cryptoki::slot::Slot;
 
 use super::error::Pkcs11Error;
+use super::gate::Scope;
 use super::module::{Module, is_logged_in};
 use super::token::{self, Token};
 use super::uri::Pkcs11Uri;
@@ -19,6 +21,7 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub(super) session: Session,
+    pub(super) slot: Slot,
     /// Of the module, when it was opened: a restart ends every session.
     pub(super) generation: u64,
 }
@@ -32,29 +35,47 @@ pub(super) fn log_in<T>(
     access: Access,
     something: impl FnOnce(&Session, &Token) -> Result<T, Pkcs11Error>,
 ) -> Result<(LoggedIn, T), Pkcs11Error> {
-    let mut inside = module.gate().enter();
+    let inside = module.gate().enter(Scope::Module)?;
     let generation = inside.generation();
     let token = token::find(module.context(), uri)?;
+    drop(inside);
+    // Before a session is opened: where a login hangs, each try would leave one behind.
+    let scope = Scope::Token(token.slot);
+    let enter = || match module.gate().enter(scope) {
+        Ok(inside) if inside.generation() != generation => Err(Pkcs11Error::Restarted),
+        entered => entered,
+    };
+    let inside = enter()?;
     let session = module.open_session(token.slot, access)?;
-    let mut ready = Ok(());
+    let mut ready = Ok(inside);
     if token.wants_login && !is_logged_in(&session) {
-        drop(inside);
-        ready = match &uri.pin {
+        drop(ready);
+        let logged_in = match &uri.pin {
             Some(pin) => module.login(&session, token.slot, pin, generation),
             None => Err(Pkcs11Error::NoPin),
         };
-        inside = module.gate().enter();
-        if inside.generation() != generation {
-            return Err(Pkcs11Error::Restarted);
-        }
+        ready = logged_in.and_then(|()| enter());
     }
-    match ready.and_then(|()| something(&session, &token)) {
-        Ok(done) => Ok((LoggedIn { session, generation }, done)),
-        Err(error) => {
-            if !error.ended_the_session() {
-                module.close_session(session);
+    let error = match ready {
+        Ok(inside) => match something(&session, &token) {
+            Ok(done) => return Ok((LoggedIn { session, slot: token.slot, generation }, done)),
+            Err(error) => {
+                if !error.ended_the_session() {
+                    module.close_session(session);
+                }
+                drop(inside);
+                return Err(error);
             }
-            Err(error)
-        }
+        },
+        Err(error) => error,
+    };
+    // Beside the login, should that hang.
+    let Ok(inside) = module.gate().enter(Scope::Module) else { return Err(error) };
+    if inside.generation() != generation {
+        return Err(Pkcs11Error::Restarted);
     }
+    if !error.ended_the_session() {
+        module.close_session(session);
+    }
+    Err(error)
 }

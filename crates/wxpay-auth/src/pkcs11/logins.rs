@@ -11,7 +11,7 @@ use ring::rand::SystemRandom;
 
 use super::call::{Called, kind, name};
 use super::error::Pkcs11Error;
-use super::gate::Gate;
+use super::gate::{Gate, Scope};
 use crate::nonce::NonceError;
 use crate::sign_error::SignErrorKind;
 
@@ -65,19 +65,21 @@ impl Logins {
 
     /// Logs in with `send`, unless somebody in this process has done so, or the PIN is not to be sent.
     ///
-    /// Nobody else is in the module meanwhile: a login changes what all sessions see, and not every
-    /// module takes that in the middle of a signature. For a PIN that is not sent, nobody is kept out.
+    /// Nobody else is in the token meanwhile, or in the module, as the `scope` says: a login changes what all
+    /// sessions see, and not every module takes that in the middle of a signature. For a PIN that is not sent,
+    /// nobody is kept out.
     pub(super) fn log_in(
         &self,
-        gate: &Gate,
+        (gate, scope): (&Gate, Scope),
         generation: u64,
         (slot, pin): (Slot, &str),
         is_logged_in: impl Fn() -> bool,
         send: impl FnOnce() -> cryptoki::error::Result<()>,
     ) -> Result<(), Pkcs11Error> {
-        let (slot, pin) = (slot.id(), hmac::sign(&self.key, pin.as_bytes()));
+        let (slot_of_token, slot) = (slot, slot.id());
+        let pin = hmac::sign(&self.key, pin.as_bytes());
         self.may_send(slot, &pin, Instant::now())?;
-        let inside = gate.enter();
+        let inside = gate.enter(Scope::Token(slot_of_token))?;
         if inside.generation() != generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -93,7 +95,7 @@ impl Logins {
             self.may_send(slot, &pin, Instant::now())?;
             self.learn(slot, pin, send(), Instant::now())
         };
-        gate.alone(generation, log_in).unwrap_or(Err(Pkcs11Error::Restarted))
+        gate.alone(scope, generation, log_in)?
     }
 
     fn may_send(&self, slot: u64, pin: &hmac::Tag, now: Instant) -> Result<(), Pkcs11Error> {
@@ -325,7 +327,7 @@ mod tests {
         let sent = Cell::new(0);
         let log_in = || {
             logins.log_in(
-                &gate,
+                (&gate, Scope::Token(slot)),
                 0,
                 (slot, "1234"),
                 || false,
@@ -343,7 +345,7 @@ mod tests {
             let (closed, begun) = mpsc::channel();
             let gate = &gate;
             let alone = scope.spawn(move || {
-                gate.alone(0, || {
+                gate.alone(Scope::Token(slot), 0, || {
                     closed.send(()).unwrap();
                     wait.recv_timeout(Duration::from_secs(10)).is_ok()
                 })
@@ -352,11 +354,17 @@ mod tests {
             let error = log_in().unwrap_err();
             assert!(matches!(error, Pkcs11Error::PinRefused { sent: false, .. }), "{error}");
             answered.send(()).unwrap();
-            assert_eq!(alone.join().unwrap(), Some(true));
+            assert!(alone.join().unwrap().unwrap());
         });
         assert_eq!(sent.get(), 1);
         // Nor for a login that is there already.
-        let there = logins.log_in(&gate, 0, (slot, "right"), || true, || panic!("logged in"));
+        let there = logins.log_in(
+            (&gate, Scope::Token(slot)),
+            0,
+            (slot, "right"),
+            || true,
+            || panic!("logged in"),
+        );
         there.unwrap();
     }
 }

@@ -11,13 +11,14 @@ use cryptoki::types::AuthPin;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
-use super::gate::{Gate, Restart};
+use super::gate::{Gate, Restart, Scope};
 use super::library::Library;
 use super::login::Access;
 use super::logins::Logins;
 use super::pin::Pin;
 use super::restarts::Restarts;
 use super::turns::Turns;
+use crate::shown_path::may_be_path;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
@@ -27,6 +28,8 @@ pub(super) struct Module {
     /// Whether it was initialised here. What the application initialised is not ours to restart.
     ours: bool,
     gate: Gate,
+    /// Whether nobody may be in it while somebody logs in, to whichever token.
+    logs_in_alone: bool,
     logins: Logins,
     restarts: Restarts,
     turns: Turns,
@@ -48,7 +51,14 @@ static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 impl Module {
     /// Loads and initialises a library, unless that was done before, under whatever name.
     pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
-        let failed = |source: Box<_>| Pkcs11Error::Module { path: path.to_owned(), source };
+        let failed = |source: Box<_>| {
+            if may_be_path(path) {
+                return Pkcs11Error::Module { path: path.to_owned(), source };
+            }
+            // The loader quotes the path as well.
+            let problem = "names no library, and is hardly a path (it is not shown)";
+            Pkcs11Error::Setting { setting: "module-path", problem }
+        };
         let open = |library: &Path| {
             Pkcs11::new(library).or_else(|error| match error {
                 Error::Pkcs11(..) => Err(error).called(),
@@ -76,8 +86,15 @@ impl Module {
             initialized => initialized.called().map(|()| true)?,
         };
         let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
-        let module =
-            Arc::new(Self { context, ours, gate, logins, restarts, turns: Turns::default() });
+        let module = Arc::new(Self {
+            logs_in_alone: logs_in_alone(&context),
+            context,
+            ours,
+            gate,
+            logins,
+            restarts,
+            turns: Turns::default(),
+        });
         *place = Some(Arc::clone(&module));
         Ok(module)
     }
@@ -145,7 +162,8 @@ impl Module {
         let pin = pin.read()?;
         let send = || session.login(UserType::User, Some(&AuthPin::from(pin.as_str())));
         let is_logged_in = || is_logged_in(session);
-        self.logins.log_in(&self.gate, generation, (slot, &pin), is_logged_in, send)
+        let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
+        self.logins.log_in((&self.gate, scope), generation, (slot, &pin), is_logged_in, send)
     }
 }
 
@@ -166,6 +184,13 @@ fn place_of_name(name: &Path) -> Option<Arc<Place>> {
     let entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let named = entries.iter().find(|entry| entry.names.iter().any(|known| known == name));
     named.map(|entry| Arc::clone(&entry.place))
+}
+
+/// opencryptoki does not survive a login in the middle of a call of another thread. One that does not say
+/// what it is may be that.
+fn logs_in_alone(context: &Pkcs11) -> bool {
+    let info = context.get_library_info();
+    info.map_or(true, |info| info.library_description().to_lowercase().contains("opencryptoki"))
 }
 
 fn arguments() -> CInitializeArgs {

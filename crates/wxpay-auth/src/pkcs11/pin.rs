@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 use super::error::Pkcs11Error;
 use crate::files;
+use crate::key_error::KeyError;
+use crate::shown_path::{ShownSecret, may_be_path_of_secret};
 
 /// Says where the user PIN of a token comes from.
 ///
@@ -47,6 +49,9 @@ impl Pin {
     }
 
     /// Reads the PIN from a file (`pin-source`): UTF-8, a line feed at its end is left out.
+    ///
+    /// Errors, `Debug` and the URI show the path only when it begins at the root and leads through a
+    /// folder (`/run/secrets/pin`): anything shorter may be the PIN itself, put there by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Source::File(path.into()))
     }
@@ -60,9 +65,18 @@ impl Pin {
     }
 
     /// Returns the path, where the PIN comes from a file.
+    #[cfg(test)]
     pub(super) fn path(&self) -> Option<&std::path::Path> {
         match &self.0 {
             Source::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the path, where the PIN comes from a file, and the path may be shown.
+    pub(super) fn shown_path(&self) -> Option<&std::path::Path> {
+        match &self.0 {
+            Source::File(path) if may_be_path_of_secret(path) => Some(path),
             _ => None,
         }
     }
@@ -73,7 +87,7 @@ impl Pin {
         match &self.0 {
             Source::Given(pin) => Ok(Zeroizing::clone(pin)),
             Source::File(path) => {
-                let bytes = files::read(path).map_err(|e| unavailable(e.into()))?;
+                let bytes = files::read(path).map_err(|e| unavailable(unread(path, e)))?;
                 files::warn_if_exposed(path, "this PIN");
                 // The error would quote the position only, but it is not needed either.
                 let text = str::from_utf8(&bytes).map_err(|_| unavailable("not UTF-8".into()))?;
@@ -88,11 +102,20 @@ impl Pin {
     }
 }
 
+/// Says why a file cannot be read; errors of files quote the path.
+fn unread(path: &std::path::Path, error: KeyError) -> BoxError {
+    match error {
+        error if may_be_path_of_secret(path) => error.into(),
+        KeyError::Unreadable { source, .. } => source.into(),
+        _ => "there is no such file (its path is not shown: it may be the PIN itself)".into(),
+    }
+}
+
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Given(_) => f.write_str("Pin(given)"),
-            Source::File(path) => write!(f, "Pin(file {})", path.display()),
+            Source::File(path) => write!(f, "Pin(file {})", ShownSecret(path)),
             Source::Callback(_) => f.write_str("Pin(callback)"),
         }
     }

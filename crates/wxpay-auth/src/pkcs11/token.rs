@@ -7,6 +7,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use super::call::Called;
 use super::error::Pkcs11Error;
 use super::uri::Pkcs11Uri;
+use crate::foreign_text::foreign_text;
 
 /// A token that was found.
 #[derive(Debug)]
@@ -71,7 +72,9 @@ fn names_the_slot_only(uri: &Pkcs11Uri) -> bool {
 fn describe(slot: Slot, info: &cryptoki::error::Result<TokenInfo>) -> String {
     match info {
         Ok(info) => {
-            let (label, serial) = (info.label(), info.serial_number());
+            // No token has longer ones.
+            let shown = |text| foreign_text(text, 32, &[]);
+            let (label, serial) = (shown(info.label()), shown(info.serial_number()));
             format!("{label:?} (serial {serial}, slot-id {})", slot.id())
         }
         Err(_) => format!("one whose info cannot be read (slot-id {})", slot.id()),

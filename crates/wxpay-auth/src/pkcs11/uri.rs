@@ -11,6 +11,7 @@ use super::error::Pkcs11Error;
 use super::module::Module;
 use super::pin::Pin;
 use super::uri_error::Pkcs11UriError;
+use crate::shown_path::may_be_path;
 
 /// Addresses a private key in a PKCS#11 token, with the module that leads there and the PIN.
 ///
@@ -267,7 +268,7 @@ impl Value<'_> {
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const ENCODED_IN_QUERY: &AsciiSet = &ENCODED.remove(b'/').remove(b':');
 
-/// Writes the URI, but for a PIN that was given as a value.
+/// Writes the URI, but for a PIN that was given as a value, and for paths that may be a PIN or a key.
 impl fmt::Display for Pkcs11Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("pkcs11:")?;
@@ -290,11 +291,14 @@ impl fmt::Display for Pkcs11Uri {
             id.iter().try_for_each(|byte| write!(f, "%{byte:02X}"))?;
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let pin = self.pin.as_ref().and_then(Pin::path).map(text);
+        let pin = self.pin.as_ref().and_then(Pin::shown_path).map(text);
         // Of a path that begins with two slashes, they would be taken off as those of `file://`.
         let is_double = pin.as_ref().is_some_and(|path| path.starts_with("//"));
         let query = [
-            ("module-path=", self.module_path.as_deref().map(text)),
+            (
+                "module-path=",
+                self.module_path.as_deref().filter(|path| may_be_path(path)).map(text),
+            ),
             (if is_double { "pin-source=file://" } else { "pin-source=file:" }, pin),
         ];
         let mut separator = "?";
@@ -357,11 +361,23 @@ mod tests {
 
     #[test]
     fn the_file_of_a_pin_is_written_as_it_was() {
-        for source in ["/run/pin", "//run/pin", "////run/pin", "file:pin", "file:////run/pin"] {
+        for source in ["/run/pin", "//run/pin", "////run/pin", "file:////run/pin"] {
             let uri = parse(&format!("pkcs11:?pin-source={source}")).unwrap();
             let again = parse(&uri.to_string()).unwrap();
             assert_eq!(again.pin.unwrap().path(), uri.pin.unwrap().path(), "{source}");
         }
+    }
+
+    #[test]
+    fn what_may_be_a_pin_is_not_written() {
+        for source in ["S3cretPin", "file:S3cretPin", "/S3cretPin", "S3cret/Pin"] {
+            let uri = parse(&format!("pkcs11:object=a?pin-source={source}")).unwrap();
+            assert_eq!(uri.to_string(), "pkcs11:object=a");
+            assert!(!format!("{uri:?} {uri:#?}").contains("S3cret"), "{uri:?}");
+            assert!(uri.pin.unwrap().path().is_some(), "and it is read all the same");
+        }
+        let uri = parse("pkcs11:?module-path=Hq3ZtL8vWc5RyB2nKd9MfJ6s").unwrap();
+        assert_eq!(uri.to_string(), "pkcs11:");
     }
 
     #[test]
@@ -408,7 +424,7 @@ mod tests {
             texts in proptest::collection::vec(proptest::option::of("\\PC{0,12}"), 5),
             id in proptest::option::of(proptest::collection::vec(proptest::num::u8::ANY, 0..9)),
             slot_id in proptest::option::of(proptest::num::u64::ANY),
-            paths in proptest::collection::vec(proptest::option::of("/\\PC{1,12}"), 2),
+            paths in proptest::collection::vec(proptest::option::of("/(run/)?\\PC{1,12}"), 2),
         ) {
             let [token, serial, object, manufacturer, model] = texts.try_into().unwrap();
             let [module_path, pin] = paths.try_into().unwrap();
@@ -419,11 +435,12 @@ mod tests {
             };
             let again: Pkcs11Uri = uri.to_string().parse().unwrap();
             proptest::prop_assert_eq!(again.to_string(), uri.to_string());
-            let path = |uri: &Pkcs11Uri| uri.pin.as_ref().and_then(Pin::path).map(Path::to_owned);
+            let path = |uri: &Pkcs11Uri| uri.pin.as_ref().and_then(Pin::shown_path).map(Path::to_owned);
             proptest::prop_assert_eq!(path(&again), path(&uri));
             proptest::prop_assert_eq!(again.token, uri.token);
             proptest::prop_assert_eq!(again.id, uri.id);
-            proptest::prop_assert_eq!(again.module_path, uri.module_path);
+            let module_path = uri.module_path.filter(|path| may_be_path(path));
+            proptest::prop_assert_eq!(again.module_path, module_path);
         }
 
         #[test]

@@ -9,6 +9,7 @@ use cryptoki::slot::Slot;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
+use super::gate::Scope;
 use super::key::{self, SigningKey};
 use super::login::{Access, LoggedIn, log_in};
 use super::mechanism::{Pkcs11Mechanism, digest_info};
@@ -36,6 +37,7 @@ pub(super) struct Vault {
 #[derive(Debug)]
 pub(super) struct KeySession {
     pub(super) session: Session,
+    slot: Slot,
     key: ObjectHandle,
     public_key: PublicKey,
     /// Of the module, when it was opened: a restart ends every session.
@@ -73,7 +75,7 @@ impl Vault {
         &self,
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
     ) -> Result<(KeySession, T), Pkcs11Error> {
-        let (LoggedIn { session, generation }, (key, more)) =
+        let (LoggedIn { session, slot, generation }, (key, more)) =
             log_in(self.module(), &self.uri, Access::Use, |session, token| {
                 self.check_mechanism(token.slot)?;
                 let key = key::find(session, &self.uri)?;
@@ -82,7 +84,7 @@ impl Vault {
                 Ok((key, more))
             })?;
         let SigningKey { handle: key, public_key, .. } = key;
-        Ok((KeySession { session, key, public_key, generation }, more))
+        Ok((KeySession { session, slot, key, public_key, generation }, more))
     }
 
     fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
@@ -128,7 +130,7 @@ impl Sessions for Vault {
     }
 
     fn sign(&self, session: &KeySession, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-        let inside = self.module().gate().enter();
+        let inside = self.module().gate().enter(Scope::Token(session.slot))?;
         if inside.generation() != session.generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -147,7 +149,8 @@ impl Sessions for Vault {
     }
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
-        let inside = self.module().gate().enter();
+        // Where a login hangs, it stays open.
+        let Ok(inside) = self.module().gate().enter(Scope::Token(session.slot)) else { return };
         let gone = inside.generation() != session.generation
             || error.is_some_and(Pkcs11Error::ended_the_session);
         if !gone {

@@ -176,6 +176,10 @@ fn sign<S: Sessions>(
                 *session = Some(open);
                 return Ok(signature);
             }
+            Err(error) if error.left_the_session_alone() => {
+                *session = Some(open);
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a session with the token failed; opening another one");
                 sessions.close(open, Some(&error));
@@ -303,6 +307,17 @@ mod tests {
         // The next one begins with a new session.
         assert_eq!(workers.sign(b"d", SOON).await.unwrap(), b"d");
         assert_eq!(script.taken_log(), ["open", "sign"]);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_was_not_touched_is_kept() {
+        let (script, workers) = start(Scripted::default(), 1, 8);
+        let held_up = || Pkcs11Error::HeldUp { waited: SOON };
+        script.signs.lock().unwrap().push_back(Err(held_up()));
+        let error = workers.sign(b"a", SOON).await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::HeldUp { .. }));
+        assert_eq!(workers.sign(b"b", SOON).await.unwrap(), b"b");
+        assert_eq!(script.taken_log(), ["sign", "sign"]);
     }
 
     #[tokio::test]
