@@ -1,6 +1,7 @@
 //! Signature algorithms and the scheme tokens that name them on the wire.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::identity::Identity;
 
@@ -23,6 +24,16 @@ impl Algorithm {
         match self {
             Self::Sha256Rsa2048 => "WECHATPAY2-SHA256-RSA2048",
             Self::Sm2WithSm3 => "WECHATPAY2-SM2-WITH-SM3",
+        }
+    }
+
+    /// Returns how many bytes a signature has, before it is base64: 256 for RSA-2048, and a few less or
+    /// more where it is DER.
+    pub fn signature_len(self) -> RangeInclusive<usize> {
+        match self {
+            Self::Sha256Rsa2048 => 256..=256,
+            // Two integers of 1 to 33 bytes, each with a head of two, as has the sequence.
+            Self::Sm2WithSm3 => 8..=72,
         }
     }
 

@@ -9,6 +9,7 @@ use x509_cert::der::Decode;
 use crate::clock::Timestamp;
 use crate::files;
 use crate::key_error::{KeyError, KeyMaterial};
+use crate::merchant_certificate::is_merchants;
 use crate::pem;
 use crate::public_key::PublicKey;
 use crate::rsa;
@@ -24,6 +25,7 @@ pub struct Certificate {
     not_before: Timestamp,
     not_after: Timestamp,
     public_key: PublicKey,
+    is_merchants: bool,
     der: Arc<[u8]>,
 }
 
@@ -67,6 +69,7 @@ impl Certificate {
             not_before: unix(validity.not_before),
             not_after: unix(validity.not_after),
             public_key: PublicKey::from_checked_pkcs1(pkcs1),
+            is_merchants: is_merchants(certificate.subject()),
             der: der.into(),
         })
     }
@@ -89,6 +92,11 @@ impl Certificate {
     /// Returns its key.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
+    }
+
+    /// Tells whether its subject is that of a merchant API certificate.
+    pub(crate) fn is_merchants(&self) -> bool {
+        self.is_merchants
     }
 
     /// Checks that it belongs to a key.

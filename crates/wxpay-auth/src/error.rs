@@ -10,6 +10,7 @@ use crate::key_error::KeyError;
 #[cfg(feature = "kms")]
 use crate::kms::KmsError;
 use crate::nonce::NonceError;
+use crate::not_ready::NotReady;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
 use crate::serial_no::SerialNoError;
@@ -40,6 +41,9 @@ pub enum Error {
     /// A signature of WeChat Pay was not accepted.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A verifier could not verify any answer now.
+    #[error(transparent)]
+    NotReady(#[from] NotReady),
     /// An `Authorization` header was not understood.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
@@ -78,6 +82,7 @@ impl Error {
             Self::Key(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Verify(e) => e.hint(),
+            Self::NotReady(e) => e.hint(),
             Self::Authorization(_) => {
                 "send: Authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"…\",nonce_str=\"…\",\
                  timestamp=\"…\",serial_no=\"…\",signature=\"…\""

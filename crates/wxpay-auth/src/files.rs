@@ -6,6 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::key_error::KeyError;
+use crate::shown_path::may_be_path;
 
 /// No key or certificate chain comes near this size; a wrong path (a log, a device) may.
 const MAX_BYTES: u64 = 1 << 20;
@@ -13,6 +14,8 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Reads a whole key file into memory that is wiped when dropped.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let failed = |source: io::Error| match source.kind() {
+        // Somebody gave the key itself, and errors are shown.
+        _ if !may_be_path(path) => KeyError::NotAPath,
         io::ErrorKind::NotFound => KeyError::NotFound { path: path.to_owned() },
         _ => KeyError::Unreadable { path: path.to_owned(), source },
     };

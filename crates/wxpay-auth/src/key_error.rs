@@ -54,6 +54,10 @@ pub enum KeyError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// There is no such file, and what was given as its path is hardly one. It may be the content of the
+    /// file, so it is shown nowhere.
+    #[error("what was given as the path of a file is none (it is not shown)")]
+    NotAPath,
     /// There is no PEM block in it.
     #[error("no PEM block (-----BEGIN …) in it")]
     NoPem,
@@ -99,6 +103,18 @@ pub enum KeyError {
         /// The serial of the certificate.
         serial_no: SerialNo,
     },
+    /// What is to name a public key names a certificate.
+    #[error(
+        "the id of a public key (PUB_KEY_ID_…) is needed, and the serial of a certificate was given"
+    )]
+    NotPublicKeyId,
+    /// A merchant API certificate was given in place of a platform certificate.
+    #[error("a platform certificate is needed, and {serial_no} is a merchant API certificate")]
+    #[non_exhaustive]
+    MerchantCertificate {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
     /// The certificate is no longer valid.
     #[error("the certificate {serial_no} has expired at {not_after} (Unix seconds)")]
     #[non_exhaustive]
@@ -126,6 +142,10 @@ impl KeyError {
                 io::ErrorKind::FileTooLarge => "check the path: no key file is larger than 1 MiB",
                 _ => "check the path, and see the source of the error",
             },
+            Self::NotAPath => {
+                "it looks like the content of the file: give its path, or give the content to the \
+                 function that takes it (from_pem); if it was logged elsewhere, replace the key"
+            }
             Self::NoPem => {
                 "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \
                  is turned into one by: openssl pkcs12 -in apiclient_cert.p12 -nodes -nocerts"
@@ -158,6 +178,14 @@ impl KeyError {
             Self::CertificateMismatch { .. } => {
                 "use the certificate and the key that were made together; after a renewal, both are \
                  replaced"
+            }
+            Self::NotPublicKeyId => {
+                "give the id that the merchant platform shows beside the public key \
+                 (账户中心 > API安全 > 微信支付公钥); a platform certificate is added as a certificate"
+            }
+            Self::MerchantCertificate { .. } => {
+                "apiclient_cert.pem belongs to the signer; to verify answers, give pub_key.pem and its \
+                 PUB_KEY_ID_…, or a platform certificate (from /v3/certificates)"
             }
             Self::CertificateExpired { .. } => {
                 "get the certificate that is valid now, and check the local clock"

@@ -11,6 +11,7 @@ use crate::algorithm::Algorithm;
 use crate::certificate::Certificate;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::key_error::KeyError;
+use crate::not_ready::NotReady;
 use crate::public_key::PublicKey;
 use crate::verifier::{SignedMessage, Verifier};
 use crate::verify_error::VerifyError;
@@ -22,6 +23,13 @@ use crate::wechatpay_serial::WechatpaySerial;
 /// added and taken away while calls are under way; verifying takes no lock. Clones share the keys,
 /// so an application keeps one to swap keys with and gives another to the client.
 ///
+/// A ring may be empty at first, and be filled through the client that it was given to (the download of
+/// the platform certificates, say, whose answer another verifier checks). Until it holds a key that is
+/// valid, it is not [ready](Verifier::readiness), and a client sends nothing with it.
+///
+/// Serials of certificates are compared as numbers: an answer that writes one with other leading zeros,
+/// or in lower case, is verified all the same.
+///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012154180>
 ///
 /// ```
@@ -30,7 +38,7 @@ use crate::wechatpay_serial::WechatpaySerial;
 /// # let pem = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
 /// let ring = KeyRing::new();
 /// let id = "PUB_KEY_ID_0000000000000024101100397200000006".parse()?;
-/// ring.insert_public_key(id, PublicKey::from_pem(pem)?);
+/// ring.insert_public_key(id, PublicKey::from_pem(pem)?)?;
 /// assert_eq!(ring.serials().len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -72,6 +80,24 @@ impl Keys {
         removed
     }
 
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        if self.by_serial.values().any(|key| key.is_valid(now)) {
+            return Ok(());
+        }
+        let certificates =
+            || self.by_serial.iter().filter_map(|(serial, key)| Some((serial, key.validity?)));
+        let next = certificates().filter(|(_, (begin, _))| *begin > now);
+        if let Some((serial, (not_before, _))) = next.min_by_key(|(_, (begin, _))| *begin) {
+            return Err(NotReady::NotValidYet { serial: serial.clone(), not_before });
+        }
+        match certificates().max_by_key(|(_, (_, end))| *end) {
+            Some((serial, (_, not_after))) => {
+                Err(NotReady::Expired { serial: serial.clone(), not_after })
+            }
+            None => Err(NotReady::NoKey),
+        }
+    }
+
     fn sort(&mut self) {
         let mut order: Vec<_> = self.by_serial.iter().collect();
         let end = |key: &Key| key.validity.map_or(u64::MAX, |(_, end)| end.as_unix_secs());
@@ -92,9 +118,20 @@ impl KeyRing {
     }
 
     /// Adds a WeChat Pay public key; one with the same id is replaced.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublicKeyId`] when the id is not `PUB_KEY_ID_…`.
     #[expect(clippy::needless_pass_by_value, reason = "the ring keeps both")]
-    pub fn insert_public_key(&self, id: WechatpaySerial, public_key: PublicKey) {
+    pub fn insert_public_key(
+        &self,
+        id: WechatpaySerial,
+        public_key: PublicKey,
+    ) -> Result<(), KeyError> {
+        if !id.is_public_key_id() {
+            return Err(KeyError::NotPublicKeyId);
+        }
         self.insert(&id, &Key { public_key, validity: None });
+        Ok(())
     }
 
     /// Adds a platform certificate under its own serial; one with the same serial is replaced.
@@ -102,6 +139,7 @@ impl KeyRing {
     /// One that becomes valid only later is taken: it waits for its time.
     ///
     /// # Errors
+    /// [`KeyError::MerchantCertificate`] when it is the merchant's own, and
     /// [`KeyError::CertificateExpired`] when it is no longer valid.
     pub fn insert_certificate(&self, certificate: &Certificate) -> Result<(), KeyError> {
         self.insert_certificate_with(certificate, certificate.public_key().clone())
@@ -128,6 +166,9 @@ impl KeyRing {
     ) -> Result<(), KeyError> {
         let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
         let serial_no = certificate.serial_no().clone();
+        if certificate.is_merchants() {
+            return Err(KeyError::MerchantCertificate { serial_no });
+        }
         if self.clock.now() > not_after {
             return Err(KeyError::CertificateExpired { serial_no, not_after });
         }
@@ -178,6 +219,10 @@ impl Verifier for KeyRing {
         let keys = self.keys.load();
         let valid = |s: &&WechatpaySerial| keys.by_serial.get(*s).is_some_and(|k| k.is_valid(now));
         keys.preference.iter().find(valid).cloned()
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.keys.load().readiness(now)
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {

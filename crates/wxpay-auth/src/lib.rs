@@ -23,13 +23,16 @@ mod error;
 #[cfg(feature = "file-key")]
 mod file_key_signer;
 mod files;
+mod foreign_text;
 mod identity;
 mod key_error;
 mod key_ring;
 #[cfg(feature = "kms")]
 pub mod kms;
+mod merchant_certificate;
 mod message;
 mod nonce;
+mod not_ready;
 mod pem;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
@@ -38,6 +41,7 @@ mod private_key;
 mod public_key;
 mod rsa;
 mod serial_no;
+mod shown_path;
 mod sign_error;
 mod signature;
 mod signer;
@@ -60,11 +64,13 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::Error;
 #[cfg(feature = "file-key")]
 pub use file_key_signer::FileKeySigner;
+pub use foreign_text::foreign_text;
 pub use identity::{BrandId, Identity, Mchid, MchidError};
 pub use key_error::{KeyError, KeyMaterial};
 pub use key_ring::KeyRing;
 pub use message::{request_message, response_message};
 pub use nonce::{Nonce, NonceError, NonceSource, SystemNonce};
+pub use not_ready::NotReady;
 #[cfg(feature = "file-key")]
 pub use private_key::PrivateKey;
 pub use public_key::PublicKey;

@@ -72,6 +72,11 @@ impl SerialNo {
         Ok(Self(format!("{hex:0>40}").into()))
     }
 
+    /// Returns the 40 digits, without a copy.
+    pub(crate) fn into_digits(self) -> Arc<str> {
+        self.0
+    }
+
     /// Returns the 40 digits.
     pub fn as_str(&self) -> &str {
         &self.0

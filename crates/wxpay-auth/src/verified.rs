@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use crate::algorithm::Algorithm;
 use crate::clock::{Clock, Timestamp};
+use crate::foreign_text::foreign_text;
 use crate::message::response_message;
 use crate::verifier::{SignedMessage, Verifier};
 use crate::verify_error::VerifyError;
@@ -100,7 +101,7 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let pem = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
 /// let ring = KeyRing::new();
-/// ring.insert_public_key("PUB_KEY_ID_0000000000000024101100397200000006".parse()?, PublicKey::from_pem(pem)?);
+/// ring.insert_public_key("PUB_KEY_ID_0000000000000024101100397200000006".parse()?, PublicKey::from_pem(pem)?)?;
 ///
 /// let mut headers = HeaderMap::new();
 /// # headers.insert("wechatpay-timestamp", "1722850421".parse()?);
@@ -159,9 +160,11 @@ where
     Ok(Verified { body, serial, signed_at })
 }
 
-/// Tells whether an answer claims to be signed: any of the headers that carry a signature is there.
+/// Tells whether an answer claims to be signed: any of the headers that go with a signature is there.
 pub fn is_signed(headers: &HeaderMap) -> bool {
-    [TIMESTAMP, NONCE, SIGNATURE, SERIAL].iter().any(|name| headers.contains_key(*name))
+    [TIMESTAMP, NONCE, SIGNATURE, SERIAL, SIGNATURE_TYPE]
+        .iter()
+        .any(|name| headers.contains_key(*name))
 }
 
 fn required<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, VerifyError> {
@@ -188,7 +191,7 @@ fn optional<'h>(
 
 /// Makes a foreign serial fit for a log line: no real one is longer, or has a tab in it.
 fn abridged(serial: &str) -> String {
-    serial.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
+    foreign_text(serial, 120, &[])
 }
 
 fn unix_seconds(timestamp: &str) -> Option<Timestamp> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::algorithm::Algorithm;
 use crate::clock::Timestamp;
+use crate::not_ready::NotReady;
 use crate::verify_error::VerifyError;
 use crate::wechatpay_serial::WechatpaySerial;
 
@@ -84,6 +85,17 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// request's `Wechatpay-Serial`; `None` leaves that header out.
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
 
+    /// Tells whether an answer could be verified at this time. A client asks before it signs, and
+    /// sends nothing when the answer could not be believed anyway.
+    ///
+    /// The default is for a verifier that always has a key, or can fetch one.
+    ///
+    /// # Errors
+    /// [`NotReady`] says what is missing: no key at all, or certificates only that are not valid now.
+    fn readiness(&self, _now: Timestamp) -> Result<(), NotReady> {
+        Ok(())
+    }
+
     /// Verifies the signature with the key that the message names; may fetch that key first.
     ///
     /// # Errors
@@ -101,6 +113,10 @@ macro_rules! forward {
         impl<V: Verifier + ?Sized> Verifier for $wrapper {
             fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
                 (**self).preferred_serial(now)
+            }
+
+            fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+                (**self).readiness(now)
             }
 
             async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rcgen::DnType;
 use wxpay_auth::http::{HeaderMap, HeaderValue};
 use wxpay_auth::{
-    Algorithm, Certificate, KeyError, KeyRing, PrivateKey, PublicKey, SignedMessage, Timestamp,
-    Verifier, VerifyError, WechatpaySerial, response_message, verify_response,
+    Algorithm, Certificate, KeyError, KeyRing, NotReady, PrivateKey, PublicKey, SignedMessage,
+    Timestamp, Verifier, VerifyError, WechatpaySerial, response_message, verify_response,
 };
 
 const WECHATPAY_KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
@@ -63,8 +64,8 @@ async fn verify(
 #[tokio::test]
 async fn the_serial_chooses_the_key() {
     let ring = ring();
-    ring.insert_public_key(id(1), public_key());
-    ring.insert_public_key(id(2), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap());
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    ring.insert_public_key(id(2), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap()).unwrap();
     ring.insert_certificate(&certificate()).unwrap();
     let of_certificate = certificate().serial_no().clone().into();
 
@@ -80,7 +81,7 @@ async fn the_serial_chooses_the_key() {
 async fn the_validity_of_a_certificate_is_honoured() {
     let ring = ring();
     ring.insert_certificate(&certificate()).unwrap();
-    ring.insert_public_key(id(1), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
     let serial = certificate().serial_no().clone().into();
     let (first, last) =
         (certificate().not_before().as_unix_secs(), certificate().not_after().as_unix_secs());
@@ -159,7 +160,7 @@ fn signed_headers(at: u64) -> HeaderMap {
 #[tokio::test]
 async fn other_algorithms_are_refused() {
     let ring = ring();
-    ring.insert_public_key(id(1), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
     let (serial, signature) = (id(1), signature(b"message"));
     let message = SignedMessage::new(&serial, Algorithm::Sm2WithSm3, b"message", &signature, NOW);
     let refused = ring.verify(message).await.unwrap_err();
@@ -174,8 +175,8 @@ fn the_key_to_ask_for() {
     ring.insert_certificate(&Certificate::from_pem(MERCHANT_CERTIFICATE).unwrap()).unwrap();
     ring.insert_certificate(&certificate()).unwrap();
     assert_eq!(ring.preferred_serial(NOW), Some(certificate().serial_no().clone().into()));
-    ring.insert_public_key(id(1), public_key());
-    ring.insert_public_key(id(2), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    ring.insert_public_key(id(2), public_key()).unwrap();
     assert_eq!(ring.preferred_serial(NOW), Some(id(2)));
     let merchant = Certificate::from_pem(MERCHANT_CERTIFICATE).unwrap();
     let [platform, merchant]: [WechatpaySerial; 2] =
@@ -183,20 +184,133 @@ fn the_key_to_ask_for() {
     assert_eq!(ring.serials(), [id(2), id(1), platform.clone(), merchant]);
 
     // Adding a key a second time adds nothing.
-    ring.insert_public_key(id(2), public_key());
+    ring.insert_public_key(id(2), public_key()).unwrap();
     ring.insert_certificate(&certificate()).unwrap();
     assert_eq!(ring.serials().len(), 4);
     assert!(ring.remove(&id(1)) && ring.remove(&id(2)));
     assert_eq!(ring.preferred_serial(NOW), Some(platform));
 }
 
+/// The subject and the issuer are those of certificates that WeChat Pay issued.
+fn issue(subject: &[(DnType, &str)], not_after: i32) -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (attribute, value) in subject {
+        params.distinguished_name.push(attribute.clone(), *value);
+    }
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(not_after, 12, 31);
+    let key = rcgen::KeyPair::from_pem(WECHATPAY_KEY).unwrap();
+    Certificate::from_pem(params.self_signed(&key).unwrap().pem()).unwrap()
+}
+
+#[test]
+fn the_merchants_own_certificate_is_refused() {
+    let ring = ring();
+    let merchants = [
+        (DnType::CommonName, "1900007291"),
+        (DnType::OrganizationName, "微信商户系统"),
+        (DnType::OrganizationalUnitName, "某某科技有限公司"),
+        (DnType::CountryName, "CN"),
+        (DnType::LocalityName, "ShenZhen"),
+    ];
+    for subject in [&merchants[..], &merchants[..1], &merchants[1..]] {
+        let certificate = issue(subject, 2099);
+        let refused = ring.insert_certificate(&certificate).unwrap_err();
+        let KeyError::MerchantCertificate { serial_no, .. } = &refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(serial_no, certificate.serial_no());
+        assert!(refused.hint().contains("pub_key.pem"), "{}", refused.hint());
+        #[cfg(feature = "aws-lc-rs")]
+        ring.insert_certificate_on(wxpay_auth::Backend::AwsLcRs, &certificate).unwrap_err();
+    }
+    assert!(ring.serials().is_empty());
+    let platforms = [
+        (DnType::CommonName, "Tenpay.com sign"),
+        (DnType::CountryName, "CN"),
+        (DnType::OrganizationName, "Tenpay.com"),
+        (DnType::OrganizationalUnitName, "Tenpay.com CA Center"),
+    ];
+    ring.insert_certificate(&issue(&platforms, 2099)).unwrap();
+    // What else is in a subject is not documented.
+    ring.insert_certificate(&issue(&[], 2099)).unwrap();
+}
+
+#[test]
+fn a_public_key_has_the_id_of_one() {
+    let ring = ring();
+    for serial in ["5F1C72E2A8931B72A2E13AF8DEE92471EB397115", "1900007291"] {
+        let refused = ring.insert_public_key(serial.parse().unwrap(), public_key()).unwrap_err();
+        assert!(matches!(refused, KeyError::NotPublicKeyId), "{refused:?}");
+        assert!(refused.hint().contains("API安全"), "{}", refused.hint());
+    }
+    assert!(ring.serials().is_empty());
+}
+
+#[test]
+fn a_ring_is_ready_with_a_key_that_is_valid() {
+    let at = Timestamp::from_unix_secs;
+    let ring = ring();
+    assert_eq!(ring.readiness(NOW), Err(NotReady::NoKey));
+    ring.insert_certificate(&certificate()).unwrap();
+    let (first, last) =
+        (certificate().not_before().as_unix_secs(), certificate().not_after().as_unix_secs());
+    let serial = WechatpaySerial::from(certificate().serial_no().clone());
+    assert_eq!((ring.readiness(at(first)), ring.readiness(at(last))), (Ok(()), Ok(())));
+    match ring.readiness(at(last + 1)) {
+        Err(NotReady::Expired { serial: named, not_after, .. }) => {
+            assert_eq!((named, not_after.as_unix_secs()), (serial.clone(), last));
+        }
+        other => panic!("{other:?}"),
+    }
+    match ring.readiness(at(first - 1)) {
+        Err(NotReady::NotValidYet { serial: named, not_before, .. }) => {
+            assert_eq!((named, not_before.as_unix_secs()), (serial.clone(), first));
+        }
+        other => panic!("{other:?}"),
+    }
+
+    // Of several, the one is named that is the nearest: the merchant's ends in the same minute, before.
+    ring.insert_certificate(&Certificate::from_pem(MERCHANT_CERTIFICATE).unwrap()).unwrap();
+    assert!(matches!(ring.readiness(at(last + 1)),
+        Err(NotReady::Expired { serial: named, .. }) if named == serial));
+    assert!(matches!(ring.readiness(at(0)),
+        Err(NotReady::NotValidYet { serial: named, .. }) if named != serial));
+
+    // Between the end of one and the beginning of the next.
+    let next = issue(&[], 2099);
+    let ring = KeyRing::with_clock(move || at(0));
+    ring.insert_certificate(&certificate_until_2019()).unwrap();
+    ring.insert_certificate(&next).unwrap();
+    let between = at(next.not_before().as_unix_secs() - 1);
+    let waits = ring.readiness(between);
+    assert!(matches!(waits, Err(NotReady::NotValidYet { .. })), "{waits:?}");
+
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    assert_eq!(ring.readiness(between), Ok(()), "a public key has no end");
+    let (shared, boxed): (Arc<dyn Verifier>, Box<dyn Verifier>) =
+        (Arc::new(KeyRing::new()), Box::new(KeyRing::new()));
+    for empty in [shared.readiness(NOW), boxed.readiness(NOW), (&&KeyRing::new()).readiness(NOW)] {
+        assert_eq!(empty, Err(NotReady::NoKey));
+    }
+}
+
+fn certificate_until_2019() -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(2015, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2019, 1, 1);
+    let key = rcgen::KeyPair::from_pem(WECHATPAY_KEY).unwrap();
+    Certificate::from_pem(params.self_signed(&key).unwrap().pem()).unwrap()
+}
+
 #[tokio::test]
 async fn a_key_is_replaced_by_one_of_the_same_id() {
     let ring = ring();
-    ring.insert_public_key(id(1), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap());
+    ring.insert_public_key(id(1), PublicKey::from_pem(DOC_PUBLIC_KEY).unwrap()).unwrap();
     let wrong = verify(&ring, &id(1), NOW).await.unwrap_err();
     assert!(matches!(&wrong, VerifyError::Mismatch { serial, .. } if *serial == id(1)), "{wrong}");
-    ring.insert_public_key(id(1), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
     verify(&ring, &id(1), NOW).await.unwrap();
 }
 
@@ -221,12 +335,12 @@ async fn certificates_verify_on_the_other_back_end_too() {
 async fn clones_share_and_rings_replace() {
     let ring = ring();
     let clone = ring.clone();
-    ring.insert_public_key(id(1), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
     verify(&clone, &id(1), NOW).await.expect("a clone has the same keys");
     assert!(clone.remove(&id(1)) && !ring.remove(&id(1)));
 
     let next = KeyRing::new();
-    next.insert_public_key(id(2), public_key());
+    next.insert_public_key(id(2), public_key()).unwrap();
     ring.replace_with(&next);
     assert_eq!(clone.serials(), [id(2)]);
     next.remove(&id(2));
@@ -236,7 +350,7 @@ async fn clones_share_and_rings_replace() {
 #[tokio::test]
 async fn references_and_boxes_verify_too() {
     let ring = ring();
-    ring.insert_public_key(id(1), public_key());
+    ring.insert_public_key(id(1), public_key()).unwrap();
     let (shared, boxed): (Arc<dyn Verifier>, Box<dyn Verifier>) =
         (Arc::new(ring.clone()), Box::new(ring.clone()));
     verify(&shared, &id(1), NOW).await.unwrap();

@@ -79,8 +79,8 @@ impl Drop for Stop<'_> {
 /// Swaps keys with `swap` while eight threads verify.
 fn swap_under_load(swap: impl Fn(&KeyRing)) -> Vec<Verdicts> {
     let ring = KeyRing::with_clock(|| NOW);
-    ring.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY));
-    ring.insert_public_key(id(2), public_key(DOC_PUBLIC_KEY));
+    ring.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY)).unwrap();
+    ring.insert_public_key(id(2), public_key(DOC_PUBLIC_KEY)).unwrap();
     let signature = PrivateKey::from_pem(WECHATPAY_KEY).unwrap().sign(b"message").unwrap();
     let done = AtomicBool::new(false);
     let verdicts = std::thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn swap_under_load(swap: impl Fn(&KeyRing)) -> Vec<Verdicts> {
 fn a_key_that_comes_and_goes() {
     let verdicts = swap_under_load(|ring| {
         assert!(ring.remove(&id(1)));
-        ring.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY));
+        ring.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY)).unwrap();
     });
     assert!(verdicts.iter().all(|v| v.accepted > 0), "{verdicts:?}");
 }
@@ -113,9 +113,9 @@ fn a_key_that_stays_is_never_missed() {
     // Other keys come and go, one by one and all at once; key 1 is always there.
     let verdicts = swap_under_load(|ring| {
         let next = KeyRing::with_clock(|| NOW);
-        next.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY));
+        next.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY)).unwrap();
         ring.replace_with(&next);
-        ring.insert_public_key(id(2), public_key(DOC_PUBLIC_KEY));
+        ring.insert_public_key(id(2), public_key(DOC_PUBLIC_KEY)).unwrap();
     });
     assert!(verdicts.iter().all(|v| v.accepted > 0 && v.not_held == 0), "{verdicts:?}");
 }
@@ -128,7 +128,8 @@ fn threads_that_add_keys_at_once_lose_none() {
             let ring = ring.clone();
             scope.spawn(move || {
                 for n in 0..25 {
-                    ring.insert_public_key(id(thread * 25 + n), public_key(DOC_PUBLIC_KEY));
+                    ring.insert_public_key(id(thread * 25 + n), public_key(DOC_PUBLIC_KEY))
+                        .unwrap();
                 }
             });
         }

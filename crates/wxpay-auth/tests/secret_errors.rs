@@ -21,9 +21,9 @@ use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,
     CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FileKeySigner,
-    Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, PrivateKey, PublicKey,
-    SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer, Timestamp,
-    UnsupportedScheme, VerifyError, WechatpaySerial, WechatpaySerialError, authorization,
+    Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady, PrivateKey,
+    PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer, Timestamp,
+    UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization,
     response_message, verify_response,
 };
 
@@ -48,6 +48,18 @@ fn testdata(name: &str) -> std::path::PathBuf {
 
 fn certificate() -> Certificate {
     Certificate::from_pem(CERTIFICATE).unwrap()
+}
+
+/// Makes a certificate over the merchant's key, with the subject of a merchant's.
+fn merchants_certificate() -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "1900007291");
+    let pem = params.self_signed(&rcgen::KeyPair::from_pem(KEY).unwrap()).unwrap().pem();
+    Certificate::from_pem(pem).unwrap()
+}
+
+fn other_public_key() -> PublicKey {
+    PublicKey::from_pem_file(testdata("keys/wechatpay_pub_key_doc.pem")).unwrap()
 }
 
 fn signature() -> Signature {
@@ -83,9 +95,10 @@ fn leaks_would_be_found() {
 fn errors_of_keys() {
     let private = |pem: String| PrivateKey::from_pem(pem).unwrap_err();
     let other_key = PrivateKey::from_pem_file(testdata("keys/apiclient_test_key.pem")).unwrap();
-    let errors: [KeyError; 15] = [
+    let errors: [KeyError; 18] = [
         PrivateKey::from_pem_file(testdata("nothing")).unwrap_err(),
         PrivateKey::from_pem_file(testdata("keys")).unwrap_err(),
+        PrivateKey::from_pem_file(KEY).unwrap_err(),
         private(KEY.replace("-----", "")),
         private(KEY.replace("PRIVATE", "ENCRYPTED PRIVATE")),
         PublicKey::from_pem(KEY).unwrap_err(),
@@ -101,8 +114,12 @@ fn errors_of_keys() {
         KeyRing::with_clock(|| Timestamp::from_unix_secs(u64::MAX))
             .insert_certificate(&certificate())
             .unwrap_err(),
+        KeyRing::new().insert_certificate(&merchants_certificate()).unwrap_err(),
+        KeyRing::new()
+            .insert_public_key(certificate().serial_no().clone().into(), other_public_key())
+            .unwrap_err(),
     ];
-    assert_eq!(variants(&errors), 10, "every variant of KeyError");
+    assert_eq!(variants(&errors), 13, "every variant of KeyError");
     let secrets = secrets();
     assert_silent(&secrets, errors);
 }
@@ -126,6 +143,17 @@ fn errors_of_names() {
     assert_eq!(variants(&errors), 2, "every variant of WechatpaySerialError");
     assert_silent(&secrets, errors);
     assert_silent(&secrets, [NonceError::new()]);
+}
+
+#[test]
+fn errors_of_verifiers_that_are_not_ready() {
+    let ring = KeyRing::with_clock(|| NOW);
+    let mut errors = vec![ring.readiness(NOW).unwrap_err(), NotReady::other("the line is dead")];
+    ring.insert_certificate(&certificate()).unwrap();
+    errors.push(ring.readiness(Timestamp::from_unix_secs(0)).unwrap_err());
+    errors.push(ring.readiness(Timestamp::from_unix_secs(u64::MAX)).unwrap_err());
+    assert_eq!(variants(&errors), 4, "every variant of NotReady");
+    assert_silent(&secrets(), errors);
 }
 
 /// A signer of another algorithm.
@@ -232,7 +260,7 @@ async fn errors_of_answers() {
     let public_key = || PrivateKey::from_pem(KEY).unwrap().public_key().clone();
     let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
     let ring = KeyRing::with_clock(|| NOW);
-    ring.insert_public_key(serial.clone(), public_key());
+    ring.insert_public_key(serial.clone(), public_key()).unwrap();
     ring.insert_certificate(&certificate()).unwrap();
 
     let mut errors = vec![VerifyError::unavailable(serial, "the server is down")];

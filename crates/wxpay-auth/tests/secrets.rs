@@ -33,7 +33,7 @@ const NOT_HERE: &[&str] = &["Clock", "NonceSource", "Signer", "Verifier", "CLOCK
 async fn no_type_shows_a_secret() {
     let key = PrivateKey::from_pem(KEY).unwrap();
     let certificate = Certificate::from_pem(CERTIFICATE).unwrap();
-    let serial: WechatpaySerial = certificate.serial_no().clone().into();
+    let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
     let message = response_message(&NOW.to_string(), "nonce", BODY);
     let bytes = key.sign(&message).unwrap();
     let signature = Signature::new(certificate.serial_no().clone(), bytes.clone());
@@ -45,7 +45,8 @@ async fn no_type_shows_a_secret() {
     let signer =
         FileKeySigner::with_certificate(PrivateKey::from_pem(KEY).unwrap(), &certificate).unwrap();
     let ring = KeyRing::with_clock(|| NOW);
-    ring.insert_public_key(serial.clone(), key.public_key().clone());
+    ring.insert_public_key(serial.clone(), key.public_key().clone()).unwrap();
+    let not_ready = KeyRing::new().readiness(NOW).unwrap_err();
     let headers = signed(&serial, &signature);
     let verified = verify_response(&ring, &|| NOW, &headers, BODY.to_vec()).await.unwrap();
     let subject = CertificateSubject::new(&mchid).organization("company").unwrap();
@@ -71,6 +72,7 @@ async fn no_type_shows_a_secret() {
         ("KeyMaterial", debug(&KeyMaterial::PrivateKey) + &KeyMaterial::PrivateKey.to_string()),
         ("KeyRing", debug(&ring) + &debug(&any_verifier)),
         ("Mchid", debug(&mchid) + &mchid.to_string()),
+        ("NotReady", debug(&not_ready) + &not_ready.to_string()),
         ("Nonce", debug(&nonce) + &nonce.to_string()),
         ("PrivateKey", debug(&key)),
         ("PublicKey", debug(key.public_key())),

@@ -244,7 +244,7 @@ async fn a_login_that_is_refused_is_not_hammered() {
             let error = ended.unwrap_err();
             assert_eq!(error.kind(), SignErrorKind::PermissionDenied);
             // The service says it; this program does not.
-            assert_eq!(error.to_string(), "vault answered 400: invalid secret ID (left out)");
+            assert_eq!(error.to_string(), "vault answered 400: invalid secret ID […]");
             assert!(error.hint().contains("lock the role out"), "{}", error.hint());
         }
         assert_eq!(script.logins(), logins, "{pause}");

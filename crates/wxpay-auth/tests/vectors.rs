@@ -18,8 +18,8 @@ use serde_json::Value;
 use wxpay_auth::http::{HeaderMap, HeaderName};
 use wxpay_auth::{
     Algorithm, Authorization, Backend, Certificate, Identity, KeyRing, Mchid, Nonce, PrivateKey,
-    PublicKey, Signature, Timestamp, VerifyError, authorization, request_message, response_message,
-    verify_response,
+    PublicKey, Signature, Timestamp, VerifyError, WechatpaySerial, authorization, request_message,
+    response_message, verify_response,
 };
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
@@ -186,6 +186,37 @@ fn bare_signatures() {
     }
 }
 
+/// Makes a ring with this key, be it a public key or that of the platform certificate.
+fn ring_with(serial: &str, key: PublicKey, backend: Backend) -> KeyRing {
+    let ring = KeyRing::with_clock(|| Timestamp::from_unix_secs(1_700_000_000));
+    let serial: WechatpaySerial = serial.parse().unwrap();
+    if serial.is_public_key_id() {
+        ring.insert_public_key(serial, key).unwrap();
+        return ring;
+    }
+    let path = Path::new(TESTDATA).join("keys/wechat_pay_certificate.pem");
+    let certificate = Certificate::from_pem_file(path).unwrap();
+    assert_eq!(certificate.public_key(), &key);
+    match backend {
+        #[cfg(feature = "aws-lc-rs")]
+        Backend::AwsLcRs => ring.insert_certificate_on(backend, &certificate).unwrap(),
+        _ => ring.insert_certificate(&certificate).unwrap(),
+    }
+    assert_eq!(ring.serials(), [serial]);
+    ring
+}
+
+/// Makes a platform certificate with this serial.
+fn issue(serial: &str) -> Certificate {
+    let key = include_str!("../testdata/keys/wechat_pay_private_key.pem");
+    let mut params = rcgen::CertificateParams::default();
+    let digits = serial.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+    let serial: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    params.serial_number = Some(serial.into());
+    let certificate = params.self_signed(&rcgen::KeyPair::from_pem(key).unwrap()).unwrap();
+    Certificate::from_pem(certificate.pem()).unwrap()
+}
+
 #[tokio::test]
 async fn responses() {
     for case in cases("response", 2) {
@@ -201,8 +232,7 @@ async fn responses() {
             let key = public_key(&case.text("public_key.txt")).with_backend(*backend).unwrap();
             assert!(key.verifies(&message, &signature), "{name}: signature, {backend}");
 
-            let ring = KeyRing::new();
-            ring.insert_public_key(header("wechatpay-serial").parse().unwrap(), key);
+            let ring = ring_with(header("wechatpay-serial"), key, *backend);
             let verified = verify_response(&ring, &|| signed_at, &headers, &body).await;
             let verified = verified.unwrap_or_else(|e| panic!("{name}: verification: {e}"));
             assert_eq!(verified.body(), &&body, "{name}: body");
@@ -220,8 +250,7 @@ async fn a_changed_response_no_longer_verifies() {
         let signed_at = Timestamp::from_unix_secs(header("wechatpay-timestamp").parse().unwrap());
         for backend in BACKENDS {
             let key = public_key(&case.text("public_key.txt")).with_backend(*backend).unwrap();
-            let ring = KeyRing::new();
-            ring.insert_public_key(header("wechatpay-serial").parse().unwrap(), key);
+            let ring = ring_with(header("wechatpay-serial"), key, *backend);
             let verify = async |headers: &HeaderMap, body: &[u8], what: &str| {
                 let refused = verify_response(&ring, &|| signed_at, headers, body).await;
                 let mismatch = matches!(refused, Err(VerifyError::Mismatch { .. }));
@@ -258,8 +287,7 @@ async fn the_real_probe_is_named_as_one() {
         for held in [false, true] {
             let ring = KeyRing::new();
             if held {
-                let key = public_key("wechatpay_pub_key_doc.pem");
-                ring.insert_public_key(serial.parse().unwrap(), key);
+                ring.insert_certificate(&issue(&serial)).unwrap();
             }
             for now in [sent, sent + 100_000, 0] {
                 let clock = || Timestamp::from_unix_secs(now);

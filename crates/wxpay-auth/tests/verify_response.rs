@@ -16,7 +16,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use wxpay_auth::http::{HeaderMap, HeaderName, HeaderValue};
 use wxpay_auth::{
-    CLOCK_WINDOW_SECS, KeyRing, PublicKey, Timestamp, VerifyError, is_signed, verify_response,
+    CLOCK_WINDOW_SECS, Certificate, KeyRing, PublicKey, Timestamp, VerifyError, is_signed,
+    verify_response,
 };
 
 const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
@@ -45,7 +46,7 @@ fn headers_of(json: &str) -> HeaderMap {
 fn ring() -> KeyRing {
     let ring = KeyRing::new();
     let id = "PUB_KEY_ID_0000000000000024101100397200000006".parse().unwrap();
-    ring.insert_public_key(id, PublicKey::from_pem(PUBLIC_KEY).unwrap());
+    ring.insert_public_key(id, PublicKey::from_pem(PUBLIC_KEY).unwrap()).unwrap();
     ring
 }
 
@@ -74,11 +75,10 @@ async fn an_answer_without_a_body_is_signed_as_well() {
     let headers = headers_of(include_str!(
         "../testdata/response/derived-empty-answer-certificate/headers.json"
     ));
-    let ring = KeyRing::new();
-    let key = PublicKey::from_pem(include_str!("../testdata/keys/wechat_pay_public_key.pem"));
-    let serial = headers["wechatpay-serial"].to_str().unwrap().parse().unwrap();
-    ring.insert_public_key(serial, key.unwrap());
     let clock = || Timestamp::from_unix_secs(1_700_000_000);
+    let ring = KeyRing::with_clock(clock);
+    let certificate = include_str!("../testdata/keys/wechat_pay_certificate.pem");
+    ring.insert_certificate(&Certificate::from_pem(certificate).unwrap()).unwrap();
 
     let verified = verify_response(&ring, &clock, &headers, b"").await.unwrap();
     assert!(verified.into_body().is_empty());

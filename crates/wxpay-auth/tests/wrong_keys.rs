@@ -225,7 +225,7 @@ fn names_that_cannot_be_right() {
     assert!(public_key_id.hint().contains("openssl x509 -in apiclient_cert.pem"));
     assert!(public_key_id.hint().contains("verifies answers"), "{}", public_key_id.hint());
 
-    for given in ["", "apiclient_cert.pem", "408B07E79B8269FEC3D5", "PUB_KEY_ID_"] {
+    for given in ["", "apiclient_cert.pem", "40:8B:07:E7:9B:82:69:FE", "PUB_KEY_ID_"] {
         let hint = WechatpaySerial::new(given).expect_err(given).hint();
         assert!(hint.contains("PUB_KEY_ID_…"), "{hint}");
     }

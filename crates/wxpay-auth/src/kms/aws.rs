@@ -2,22 +2,27 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::http::HttpResponse;
+use aws_sdk_kms::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{KeyUsageType, MessageType, SigningAlgorithmSpec};
 use http::StatusCode;
+use zeroize::Zeroizing;
 
 use super::backend::{KmsBackend, KmsKey};
 use super::error::KmsError;
 use super::retry_after;
 use super::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 use crate::clock::{Clock, SystemClock};
+use crate::foreign_text::without;
 use crate::public_key::PublicKey;
 use crate::sign_error::SignErrorKind;
 
@@ -75,8 +80,10 @@ impl AwsKms {
 #[async_trait]
 impl KmsBackend for AwsKms {
     async fn public_key(&self) -> Result<KmsKey, KmsError> {
-        let asked = self.client.get_public_key().key_id(&self.key_id).send().await;
-        let answer = asked.map_err(|e| failed(e, "tell the public key"))?;
+        let sent = Sent::default();
+        let request = self.client.get_public_key().key_id(&self.key_id);
+        let asked = request.customize().interceptor(sent.clone()).send().await;
+        let answer = asked.map_err(|e| failed(e, "tell the public key", &sent))?;
         if answer.key_usage() != Some(&KeyUsageType::SignVerify) {
             return Err(unsupported("the key may not sign (its KeyUsage is not SIGN_VERIFY)"));
         }
@@ -87,10 +94,11 @@ impl KmsBackend for AwsKms {
         let (Some(der), Some(arn)) = (answer.public_key(), answer.key_id()) else {
             return Err(incomplete());
         };
-        Ok(KmsKey::new(PublicKey::from_spki_der(der.as_ref())?).with_version(arn))
+        Ok(KmsKey::new(PublicKey::from_spki_der(der.as_ref())?).with_version(sent.cut_out_of(arn)))
     }
 
     async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
+        let sent = Sent::default();
         let asked = self
             .client
             .sign()
@@ -98,9 +106,11 @@ impl KmsBackend for AwsKms {
             .message(Blob::new(digest.as_slice()))
             .message_type(MessageType::Digest)
             .signing_algorithm(SigningAlgorithmSpec::RsassaPkcs1V15Sha256)
+            .customize()
+            .interceptor(sent.clone())
             .send()
             .await;
-        let answer = asked.map_err(|e| failed(e, "sign"))?;
+        let answer = asked.map_err(|e| failed(e, "sign", &sent))?;
         answer.signature.map(Blob::into_inner).ok_or_else(incomplete)
     }
 }
@@ -114,21 +124,60 @@ fn incomplete() -> KmsError {
     KmsError::new(SignErrorKind::Other, "AWS KMS answered, but with parts missing")
 }
 
+/// Remembers what a request was signed with, so that it is cut out of what is answered.
+#[derive(Clone, Default)]
+struct Sent(Arc<Mutex<Vec<Zeroizing<String>>>>);
+
+impl Sent {
+    const HEADERS: [&str; 2] = ["authorization", "x-amz-security-token"];
+
+    fn cut_out_of(&self, text: &str) -> String {
+        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent: Vec<&str> = sent.iter().map(|secret| secret.as_str()).collect();
+        without(text, &sent).into_owned()
+    }
+}
+
+impl Intercept for Sent {
+    fn name(&self) -> &'static str {
+        "what was sent"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), Box<dyn StdError + Send + Sync>> {
+        let headers = context.request().headers();
+        let sent = Self::HEADERS.iter().filter_map(|name| headers.get(name));
+        let sent = sent.map(|value| Zeroizing::new(value.to_owned()));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(sent);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sent").finish_non_exhaustive()
+    }
+}
+
 /// Sorts an error of the SDK.
-fn failed<E>(error: SdkError<E, HttpResponse>, task: &str) -> KmsError
+fn failed<E>(error: SdkError<E, HttpResponse>, task: &str, sent: &Sent) -> KmsError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     SdkError<E, HttpResponse>: RequestId,
 {
     let failed = |kind, what: &str| KmsError::new(kind, format!("AWS KMS did not {task}: {what}"));
-    let request_id = error.request_id().map(ToOwned::to_owned);
+    let request_id = error.request_id().map(|id| sent.cut_out_of(id));
     let retry_after = error.raw_response().and_then(named_wait);
     let mut failed = match &error {
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) => {
                 let (kind, hint) = sorted(code).unwrap_or_else(|| unknown(answer.raw()));
-                failed(kind, answer.err().message().unwrap_or("no message"))
-                    .with_code(code)
+                failed(kind, &sent.cut_out_of(answer.err().message().unwrap_or("no message")))
+                    .with_code(sent.cut_out_of(code))
                     .with_hint(hint.unwrap_or(kind.hint()))
             }
             None => foreign(answer.raw(), task),

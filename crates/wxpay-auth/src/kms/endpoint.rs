@@ -81,8 +81,12 @@ impl Endpoint {
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return wrong("is not a URL with a scheme and a host");
         };
-        if authority.as_str().contains('@') {
+        // Wherever it stands: a password may have a slash, with which the path seems to begin.
+        if url.contains('@') {
             return wrong("has a user in it");
+        }
+        if !has_no_port_or_a_number(&authority) {
+            return wrong("has a port that is no number");
         }
         if url.contains(['?', '#']) {
             return wrong("has a query or a fragment");
@@ -111,6 +115,15 @@ impl FromStr for Endpoint {
 #[cfg(any(feature = "_access-key", feature = "aws-config"))]
 pub(crate) fn is_region(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Tells whether what stands behind the host is a port; the parser takes any text there.
+fn has_no_port_or_a_number(authority: &Authority) -> bool {
+    match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(port) => port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        None => false,
+    }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -152,6 +165,11 @@ mod tests {
             "http://vault:8200",
             "http://10.0.0.1",
             "https://user:hunter2@vault",
+            "https://user:hunter2/3@vault",
+            "https://hunter2/3@vault",
+            "https://vault:hunter2",
+            "https://vault:",
+            "https://vault:65536",
             "https://vault?a=b",
             "https://vault/a b",
             "https://vault/\u{85}",

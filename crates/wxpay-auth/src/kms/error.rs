@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::foreign_text::foreign_text;
 use crate::key_error::KeyError;
 use crate::sign_error::{SignError, SignErrorKind};
 
@@ -116,8 +117,10 @@ impl KmsError {
 
 /// Makes one line of a text that may come from outside.
 fn one_line(text: &str) -> String {
+    // White space is gathered from more than is shown.
+    let text = foreign_text(text, 2 * MAX_TEXT, &[]);
     let mut line: String = text
-        .split(|c: char| c.is_control() || c.is_whitespace())
+        .split(char::is_whitespace)
         .filter(|word| !word.is_empty())
         .flat_map(|word| [" ", word])
         .skip(1)

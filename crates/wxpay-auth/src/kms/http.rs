@@ -1,10 +1,13 @@
 //! The HTTP client of the back ends.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AsHeaderName;
+use http::response::Parts;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -13,6 +16,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::AlertDescription;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::error::KmsError;
 use super::retry_after::retry_after;
@@ -20,6 +25,7 @@ pub(super) use super::status::kind_of_status;
 use super::status::{FOREIGN_HINT, kind_of_foreign};
 use super::tls::KmsTls;
 use crate::clock::{Clock, SystemClock};
+use crate::foreign_text::{foreign_text, without};
 use crate::sign_error::SignErrorKind;
 
 /// No answer of a key service comes near this size.
@@ -61,6 +67,7 @@ impl Http {
 
     /// Sends a request, and reads its answer, whatever its status.
     pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, KmsError> {
+        let sent = sensitive(request.headers());
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let answer = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
         let (head, body) = answer.into_parts();
@@ -69,7 +76,8 @@ impl Http {
             KmsError::new(SignErrorKind::Unavailable, message).with_source(e)
         })?;
         let body = body.to_bytes();
-        Ok(Answer { service: self.service, status: head.status, headers: head.headers, body })
+        let Parts { status, headers, .. } = head;
+        Ok(Answer { service: self.service, status, headers, body, sent })
     }
 
     fn not_answered(&self, error: hyper_util::client::legacy::Error) -> KmsError {
@@ -96,6 +104,12 @@ impl Http {
         };
         KmsError::new(SignErrorKind::Unavailable, message).with_source(error)
     }
+}
+
+/// Gathers the tokens and signatures of a request.
+fn sensitive(headers: &HeaderMap) -> Vec<Zeroizing<String>> {
+    let sensitive = headers.values().filter(|value| value.is_sensitive());
+    sensitive.filter_map(|value| Some(Zeroizing::new(value.to_str().ok()?.to_owned()))).collect()
 }
 
 /// Tells whether an alert says that this end is not wanted as it is. The others may come from
@@ -144,19 +158,26 @@ impl fmt::Debug for Http {
 }
 
 /// An answer of a service.
+///
+/// What was sent to it is cut out of what is shown of it, and of its JSON, whatever becomes of that.
 pub(super) struct Answer {
     service: &'static str,
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
     pub(super) body: Bytes,
+    sent: Vec<Zeroizing<String>>,
 }
+
+/// No header that is shown has more to say.
+const MAX_HEADER: usize = 100;
 
 impl Answer {
     #[cfg(all(test, feature = "_access-key"))]
     #[allow(clippy::unwrap_used, reason = "a test's own status")]
     pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
-        Self { service, status, headers: HeaderMap::new(), body: body.to_owned().into() }
+        let (headers, body) = (HeaderMap::new(), body.to_owned().into());
+        Self { service, status, headers, body, sent: Vec::new() }
     }
 
     #[cfg(any(all(test, feature = "vault"), fuzzing))]
@@ -166,23 +187,51 @@ impl Answer {
         headers: HeaderMap,
         body: impl AsRef<[u8]>,
     ) -> Self {
-        Self { service, status, headers, body: Bytes::copy_from_slice(body.as_ref()) }
+        let body = Bytes::copy_from_slice(body.as_ref());
+        Self { service, status, headers, body, sent: Vec::new() }
+    }
+
+    /// Adds a secret that was sent in another place than a header.
+    #[cfg(feature = "vault")]
+    pub(super) fn after_sending(mut self, secret: &str) -> Self {
+        self.sent.push(Zeroizing::new(secret.to_owned()));
+        self
+    }
+
+    fn sent(&self) -> Vec<&str> {
+        self.sent.iter().map(|secret| secret.as_str()).collect()
+    }
+
+    /// Returns a header as it may be shown.
+    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
+        let value = self.headers.get(name)?.to_str().ok()?;
+        Some(foreign_text(value, MAX_HEADER, &self.sent()))
     }
 
     /// Reads the body as JSON.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
-        // What serde says may quote the body, in which there may be a secret.
-        serde_json::from_slice(&self.body).map_err(|_| self.not_understood())
+        self.parsed().ok_or_else(|| self.not_understood())
+    }
+
+    /// What serde says may quote the body, in which there may be a secret, so it is not kept.
+    fn parsed<T: DeserializeOwned>(&self) -> Option<T> {
+        let (body, sent) = (str::from_utf8(&self.body).ok()?, self.sent());
+        if matches!(without(body, &sent), Cow::Borrowed(_)) {
+            return serde_json::from_str(body).ok();
+        }
+        let mut value = serde_json::from_str(body).ok()?;
+        cut_out(&mut value, &sent);
+        serde_json::from_value(value).ok()
     }
 
     /// Makes the error for an answer that is not the service's, by its status: a page of a proxy.
     pub(super) fn not_understood(&self) -> KmsError {
-        let content_type = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let content_type = self.header(header::CONTENT_TYPE);
         let message = format!(
             "{} answered {} with {}, which is not what the service answers",
             self.service,
             self.status.as_u16(),
-            content_type.unwrap_or("no content type"),
+            content_type.as_deref().unwrap_or("no content type"),
         );
         let kind = kind_of_foreign(self.status);
         self.waiting(KmsError::new(kind, message)).with_hint(FOREIGN_HINT)
@@ -195,6 +244,22 @@ impl Answer {
             Some(wait) => error.with_retry_after(wait),
             None => error,
         }
+    }
+}
+
+/// Cuts what was sent out of every text.
+fn cut_out(value: &mut Value, sent: &[&str]) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(left) = without(text, sent) {
+                *text = left;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| cut_out(item, sent)),
+        Value::Object(members) => {
+            members.iter_mut().for_each(|(_, member)| cut_out(member, sent));
+        }
+        _ => {}
     }
 }
 

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::error::KmsError;
 use crate::files;
 use crate::key_error::KeyError;
+use crate::shown_path::{ShownSecret, may_be_path_of_secret};
 use crate::sign_error::SignErrorKind;
 
 /// Says where a secret comes from: a token, a password. It is shown nowhere, and its copies here are
@@ -43,6 +44,9 @@ impl Secret {
     }
 
     /// Reads the secret from a file: UTF-8, white space around it is left out.
+    ///
+    /// Errors and `Debug` show the path only when it begins at the root and leads through a folder
+    /// (`/run/secrets/token`): anything shorter may be the secret itself, put there by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Source::File { path: path.into(), parameter: None })
     }
@@ -62,7 +66,7 @@ impl Secret {
         match std::env::var(name) {
             Ok(secret) if !secret.is_empty() => Ok(Self::new(secret)),
             _ => Err(KmsError::setting(
-                format!("the environment variable {name} is not set"),
+                format!("the environment variable {} is not set", shown_variable(name)),
                 "set it, or give the secret in another way",
             )),
         }
@@ -80,17 +84,21 @@ impl Secret {
             Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
             Source::File { path, parameter } => (path, *parameter),
         };
+        let is_shown = parameter.is_none() && may_be_path_of_secret(path);
         let unavailable = || {
-            let file = parameter.map_or_else(
-                || path.display().to_string(),
-                |parameter| format!("the file that {parameter} names"),
-            );
+            let file = match parameter {
+                Some(parameter) => format!("the file that {parameter} names"),
+                None if is_shown => path.display().to_string(),
+                None => "a file (its path is not shown)".to_owned(),
+            };
             let message = format!("the secret in {file} cannot be had");
-            KmsError::new(SignErrorKind::Configuration, message)
-                .with_hint("check that the file is there, and that this program may read it")
+            KmsError::new(SignErrorKind::Configuration, message).with_hint(
+                "check that the file is there, and that this program may read it; its path is needed, \
+                 not the secret",
+            )
         };
         let bytes = files::read(path).map_err(|error| match error {
-            error if parameter.is_none() => unavailable().with_source(error),
+            error if is_shown => unavailable().with_source(error),
             // They quote the path.
             KeyError::Unreadable { source, .. } => unavailable().with_source(source),
             _ => unavailable().with_source("it does not exist"),
@@ -102,11 +110,19 @@ impl Secret {
     }
 }
 
+/// Shows the name of a variable, unless it may be what belongs into one.
+fn shown_variable(name: &str) -> &str {
+    let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if is_name { name } else { "(not shown: no name in capital letters)" }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Given(_) => f.write_str("Secret(given)"),
-            Source::File { path, parameter: None } => write!(f, "Secret(file {})", path.display()),
+            Source::File { path, parameter: None } => {
+                write!(f, "Secret(file {})", ShownSecret(path))
+            }
             Source::File { parameter: Some(parameter), .. } => {
                 write!(f, "Secret(file of {parameter})")
             }

@@ -44,14 +44,14 @@ pub enum SignerUriError {
     #[error("{parameter} is given twice")]
     #[non_exhaustive]
     Twice {
-        /// Its name.
+        /// Its name, or which one it is where that is no name.
         parameter: String,
     },
     /// A parameter is not known for this scheme.
     #[error("the address has a parameter that is not known here: {parameter}")]
     #[non_exhaustive]
     Unsupported {
-        /// Its name.
+        /// Its name, or which one it is where that is no name.
         parameter: String,
     },
     /// A parameter is missing.

@@ -1,11 +1,13 @@
 //! The merchant certificate that an address names.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::error::SignerUriError;
 use super::parameters::Parameters;
 use crate::certificate::Certificate;
 use crate::serial_no::SerialNo;
+use crate::shown_path::Shown;
 
 /// The merchant certificate, or its serial.
 #[allow(dead_code, reason = "without features nobody reads it")]
@@ -16,10 +18,19 @@ pub(super) enum Merchant {
 }
 
 /// Where it comes from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum MerchantSource {
     File(PathBuf),
     Given(Merchant),
+}
+
+impl fmt::Debug for MerchantSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(&Shown(path)).finish(),
+            Self::Given(merchant) => f.debug_tuple("Given").field(merchant).finish(),
+        }
+    }
 }
 
 impl MerchantSource {

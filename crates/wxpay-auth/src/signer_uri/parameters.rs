@@ -13,6 +13,8 @@ pub(super) struct Parameters(Vec<Parameter>);
 
 struct Parameter {
     name: String,
+    /// Which one it is, counted from 0.
+    index: usize,
     /// As it stands there, percent-encoded.
     raw: String,
 }
@@ -27,9 +29,9 @@ impl Parameters {
             });
             let (name, raw) = named.ok_or(SignerUriError::Malformed { index })?;
             if parameters.iter().any(|known| known.name == name) {
-                return Err(SignerUriError::Twice { parameter: name.to_owned() });
+                return Err(SignerUriError::Twice { parameter: shown(name, index) });
             }
-            parameters.push(Parameter { name: name.to_owned(), raw: raw.to_owned() });
+            parameters.push(Parameter { name: name.to_owned(), index, raw: raw.to_owned() });
         }
         Ok(Self(parameters))
     }
@@ -96,9 +98,19 @@ impl Parameters {
     pub(super) fn finish(self) -> Result<(), SignerUriError> {
         match self.0.into_iter().next() {
             None => Ok(()),
-            Some(parameter) => Err(SignerUriError::Unsupported { parameter: parameter.name }),
+            Some(Parameter { name, index, .. }) => {
+                Err(SignerUriError::Unsupported { parameter: shown(&name, index) })
+            }
         }
     }
+}
+
+/// Shows the name of a parameter. What is not written as names are may be a piece of a secret that has
+/// a `&` in it.
+fn shown(name: &str, index: usize) -> String {
+    let is_name =
+        name.len() <= 24 && name.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
+    if is_name { name.to_owned() } else { format!("number {index}, counted from 0") }
 }
 
 /// Tells whether a text may be the path of a file, and is not what belongs into one.
@@ -158,6 +170,11 @@ mod tests {
             refused("token=hunter2"),
             "the address has a parameter that is not known here: token"
         );
+        assert_eq!(
+            refused("S3cret=x&token=y"),
+            "the address has a parameter that is not known here: number 0, counted from 0"
+        );
+        assert_eq!(refused("a=1&S3=&S3="), "number 2, counted from 0 is given twice");
         assert_eq!(refused("a=1&a=2"), "a is given twice");
         assert_eq!(refused("a=1&hunter2"), "parameter 1 of the address is not name=value");
         assert_eq!(refused("a=1&"), "parameter 1 of the address is not name=value");

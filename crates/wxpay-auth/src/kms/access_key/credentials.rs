@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::super::error::KmsError;
 use super::super::secret::Secret;
 use crate::clock::Timestamp;
+use crate::foreign_text::without;
 
 /// Holds an access key of a cloud: its id, its secret, and for a while only, a session token.
 #[derive(Clone)]
@@ -75,12 +76,8 @@ impl Credentials {
 
     /// Cuts its secrets out of a text of the service.
     pub(super) fn without_secrets(&self, text: &str) -> String {
-        let secrets = [Some(self.secret()), self.session_token()];
-        let mut text = text.to_owned();
-        for secret in secrets.into_iter().flatten().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "…");
-        }
-        text
+        let secrets = [self.secret(), self.session_token().unwrap_or_default()];
+        without(text, &secrets).into_owned()
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -93,11 +90,17 @@ impl Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
-            .field("id", &self.id)
+            .field("id", &format_args!("{}…", beginning(&self.id)))
             .field("has_session_token", &self.session_token.is_some())
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the first characters of an id, which tell its kind (`AKID`, `LTAI`): id and secret are easily
+/// mixed up, so no more of it is shown.
+fn beginning(id: &str) -> &str {
+    id.char_indices().nth(4).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
 /// Gets access keys. They are kept until shortly before they expire, and asked for again then, or
@@ -136,12 +139,14 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let credentials = Credentials::new("AKID", "hunter2").with_session_token("hunter3");
+        let credentials = Credentials::new("AKIDz8krb", "hunter2").with_session_token("hunter3");
         let shown = format!("{credentials:?}");
-        assert!(shown.contains("AKID") && !shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("AKID…") && !shown.contains("hunter"), "{shown}");
+        let mixed_up = format!("{:?}", Credentials::new("hunter2", "AKIDz8krb"));
+        assert!(!mixed_up.contains("hunter2"), "{mixed_up}");
         let said = "signed with hunter2 (x-acs-security-token:hunter3)";
         let shown = credentials.without_secrets(said);
-        assert_eq!(shown, "signed with … (x-acs-security-token:…)");
+        assert_eq!(shown, "signed with […] (x-acs-security-token:[…])");
         assert_eq!(Credentials::new("", "").without_secrets(said), said);
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! <https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/common-error-codes-1>
 
-use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -28,7 +27,8 @@ pub(super) fn response<T: DeserializeOwned>(
     credentials: &Credentials,
 ) -> Result<T, Refusal> {
     let outcome: Outcome = answer.json()?;
-    let request_id = outcome.request_id.as_deref().or_else(|| request_id(&answer.headers));
+    let request_id = outcome.request_id.or_else(|| answer.header("x-acs-request-id"));
+    let request_id = request_id.as_deref();
     if let Some(code) = &outcome.code {
         let message = match &outcome.message {
             // They quote what was signed, in which there is the session token.
@@ -50,10 +50,6 @@ pub(super) fn response<T: DeserializeOwned>(
         return Err(not_understood().into());
     }
     answer.json().map_err(|_| not_understood().into())
-}
-
-fn request_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get("x-acs-request-id")?.to_str().ok()
 }
 
 /// The codes by which an access key is refused that may have expired.
@@ -151,7 +147,7 @@ mod tests {
         for status in [200, 404] {
             assert_eq!(
                 refused(status, &coded("Forbidden.KeyNotFound")).to_string(),
-                "Alibaba Cloud KMS refuses: No: x:…. (Forbidden.KeyNotFound) [request-id 7C1B]"
+                "Alibaba Cloud KMS refuses: No: x:[…]. (Forbidden.KeyNotFound) [request-id 7C1B]"
             );
         }
         let both = r#"{"Value":"AAAA","Code":"InternalFailure"}"#;

@@ -151,7 +151,7 @@ mod tests {
         let error = refused(200, &coded("ResourceUnavailable.CmkNotFound"));
         assert_eq!(
             error.to_string(),
-            "Tencent Cloud KMS refuses: No, …. (ResourceUnavailable.CmkNotFound) [request-id 7c1b]"
+            "Tencent Cloud KMS refuses: No, […]. (ResourceUnavailable.CmkNotFound) [request-id 7c1b]"
         );
         // Even beside a signature.
         let both = r#"{"Response":{"Signature":"AAAA","Error":{"Code":"InternalError"}}}"#;

@@ -134,7 +134,9 @@ impl fmt::Debug for VaultAuth {
         match &self.method {
             Method::Token(token) => shown.field("token", token),
             Method::AppRole { role_id, secret_id } => {
-                shown.field("role_id", role_id).field("secret_id", secret_id)
+                // Whoever has both can log in, and they are easily mixed up.
+                let role_id = if role_id.is_empty() { "" } else { "…" };
+                shown.field("role_id", &role_id).field("secret_id", secret_id)
             }
             Method::Kubernetes { role } => shown.field("role", role).field("jwt", &self.jwt_file()),
         };
@@ -164,6 +166,8 @@ mod tests {
             assert!(wrong.check().is_err(), "{wrong:?}");
             assert!(!format!("{wrong:?}").contains("hunter2"));
         }
+        let mixed_up = VaultAuth::app_role("hunter2", Secret::new("role"));
+        assert!(!format!("{mixed_up:?}").contains("hunter2"));
         let path = |auth: VaultAuth| auth.check().and_then(|()| auth.login_path()).unwrap();
         assert_eq!(path(VaultAuth::token(secret())), None);
         let app_role = VaultAuth::app_role("role", secret());

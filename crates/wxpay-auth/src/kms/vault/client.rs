@@ -64,22 +64,19 @@ impl Client {
 }
 
 /// Reads the part of an answer that was asked for: without it, no answer is a success.
-///
-/// The secrets are those that were sent: they appear in no error, even if the service repeats them.
 pub(super) fn read<T, P: DeserializeOwned>(
     answer: &Answer,
     doing: Doing,
-    secrets: &[&str],
     part: impl FnOnce(P) -> Option<T>,
 ) -> Result<T, KmsError> {
     if !answer.status.is_success() {
-        return Err(refusal(answer, doing, secrets));
+        return Err(refusal(answer, doing));
     }
     let Remarks { errors, warnings } = answer.json()?;
     let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
     match part(answer.json()?) {
         Some(part) if errors.is_empty() => Ok(part),
-        _ => Err(lacking(answer, &[errors, warnings].concat(), secrets)),
+        _ => Err(lacking(answer, &[errors, warnings].concat())),
     }
 }
 

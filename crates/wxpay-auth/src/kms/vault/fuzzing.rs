@@ -16,8 +16,8 @@ pub fn key(
     body: &[u8],
     token: &str,
 ) -> Result<KmsKey, KmsError> {
-    let answer = Answer::new("vault", status, headers, body);
-    read(&answer, Doing::Read, &[token], |part: KeyAnswer| part.data)?.version(None)
+    let answer = Answer::new("vault", status, headers, body).after_sending(token);
+    read(&answer, Doing::Read, |part: KeyAnswer| part.data)?.version(None)
 }
 
 /// Reads a signature, as `sign_sha256` does.
@@ -27,6 +27,6 @@ pub fn signature(
     body: &[u8],
     token: &str,
 ) -> Result<Vec<u8>, KmsError> {
-    let answer = Answer::new("vault", status, headers, body);
-    read(&answer, Doing::Sign, &[token], |part: SignAnswer| part.data)?.bytes("1")
+    let answer = Answer::new("vault", status, headers, body).after_sending(token);
+    read(&answer, Doing::Sign, |part: SignAnswer| part.data)?.bytes("1")
 }

@@ -78,8 +78,9 @@ async fn log_in(
     let body = Zeroizing::new(body.to_string());
     let call = Call { doing: Doing::LogIn, path: &path, body: Some(body.as_bytes()) };
     let asked = Instant::now();
-    let answer = client.send(call, None).await?;
-    let logged_in = logged_in(&answer, secret, asked);
+    // It was sent in the body.
+    let answer = client.send(call, None).await?.after_sending(secret);
+    let logged_in = logged_in(&answer, asked);
     match &logged_in {
         Ok(_) => lockout.clear(),
         Err(error) if !error.kind().is_transient() => lockout.refused(secret, error),
@@ -88,8 +89,8 @@ async fn log_in(
     logged_in
 }
 
-fn logged_in(answer: &Answer, secret: &str, asked: Instant) -> Result<Token, KmsError> {
-    let auth = read(answer, Doing::LogIn, &[secret], |part: LoggedIn| part.auth)?;
+fn logged_in(answer: &Answer, asked: Instant) -> Result<Token, KmsError> {
+    let auth = read(answer, Doing::LogIn, |part: LoggedIn| part.auth)?;
     let lease = Lease::new(asked, auth.lease_duration, auth.renewable);
     let token = Zeroizing::new(auth.client_token);
     if token.is_empty() {
@@ -122,7 +123,7 @@ pub(super) async fn look_up(client: &Client, secret: Zeroizing<String>) -> Resul
     let call = Call { doing: Doing::Renew, path: "/v1/auth/token/lookup-self", body: None };
     let asked = Instant::now();
     let answer = client.send(call, Some(&secret)).await?;
-    match read(&answer, Doing::Renew, &[&secret], |part: LookedUp| part.data) {
+    match read(&answer, Doing::Renew, |part: LookedUp| part.data) {
         Ok(life) => {
             let lease = Lease::new(asked, life.ttl, life.renewable.unwrap_or(false));
             Ok(Token::new(secret, lease))
@@ -141,7 +142,7 @@ pub(super) async fn renew(client: &Client, token: &Token) -> Result<Option<Lease
     let call = Call { doing: Doing::Renew, path, body: Some(b"{}") };
     let asked = Instant::now();
     let answer = client.send(call, Some(token.secret())).await?;
-    let auth = read(&answer, Doing::Renew, &[token.secret()], |part: LoggedIn| part.auth)?;
+    let auth = read(&answer, Doing::Renew, |part: LoggedIn| part.auth)?;
     drop(Zeroizing::new(auth.client_token));
     Ok(Lease::new(asked, auth.lease_duration, auth.renewable))
 }
