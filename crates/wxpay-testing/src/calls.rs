@@ -29,6 +29,15 @@ impl WechatPay {
                 }
                 answer
             }
+            Some(Misbehaviour::ForgedStatus { status, body, executed }) => {
+                let executed = executed && self.carry_out(request).executed;
+                let mut answer = error_answer(status, &body);
+                answer.executed = executed;
+                let body = std::mem::replace(&mut answer.body, b"another body".to_vec());
+                self.sign(&mut answer, None);
+                answer.body = body;
+                answer
+            }
             misbehaviour => {
                 let right = self.carry_out(request);
                 let mut answer = replaced(right, misbehaviour.as_ref());
@@ -101,8 +110,15 @@ fn replaced(right: RawAnswer, misbehaviour: Option<&Misbehaviour>) -> RawAnswer 
 fn error_answer(status: u16, body: &ErrorBody) -> RawAnswer {
     match body {
         ErrorBody::Json { code, message } => RawAnswer::error(status, code, message),
+        ErrorBody::CodelessJson => RawAnswer::json(status, &json!({ "message": "no" })),
         ErrorBody::Html => RawAnswer::html(status),
         ErrorBody::Empty => RawAnswer::empty(status),
+        ErrorBody::Text => RawAnswer::new(status, "no").with_header("Content-Type", "text/plain"),
+        ErrorBody::Padded(bytes) => {
+            let mut answer = RawAnswer::error(status, "PARAM_ERROR", "参数错误");
+            answer.body.resize(answer.body.len().max(*bytes), b' ');
+            answer
+        }
         ErrorBody::NonUtf8 => RawAnswer::json_text(status, [b'{', 0xff, 0xfe, b'}']),
     }
 }

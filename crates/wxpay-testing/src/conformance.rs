@@ -47,9 +47,6 @@ const LENGTHS: [usize; 15] =
 /// Longer than any signature should take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// RSA-2048.
-const SIGNATURE_BYTES: usize = 256;
-
 impl SignerConformance {
     /// Begins a check, with the public key and the serial that the signer is to have.
     pub fn new(public_key: PublicKey, serial_no: SerialNo) -> Self {
@@ -160,7 +157,7 @@ impl SignerConformance {
             let found = signature.serial_no().clone();
             return Err(Nonconformance::SerialNo { expected: self.serial_no.clone(), found });
         }
-        if bytes.len() != SIGNATURE_BYTES {
+        if !Algorithm::Sha256Rsa2048.signature_len().contains(&bytes.len()) {
             return Err(Nonconformance::Length { found: bytes.len() });
         }
         if !self.public_key.verifies(message, bytes) {

@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use rcgen::{CertificateParams, DnType, KeyPair, SerialNumber, date_time_ymd};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SerialNumber, date_time_ymd,
+};
 use wxpay_auth::{Certificate, PrivateKey, WechatpaySerial};
 
 const MERCHANT_KEY: &str = include_str!("../testdata/merchant_private_key.pem");
@@ -35,9 +37,9 @@ pub(crate) struct Keys {
 impl Keys {
     #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
     fn load() -> Self {
-        let merchant = issue(MERCHANT_KEY, "merchant", 0x5F, 2099);
-        let platform = issue(PLATFORM_KEY, "platform", 0x44, 2099);
-        let expired = issue(PLATFORM_KEY, "expired", 0x31, 2021);
+        let merchant = issue(MERCHANT_KEY, &MERCHANT, 0x5F, 2099);
+        let platform = issue(PLATFORM_KEY, &PLATFORM, 0x44, 2099);
+        let expired = issue(PLATFORM_KEY, &PLATFORM, 0x31, 2021);
         let wechatpay = KeyPair::from_pem(WECHATPAY_KEY).expect("a key in PEM");
         Self {
             merchant_key_pem: MERCHANT_KEY,
@@ -55,18 +57,54 @@ impl Keys {
     }
 }
 
+/// What real certificates say of whom they are for, and who issued them.
+type Subject = [(DnType, &'static str)];
+
+const MERCHANT: [(DnType, &str); 5] = [
+    (DnType::CommonName, "1900007291"),
+    (DnType::OrganizationName, "微信商户系统"),
+    (DnType::OrganizationalUnitName, "wxpay-testing"),
+    (DnType::CountryName, "CN"),
+    (DnType::LocalityName, "ShenZhen"),
+];
+
+const PLATFORM: [(DnType, &str); 4] = [
+    (DnType::CommonName, "Tenpay.com sign"),
+    (DnType::CountryName, "CN"),
+    (DnType::OrganizationName, "Tenpay.com"),
+    (DnType::OrganizationalUnitName, "Tenpay.com CA Center"),
+];
+
+const ROOT: [(DnType, &str); 4] = [
+    (DnType::CountryName, "CN"),
+    (DnType::OrganizationName, "Tenpay.com"),
+    (DnType::OrganizationalUnitName, "Tenpay.com CA Center"),
+    (DnType::CommonName, "Tenpay.com Root CA"),
+];
+
 /// Makes a certificate over a key, with a serial that begins with this byte, and valid from 2020 to
-/// the end of this year. Returns it in PEM.
+/// the end of this year. Returns it in PEM, the same each time.
 #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
-fn issue(key_pem: &str, name: &str, serial_begin: u8, last_year: i32) -> String {
+fn issue(key_pem: &str, subject: &Subject, serial_begin: u8, last_year: i32) -> String {
     let key = KeyPair::from_pem(key_pem).expect("a key in PEM");
     let mut params = CertificateParams::default();
     let serial: Vec<u8> = (0..20_u8).map(|i| serial_begin.wrapping_add(i * 11) & 0x7f).collect();
     params.serial_number = Some(SerialNumber::from(serial));
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(last_year, 12, 31);
-    params.distinguished_name.push(DnType::CommonName, format!("wxpay-testing {name}"));
-    params.self_signed(&key).expect("a certificate").pem()
+    params.distinguished_name = name(subject);
+    let mut root = CertificateParams::default();
+    root.distinguished_name = name(&ROOT);
+    let root = Issuer::new(root, KeyPair::from_pem(WECHATPAY_KEY).expect("a key in PEM"));
+    params.signed_by(&key, &root).expect("a certificate").pem()
+}
+
+fn name(attributes: &Subject) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for (attribute, value) in attributes {
+        name.push(attribute.clone(), *value);
+    }
+    name
 }
 
 #[cfg(test)]
@@ -86,5 +124,22 @@ mod tests {
         assert_ne!(keys.platform_key.public_key(), &public);
         assert!(Certificate::from_pem(&keys.platform_certificate_pem).is_ok());
         assert!(Certificate::from_pem(&keys.merchant_certificate_pem).is_ok());
+    }
+
+    #[test]
+    fn a_ring_tells_the_certificates_apart() {
+        let ring = wxpay_auth::KeyRing::new();
+        ring.insert_certificate(&KEYS.platform_certificate).unwrap();
+        let refused = ring.insert_certificate(&KEYS.merchant_certificate).unwrap_err();
+        assert!(matches!(refused, wxpay_auth::KeyError::MerchantCertificate { .. }), "{refused:?}");
+    }
+
+    /// Programs find the same files each time.
+    #[test]
+    fn certificates_are_the_same_each_time() {
+        let again = Keys::load();
+        assert_eq!(again.merchant_certificate_pem, KEYS.merchant_certificate_pem);
+        assert_eq!(again.platform_certificate_pem, KEYS.platform_certificate_pem);
+        assert_eq!(again.public_key_pem, KEYS.public_key_pem);
     }
 }

@@ -13,12 +13,18 @@ pub enum ErrorBody {
         /// The message.
         message: String,
     },
+    /// A JSON object without a code, as other servers than WeChat Pay write it.
+    CodelessJson,
     /// A web page, as a server in front of WeChat Pay sends it.
     Html,
     /// Nothing.
     Empty,
+    /// A line of text.
+    Text,
     /// Bytes that are no UTF-8.
     NonUtf8,
+    /// A JSON object with code and message, and blanks up to so many bytes.
+    Padded(usize),
 }
 
 impl ErrorBody {
@@ -69,6 +75,19 @@ pub enum Misbehaviour {
         /// Whether the request is carried out before.
         executed: bool,
     },
+    /// Answers with another status and body than the right ones, and with a signature that is for another
+    /// body.
+    ForgedStatus {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: ErrorBody,
+        /// Whether the request is carried out before.
+        executed: bool,
+    },
+    /// Answers with a body in the coding `gzip`, which nobody asked for, in place of the one that was signed
+    /// (200 where it would be 204).
+    Encoded,
     /// Answers with another 2xx and body than documented, carried out and correctly signed.
     UnexpectedSuccess {
         /// The status.

@@ -76,8 +76,14 @@ pub fn client_config() -> ClientConfig {
         .with_no_client_auth()
 }
 
-#[expect(clippy::expect_used, reason = "fixed parameters, and tested")]
 pub(crate) fn acceptor(tls: ServerTls) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::new(server_config(tls)))
+}
+
+/// Makes TLS settings for a server of one's own, whose certificate [`client_config`] trusts where the
+/// settings are good.
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "fixed parameters, and tested")]
+pub fn server_config(tls: ServerTls) -> ServerConfig {
     let names = match tls {
         ServerTls::WrongHost => vec!["wrong.example".to_owned()],
         _ => vec!["127.0.0.1".to_owned(), "localhost".to_owned(), NAME.to_owned()],
@@ -98,11 +104,10 @@ pub(crate) fn acceptor(tls: ServerTls) -> TlsAcceptor {
         _ => &[&rustls::version::TLS12, &rustls::version::TLS13],
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
-        .expect("a certificate with its key");
-    TlsAcceptor::from(Arc::new(config))
+        .expect("a certificate with its key")
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use wxpay_auth::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_message};
 
 use crate::answer::RawAnswer;
+use crate::gzip::gzip;
 use crate::keys::KEYS;
 use crate::misbehaviour::Misbehaviour;
 use crate::wechat_pay::WechatPay;
@@ -52,6 +53,11 @@ impl WechatPay {
                 answer.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
             }
             Some(Misbehaviour::TamperedBody) => tamper(answer),
+            Some(Misbehaviour::Encoded) => {
+                answer.status = if answer.status == 204 { 200 } else { answer.status };
+                answer.replace_body(gzip(&answer.body));
+                answer.set_header("Content-Encoding", "gzip");
+            }
             _ => {}
         }
     }

@@ -198,7 +198,7 @@ impl WechatPay {
     #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
     fn fill(&self, ring: KeyRing) -> KeyRing {
         let public_key = PublicKey::from_pem(self.public_key_pem()).expect("a key in PEM");
-        ring.insert_public_key(self.public_key_id(), public_key);
+        ring.insert_public_key(self.public_key_id(), public_key).expect("the id of a public key");
         ring.insert_certificate(&KEYS.platform_certificate).expect("valid until 2099");
         ring
     }

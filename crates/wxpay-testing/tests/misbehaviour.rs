@@ -145,6 +145,9 @@ async fn another_status_is_signed_and_executed_as_asked() {
             ),
             (ErrorBody::Html, b"<html>"),
             (ErrorBody::Empty, b""),
+            (ErrorBody::CodelessJson, br#"{"message":"no"}"#),
+            (ErrorBody::Text, b"no"),
+            (ErrorBody::Padded(9000), br#"{"code":"PARAM_ERROR","message":"#),
             (ErrorBody::NonUtf8, b"{\xff\xfe}"),
         ] {
             let misbehaviour = Misbehaviour::Status { status: 500, body, signed, executed };
@@ -158,6 +161,31 @@ async fn another_status_is_signed_and_executed_as_asked() {
             assert_eq!(terminated, executed);
         }
     }
+}
+
+#[tokio::test]
+async fn a_forged_status_has_the_signature_of_another_body() {
+    for executed in [false, true] {
+        for body in [ErrorBody::json("X", "x"), ErrorBody::Empty, ErrorBody::Padded(9000)] {
+            let length = if let ErrorBody::Padded(bytes) = &body { Some(*bytes) } else { None };
+            let misbehaviour = Misbehaviour::ForgedStatus { status: 404, body, executed };
+            let (gateway, answer, verified) = under(misbehaviour).await;
+            assert_eq!(answer.status, 404);
+            assert!(length.is_none_or(|length| answer.body.len() == length));
+            assert!(matches!(verified, Err(VerifyError::Mismatch { .. })), "{verified:?}");
+            assert_eq!(gateway.executions(), usize::from(executed));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_not_the_one_that_was_signed() {
+    let (_, answer, error) = unverified(Misbehaviour::Encoded).await;
+    assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    // No body, in one block that is the last.
+    let empty = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(answer.body, empty);
 }
 
 #[tokio::test]
