@@ -21,7 +21,9 @@ use wxpay_transport::{
 /// A net under waits for events, for machines that are busy.
 const SAFETY: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 const KEY: &str = "wxpay:rate:{1900007291}:x";
+const SCRIPT: &str = include_str!("../crates/wxpay-transport/src/redis_reserve.lua");
 
 fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
     let limit = RateLimit::per_second(per_second);
@@ -115,9 +117,8 @@ async fn keys_are_independent_and_expire() {
     let server = RedisServer::start();
     let limiter = patient(&server.url(), 1);
     pass(&limiter, key("x", 1)).await;
-    // Whoever took this one's place would wait for an hour.
-    let now = micros(&server);
-    let taken = format!("{} {now}", now + 3_600_000_000);
+    // Whoever took this one's place would wait.
+    let taken = taken_for(&server, 50);
     server.run(&["SET", KEY, &taken, "KEEPTTL"]);
     pass(&limiter, key("y", 1)).await;
     pass(&limiter, LimitKey { identity: "1900000001", ..key("x", 1) }).await;
@@ -127,6 +128,12 @@ async fn keys_are_independent_and_expire() {
         assert!((1..=62_000).contains(&expiry), "{key}: {expiry}");
     }
     assert_eq!(server.run(&["DBSIZE"]), "3");
+}
+
+/// What the key holds when places are taken for so many seconds.
+fn taken_for(server: &RedisServer, seconds: u64) -> String {
+    let now = micros(server);
+    format!("{} {now}", now + 1_000_000 * seconds)
 }
 
 fn micros(server: &RedisServer) -> u64 {
@@ -144,12 +151,11 @@ fn micros(server: &RedisServer) -> u64 {
 #[ignore = "needs redis-server: run scripts/test"]
 async fn who_would_wait_for_too_long_is_told_so_and_reserves_nothing() {
     let server = RedisServer::start();
-    let now = micros(&server);
-    let taken = format!("{} {now}", now + 3_600_000_000);
+    let taken = taken_for(&server, 60);
     server.run(&["SET", KEY, &taken]);
     let limiter = patient(&server.url(), 1);
-    let refused = limiter.acquire(key("x", 10), MINUTE).await.unwrap_err();
-    assert!(refused.retry_after > MINUTE && refused.retry_after <= 60 * MINUTE, "{refused:?}");
+    let refused = limiter.acquire(key("x", 10), SECOND).await.unwrap_err();
+    assert!(refused.retry_after > SECOND && refused.retry_after <= MINUTE, "{refused:?}");
     assert_eq!(server.run(&["GET", KEY]), taken);
     assert!(!limiter.is_degraded());
 }
@@ -158,9 +164,9 @@ async fn who_would_wait_for_too_long_is_told_so_and_reserves_nothing() {
 #[ignore = "needs redis-server: run scripts/test"]
 async fn a_clock_that_was_set_back_stops_nobody() {
     let server = RedisServer::start();
-    let limiter = patient(&server.url(), 1);
     let later = micros(&server) + 3_600_000_000;
     for stored in [format!("{} {later}", later + 5), "something else".to_owned()] {
+        let limiter = patient(&server.url(), 1);
         server.run(&["SET", KEY, &stored]);
         limiter.acquire(key("x", 10), Duration::from_secs(1)).await.unwrap();
         assert!(!limiter.is_degraded());
@@ -182,6 +188,223 @@ async fn the_script_is_loaded_again() {
         assert_eq!(server.run(&["SCRIPT", "FLUSH"]), "OK");
     }
     assert!(!limiter.is_degraded());
+}
+
+/// Waits for no time, and asks again at once whether it is back.
+fn restless(url: &str, processes: u32) -> RedisRateLimiter {
+    Arc::into_inner(patient(url, processes)).unwrap().rest(Duration::ZERO)
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn what_cannot_be_under_the_key_is_reset_and_stops_nobody() {
+    let server = RedisServer::start();
+    let now = micros(&server);
+    let endless = "9".repeat(400);
+    for absurd in [
+        format!("{} {now}", now + 1_000_000_000_000),
+        format!("{} {now}", now + 3_600_000_000),
+        format!("99999999999999999999 {now}"),
+        format!("{endless} {now}"),
+        format!("{endless} {endless}"),
+    ] {
+        for knows_better in [false, true] {
+            server.run(&["DEL", KEY]);
+            let limiter = restless(&server.url(), 1);
+            if knows_better {
+                pass(&limiter, key("x", 10)).await;
+            }
+            server.run(&["SET", KEY, &absurd]);
+            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            assert!(limiter.is_degraded(), "{absurd}");
+            let ahead = tat(&server).saturating_sub(micros(&server));
+            assert!(ahead <= 200_000, "{absurd}: {ahead}");
+            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            assert!(!limiter.is_degraded(), "{absurd}");
+        }
+    }
+}
+
+/// What the key holds.
+fn tat(server: &RedisServer) -> u64 {
+    let stored = server.run(&["GET", KEY]);
+    stored.split(' ').next().and_then(|tat| tat.parse().ok()).expect("a number")
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn a_server_that_was_flushed_is_told_what_was_reserved() {
+    let server = RedisServer::start();
+    let taken = taken_for(&server, 60);
+    let knows = restless(&server.url(), 1);
+    // Another process may have written less by then.
+    for lose in [&["FLUSHALL"][..], &["SET", KEY, "5 5"]] {
+        server.run(&["SET", KEY, &taken]);
+        assert!(knows.acquire(key("x", 10), SECOND).await.is_err());
+        assert!(!knows.is_degraded());
+        server.run(lose);
+        knows.acquire(key("x", 10), SECOND).await.expect("the share");
+        assert!(knows.is_degraded(), "{lose:?}");
+        assert!(taken.starts_with(&tat(&server).to_string()), "{lose:?}: {}", tat(&server));
+        // Others find it there, and it is kept to.
+        let other = patient(&server.url(), 1);
+        assert!(other.acquire(key("x", 10), SECOND).await.is_err());
+        assert!(knows.acquire(key("x", 10), SECOND).await.is_err());
+        assert!(!knows.is_degraded() && !other.is_degraded(), "{lose:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn lost_keys_are_warned_of_once_and_other_losses_still() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let mut server = RedisServer::start();
+    let limiter = restless(&server.url(), 1);
+    pass(&limiter, key("x", 1000)).await;
+    for _ in 0..3 {
+        server.run(&["FLUSHALL"]);
+        for is_degraded in [true, false] {
+            pass(&limiter, key("x", 1000)).await;
+            assert_eq!(limiter.is_degraded(), is_degraded);
+        }
+    }
+    let said = || {
+        let text = log.text();
+        (text.matches(" WARN ").count(), text.matches("is back").count())
+    };
+    assert_eq!(said(), (1, 1), "{}", log.text());
+    assert!(log.text().contains("noeviction"), "{}", log.text());
+    // Of this loss nothing is said, until it is another one.
+    server.run(&["FLUSHALL"]);
+    pass(&limiter, key("x", 1000)).await;
+    assert_eq!((said(), limiter.is_degraded()), ((1, 1), true), "{}", log.text());
+    server.kill();
+    for _ in 0..3 {
+        pass(&limiter, key("x", 1000)).await;
+    }
+    assert_eq!(said(), (2, 1), "{}", log.text());
+}
+
+/// Runs the script by itself; returns what it answers first, and after how many milliseconds.
+fn script(server: &RedisServer, known: (u64, u64)) -> (u64, u64) {
+    let text = format!(
+        "local function f()\n{SCRIPT}\nend local a = f() return a[1] .. ' ' .. math.floor(a[2] / 1000)"
+    );
+    let (next, seen) = (known.0.to_string(), known.1.to_string());
+    let answer = server.run(&[
+        "EVAL",
+        &text,
+        "1",
+        KEY,
+        "100000",
+        "0",
+        "100000000",
+        "70000000",
+        &next,
+        &seen,
+    ]);
+    let (what, wait) = answer.split_once(' ').unwrap_or_else(|| panic!("{answer}"));
+    (what.parse().unwrap(), wait.parse().unwrap())
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn a_key_that_expired_or_moved_with_the_clock_is_not_lost() {
+    let server = RedisServer::start();
+    let now = micros(&server);
+    let (before, later) = (now - 61_000_000, now + 3_600_000_000);
+    // It expired, or nobody knows of it.
+    for known in [(0, 0), (before, before)] {
+        server.run(&["DEL", KEY]);
+        assert_eq!(script(&server, known), (1, 0), "{known:?}");
+    }
+    // It did not.
+    server.run(&["DEL", KEY]);
+    assert_eq!(script(&server, (now - 50_000_000, now - 50_000_000)).0, 2);
+    // The clock was set back, and another process has written since: its places are moved.
+    server.run(&["SET", KEY, &taken_for(&server, 10)]);
+    let (what, wait) = script(&server, (later + 5_000_000, later));
+    assert!(what == 1 && (9_000..=10_000).contains(&wait), "{what} {wait}");
+    // The same, with all places lost: one's own are moved.
+    server.run(&["DEL", KEY]);
+    assert_eq!(script(&server, (later + 5_000_000, later)).0, 2);
+    let ahead = tat(&server) - micros(&server);
+    assert!(ahead <= 5_000_000, "{ahead}");
+}
+
+/// Sends from four processes what may be sent through a server that always needs room; returns how many
+/// places there were at most in a second, and how many warnings.
+async fn most_with_eviction(policy: &str) -> (usize, usize) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let server =
+        Arc::new(RedisServer::start_with(&["--maxmemory", "4mb", "--maxmemory-policy", policy]));
+    let ends = Arc::new(AtomicBool::new(false));
+    let fills = std::thread::spawn({
+        let (server, ends) = (Arc::clone(&server), Arc::clone(&ends));
+        move || {
+            let value = "x".repeat(20_000);
+            let mut number = 0;
+            while !ends.load(Ordering::Relaxed) {
+                number += 1;
+                server.run(&["SET", &format!("f{number}"), &value, "EX", "3600"]);
+            }
+        }
+    });
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        let limiter = patient(&server.url(), 4);
+        for _ in 0..4 {
+            let limiter = Arc::clone(&limiter);
+            callers.spawn(async move {
+                let mut passages = Vec::new();
+                for _ in 0..25 {
+                    passages.push(pass(&limiter, key("x", 100)).await);
+                }
+                passages
+            });
+        }
+    }
+    let passages = callers.join_all().await.concat();
+    ends.store(true, Ordering::Relaxed);
+    fills.join().unwrap();
+    let most = most_in_a_second(&passages);
+    (most, log.text().matches("set maxmemory-policy to noeviction").count())
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn a_server_that_evicts_keys_does_not_undo_the_limit() {
+    for policy in ["volatile-ttl", "allkeys-lru"] {
+        // 100 are the shares; 10 the first ones of the shared limit; and each process had asked for two more
+        // before it knew.
+        let (most, warnings) = most_with_eviction(policy).await;
+        assert!(most <= 118, "{policy}: {most}");
+        assert!((1..=4).contains(&warnings), "{policy}: {warnings}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn a_server_without_scripts_costs_nothing_but_the_share() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let server = RedisServer::start_with(&["--rename-command", "EVALSHA", "none"]);
+    let limiter = restless(&server.url(), 4);
+    let mut passages = Vec::new();
+    for _ in 0..8 {
+        passages.push(pass(&limiter, key("x", 16)).await);
+    }
+    assert!(limiter.is_degraded());
+    assert!(most_in_a_second(&passages) <= 4, "{passages:?}");
+    assert_eq!(server.run(&["DBSIZE"]), "0");
+    let text = log.text();
+    assert_eq!(text.matches(" WARN ").count(), 1, "{text}");
+    assert!(text.contains("the answer was an error: ERR"), "{text}");
 }
 
 /// Loses Redis while requests are under way, and lets it come back.
@@ -403,8 +626,7 @@ async fn clients_with_it_send_what_the_limit_lets_through() {
     }
     assert_eq!(wechat_pay.journal().len(), 10);
     let key = format!("wxpay:rate:{{{}}}:plans", wechat_pay.mchid().as_str());
-    let now = micros(&server);
-    server.run(&["SET", &key, &format!("{} {now}", now + 3_600_000_000)]);
+    server.run(&["SET", &key, &taken_for(&server, 60)]);
     for client in &clients {
         let error = client.send(request(50)).await.unwrap_err();
         assert!(matches!(error, Error::Overload(_)), "{error:?}");

@@ -7,6 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Which program is the server, where it is another one than `redis-server`.
+const PROGRAM: &str = "WXPAY_TEST_REDIS_SERVER";
+
 /// A `redis-server` on a port of this machine that nobody else has, which ends with the test.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -98,7 +101,8 @@ pub fn free_port() -> u16 {
 }
 
 fn launch(port: u16, arguments: &[String], directory: &PathBuf) -> Option<Child> {
-    let mut process = Command::new("redis-server")
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| "redis-server".into());
+    let mut process = Command::new(program)
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .args(["--port", &port.to_string(), "--dir"])
         .arg(directory)

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::bounded_stream::{Bound, BoundedStream};
 use crate::error::ConfigError;
-use crate::shared_limit::{Lost, Place, SharedStore, Wanted};
+use crate::shared_limit::{Answer, Lost, Place, Reach, SharedStore, Wanted};
 use crate::tls;
+use crate::userinfo::is_encoded;
 
 /// Asks Redis. A connection is made in the background by the first question that finds none.
 pub(crate) struct RedisLink {
@@ -52,6 +55,8 @@ struct Tls {
 pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
     task: JoinHandle<()>,
+    /// An answer had no end.
+    is_too_long: Arc<AtomicBool>,
 }
 
 /// Reads and writes for a connection until it is closed.
@@ -59,6 +64,9 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long connecting may take. It holds no call up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer has less than a hundred bytes, an error some hundreds; and many questions may wait for theirs.
+const ANSWERS: Bound = Bound { each: 16 * 1024, most: 1024 * 1024 };
 
 impl RedisLink {
     /// Reads the URL. Nothing is connected yet.
@@ -84,8 +92,11 @@ impl RedisLink {
 impl Line {
     fn begin(address: Arc<Address>) -> Self {
         let (made, connection) = watch::channel(None);
+        let is_too_long = Arc::default();
+        let noted = Arc::clone(&is_too_long);
         let task = tokio::spawn(async move {
-            match timeout(CONNECT_TIMEOUT, address.connect()).await.unwrap_or(Err(Lost::Slow)) {
+            let connecting = timeout(CONNECT_TIMEOUT, address.connect(&noted));
+            match connecting.await.unwrap_or(Err(Lost::Slow)) {
                 Ok((connection, driver)) => {
                     made.send_replace(Some(Ok(connection)));
                     driver.await;
@@ -93,7 +104,7 @@ impl Line {
                 Err(lost) => drop(made.send_replace(Some(Err(lost)))),
             }
         });
-        Self { connection, task }
+        Self { connection, task, is_too_long }
     }
 
     /// Waits for the connection; the task that makes it goes on when this is dropped.
@@ -122,21 +133,24 @@ impl SharedStore for RedisLink {
         }
     }
 
-    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<Place, Lost> {
+    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<Answer, Lost> {
         let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
-        let (is_reserved, wait): (bool, u64) = self
+        let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
+        let answer: (i64, i64, i64, i64) = self
             .script
             // The braces keep all keys of one caller on one node of a cluster.
             .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
             .arg(micros_rounded_up(wanted.interval))
             .arg(micros_rounded_up(early))
             .arg(micros_rounded_up(wanted.longest))
+            .arg(micros_rounded_up(wanted.farthest))
+            .arg(known.next)
+            .arg(known.seen)
             .invoke_async(&mut connection)
             .await
-            .map_err(|e| lost(&e))?;
-        let wait = Duration::from_micros(wait);
-        Ok(if is_reserved { Place::After(wait) } else { Place::TooFar(wait) })
+            .map_err(|e| lost(&e, &line.is_too_long))?;
+        read(answer)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {
@@ -151,6 +165,21 @@ impl SharedStore for RedisLink {
         }
         true
     }
+}
+
+/// Reads what the script answers. The numbers are signed there, and are so here: what is negative is
+/// not to become something huge.
+fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<Answer, Lost> {
+    let micros = |number: i64| u64::try_from(number).map_err(|_| Lost::Untrue);
+    let (wait, next, seen) = (micros(wait)?, micros(next)?, micros(seen)?);
+    let wait = Duration::from_micros(wait);
+    let place = match what {
+        0 => Place::TooFar(wait),
+        1 => Place::After(wait),
+        2 => return Err(Lost::Forgotten),
+        _ => return Err(Lost::Untrue),
+    };
+    Ok(Answer { place, reach: Reach { next, seen } })
 }
 
 /// The clock of Redis counts microseconds. Lua counts exactly up to 2^53, so what is absurdly long is
@@ -173,6 +202,10 @@ impl Address {
         if rest.contains('#') {
             return Err(ConfigError::RedisUrl);
         }
+        // Behind a raw `/` or `?` the rest of the password is left out, and its beginning a host.
+        if rest.rsplit_once('@').is_some_and(|(userinfo, _)| !is_encoded(userinfo)) {
+            return Err(ConfigError::RedisUrl);
+        }
         // TLS is ours: the library would take a provider of cryptography from the whole process.
         let plain = format!("redis://{rest}");
         let info = plain.as_str().into_connection_info().map_err(|_| ConfigError::RedisUrl)?;
@@ -184,23 +217,31 @@ impl Address {
         Ok(Self { host: host.clone(), port: *port, settings, tls })
     }
 
-    async fn connect(&self) -> Result<(MultiplexedConnection, Driver), Lost> {
+    async fn connect(
+        &self,
+        is_too_long: &Arc<AtomicBool>,
+    ) -> Result<(MultiplexedConnection, Driver), Lost> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port));
         let tcp = tcp.await.map_err(|_| Lost::Connection)?;
         tcp.set_nodelay(true).map_err(|_| Lost::Connection)?;
-        let Some(tls) = &self.tls else { return self.log_in(tcp).await };
+        let Some(tls) = &self.tls else { return self.log_in(tcp, is_too_long).await };
         let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.name.clone(), tcp);
-        self.log_in(connecting.await.map_err(|_| Lost::Tls)?).await
+        self.log_in(connecting.await.map_err(|_| Lost::Tls)?, is_too_long).await
     }
 
-    async fn log_in<C>(&self, stream: C) -> Result<(MultiplexedConnection, Driver), Lost>
+    async fn log_in<C>(
+        &self,
+        stream: C,
+        is_too_long: &Arc<AtomicBool>,
+    ) -> Result<(MultiplexedConnection, Driver), Lost>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let stream = BoundedStream::new(stream, ANSWERS, Arc::clone(is_too_long));
         // Questions have a bound of their own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&self.settings, stream, config);
-        let (connection, driver) = made.await.map_err(|e| lost(&e))?;
+        let (connection, driver) = made.await.map_err(|e| lost(&e, is_too_long))?;
         Ok((connection, Box::pin(driver)))
     }
 }
@@ -208,7 +249,7 @@ impl Address {
 impl Tls {
     fn new(host: &str) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConfigError::RedisUrl)?;
-        let config = adapted(Arc::unwrap_or_clone(tls::default_config(true)?));
+        let config = adapted(Arc::unwrap_or_clone(tls::default_config(tls::shared_roots())?));
         Ok(Self { config, name })
     }
 }
@@ -222,7 +263,10 @@ fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
 
 /// Says what went wrong without the words of the server: an error about a command may repeat its
 /// arguments, and with them the password.
-fn lost(error: &RedisError) -> Lost {
+fn lost(error: &RedisError, is_too_long: &AtomicBool) -> Lost {
+    if error.is_io_error() && is_too_long.load(Ordering::Relaxed) {
+        return Lost::TooLong;
+    }
     if error.is_io_error() {
         return Lost::Connection;
     }
@@ -253,6 +297,13 @@ mod tests {
 
     use super::*;
     use crate::rate_limit::{LimitKey, RateLimit};
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_no_host() {
+        for url in ["redis://token?x@redis.example", "redis://user:6379/x@redis.example"] {
+            assert_eq!(RedisLink::new(url).err(), Some(ConfigError::RedisUrl), "{url}");
+        }
+    }
 
     #[test]
     fn urls_are_read() {
@@ -310,10 +361,21 @@ mod tests {
         let unknown = "unknown command `HELLO`, with args beginning with: `pa55word`".to_owned();
         let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
         let error = RedisError::from((kind, "an error", unknown));
-        assert_eq!(lost(&error), Lost::Refused("ERR".to_owned()));
+        let lost = |error| lost(&error, &AtomicBool::new(false));
+        assert_eq!(lost(error), Lost::Refused("ERR".to_owned()));
         let extension = |code: &str| redis::make_extension_error(code.to_owned(), None);
-        assert_eq!(lost(&extension("WRONGPASS")), Lost::Refused("WRONGPASS".to_owned()));
-        assert!(!lost(&extension("pa55word")).to_string().contains("pa55"));
+        assert_eq!(lost(extension("WRONGPASS")), Lost::Refused("WRONGPASS".to_owned()));
+        assert!(!lost(extension("pa55word")).to_string().contains("pa55"));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_no_answer() {
+        for untrue in
+            [(1, -1, 9, 8), (0, i64::MIN, 9, 8), (1, 7, -9, 8), (1, 7, 9, -8), (3, 7, 9, 8)]
+        {
+            assert_eq!(read(untrue), Err(Lost::Untrue), "{untrue:?}");
+        }
+        assert_eq!(read((1, 7, 9, 8)), RESERVED);
     }
 
     #[test]
@@ -325,12 +387,14 @@ mod tests {
     }
 
     /// What a double of Redis does with one connection, question by question.
-    #[derive(Clone, Copy)]
+    #[derive(Debug, Clone, Copy)]
     enum Step {
         Reserves,
         LogsIn,
         Waits,
         Closes,
+        /// Answers without an end: 64 MiB, which nobody should read.
+        Floods,
     }
 
     /// Starts a double of Redis that takes so many connections, one after the other, and closes none but
@@ -355,13 +419,23 @@ mod tests {
     async fn play(mut stream: TcpStream, steps: &[Step], waits: &tokio::sync::Semaphore) {
         for step in steps {
             let answer = match step {
-                Step::Reserves => "*2\r\n:1\r\n:7\r\n",
+                Step::Reserves => "*4\r\n:1\r\n:7\r\n:9\r\n:8\r\n",
                 Step::LogsIn => "+OK\r\n",
                 Step::Waits => {
                     waits.acquire().await.unwrap().forget();
                     continue;
                 }
                 Step::Closes => return,
+                Step::Floods => {
+                    assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+                    stream.write_all(b"+").await.unwrap();
+                    for _ in 0..64 * 1024 {
+                        if stream.write_all(&[b'a'; 1024]).await.is_err() {
+                            break;
+                        }
+                    }
+                    return;
+                }
             };
             assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
             stream.write_all(answer.as_bytes()).await.unwrap();
@@ -369,16 +443,21 @@ mod tests {
         std::future::pending::<()>().await;
     }
 
-    const RESERVED: Result<Place, Lost> = Ok(Place::After(Duration::from_micros(7)));
+    const RESERVED: Result<Answer, Lost> = Ok(Answer {
+        place: Place::After(Duration::from_micros(7)),
+        reach: Reach { next: 9, seen: 8 },
+    });
 
     /// Asks, and gives up at some time if there is no answer.
-    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<Place, Lost>> {
+    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<Answer, Lost>> {
         let limit = RateLimit::per_second(10);
         let wanted = Wanted {
             key: LimitKey { identity: "1900007291", operation: "x", limit },
             burst: NonZeroU32::MIN,
             interval: Duration::from_millis(100),
             longest: Duration::from_secs(1),
+            farthest: Duration::from_secs(60),
+            known: None,
         };
         timeout(at_most, link.reserve(&link.line(), wanted)).await.ok()
     }
@@ -422,5 +501,16 @@ mod tests {
         assert!(link.hang_up(&link.line()));
         go_on.add_permits(1);
         assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_read() {
+        for steps in [vec![Step::Floods], vec![Step::LogsIn, Step::Floods]] {
+            let (port, _) = double(vec![steps.clone(), vec![Step::LogsIn, Step::Reserves]]).await;
+            let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();
+            assert_eq!(ask(&link, SAFETY).await, Some(Err(Lost::TooLong)), "{steps:?}");
+            link.hang_up(&link.line());
+            assert_eq!(ask(&link, SAFETY).await, Some(RESERVED), "{steps:?}");
+        }
     }
 }

@@ -18,11 +18,18 @@ use crate::shared_limit::SharedLimit;
 /// once, the others evenly spread. Places are reserved by the clock of the server, so those of the
 /// processes need not agree, and nobody asks twice.
 ///
-/// Payments never wait for Redis to come back. When it cannot be reached, does not answer in time or answers with an error, each
-/// process keeps to its share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of)
-/// does, until Redis answers again. In the second of such a change there may be up to a tenth more than
+/// Payments never wait for Redis to come back. When it cannot be reached, does not answer in time, or answers with an error, without
+/// an end or with what cannot be true, each process keeps to its share, as
+/// [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis answers again. In the second of such a change there may be up to a tenth more than
 /// the limit (or one more for each process); and while only some processes have lost it, their shares
 /// come on top of what the others send.
+///
+/// Set `maxmemory-policy noeviction`: a Redis that evicts keys loses what was reserved, and so does one
+/// that is flushed or restarted. Each process says with its question what it was told last. So a key that
+/// was lost, or holds less than that, or what nobody can have reserved (a minute too far ahead), is
+/// noticed: what the process knows is written again, it is warned of once, and the process keeps to its share
+/// for ten seconds. While keys are lost again and again, [`is_degraded`](Self::is_degraded) comes and goes, and in
+/// the second of such a change there may be up to a fifth more than the limit.
 ///
 /// The connection is made in the background by the first request, and closed when the limiter is
 /// dropped. Keys are named `wxpay:rate:{identity}:operation` (with the braces), and expire a minute after
@@ -74,7 +81,8 @@ impl RedisRateLimiter {
         self
     }
 
-    /// Sets for how long Redis is not asked after it has failed: a second by default, a day at most.
+    /// Sets for how long Redis is not asked after it has failed: a second by default, a day at most. After a key
+    /// was lost it is ten times as long.
     ///
     /// After that, one request at a time asks whether it is back.
     #[must_use]

@@ -16,8 +16,16 @@ pub(crate) struct SharedHealth {
     /// Named in logs.
     server: String,
     rest: Duration,
-    breaker: Mutex<Breaker>,
+    state: Mutex<State>,
     is_lost: watch::Sender<bool>,
+}
+
+struct State {
+    breaker: Breaker,
+    /// It was said that keys are lost. A store that evicts loses them again and again.
+    is_told: bool,
+    /// Of what is the case now nothing was said, for that reason.
+    is_quiet: bool,
 }
 
 /// The right to ask one question. Dropping it says nothing about the store.
@@ -30,19 +38,19 @@ impl SharedHealth {
     pub(crate) fn new(server: String, rest: Duration) -> Self {
         telemetry::shared_limit_degraded(false);
         let (is_lost, _) = watch::channel(false);
-        Self { server, rest, breaker: Mutex::new(breaker(rest)), is_lost }
+        Self { server, rest, state: Mutex::new(State::new(rest)), is_lost }
     }
 
     /// Sets how long a store that was lost is left alone.
     pub(crate) fn rest(&mut self, rest: Duration) {
         self.rest = rest;
-        self.breaker = Mutex::new(breaker(rest));
+        self.state = Mutex::new(State::new(rest));
     }
 
     /// Asks whether the store may be asked. `None`: it is lost.
     pub(crate) fn ask(&self) -> Option<Asking<'_>> {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        match breaker.admit(Instant::now(), true) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.breaker.admit(Instant::now(), true) {
             Admission::Barred => None,
             admission => Some(Asking { health: self, admission: Some(admission) }),
         }
@@ -60,19 +68,29 @@ impl SharedHealth {
 
     /// Changes the state, and says so where it is another one.
     fn note(&self, lost: Option<&Lost>, change: impl FnOnce(&mut Breaker)) {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut breaker);
-        let is_lost = breaker.state() != BreakerState::Closed;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state.breaker);
+        let is_lost = state.breaker.state() != BreakerState::Closed;
         // Under the lock, so that the last change is the one that is told.
         let was_lost = self.is_lost.send_replace(is_lost);
+        let is_changed = was_lost != is_lost;
+        let is_news = match lost {
+            // What was not said of the last loss is said of this one.
+            Some(lost) => (is_changed || state.is_quiet) && state.is_news(lost),
+            None => is_changed && !state.is_quiet,
+        };
+        if is_changed || is_news {
+            state.is_quiet = is_lost && !is_news;
+        }
         // A subscriber of logs may take its time, or ask this very store.
-        drop(breaker);
-        if was_lost == is_lost {
-            return;
+        drop(state);
+        if is_changed {
+            telemetry::shared_limit_degraded(is_lost);
         }
         match lost {
-            Some(lost) => telemetry::shared_limit_lost(&self.server, lost),
-            None => telemetry::shared_limit_back(&self.server),
+            Some(lost) if is_news => telemetry::shared_limit_lost(&self.server, lost),
+            None if is_news => telemetry::shared_limit_back(&self.server),
+            _ => {}
         }
     }
 }
@@ -100,11 +118,21 @@ impl Asking<'_> {
         }
     }
 
-    /// Notes that the store did not answer as it should.
+    /// Notes that the store did not answer as it should. One that worked and forgets is left alone for
+    /// ten times as long: it may do so all the time, and each change lets some more through.
     pub(crate) fn failed(mut self, lost: &Lost) {
-        if let Some(admission) = self.admission.take() {
-            self.health.note(Some(lost), |breaker| breaker.failed(Instant::now(), admission));
-        }
+        let Some(admission) = self.admission.take() else { return };
+        let rest = match (lost, admission) {
+            (Lost::Forgotten, Admission::Normal) => self.health.rest.saturating_mul(10).min(DAY),
+            _ => self.health.rest,
+        };
+        self.health.note(Some(lost), |breaker| {
+            // While it is lost, only the one that asks whether it is back says something new.
+            if breaker.state() == BreakerState::Closed || admission == Admission::Probe {
+                *breaker = breaker_with(rest);
+                breaker.failed(Instant::now(), Admission::Normal);
+            }
+        });
     }
 }
 
@@ -116,9 +144,22 @@ impl Drop for Asking<'_> {
     }
 }
 
+const DAY: Duration = Duration::from_secs(86400);
+
 /// One failure is enough: there is something to fall back to that is nearly as good.
-fn breaker(rest: Duration) -> Breaker {
+fn breaker_with(rest: Duration) -> Breaker {
     Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
+}
+
+impl State {
+    fn new(rest: Duration) -> Self {
+        Self { breaker: breaker_with(rest), is_told: false, is_quiet: false }
+    }
+
+    /// Tells whether a loss is to be told.
+    fn is_news(&mut self, lost: &Lost) -> bool {
+        *lost != Lost::Forgotten || !std::mem::replace(&mut self.is_told, true)
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) trait SharedStore: Send + Sync {
     fn line(&self) -> Self::Line;
 
     /// Reserves the next place, unless it lies too far ahead.
-    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<Place, Lost>;
+    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<Answer, Lost>;
 
     /// Begins afresh with the next question: one on this connection was not answered as it should.
     /// Returns `false` when that has happened already.
@@ -43,9 +43,30 @@ pub(crate) struct Wanted<'a> {
     pub(crate) interval: Duration,
     /// Which wait would be too long.
     pub(crate) longest: Duration,
+    /// How far ahead places can be reserved by all processes together, with room to spare.
+    pub(crate) farthest: Duration,
+    /// What the last answer said. What is reserved never begins before that, even if the store has
+    /// forgotten it.
+    pub(crate) known: Option<Reach>,
+}
+
+/// How far the reserved places reach, in microseconds of the clock of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// When the place after the last one begins, if requests are evenly spread.
+    pub(crate) next: u64,
+    /// The time of the answer.
+    pub(crate) seen: u64,
 }
 
 /// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) place: Place,
+    pub(crate) reach: Reach,
+}
+
+/// Where the place is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A place is reserved: it begins after so much time.
@@ -65,6 +86,14 @@ pub(crate) enum Lost {
     Tls,
     #[error("the answer was an error: {0}")]
     Refused(String),
+    #[error("the answer was too long")]
+    TooLong,
+    #[error("the answer cannot be true")]
+    Untrue,
+    #[error(
+        "a key was lost or overwritten: set maxmemory-policy to noeviction, and flush nothing there"
+    )]
+    Forgotten,
 }
 
 /// Reserves places in the store, and keeps to the share of this process while it is lost.
@@ -87,10 +116,17 @@ enum Without {
     Late,
 }
 
+/// So much further than they should places may have been reserved.
+const SLACK: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86400);
+
 /// One interface of one caller, as this process sees it.
 struct Lane {
     burst: NonZeroU32,
     interval: Duration,
+    farthest: Duration,
+    /// What the last answer said.
+    known: Mutex<Option<Reach>>,
     /// So many places may be reserved and not reached yet. The others wait here, where a place costs
     /// nothing when its caller gives up.
     window: Semaphore,
@@ -190,7 +226,7 @@ impl<S: SharedStore> SharedLimit<S> {
         {
             return Ok(Ok(reserved));
         }
-        let wanted = Wanted { key, burst: lane.burst, interval: lane.interval, longest };
+        let wanted = lane.wanted(key, longest);
         let on = self.store.line();
         // Half of the time is kept for the share of this process, should there be no answer.
         let patience = self.answer_within.min(longest / 2);
@@ -199,10 +235,11 @@ impl<S: SharedStore> SharedLimit<S> {
             Err(_) if patience < self.answer_within => return Err(Without::Late),
             Err(_) => Err(Lost::Slow),
         };
-        match answer {
-            Ok(place) => {
+        match answer.and_then(|answer| wanted.believe(answer)) {
+            Ok(answer) => {
+                lane.note(answer.reach);
                 asking.answered();
-                Ok(match place {
+                Ok(match answer.place {
                     Place::After(wait) => Ok(lane.reserved(Instant::now() + wait)),
                     Place::TooFar(wait) => Err(RateLimited { retry_after: wait }),
                 })
@@ -214,6 +251,23 @@ impl<S: SharedStore> SharedLimit<S> {
                 }
                 Err(Without::Lost)
             }
+        }
+    }
+}
+
+impl Wanted<'_> {
+    /// Returns the answer, unless it cannot be true: a wait that nobody may have reserved would stop
+    /// payments.
+    fn believe(&self, answer: Answer) -> Result<Answer, Lost> {
+        let can_be = match answer.place {
+            Place::After(wait) => wait <= self.longest,
+            Place::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
+        };
+        let ahead = Duration::from_micros(answer.reach.next.saturating_sub(answer.reach.seen));
+        if can_be && ahead <= self.farthest + self.interval {
+            Ok(answer)
+        } else {
+            Err(Lost::Untrue)
         }
     }
 }
@@ -234,13 +288,30 @@ impl Lane {
         // All processes together reserve about a tenth of a second ahead. That bridges the way to the
         // server, and little is lost with a process that dies.
         let window = (burst.get() / processes.get()).max(1);
+        let places = burst.get().saturating_add(processes.get());
         Self {
             burst,
             interval,
+            // Callers that give up between question and answer push places back, too.
+            farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
+            known: Mutex::default(),
             window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
             queue: Queue::new(QUEUE),
             spare: Mutex::default(),
         }
+    }
+
+    fn wanted<'k>(&self, key: LimitKey<'k>, longest: Duration) -> Wanted<'k> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self { burst, interval, farthest, .. } = *self;
+        Wanted { key, burst, interval, longest, farthest, known }
+    }
+
+    /// Keeps what the store said last. An older answer may be handled after a newer one: it says
+    /// less, but nothing that is wrong. The clock of the store cannot tell which is newer: it may have been
+    /// set back.
+    fn note(&self, reach: Reach) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(reach);
     }
 
     /// Waits until it is this caller's turn to reserve a place.
@@ -326,6 +397,8 @@ mod tests {
         Works,
         Fails,
         Hangs,
+        Says(Answer),
+        Forgets,
     }
 
     impl Double {
@@ -347,13 +420,15 @@ mod tests {
             self.hung_up.load(Ordering::Relaxed)
         }
 
-        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<Place, Lost> {
+        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<Answer, Lost> {
             self.questions.fetch_add(1, Ordering::Relaxed);
             let mode = *self.mode.lock().unwrap();
             match mode {
                 Mode::Works => {}
                 Mode::Fails => return Err(Lost::Connection),
                 Mode::Hangs => std::future::pending().await,
+                Mode::Says(answer) => return Ok(answer),
+                Mode::Forgets => return Err(Lost::Forgotten),
             }
             // The way to a real one takes its time, too.
             tokio::time::sleep(MILLISECOND).await;
@@ -361,11 +436,12 @@ mod tests {
             let tat = last.unwrap_or(now).max(now);
             let early = wanted.interval * (wanted.burst.get() - 1);
             let wait = (tat - early).saturating_duration_since(now);
+            let reach = Reach { next: 0, seen: 0 };
             if !wait.is_zero() && wait >= wanted.longest {
-                return Ok(Place::TooFar(wait));
+                return Ok(Answer { place: Place::TooFar(wait), reach });
             }
             *last = Some(tat + wanted.interval);
-            Ok(Place::After(wait))
+            Ok(Answer { place: Place::After(wait), reach })
         }
 
         fn hang_up(&self, line: &usize) -> bool {
@@ -474,6 +550,74 @@ mod tests {
             assert!((20..=25).contains(&most), "a fourth of 100: {most}");
             let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
             assert!((2..=1 + seconds).contains(&store.questions()), "{}", store.questions());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_cannot_be_true_stops_nobody() {
+        let (day, hour) = (86_400_000_000, 3_600_000_000);
+        let reach = Reach { next: 1_000, seen: 1_000 };
+        let far = Reach { next: day, ..reach };
+        for answer in [
+            Answer { place: Place::After(MINUTE + MILLISECOND), reach },
+            Answer { place: Place::After(Duration::from_secs(1_000_000)), reach },
+            Answer { place: Place::TooFar(Duration::from_micros(hour)), reach },
+            Answer { place: Place::TooFar(Duration::ZERO), reach },
+            Answer { place: Place::After(Duration::ZERO), reach: far },
+        ] {
+            let store = Arc::new(Double::default());
+            store.set(Mode::Says(answer));
+            let limit = process(&store, 1);
+            let start = Instant::now();
+            assert_eq!(limit.acquire(key(10), MINUTE).await, Ok(()), "{answer:?}");
+            assert_eq!(start.elapsed(), Duration::ZERO, "{answer:?}");
+            assert!(limit.health.is_lost(), "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_forgets_is_left_alone_for_longer() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        store.set(Mode::Forgets);
+        let start = Instant::now();
+        let mut asked = Vec::new();
+        while asked.len() < 3 {
+            let before = store.questions();
+            limit.acquire(key(10), MINUTE).await.unwrap();
+            assert!(limit.health.is_lost());
+            if store.questions() > before {
+                asked.push(start.elapsed().as_secs());
+            }
+        }
+        // Whether it is back is found out as with any other.
+        assert_eq!(asked, [0, 10, 11]);
+        // A loss of another kind is not longer for that.
+        store.set(Mode::Works);
+        while limit.health.is_lost() {
+            limit.acquire(key(10), MINUTE).await.unwrap();
+        }
+        store.set(Mode::Fails);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        store.set(Mode::Works);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(!limit.health.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_last_answer_said_is_given_with_the_next_question() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        let lane = limit.lanes.lane(key(10), || Lane::new(key(10), limit.processes));
+        assert_eq!(lane.wanted(key(10), MINUTE).known, None);
+        // The clock of the store may be set back.
+        for (next, seen) in [(5, 4), (9, 8), (3, 2)] {
+            let reach = Reach { next, seen };
+            store.set(Mode::Says(Answer { place: Place::After(Duration::ZERO), reach }));
+            limit.acquire(key(10), MINUTE).await.unwrap();
+            assert_eq!(lane.wanted(key(10), MINUTE).known, Some(reach));
         }
     }
 
