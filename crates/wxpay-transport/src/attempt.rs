@@ -1,35 +1,43 @@
 //! One attempt: connect and sign, send, read, verify.
 
+use std::panic::resume_unwind;
+
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use wxpay_auth::{
-    SignError, SignErrorKind, Signer, Timestamp, Verifier, authorization, is_signed,
-    request_message, verify_response,
+    Clock, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verifier, authorization,
+    is_signed, request_message, verify_response,
 };
 
 use crate::answer::Answer;
-use crate::answer_headers::{clock_offset, request_id, retry_after};
+use crate::answer_headers::{clock_offset, coding, request_id, retry_after};
 use crate::attempt_record::AttemptRecord;
 use crate::call::{Attempts, Plan};
-use crate::client::{Inner, deadline};
+use crate::client::Inner;
+use crate::clock_after::ClockAfter;
 use crate::connection::{BodyFailure, Connection};
 use crate::delivery::Delivery;
 use crate::domain::Domain;
 use crate::error::{
     AnswerSignature, ApiAnswer, ApiError, Call, ConnectError, ConnectStage, Error, ErrorBody,
     ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    VerifierError,
 };
+use crate::panics::{self, Payload, until_panic};
 use crate::progress::Progress;
 use crate::request::Request;
-use crate::telemetry;
+use crate::sent::{Secrets, Sent};
+use crate::signature_length::require_length;
+use crate::spares::Demand;
+use crate::telemetry::{self, Purpose};
 
 /// A request that is ready to be written.
 struct Signed {
     request: http::Request<Full<Bytes>>,
-    message: Vec<u8>,
+    sent: Sent,
 }
 
 /// What came back, before anything in it is believed.
@@ -37,6 +45,8 @@ struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Result<Bytes, BodyFailure>,
+    /// What it came on, where it was read to its end.
+    connection: Option<Connection>,
 }
 
 impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
@@ -51,15 +61,31 @@ impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
         // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
         // is closed before the record is written.
         let record = AttemptRecord::begin(self, call, request, &progress);
-        let attempt = self.go(domain, call, request, &progress, *fresh);
-        let ended = timeout_at(*end, attempt).await.unwrap_or_else(|_| {
-            // The attempt, and its connection with it, has been dropped: nothing more is written.
+        let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
+        let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
+        // Its connection ends with it: nothing more is written.
+        drop(attempt);
+        let ended =
+            ended.map(|ended| ended.unwrap_or_else(|panic| panicked(panic, call, &progress)));
+        let ended = ended.unwrap_or_else(|_| {
             let (stage, delivery) = (progress.stage(), progress.delivery());
             let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
             Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
         });
         record.end(&ended);
         ended
+    }
+}
+
+/// Ends an attempt in which code of the application panicked. Where it may have been carried out, that is
+/// what its caller must know.
+fn panicked(panic: Payload, call: &Call, progress: &Progress) -> Result<Answer, Error> {
+    match progress.delivery() {
+        Delivery::NotSent => resume_unwind(panic),
+        delivery @ (Delivery::Answered | Delivery::Unknown) => {
+            panics::tell("Verifier");
+            Err(Error::Exchange(ExchangeError::panicked(call.clone(), delivery)))
+        }
     }
 }
 
@@ -72,46 +98,96 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         progress: &Progress,
         fresh: bool,
     ) -> Result<Answer, Error> {
-        let (connection, signed) = self.prepare(domain, call, request, progress, fresh).await?;
+        self.require_verifier(call, self.clock.now())?;
+        let may_be_kept = self.reuse.allows(request);
+        let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
+        let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
+        let (connection, signed) = prepared.await?;
         if Instant::now() >= progress.deadline() {
             // The signature came in the last moment. Nothing is sent any more: the time-out ends it.
             drop(connection);
             return std::future::pending().await;
         }
-        let received = self.exchange(domain, call, connection, signed.request, progress).await?;
+        // Signing and connecting took their time, in which the last key may have gone.
+        if let Some(signed_by) = progress.signed_by() {
+            self.require_verifier(call, signed_by.signed_at)?;
+        }
+        let was_kept = connection.is_reused();
+        let mut received = self.exchange(call, connection, signed.request, progress).await?;
         progress.enter(Stage::Verifying);
-        if received.status.is_success() {
-            self.verify(call, received).await
+        let connection = received.connection.take();
+        let signed_by = progress.signed_by().map(|signed| (signed.signed_at, signed.at));
+        let clock = ClockAfter { clock: &*self.clock, signed: signed_by };
+        let ended = if received.status.is_success() {
+            self.verify(call, request, received, &signed.sent, &clock, was_kept).await
         } else {
-            Err(self.refusal(call, received, &signed.message).await)
+            Err(self.refusal(call, request, received, &signed.sent, &clock, was_kept).await)
+        };
+        let used = match connection {
+            Some(connection) if is_orderly(&ended) => domain.keep(connection, may_be_kept),
+            connection => connection,
+        };
+        if let Some(demand) = &demand {
+            demand.open_ahead(used);
+        }
+        ended
+    }
+
+    /// Requires that the answer can be verified: nobody could believe it otherwise.
+    fn require_verifier(&self, call: &Call, now: Timestamp) -> Result<(), Error> {
+        let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
+        self.verifier.readiness(now).map_err(not_ready)
+    }
+
+    /// Requires that the verifier does not ask for answers signed with the merchant's own certificate.
+    fn require_other_serial(
+        &self,
+        call: &Call,
+        serial_no: &SerialNo,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        match self.verifier.preferred_serial(now) {
+            Some(preferred) if preferred == serial_no.clone().into() => {
+                Err(Error::Verifier(VerifierError::own_serial(call.clone(), serial_no.clone())))
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Signs, and finds a connection to send on: an idle one, unless it is to be fresh.
+    /// Signs, and finds a connection to send on: a kept one, or one that has carried no request where there is
+    /// demand for such.
     ///
-    /// An idle connection is taken after signing, so that it has not grown too old meanwhile. Where
-    /// there is none, one is opened while the signer works.
+    /// A kept connection is taken after signing, so that it has not grown too old meanwhile. Where there is
+    /// none that waits, one is opened while the signer works.
     async fn prepare(
         &self,
         domain: &Domain,
         call: &Call,
         request: &Request,
         progress: &Progress,
-        fresh: bool,
+        demand: Option<&mut Demand<'_>>,
     ) -> Result<(Connection, Signed), Error> {
-        if !fresh && domain.pool.len() > 0 {
-            let signed = self.sign(domain, call, request, progress).await?;
-            let connection = match domain.pool.take() {
-                Some(connection) => connection,
-                None => self.open(domain, call, progress).await?,
-            };
-            return Ok((connection, signed));
+        let one_waits = match &demand {
+            Some(demand) => demand.has_spare(),
+            None => domain.kept.len_here() > 0,
+        };
+        if !one_waits {
+            return tokio::try_join!(
+                biased;
+                self.open(domain, call, progress),
+                self.sign(domain, call, request, progress),
+            );
         }
-        tokio::try_join!(
-            biased;
-            self.open(domain, call, progress),
-            self.sign(domain, call, request, progress),
-        )
+        let signed = self.sign(domain, call, request, progress).await?;
+        let waiting = match demand {
+            Some(demand) => demand.take_spare(),
+            None => domain.kept.take(),
+        };
+        let connection = match waiting {
+            Some(connection) => connection,
+            None => self.open(domain, call, progress).await?,
+        };
+        Ok((connection, signed))
     }
 
     async fn open(
@@ -120,23 +196,24 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         call: &Call,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let after = self.calls.timeouts.connect;
         progress.connecting(true);
-        let connecting = timeout_at(deadline(Instant::now(), after), domain.connector.connect());
-        let failed = |stage, source| Error::Connect(ConnectError::new(call.clone(), stage, source));
-        let stream = match connecting.await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(failure)) => return Err(failed(failure.stage, failure.source)),
-            Err(_) => {
-                let (limit, stage) = (Limit::Connect, Stage::Preparing);
-                let delivery = Delivery::NotSent;
-                let error = TimeoutError::new(call.clone(), limit, after, stage, delivery)
-                    .while_connecting(true);
-                return Err(Error::Timeout(error));
+        // It keeps to the time for connecting by itself, and knows what it tried in it. Boxed, since a call that
+        // finds a connection would carry its room along.
+        let stream = Box::pin(domain.connector.connect()).await.map_err(|failure| {
+            domain.spares.connected(false);
+            if !failure.is_timeout {
+                return Error::Connect(ConnectError::of(call.clone(), failure));
             }
-        };
+            let (limit, after) = (Limit::Connect, self.calls.timeouts.connect);
+            let (stage, delivery) = (Stage::Preparing, Delivery::NotSent);
+            let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
+            Error::Timeout(error.while_connecting(true).with_source(failure.source))
+        })?;
         progress.connecting(false);
-        Connection::open(stream).await.map_err(|e| failed(ConnectStage::Http, Box::new(e)))
+        domain.spares.connected(true);
+        telemetry::connected(&domain.name, stream.handshake(), Purpose::Call);
+        let failed = |e| ConnectError::new(call.clone(), ConnectStage::Http, Box::new(e));
+        Connection::open(stream).await.map_err(|e| Error::Connect(failed(e)))
     }
 
     async fn sign(
@@ -169,7 +246,9 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
                         (CertificateRequest), and give the signer its serial";
             return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
         }
+        self.require_other_serial(call, signature.serial_no(), timestamp)?;
         let algorithm = self.signer.algorithm();
+        require_length(algorithm, &signature).map_err(failed)?;
         let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
             .map_err(|e| failed(SignError::new(SignErrorKind::Unsupported, e.to_string())))?;
         let mut authorization = HeaderValue::try_from(authorization)
@@ -182,7 +261,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
         *sent.uri_mut() = Uri::from(target);
         *sent.headers_mut() = self.headers(domain, request, timestamp);
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
-        Ok(Signed { request: sent, message })
+        Ok(Signed { request: sent, sent: Sent { message, nonce, timestamp, signature } })
     }
 
     fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
@@ -207,13 +286,12 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
 
     async fn exchange(
         &self,
-        domain: &Domain,
         call: &Call,
         mut connection: Connection,
         request: http::Request<Full<Bytes>>,
         progress: &Progress,
     ) -> Result<Received, Error> {
-        progress.begin_sending(connection.written());
+        progress.begin_sending(connection.traffic());
         let response = match connection.send(request).await {
             Ok(response) => response,
             Err(broken) => {
@@ -236,55 +314,106 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             // The status of a refusal is worth having, even when time runs out in its body.
             timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
         };
-        if body.is_ok() {
-            domain.pool.put(connection);
-        }
-        Ok(Received { status, headers, body })
+        let connection = body.is_ok().then_some(connection);
+        Ok(Received { status, headers, body, connection })
     }
 
-    async fn verify(&self, call: &Call, received: Received) -> Result<Answer, Error> {
-        let Received { status, headers, body } = received;
-        let request_id = request_id(&headers);
-        let wait = retry_after(&headers, self.clock.now());
+    async fn verify(
+        &self,
+        call: &Call,
+        request: &Request,
+        received: Received,
+        sent: &Sent,
+        clock: &ClockAfter<'_>,
+        was_kept: bool,
+    ) -> Result<Answer, Error> {
+        let Received { status, headers, body, .. } = received;
+        let secrets = || self.secrets(request, sent);
+        let request_id = request_id(&headers, &sent.nonce, secrets);
+        let wait = retry_after(&headers, clock.now());
         let cause = match body {
             Err(BodyFailure::Broken) => UnverifiedCause::Truncated,
             Err(BodyFailure::TooLarge) => {
                 UnverifiedCause::TooLarge { limit: self.max_answer_bytes }
             }
-            Ok(body) => match verify_response(&self.verifier, &*self.clock, &headers, body).await {
+            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
+                // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
+                // answer can have come.
+                Ok(verified)
+                    if (was_kept || status != StatusCode::ACCEPTED)
+                        && !request.is_answered_by(verified.body()) =>
+                {
+                    UnverifiedCause::Foreign
+                }
                 Ok(verified) => {
                     let answer = Answer::new(status, request_id, call.host.clone(), verified);
                     return Ok(answer.with_retry_after(wait));
                 }
-                Err(error) => UnverifiedCause::Signature(error),
+                Err(error) => {
+                    let coding = coding(&headers, secrets);
+                    UnverifiedCause::of_signature(secrets().cut_out_of(error), coding)
+                }
             },
         };
-        let clock_offset = clock_offset(&headers, self.clock.now());
+        let clock_offset = clock_offset(&headers, clock.now());
         let error = UnverifiedError::new(call.clone(), status, request_id, clock_offset, cause);
         Err(Error::Unverified(error))
     }
 
-    async fn refusal(&self, call: &Call, received: Received, message: &[u8]) -> Error {
-        let Received { status, headers, body } = received;
+    async fn refusal(
+        &self,
+        call: &Call,
+        request: &Request,
+        received: Received,
+        sent: &Sent,
+        clock: &ClockAfter<'_>,
+        was_kept: bool,
+    ) -> Error {
+        let Received { status, headers, body, .. } = received;
+        let secrets = self.secrets(request, sent);
         let signature = match &body {
             _ if !is_signed(&headers) => AnswerSignature::Missing,
             Err(_) => AnswerSignature::Unchecked,
-            Ok(body) => match verify_response(&self.verifier, &*self.clock, &headers, body).await {
+            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
                 Ok(verified) => AnswerSignature::Verified(verified.serial().clone()),
-                Err(error) => AnswerSignature::Refused(error),
+                Err(error) => AnswerSignature::Refused(secrets.cut_out_of(error)),
             },
         };
+        let is_plain = matches!(signature, AnswerSignature::Verified(_))
+            || coding(&headers, Secrets::default).is_none();
         let answer = ApiAnswer {
             status,
-            request_id: request_id(&headers),
-            retry_after: retry_after(&headers, self.clock.now()),
-            clock_offset: clock_offset(&headers, self.clock.now()),
+            request_id: request_id(&headers, &sent.nonce, || self.secrets(request, sent)),
+            retry_after: retry_after(&headers, clock.now()),
+            clock_offset: clock_offset(&headers, clock.now()),
             signature,
-            body: body.map_err(|failure| match failure {
-                BodyFailure::TooLarge => ErrorBody::TooLarge,
-                BodyFailure::Broken => ErrorBody::Truncated,
-            }),
+            was_kept,
+            body: match body {
+                // A signature covers the plain body: where it is verified, the header is what is wrong.
+                Ok(body) if is_plain => Ok(body),
+                Ok(_) => Err(ErrorBody::Encoded),
+                Err(BodyFailure::TooLarge) => Err(ErrorBody::TooLarge),
+                Err(BodyFailure::Broken) => Err(ErrorBody::Truncated),
+            },
         };
-        Error::Api(ApiError::new(call.clone(), answer, message))
+        Error::Api(ApiError::new(call.clone(), answer, &sent.message, &secrets))
+    }
+
+    /// Gathers what an answer may repeat and no error may show.
+    fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
+        sent.secrets(&self.identity, self.signer.algorithm(), request.headers())
     }
 }
+
+/// Tells whether an answer was what it should be, so that its connection can be kept: a verified one, or
+/// an orderly refusal.
+fn is_orderly(ended: &Result<Answer, Error>) -> bool {
+    match ended {
+        Ok(_) => true,
+        Err(Error::Api(error)) => error.is_refusal(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod on_the_wire;

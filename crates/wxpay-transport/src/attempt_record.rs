@@ -9,6 +9,7 @@ use crate::audit::{Audit, AuditOutcome, AuditRecord};
 use crate::client::Inner;
 use crate::delivery::Delivery;
 use crate::error::{Call, Error};
+use crate::panics::caught;
 use crate::progress::Progress;
 use crate::request::Request;
 use crate::telemetry;
@@ -51,7 +52,6 @@ impl<'a> AttemptRecord<'a> {
 
     /// Tells how the attempt ended.
     pub(crate) fn end(mut self, ended: &Result<Answer, Error>) {
-        // First: an auditor that panics is not to be told again.
         self.is_told = true;
         self.tell(Ended::of(ended), false);
     }
@@ -73,7 +73,7 @@ impl<'a> AttemptRecord<'a> {
         let (Some(audit), Some(signed_by)) = (self.audit, self.progress.signed_by()) else {
             return;
         };
-        audit.record(&AuditRecord {
+        let record = AuditRecord {
             signed_at: signed_by.signed_at,
             identity: self.identity,
             serial_no: &signed_by.serial_no,
@@ -86,7 +86,9 @@ impl<'a> AttemptRecord<'a> {
             status,
             request_id,
             took,
-        });
+        };
+        // What became of the attempt is known; and this may be a drop while another panic unwinds.
+        let _ = caught("Audit", || audit.record(&record));
     }
 }
 

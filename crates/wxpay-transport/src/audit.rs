@@ -16,6 +16,8 @@ use crate::error::Error;
 /// It is called once for each attempt, when it has ended: also when its call was dropped in the middle,
 /// and when the request was signed and then not sent. It runs within the call, so it should hand the record
 /// on rather than wait for a disk; see the example `audit_log`.
+///
+/// A panic in it is caught and logged: the call ends as its last attempt ended.
 pub trait Audit: fmt::Debug + Send + Sync {
     /// Takes note of a signed request.
     fn record(&self, record: &AuditRecord<'_>);

@@ -14,7 +14,8 @@ use crate::error::ConfigError;
 /// It has no path, since the path is signed as the server sees it.
 ///
 /// Plain `http` is for this machine only (`127.0.0.0/8`, `[::1]`, `localhost`), unless
-/// [`dangerous_plain_http`](BaseUrl::dangerous_plain_http) is used.
+/// [`dangerous_plain_http`](BaseUrl::dangerous_plain_http) is used. It never goes through a proxy, and its
+/// `localhost` is `127.0.0.1` and `[::1]`, whatever a name server or a [`Resolve`](crate::Resolve) says.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
     authority: Authority,
@@ -89,14 +90,6 @@ impl BaseUrl {
         &self.authority
     }
 
-    /// Returns the origin with its port written out: a tunnel would take 443 for a plain one.
-    pub(crate) fn to_uri(&self) -> Result<Uri, ConfigError> {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://{}:{}/", self.authority.host(), self.port())
-            .parse()
-            .map_err(|_| ConfigError::MalformedUrl)
-    }
-
     pub(crate) fn is_loopback(&self) -> bool {
         match self.host().parse::<IpAddr>() {
             Ok(ip) => ip.is_loopback(),
@@ -107,12 +100,17 @@ impl BaseUrl {
 
 /// Tells whether a text is a name or an address. The parser of URLs lets others pass, to which there
 /// is no connection.
-fn is_host(host: &str) -> bool {
+pub(crate) fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok();
     }
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     !host.is_empty() && host.bytes().all(fits)
+}
+
+/// Joins host and port, with brackets around an IPv6 address.
+pub(crate) fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl FromStr for BaseUrl {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use wxpay_auth::{
     Clock, Identity, NonceSource, Scheme, Signer, SystemClock, SystemNonce, Verifier,
@@ -16,19 +16,22 @@ use crate::base_url::BaseUrl;
 use crate::breaker::Breaker;
 use crate::call::Calls;
 use crate::client::{Client, Inner};
-use crate::connector::Connector;
+use crate::connector::{Connector, Patience};
 use crate::domain::Domain;
 use crate::error::{ConfigError, Error};
 use crate::failover::Failover;
 use crate::gate::Gate;
 use crate::in_process_rate_limiter::InProcessRateLimiter;
+use crate::lookup::Lookup;
 use crate::pool::Pool;
 use crate::proxy::Proxy;
 use crate::rate_limit::RateLimiter;
 use crate::resolver::Resolve;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::retry_budget::RetryBudget;
+use crate::reuse::ConnectionReuse;
 use crate::route::Domains;
+use crate::spares::Spares;
 use crate::tls;
 
 /// Sets up a [`Client`]; see [`Client::builder`].
@@ -47,13 +50,27 @@ pub struct ClientBuilder<S, V> {
     max_queued_calls: usize,
     audit: Option<Arc<dyn Audit>>,
     proxy: Proxy,
-    tls: Option<ClientConfig>,
-    pub(crate) timeouts: Timeouts,
+    tls: Tls,
+    connect_timeout: Duration,
+    /// `None` is the default, which a shorter call caps.
+    attempt_timeout: Option<Duration>,
+    call_timeout: Duration,
     keep_idle: Duration,
+    reuse: ConnectionReuse,
     max_answer_bytes: usize,
     user_agent: Option<String>,
     clock: Arc<dyn Clock>,
     nonces: Arc<dyn NonceSource>,
+}
+
+/// How TLS is spoken.
+enum Tls {
+    /// With the roots of the platform.
+    Platform,
+    /// With these roots.
+    Roots(Arc<RootCertStore>),
+    /// As the application says.
+    Given(Box<ClientConfig>),
 }
 
 /// Where calls go when the main domain fails.
@@ -73,8 +90,24 @@ pub(crate) struct Timeouts {
     pub(crate) call: Duration,
 }
 
+/// How long an attempt may take, where nothing else was said.
+const DEFAULT_ATTEMPT: Duration = Duration::from_secs(15);
+
+/// How many connections are kept at least, where so many calls ran.
+const MOST_KEPT: usize = 64;
+
 /// When WeChat Pay closes an idle connection.
 const SERVER_KEEPS_IDLE: Duration = Duration::from_secs(8);
+
+impl<S, V> ClientBuilder<S, V> {
+    fn timeouts(&self) -> Timeouts {
+        let call = self.call_timeout;
+        let attempt = self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT);
+        // A time of zero is to be refused, and not made of another one.
+        let half = (call / 2).max(Duration::from_nanos(1));
+        Timeouts { connect: self.connect_timeout.min(half), attempt, call }
+    }
+}
 
 impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     pub(crate) fn new(identity: Identity, signer: S, verifier: V) -> Self {
@@ -92,13 +125,12 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             max_queued_calls: 1024,
             audit: None,
             proxy: Proxy::default(),
-            tls: None,
-            timeouts: Timeouts {
-                connect: Duration::from_secs(5),
-                attempt: Duration::from_secs(15),
-                call: Duration::from_secs(30),
-            },
+            tls: Tls::Platform,
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: None,
+            call_timeout: Duration::from_secs(30),
             keep_idle: Duration::from_secs(7),
+            reuse: ConnectionReuse::default(),
             max_answer_bytes: 1 << 20,
             user_agent: None,
             clock: Arc::new(SystemClock),
@@ -195,29 +227,39 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     /// where the platform has none.
     #[must_use]
     pub fn tls(mut self, config: ClientConfig) -> Self {
-        self.tls = Some(config);
+        self.tls = Tls::Given(Box::new(config));
+        self
+    }
+
+    /// Sets whom TLS trusts, in place of the roots of the platform, and leaves all other settings as they
+    /// are: a gateway with an authority of its own, say. It takes the place of [`tls`](Self::tls).
+    #[must_use]
+    pub fn root_certificates(mut self, roots: RootCertStore) -> Self {
+        self.tls = Tls::Roots(Arc::new(roots));
         self
     }
 
     /// Sets how long a connection may take to come about, with name, proxy and TLS: 5 s by default, and half
-    /// of the time of the call at most, so that there is time to try the other domain.
+    /// of the time of the call at most, so that there is time to try the other domain. Where a name has several
+    /// addresses, they share it: each is tried beside those that do not answer.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.connect = timeout;
+        self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long one attempt may take, connecting and signing included: 15 s by default.
+    /// Sets how long one attempt may take, connecting and signing included: 15 s by default, or what the call
+    /// has where that is less. More than the call has is refused.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.attempt = timeout;
+        self.attempt_timeout = Some(timeout);
         self
     }
 
     /// Sets how long a whole call may take: 30 s by default.
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.call = timeout;
+        self.call_timeout = timeout;
         self
     }
 
@@ -226,6 +268,14 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     #[must_use]
     pub fn keep_idle(mut self, keep: Duration) -> Self {
         self.keep_idle = keep;
+        self
+    }
+
+    /// Sets which calls are sent on a connection that has carried another one: by default queries that
+    /// recognise their answer.
+    #[must_use]
+    pub fn connection_reuse(mut self, reuse: ConnectionReuse) -> Self {
+        self.reuse = reuse;
         self
     }
 
@@ -245,6 +295,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     }
 
     /// Sets the clock. The default is the system's.
+    ///
+    /// A panic in it is caught and logged once something was sent: what comes back is verified by the time
+    /// of the signature. Before the first attempt has sent anything, it passes on to the caller.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -252,6 +305,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     }
 
     /// Sets the source of nonces. The default draws from the system's random numbers.
+    ///
+    /// A panic in it passes on to the caller in the first attempt of a call, when nothing was sent. Later it is
+    /// caught and logged, and the call ends as the attempt before ended.
     #[must_use]
     pub fn nonce_source(mut self, nonces: impl NonceSource + 'static) -> Self {
         self.nonces = Arc::new(nonces);
@@ -263,11 +319,15 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     /// # Errors
     /// [`Error::Config`], which names the setting that cannot be.
     pub fn build(self) -> Result<Client<S, V>, Error> {
-        let Timeouts { connect, attempt, call } = self.timeouts;
+        let timeouts = self.timeouts();
+        let Timeouts { connect, attempt, call } = timeouts;
         for (which, timeout) in [("connect", connect), ("attempt", attempt), ("call", call)] {
             if timeout.is_zero() {
                 return Err(ConfigError::ZeroTimeout { which }.into());
             }
+        }
+        if attempt > call && self.attempt_timeout.is_some() {
+            return Err(ConfigError::AttemptLongerThanCall { attempt, call }.into());
         }
         if self.keep_idle >= SERVER_KEEPS_IDLE {
             return Err(ConfigError::IdleTooLong.into());
@@ -281,7 +341,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         if Scheme::of(&self.identity, self.signer.algorithm()).is_none() {
             return Err(ConfigError::AuthorizationScheme.into());
         }
-        let domains = self.domains()?;
+        let domains = self.domains(timeouts)?;
         let rate_limiter =
             self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));
         Ok(Client::from_inner(Inner {
@@ -291,20 +351,21 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
                 rate_limiter,
                 retry_policy: self.retry_policy,
                 retry_budget: self.retry_budget,
-                timeouts: Timeouts { connect: connect.min(call / 2), attempt, call },
+                timeouts,
             },
             audit: self.audit,
             user_agent: user_agent(self.user_agent.as_deref())?,
             identity: self.identity,
             signer: self.signer,
             verifier: self.verifier,
+            reuse: self.reuse,
             max_answer_bytes: self.max_answer_bytes,
             clock: self.clock,
             nonces: self.nonces,
         }))
     }
 
-    fn domains(&self) -> Result<Domains, ConfigError> {
+    fn domains(&self, timeouts: Timeouts) -> Result<Domains, ConfigError> {
         let own = BaseUrl::new(BaseUrl::MAIN)?;
         let main = self.base_url.clone().unwrap_or_else(|| own.clone());
         let failover = match &self.standby {
@@ -314,7 +375,11 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         };
         let Some(failover) = failover else {
             let tls = self.tls_config(&[&main])?;
-            return Ok(Domains::new(self.domain(main, &tls, Breaker::idle())?, None, None));
+            return Ok(Domains::new(
+                self.domain(main, &tls, Breaker::idle(), timeouts)?,
+                None,
+                None,
+            ));
         };
         failover.check()?;
         if failover.standby == main {
@@ -322,8 +387,8 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         }
         let tls = self.tls_config(&[&main, &failover.standby])?;
         let breaker = || Breaker::new(failover.breaker);
-        let standby = self.domain(failover.standby.clone(), &tls, breaker())?;
-        let main = self.domain(main, &tls, breaker())?;
+        let standby = self.domain(failover.standby.clone(), &tls, breaker(), timeouts)?;
+        let main = self.domain(main, &tls, breaker(), timeouts)?;
         Ok(Domains::new(main, Some(standby), failover.sample_one_in))
     }
 
@@ -332,16 +397,26 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         base_url: BaseUrl,
         tls: &Arc<ClientConfig>,
         breaker: Breaker,
+        timeouts: Timeouts,
     ) -> Result<Domain, ConfigError> {
-        let destination = base_url.to_uri()?;
-        let proxy = self.proxy.intercept(&base_url, &destination);
-        let (tls, resolver) = (Arc::clone(tls), self.resolver.clone());
+        let (proxy, tls) = (self.proxy.for_origin(&base_url)?, Arc::clone(tls));
+        let lookup = match &self.resolver {
+            _ if base_url.is_loopback() && !base_url.is_https() => Lookup::Loopback,
+            Some(resolver) => Lookup::Given(Arc::clone(resolver)),
+            None => Lookup::System(Arc::default()),
+        };
+        let Timeouts { connect, attempt, .. } = timeouts;
+        let patience = Patience { all: connect, divided: connect.min(attempt) };
         let host = HeaderValue::from_str(base_url.authority().as_str());
+        let name: Arc<str> = base_url.authority().as_str().into();
+        let connector = Arc::new(Connector::new(&base_url, proxy, tls, lookup, patience)?);
+        let opened = (Arc::clone(&name), Arc::clone(&connector));
         Ok(Domain {
-            connector: Connector::new(&base_url, destination, proxy, tls, resolver)?,
+            spares: Spares::new(opened.0, opened.1, self.keep_idle),
+            connector,
             host: host.map_err(|_| ConfigError::MalformedUrl)?,
-            name: base_url.authority().as_str().into(),
-            pool: Pool::new(self.keep_idle),
+            name,
+            kept: Pool::new(self.keep_idle, self.max_concurrent_calls.max(MOST_KEPT)),
             breaker: Mutex::new(breaker),
             base_url,
         })
@@ -350,16 +425,18 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     /// Returns what all connections share. Reading the roots takes time, so they are read only where TLS
     /// is spoken.
     fn tls_config(&self, origins: &[&BaseUrl]) -> Result<Arc<ClientConfig>, ConfigError> {
-        if let Some(config) = &self.tls {
-            return Ok(tls::adapted(config.clone()));
+        match &self.tls {
+            Tls::Given(config) => return Ok(tls::adapted(ClientConfig::clone(config))),
+            Tls::Roots(roots) => return tls::default_config(Arc::clone(roots)),
+            Tls::Platform => {}
         }
         let mut is_spoken = false;
         for origin in origins {
-            let proxy = self.proxy.intercept(origin, &origin.to_uri()?);
-            let to_proxy = proxy.is_some_and(|p| p.uri().scheme_str() == Some("https"));
+            let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }
-        tls::default_config(is_spoken)
+        let roots = if is_spoken { tls::shared_roots() } else { Arc::new(RootCertStore::empty()) };
+        tls::default_config(roots)
     }
 }
 
@@ -384,7 +461,7 @@ impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for ClientBuilder<S, V> {
             .field("standby", &self.standby)
             .field("retry_policy", &self.retry_policy)
             .field("proxy", &self.proxy)
-            .field("timeouts", &self.timeouts)
+            .field("timeouts", &self.timeouts())
             .finish_non_exhaustive()
     }
 }

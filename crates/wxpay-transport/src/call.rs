@@ -1,5 +1,6 @@
 //! One call: attempts, until one of them settles it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,11 @@ use crate::builder::Timeouts;
 use crate::client::deadline;
 use crate::delivery::{Delivery, Outcome};
 use crate::domain::Domain;
-use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
+use crate::error::{
+    Call, Error, Limit, Overload, OverloadError, RefusedWith, Stage, TimeoutError, UnverifiedCause,
+};
 use crate::gate::Gate;
+use crate::panics::{self, caught, until_panic};
 use crate::rate_limit::{LimitKey, RateLimiter};
 use crate::replay::Replay;
 use crate::request::Request;
@@ -71,6 +75,9 @@ struct Course<'c> {
     attempts: u32,
     /// One of them may have been carried out.
     is_unknown: bool,
+    /// The last one was refused on a connection that had carried another request, so that the refusal may
+    /// be the answer to that.
+    unconfirmed: Option<RefusedWith>,
     /// It has moved to the other domain without having been sent.
     has_moved: bool,
 }
@@ -100,8 +107,10 @@ enum Way {
     Move,
     /// To the same domain.
     Stay,
-    /// To the same domain, on a connection of its own.
+    /// To the same domain, on a connection that has carried no request.
     StayFresh,
+    /// The same, to hear once more that the call is refused.
+    Confirm,
 }
 
 impl Calls {
@@ -120,19 +129,30 @@ impl Calls {
             deadline: deadline(Instant::now(), self.timeouts.call),
             attempts: 0,
             is_unknown: false,
+            unconfirmed: None,
             has_moved: false,
         };
         let (mut next, mut fresh) = (Next::Later(Goal::First), false);
         let mut before: Option<Result<Answer, Error>> = None;
         loop {
-            let (route, permit) = match self.admitted(next, &course).await {
-                Ok(admitted) => admitted,
+            let admitted = until_panic(pin!(self.admitted(next, &course))).await;
+            let (route, permit) = match admitted {
+                Ok(Ok(admitted)) => admitted,
                 // What an earlier attempt led to says more.
-                Err(error) => return before.unwrap_or_else(|| Err(turned_away(request, error))),
+                Ok(Err(error)) => {
+                    return before.unwrap_or_else(|| Err(turned_away(request, error)));
+                }
+                Err(panic) => return panics::ended(panic, before),
             };
             course.attempts += 1;
-            let (domain, ended) =
-                (route.domain, self.attempt(&mut course, route, fresh, attempts).await);
+            let domain = route.domain;
+            let attempted =
+                until_panic(pin!(self.attempt(&mut course, route, fresh, attempts))).await;
+            let ended = match attempted {
+                Ok(ended) => ended,
+                // Nothing of this attempt was sent.
+                Err(panic) => return panics::ended(panic, before),
+            };
             let way = Way::after(&ended);
             // With no time left it would be sent, and nobody would hear how it ended.
             let has_time = !self.time_to_wait(&course).is_zero();
@@ -151,10 +171,11 @@ impl Calls {
                 tokio::time::sleep(wait).await;
                 Next::Later(match way {
                     Way::Move | Way::MoveUnsent => Goal::Other(domain),
-                    Way::Stay | Way::StayFresh => Goal::Same(domain),
+                    Way::Stay | Way::StayFresh | Way::Confirm => Goal::Same(domain),
                 })
             };
-            fresh = way == Way::StayFresh;
+            // Once that was called for, no further attempt goes where another answer may wait.
+            fresh |= matches!(way, Way::StayFresh | Way::Confirm);
             before = Some(ended);
         }
     }
@@ -201,14 +222,16 @@ impl Calls {
     ) -> Result<Answer, Error> {
         let plan = self.plan(course, route.domain, fresh);
         course.span.record("attempt", course.attempts).record("host", &*plan.call.host);
-        let ended = attempts.attempt(route.domain, &plan, course.request).await;
+        let mut ended = attempts.attempt(route.domain, &plan, course.request).await;
         route.report(health(&ended));
+        course.confirm(&mut ended);
         if ended.is_ok() {
             self.retry_budget.deposit();
         }
         course.is_unknown |= match &ended {
             // Accepted, and not finished.
             Ok(answer) => answer.status() == StatusCode::ACCEPTED,
+            Err(Error::Api(error)) if error.is_unconfirmed() => false,
             Err(error) => error.last_outcome() == Outcome::Unknown,
         };
         ended
@@ -249,9 +272,14 @@ impl Calls {
             return None;
         }
         let left = self.time_to_wait(course);
+        if way == Way::Confirm {
+            // It is a part of hearing the answer, so no policy is asked, and no budget.
+            return Some(Duration::ZERO).filter(|_| !left.is_zero());
+        }
         let attempted = Attempted::new(course.attempts, replay, left, ended);
-        let wait = self.retry_policy.wait(&attempted).filter(|wait| *wait < left)?;
-        let is_free = way == Way::StayFresh && course.attempts == 1;
+        let wait = caught("RetryPolicy", || self.retry_policy.wait(&attempted)).flatten();
+        let wait = wait.filter(|wait| *wait < left)?;
+        let is_free = attempted.was_stale() && course.attempts == 1;
         if !is_free && !self.retry_budget.withdraw() {
             tracing::debug!("the budget for further attempts is spent");
             return None;
@@ -308,7 +336,31 @@ impl Calls {
             host: Arc::clone(&self.domains.main.name),
             replay: course.request.replay(),
             attempt: course.attempts,
-            earlier_unknown: course.is_unknown,
+            earlier_unknown: course.is_unknown || course.unconfirmed.is_some(),
+        }
+    }
+}
+
+impl Course<'_> {
+    /// Compares how an attempt ended with the refusal that it was to confirm. Where it was refused for another
+    /// reason, or not at all, the attempt before may have been carried out.
+    fn confirm(&mut self, ended: &mut Result<Answer, Error>) {
+        if let Some(refusal) = self.unconfirmed.take() {
+            match ended {
+                Err(Error::Api(error)) if error.confirms(&refusal) && !self.is_unknown => {
+                    error.settle();
+                }
+                // Nothing was heard, and nothing was asked: the next attempt may still confirm it.
+                Err(error) if error.last_outcome() == Outcome::NotSent => {
+                    self.unconfirmed = Some(refusal);
+                }
+                _ => self.is_unknown = true,
+            }
+        }
+        if let Err(Error::Api(error)) = ended
+            && error.is_unconfirmed()
+        {
+            self.unconfirmed = Some(error.refused_with());
         }
     }
 }
@@ -340,6 +392,7 @@ fn health(ended: &Result<Answer, Error>) -> Health {
         | Error::Config(_)
         | Error::Request(_)
         | Error::Overload(_)
+        | Error::Verifier(_)
         | Error::Signing(_) => Health::Unknown,
     }
 }
@@ -362,12 +415,24 @@ impl Way {
             Err(Error::Exchange(_)) => Self::Move,
             Err(Error::Timeout(e)) if e.last_delivery() != Delivery::NotSent => Self::Move,
             Err(Error::Api(e)) if is_gateway_failure(e.status()) => Self::Move,
+            Err(Error::Api(e)) if e.is_unconfirmed() => match e.status() {
+                // It is to be repeated in any case, later.
+                StatusCode::TOO_MANY_REQUESTS => Self::StayFresh,
+                _ => Self::Confirm,
+            },
+            Err(Error::Unverified(e)) if matches!(e.cause(), UnverifiedCause::Foreign) => {
+                Self::StayFresh
+            }
             _ => Self::Stay,
         }
     }
 }
 
 #[cfg(test)]
+mod confirm;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+pub(crate) use self::model::builder as test_builder;

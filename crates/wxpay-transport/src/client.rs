@@ -17,8 +17,10 @@ use crate::base_url::BaseUrl;
 use crate::builder::ClientBuilder;
 use crate::call::Calls;
 use crate::delivery::Outcome;
+use crate::domain::Domain;
 use crate::error::Error;
 use crate::request::Request;
+use crate::reuse::ConnectionReuse;
 use crate::route::Domains;
 use crate::telemetry::CallCount;
 use crate::transport::Transport;
@@ -48,7 +50,7 @@ use crate::transport::Transport;
 /// ring.insert_public_key(
 ///     "PUB_KEY_ID_0000000000000024101100397200000006".parse()?,
 ///     PublicKey::from_pem_file("pub_key.pem")?,
-/// );
+/// )?;
 /// let client = Client::builder(Mchid::new("1900007291")?, signer, ring)
 ///     .user_agent("my-shop/1.2")
 ///     .build()?;
@@ -67,6 +69,7 @@ pub(crate) struct Inner<S, V> {
     pub(crate) user_agent: HeaderValue,
     pub(crate) calls: Calls,
     pub(crate) audit: Option<Arc<dyn Audit>>,
+    pub(crate) reuse: ConnectionReuse,
     pub(crate) max_answer_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) nonces: Arc<dyn NonceSource>,
@@ -75,6 +78,10 @@ pub(crate) struct Inner<S, V> {
 impl<S: Signer, V: Verifier> Client<S, V> {
     /// Begins to set up a client for a merchant (or a brand), which signs with `signer` and verifies
     /// with `verifier`.
+    ///
+    /// The verifier need not have a key yet: an application may fill a [`KeyRing`](wxpay_auth::KeyRing)
+    /// later. A call that comes before it is [ready](Verifier::readiness) ends with
+    /// [`Error::Verifier`]; nothing is signed and nothing is sent then.
     pub fn builder(identity: impl Into<Identity>, signer: S, verifier: V) -> ClientBuilder<S, V> {
         ClientBuilder::new(identity.into(), signer, verifier)
     }
@@ -108,10 +115,11 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         &self.inner.verifier
     }
 
-    /// Returns how many idle connections are kept at the moment, to both domains.
+    /// Returns how many connections wait for calls at the moment, to both domains: those that are kept after
+    /// a call, and those that were opened ahead.
     pub fn idle_connections(&self) -> usize {
         let Domains { main, standby, .. } = &self.inner.calls.domains;
-        main.pool.len() + standby.as_ref().map_or(0, |standby| standby.pool.len())
+        main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
     }
 }
 

@@ -5,8 +5,6 @@
 //! and not in the pool.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
@@ -15,17 +13,21 @@ use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{self, Handle};
 use tokio::task::unconstrained;
 
-use crate::stream::{Heard, Stream, Written};
+use crate::stream::{Heard, Stream};
+use crate::traffic::Traffic;
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once the connection has ended.
     driver: Option<http1::Connection<TokioIo<Heard<Stream>>, Full<Bytes>>>,
-    written: Written,
-    heard: Arc<AtomicU64>,
+    traffic: Traffic,
+    /// It has carried a request before.
     is_reused: bool,
+    /// The runtime that tells it of events: on another one it may hear of none.
+    runtime: Option<runtime::Id>,
 }
 
 /// Says that an exchange broke.
@@ -55,37 +57,54 @@ const MAX_BYTES_BEFORE_ANSWER: u64 = 4 * MAX_HEAD_BYTES as u64;
 
 impl Connection {
     pub(crate) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
-        let written = stream.written();
-        let stream = Heard::new(stream);
-        let heard = stream.bytes();
+        let traffic = stream.traffic();
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Heard::new(stream)))
             .await?;
-        Ok(Self { sender, driver: Some(driver), written, heard, is_reused: false })
+        let (driver, runtime) = (Some(driver), current_runtime());
+        Ok(Self { sender, driver, traffic, is_reused: false, runtime })
     }
 
-    /// Returns the counter of the bytes written.
-    pub(crate) fn written(&self) -> &Written {
-        &self.written
+    /// Returns what is counted on it.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Returns the runtime that it belongs to.
+    pub(crate) fn runtime(&self) -> Option<runtime::Id> {
+        self.runtime
+    }
+
+    /// Tells whether it has carried a request before.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.is_reused
     }
 
     /// Sends a request and waits for the head of its answer.
+    ///
+    /// The socket is looked at once more, right before the first byte is written: what comes before that
+    /// cannot be an answer to this request, and ends the connection with nothing sent.
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
-        let heard_before = self.heard.load(Ordering::Relaxed);
+        let (heard_before, written_before) = (self.traffic.heard(), self.traffic.written());
         let mut answer = std::pin::pin!(unconstrained(self.sender.try_send_request(request)));
-        let (driver, heard) = (&mut self.driver, &self.heard);
+        let (driver, traffic) = (&mut self.driver, &self.traffic);
+        let mut has_looked = false;
         std::future::poll_fn(|cx| {
+            if !has_looked {
+                has_looked = true;
+                traffic.looking(|| drive(driver, &mut Context::from_waker(Waker::noop())));
+            }
             drive(driver, cx);
             // Only the driver completes it, and it has just been driven. Were this task woken for that,
             // it would be polled once more for nothing, and another thread of the runtime be woken to
             // do so. (Unconstrained, since the budget of a task may be spent, which wakes it, too.)
             let cx = &mut Context::from_waker(Waker::noop());
             let polled = answer.as_mut().poll(cx);
-            let before_answer = heard.load(Ordering::Relaxed) - heard_before;
+            let before_answer = traffic.heard() - heard_before;
             if polled.is_ready() || before_answer <= MAX_BYTES_BEFORE_ANSWER {
                 return polled;
             }
@@ -95,8 +114,8 @@ impl Connection {
         })
         .await
         .map_err(|mut e| Broken {
-            untouched: e.take_message().is_some(),
-            is_stale: self.is_reused && self.heard.load(Ordering::Relaxed) == heard_before,
+            untouched: e.take_message().is_some() && self.traffic.written() == written_before,
+            is_stale: self.is_reused && self.traffic.heard() == heard_before,
             source: e.into_error(),
         })
     }
@@ -146,16 +165,29 @@ impl Connection {
         Ok(whole.freeze())
     }
 
-    /// Notes that it was kept after an answer.
-    pub(crate) fn keep(&mut self) {
+    /// Notes that it has carried a request.
+    pub(crate) fn mark_reused(&mut self) {
         self.is_reused = true;
     }
 
-    /// Tells whether another request can be sent on it now: it looks at the socket once.
+    /// Tells whether another request can be sent on it now, by a look at the socket itself.
+    ///
+    /// Nothing may have come since it was at rest. On a connection that has carried no request TLS may
+    /// still bring its tickets; on one that has, they came before the answer, and whatever comes now, be it
+    /// a part of a record, may belong to an answer that nobody asked for.
     pub(crate) fn is_usable(&mut self) -> bool {
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        let (read_before, heard_before) = (self.traffic.read(), self.traffic.heard());
+        let driver = &mut self.driver;
+        self.traffic.looking(|| drive(driver, &mut Context::from_waker(Waker::noop())));
+        let is_clean = self.traffic.heard() == heard_before
+            && (!self.is_reused || self.traffic.read() == read_before);
+        is_clean && self.driver.is_some() && self.sender.is_ready()
     }
+}
+
+/// Returns the runtime that the caller runs on.
+pub(crate) fn current_runtime() -> Option<runtime::Id> {
+    Handle::try_current().ok().map(|handle| handle.id())
 }
 
 /// Lets the connection read and write as far as it can.

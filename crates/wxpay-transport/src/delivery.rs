@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-/// Says whether a request reached WeChat Pay, by what really happened on the connection.
+/// Says what really happened to a request on the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// WeChat Pay answered with a status other than 2xx. What that means: see [`Outcome`].
+    /// An answer with a status other than 2xx came back: from WeChat Pay, or from something in front of it.
+    /// What that means: see [`Outcome`].
     Answered,
     /// Not a byte of the request was written.
     NotSent,

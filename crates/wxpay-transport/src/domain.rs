@@ -7,8 +7,10 @@ use http::HeaderValue;
 
 use crate::base_url::BaseUrl;
 use crate::breaker::Breaker;
+use crate::connection::Connection;
 use crate::connector::Connector;
 use crate::pool::Pool;
+use crate::spares::Spares;
 use crate::telemetry;
 
 /// Holds what belongs to the main or to the standby domain.
@@ -17,12 +19,38 @@ pub(crate) struct Domain {
     /// What errors, answers and logs call it.
     pub(crate) name: Arc<str>,
     pub(crate) host: HeaderValue,
-    pub(crate) connector: Connector,
-    pub(crate) pool: Pool,
+    pub(crate) connector: Arc<Connector>,
+    /// Connections that have carried a request.
+    pub(crate) kept: Pool,
+    /// Connections that have not.
+    pub(crate) spares: Spares,
     pub(crate) breaker: Mutex<Breaker>,
 }
 
 impl Domain {
+    /// Keeps a connection after a call.
+    ///
+    /// One of a call that does not use kept ones itself is kept only where none is: calls that do may come,
+    /// but not as many. What is not kept is given back.
+    pub(crate) fn keep(
+        &self,
+        mut connection: Connection,
+        is_used_by_its_kind: bool,
+    ) -> Option<Connection> {
+        let is_wanted = is_used_by_its_kind || self.kept.len_here() == 0;
+        connection.mark_reused();
+        if !is_wanted || !connection.is_usable() {
+            return Some(connection);
+        }
+        self.kept.put(connection);
+        None
+    }
+
+    /// Counts the connections that wait for calls.
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.kept.len() + self.spares.len()
+    }
+
     /// Changes the breaker, and tells of its new state once it is free again.
     pub(crate) fn change_breaker<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breaker = self.breaker();
@@ -45,7 +73,8 @@ impl fmt::Debug for Domain {
         f.debug_struct("Domain")
             .field("base_url", &self.base_url)
             .field("connector", &self.connector)
-            .field("pool", &self.pool)
+            .field("kept", &self.kept)
+            .field("spares", &self.spares)
             .field("breaker", &*self.breaker())
             .finish_non_exhaustive()
     }

@@ -7,19 +7,21 @@ mod config;
 mod connect;
 mod exchange;
 mod overload;
+mod refusal;
 mod request;
 mod sign_diagnosis;
 mod signing;
 mod timeout;
 mod unverified;
+mod verifier;
 
 use std::borrow::Cow;
 
 use http::StatusCode;
 use thiserror::Error;
 
-pub(crate) use self::api::ApiAnswer;
 pub use self::api::{AnswerSignature, ApiError};
+pub(crate) use self::api::{ApiAnswer, RefusedWith};
 pub use self::api_body::{ErrorBody, ErrorDetail};
 pub(crate) use self::call::Call;
 pub use self::config::ConfigError;
@@ -31,6 +33,7 @@ pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
 pub use self::signing::SigningError;
 pub use self::timeout::{Limit, Stage, TimeoutError};
 pub use self::unverified::{UnverifiedCause, UnverifiedError};
+pub use self::verifier::VerifierError;
 
 use crate::delivery::{Delivery, Outcome};
 
@@ -53,6 +56,9 @@ pub enum Error {
     /// Too many calls were made at the same time. Nothing was sent.
     #[error(transparent)]
     Overload(OverloadError),
+    /// The answer could not have been verified. Nothing was sent.
+    #[error(transparent)]
+    Verifier(VerifierError),
     /// The signer did not sign. Nothing was sent.
     #[error(transparent)]
     Signing(SigningError),
@@ -65,7 +71,7 @@ pub enum Error {
     /// The connection broke; whether anything had been sent by then, [`Error::delivery`] tells.
     #[error(transparent)]
     Exchange(ExchangeError),
-    /// WeChat Pay answered with another status than 2xx.
+    /// WeChat Pay, or something in front of it, answered with another status than 2xx.
     #[error(transparent)]
     Api(ApiError),
     /// A 2xx answer came back that cannot be trusted: its signature was not accepted, or its body is
@@ -75,7 +81,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says whether the request reached WeChat Pay.
+    /// Says what happened to the request on the connection: whether it was sent, and an answer came back.
     ///
     /// Where a call took several attempts, it is that of the last one; but it is never `NotSent` when an
     /// earlier one was sent.
@@ -91,6 +97,7 @@ impl Error {
             Self::Config(_)
             | Self::Request(_)
             | Self::Overload(_)
+            | Self::Verifier(_)
             | Self::Signing(_)
             | Self::Connect(_) => Delivery::NotSent,
             Self::Timeout(e) => e.last_delivery(),
@@ -102,9 +109,10 @@ impl Error {
 
     /// Says what became of the call.
     ///
-    /// An answer of 4xx is a rejection, unless it carries a signature that was not accepted; 408 and
-    /// everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves the outcome
-    /// open.
+    /// An answer of 4xx is a rejection when WeChat Pay said it: its signature was verified, or it has none
+    /// and is JSON with a `code`. Any other 4xx (a web page, say, or one with a signature that was not
+    /// accepted), 408, and everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves
+    /// the outcome open.
     ///
     /// Where a call took several attempts, it is unknown as soon as one of them may have been carried
     /// out and none was verified.
@@ -124,12 +132,12 @@ impl Error {
     /// Tells whether the same call may be sent again, after a wait, without the danger of doing it
     /// twice, and with some hope of success.
     ///
-    /// Yes when nothing was sent because something was out of reach; yes when WeChat Pay asks to slow
+    /// Yes when nothing was sent because something was out of reach; yes when WeChat Pay itself asks to slow
     /// down (429); after an unknown outcome only when the request's [`Replay`](crate::Replay) class
     /// allows it.
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Request(_) => false,
+            Self::Config(_) | Self::Request(_) | Self::Verifier(_) => false,
             Self::Signing(e) => e.sign_error().is_some_and(|e| e.kind().is_transient()),
             Self::Overload(_) | Self::Connect(_) => true,
             Self::Timeout(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
@@ -189,6 +197,7 @@ impl Error {
             Self::Config(e) => e.hint().into(),
             Self::Request(e) => e.hint().into(),
             Self::Overload(e) => e.hint().into(),
+            Self::Verifier(e) => e.hint().into(),
             Self::Signing(e) => e.hint().into(),
             Self::Connect(e) => e.hint().into(),
             Self::Timeout(e) => e.hint().into(),
@@ -202,6 +211,7 @@ impl Error {
         match self {
             Self::Config(_) | Self::Request(_) => None,
             Self::Overload(e) => Some(&e.call),
+            Self::Verifier(e) => Some(&e.call),
             Self::Signing(e) => Some(&e.call),
             Self::Connect(e) => Some(&e.call),
             Self::Timeout(e) => Some(&e.call),

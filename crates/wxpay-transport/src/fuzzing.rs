@@ -5,12 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode, Uri};
-use wxpay_auth::Timestamp;
+use wxpay_auth::{Nonce, Timestamp};
 
 use crate::answer_headers;
-use crate::base_url::BaseUrl;
+use crate::base_url::{self, BaseUrl};
 use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error, RequestError};
 use crate::replay::Replay;
+use crate::sent::Secrets;
 use crate::target::Target;
 
 /// Makes the error of an answer that is no success, as a client does that signed this message.
@@ -24,18 +25,20 @@ pub fn refusal(
     let call = Call::first("fuzz", "localhost", Replay::Keyed);
     let answer = ApiAnswer {
         status,
-        request_id: answer_headers::request_id(headers),
+        request_id: request_id(headers),
         retry_after: answer_headers::retry_after(headers, now),
         clock_offset: answer_headers::clock_offset(headers, now),
         signature: AnswerSignature::Missing,
+        was_kept: false,
         body: Ok(body),
     };
-    Error::Api(ApiError::new(call, answer, signed_message))
+    Error::Api(ApiError::new(call, answer, signed_message, &Secrets::default()))
 }
 
 /// Reads `Request-ID`.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    answer_headers::request_id(headers)
+    let nonce = Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242")?;
+    answer_headers::request_id(headers, &nonce, Secrets::default)
 }
 
 /// Reads `Retry-After`.
@@ -48,12 +51,14 @@ pub fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     answer_headers::clock_offset(headers, now)
 }
 
-/// Writes an origin with its port, as the connector takes it.
+/// Writes an origin with its port, as a tunnel is asked for.
 ///
 /// # Errors
 /// What the connector would end with.
 pub fn origin(base: &BaseUrl) -> Result<Uri, ConfigError> {
-    base.to_uri()
+    let scheme = if base.is_https() { "https" } else { "http" };
+    let authority = base_url::authority(base.host(), base.port());
+    format!("{scheme}://{authority}/").parse().map_err(|_| ConfigError::MalformedUrl)
 }
 
 /// Makes hyper's type of a target.

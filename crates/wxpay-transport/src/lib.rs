@@ -6,15 +6,21 @@ mod attempt;
 mod attempt_record;
 mod audit;
 mod base_url;
+#[cfg(feature = "redis")]
+mod bounded_stream;
 mod breaker;
 mod builder;
 mod call;
 mod client;
+mod clock_after;
+mod connect_failure;
 mod connection;
 mod connector;
 mod delivery;
+mod dialer;
 mod domain;
 mod error;
+mod failed_addresses;
 mod failover;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -22,10 +28,16 @@ pub mod fuzzing;
 mod gate;
 mod in_process_rate_limiter;
 mod lanes;
+mod lookup;
+mod no_proxy;
+mod panics;
 mod pool;
 mod progress;
 mod proxy;
+mod proxy_environment;
+mod proxy_url;
 mod rate_limit;
+mod recent_addresses;
 #[cfg(feature = "redis")]
 mod redis_link;
 #[cfg(feature = "redis")]
@@ -35,16 +47,24 @@ mod request;
 mod resolver;
 mod retry;
 mod retry_budget;
+mod reuse;
 mod route;
+mod sent;
 #[cfg(feature = "redis")]
 mod shared_health;
 #[cfg(feature = "redis")]
 mod shared_limit;
+mod signature_length;
+mod spares;
 mod stream;
 mod target;
 mod telemetry;
 mod tls;
+mod traffic;
+mod trail;
 mod transport;
+mod tunnel;
+mod userinfo;
 
 pub use async_trait::async_trait;
 pub use bytes::Bytes;
@@ -61,6 +81,7 @@ pub use error::{
     AnswerSignature, ApiError, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
     ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError, RequestError,
     SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    VerifierError,
 };
 pub use failover::Failover;
 pub use in_process_rate_limiter::InProcessRateLimiter;
@@ -73,5 +94,6 @@ pub use request::Request;
 pub use resolver::Resolve;
 pub use retry::{Attempted, Backoff, NoRetry, RetryPolicy};
 pub use retry_budget::RetryBudget;
+pub use reuse::ConnectionReuse;
 pub use target::Target;
 pub use transport::Transport;

@@ -9,7 +9,7 @@ use wxpay_auth::{SerialNo, Timestamp};
 
 use crate::delivery::Delivery;
 use crate::error::Stage;
-use crate::stream::Written;
+use crate::traffic::Traffic;
 
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -26,12 +26,14 @@ pub(crate) struct Progress {
 pub(crate) struct SignedBy {
     pub(crate) serial_no: SerialNo,
     pub(crate) signed_at: Timestamp,
+    /// When that was.
+    pub(crate) at: Instant,
 }
 
 /// The counter of the connection in use, and where it stood before the request.
 #[derive(Debug)]
 struct Sending {
-    written: Written,
+    traffic: Traffic,
     before: u64,
     since: Instant,
 }
@@ -64,7 +66,8 @@ impl Progress {
     /// Notes that the request was signed.
     pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp) {
         // An attempt signs once.
-        let _ = self.signed.set(SignedBy { serial_no, signed_at });
+        let at = Instant::now();
+        let _ = self.signed.set(SignedBy { serial_no, signed_at, at });
     }
 
     /// Returns who signed; `None` when nobody has.
@@ -78,10 +81,10 @@ impl Progress {
     }
 
     /// Notes that from here on, what is written on the connection is the request.
-    pub(crate) fn begin_sending(&self, written: &Written) {
+    pub(crate) fn begin_sending(&self, traffic: &Traffic) {
         // An attempt sends once, so this is the first and only time.
-        let (written, before) = (written.clone(), written.bytes());
-        let _ = self.sending.set(Sending { written, before, since: Instant::now() });
+        let (traffic, before) = (traffic.clone(), traffic.written());
+        let _ = self.sending.set(Sending { traffic, before, since: Instant::now() });
         self.enter(Stage::Waiting);
     }
 
@@ -108,7 +111,7 @@ impl Progress {
     /// more could be written afterwards.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.sending.get() {
-            Some(sending) if sending.written.bytes() != sending.before => Delivery::Unknown,
+            Some(sending) if sending.traffic.written() != sending.before => Delivery::Unknown,
             _ => Delivery::NotSent,
         }
     }
@@ -121,12 +124,12 @@ mod tests {
     #[test]
     fn only_bytes_written_since_the_request_began_count() {
         let progress = Progress::new(Instant::now());
-        let written = Written::default();
-        written.add(700);
+        let traffic = Traffic::default();
+        traffic.add_written(700);
         assert_eq!((progress.stage(), progress.delivery()), (Stage::Preparing, Delivery::NotSent));
-        progress.begin_sending(&written);
+        progress.begin_sending(&traffic);
         assert_eq!((progress.stage(), progress.delivery()), (Stage::Waiting, Delivery::NotSent));
-        written.add(1);
+        traffic.add_written(1);
         assert_eq!(progress.delivery(), Delivery::Unknown);
         for stage in [Stage::Reading, Stage::Verifying] {
             progress.enter(stage);

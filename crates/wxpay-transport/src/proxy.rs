@@ -1,22 +1,22 @@
 //! The way out: through a proxy, or not.
 
 use std::fmt;
-use std::sync::Arc;
-
-use http::Uri;
-use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use crate::base_url::BaseUrl;
 use crate::error::ConfigError;
+use crate::no_proxy::NoProxy;
+use crate::proxy_environment::ProxyEnvironment;
+use crate::proxy_url::ProxyUrl;
 
 /// Chooses the proxy. A tunnel (`CONNECT`) is asked of it, so that TLS reaches to WeChat Pay and the
-/// proxy sees nothing of the call.
+/// proxy sees nothing of the call. Plain `http` ([`BaseUrl`]) goes through none.
 ///
 /// ```
 /// use wxpay_transport::Proxy;
 ///
-/// let proxy = Proxy::new("http://user:password@proxy.example:3128")?.except("10.0.0.0/8, .local");
-/// assert!(!format!("{proxy:?}").contains("password"));
+/// // The password is p@ss: what has a meaning in a URL is percent-encoded.
+/// let proxy = Proxy::new("http://user:p%40ss@proxy.example:3128")?.except("10.0.0.0/8, .local");
+/// assert!(!format!("{proxy:?}").contains("p%40ss"));
 /// # Ok::<(), wxpay_transport::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -25,8 +25,8 @@ pub struct Proxy(Choice);
 #[derive(Clone)]
 enum Choice {
     None,
-    Environment(Arc<Matcher>),
-    Given { url: String, no_proxy: String, matcher: Arc<Matcher> },
+    Environment(ProxyEnvironment),
+    Given(ProxyUrl, NoProxy),
 }
 
 impl Proxy {
@@ -35,30 +35,26 @@ impl Proxy {
         Self(Choice::None)
     }
 
-    /// Goes through the proxy that the environment names, as `curl` does: `HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY` (also in lower case). The environment is read now.
-    /// Addresses of this machine are always reached directly. This is the default.
+    /// Goes through the proxy that the environment names, as `curl` does: `HTTPS_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY` (also in lower case, which comes first). The environment is read now. Addresses of this
+    /// machine are always reached directly. This is the default.
+    ///
+    /// A proxy that cannot be used is not passed by:
+    /// [`ClientBuilder::build`](crate::ClientBuilder::build) ends with [`ConfigError::ProxyVariable`]
+    /// where a call would go through it.
     pub fn from_env() -> Self {
-        let no_proxy = ["NO_PROXY", "no_proxy"].into_iter().find_map(|n| std::env::var(n).ok());
-        match no_proxy {
-            Some(no_proxy) if excepts_all(&no_proxy) => Self::none(),
-            _ => Self(Choice::Environment(Arc::new(Matcher::from_env()))),
-        }
+        Self(Choice::Environment(ProxyEnvironment::read(|name| std::env::var_os(name))))
     }
 
     /// Goes through this proxy: `http://host:port` or `https://host:port`, with `user:password@`
-    /// where it asks for that.
+    /// where it asks for that, both percent-encoded.
     ///
     /// # Errors
-    /// [`ConfigError::Proxy`] when the URL cannot be read, or has another scheme.
+    /// [`ConfigError::ProxyNotEncoded`] when user or password are not percent-encoded, and
+    /// [`ConfigError::Proxy`] when the URL cannot be read otherwise, or has another scheme.
     pub fn new(url: impl Into<String>) -> Result<Self, ConfigError> {
-        let url = url.into();
-        let parsed: Uri = url.parse().map_err(|_| ConfigError::Proxy)?;
-        let has_host = parsed.host().is_some_and(|host| !host.is_empty());
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) || !has_host {
-            return Err(ConfigError::Proxy);
-        }
-        Ok(Self::given(url, String::new()))
+        let url = ProxyUrl::parse(&url.into())?;
+        Ok(Self(Choice::Given(url, NoProxy::new(""))))
     }
 
     /// Reaches these hosts directly: names (with their subdomains), addresses and networks,
@@ -66,40 +62,23 @@ impl Proxy {
     #[must_use]
     pub fn except(self, no_proxy: impl Into<String>) -> Self {
         match self.0 {
-            Choice::Given { url, .. } => Self::given(url, no_proxy.into()),
+            Choice::Given(url, _) => Self(Choice::Given(url, NoProxy::new(&no_proxy.into()))),
             other => Self(other),
         }
     }
 
-    fn given(url: String, no_proxy: String) -> Self {
-        let matcher = Matcher::builder().all(url.as_str()).no(no_proxy.as_str()).build();
-        Self(Choice::Given { url, no_proxy, matcher: Arc::new(matcher) })
+    /// Finds the proxy for an origin; `None` to go directly.
+    pub(crate) fn for_origin(&self, base: &BaseUrl) -> Result<Option<ProxyUrl>, ConfigError> {
+        match &self.0 {
+            // A gateway on this machine; or what protects its way leads through no proxy.
+            _ if !base.is_https() => Ok(None),
+            Choice::None => Ok(None),
+            Choice::Environment(_) if base.is_loopback() => Ok(None),
+            Choice::Environment(environment) => environment.proxy_for(base.host()),
+            Choice::Given(_, no_proxy) if no_proxy.contains(base.host()) => Ok(None),
+            Choice::Given(url, _) => Ok(Some(url.clone())),
+        }
     }
-
-    /// Finds the proxy for a destination; `None` to go directly.
-    pub(crate) fn intercept(&self, base: &BaseUrl, destination: &Uri) -> Option<Intercept> {
-        let proxy = match &self.0 {
-            Choice::None => None,
-            Choice::Given { no_proxy, .. } if excepts_all(no_proxy) => None,
-            Choice::Environment(_) if base.is_loopback() => None,
-            Choice::Environment(matcher) | Choice::Given { matcher, .. } => {
-                matcher.intercept(destination)
-            }
-        };
-        proxy.filter(|proxy| {
-            let supported = matches!(proxy.uri().scheme_str(), Some("http" | "https"));
-            if !supported {
-                let proxy = proxy.uri();
-                tracing::warn!(%proxy, "the environment names a proxy that is no http(s) proxy: it is passed by");
-            }
-            supported
-        })
-    }
-}
-
-/// The matcher takes `*` for names only, not for addresses.
-fn excepts_all(no_proxy: &str) -> bool {
-    no_proxy.split(',').any(|part| part.trim() == "*")
 }
 
 impl Default for Proxy {
@@ -113,8 +92,8 @@ impl fmt::Debug for Proxy {
         match &self.0 {
             Choice::None => f.write_str("Proxy(none)"),
             Choice::Environment(_) => f.write_str("Proxy(environment)"),
-            Choice::Given { matcher, no_proxy, .. } => {
-                f.debug_struct("Proxy").field("through", matcher).field("except", no_proxy).finish()
+            Choice::Given(url, no_proxy) => {
+                f.debug_struct("Proxy").field("through", url).field("except", no_proxy).finish()
             }
         }
     }
@@ -126,19 +105,18 @@ mod tests {
 
     fn through(proxy: &Proxy, url: &str) -> Option<String> {
         let base = BaseUrl::dangerous_plain_http(url).unwrap();
-        let intercept = proxy.intercept(&base, &url.parse().unwrap());
-        intercept.map(|i| i.uri().to_string())
+        proxy.for_origin(&base).unwrap().map(|url| url.to_string())
     }
 
     #[test]
     fn a_given_proxy_is_used_but_for_the_exceptions() {
         let proxy = Proxy::new("http://user:pa55@proxy.example:3128").unwrap();
-        let target = "http://proxy.example:3128/".to_owned();
+        let target = "http://proxy.example:3128".to_owned();
         assert_eq!(through(&proxy, BaseUrl::MAIN), Some(target.clone()));
-        assert_eq!(through(&proxy, "http://127.0.0.1:1"), Some(target));
+        assert_eq!(through(&proxy, "https://127.0.0.1:1"), Some(target));
         let proxy = proxy.except("weixin.qq.com,127.0.0.0/8");
         assert_eq!(through(&proxy, BaseUrl::MAIN), None);
-        assert_eq!(through(&proxy, "http://127.0.0.1:1"), None);
+        assert_eq!(through(&proxy, "https://127.0.0.1:1"), None);
         assert!(through(&proxy, "https://notweixin.qq.com").is_some());
         let proxy = proxy.except("10.0.0.1, *");
         assert_eq!(through(&proxy, "https://a.example"), None);
@@ -147,16 +125,32 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_goes_through_no_proxy() {
+        let given = Proxy::new("http://proxy.example:3128").unwrap();
+        let broken = ProxyEnvironment::read(|_| Some("socks5://proxy.example".into()));
+        for proxy in [given, Proxy(Choice::Environment(broken))] {
+            for url in ["http://127.0.0.1:1", "http://localhost", "http://a.example"] {
+                assert_eq!(through(&proxy, url), None, "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn this_machine_needs_no_proxy_of_the_environment() {
+        let broken =
+            ProxyEnvironment::read(|name| (name == "ALL_PROXY").then(|| "http:///".into()));
+        let proxy = Proxy(Choice::Environment(broken));
+        for url in ["https://127.0.0.1:1", "https://localhost", "https://[::1]:1"] {
+            assert_eq!(through(&proxy, url), None, "{url}");
+        }
+        let base = BaseUrl::new(BaseUrl::MAIN).unwrap();
+        assert!(matches!(proxy.for_origin(&base), Err(ConfigError::ProxyVariable { .. })));
+    }
+
+    #[test]
     fn the_password_is_not_shown() {
         let proxy = Proxy::new("http://user:pa55@proxy.example:3128").unwrap();
         let shown = format!("{proxy:?} {proxy:#?}");
         assert!(shown.contains("proxy.example") && !shown.contains("pa55"), "{shown}");
-    }
-
-    #[test]
-    fn what_is_no_proxy_is_refused() {
-        for url in ["", "proxy.example:3128", "socks5://proxy.example", "ftp://a", "http://"] {
-            assert_eq!(Proxy::new(url).err(), Some(ConfigError::Proxy), "{url}");
-        }
     }
 }

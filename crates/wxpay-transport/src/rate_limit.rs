@@ -54,6 +54,9 @@ pub struct RateLimited {
 /// [`InProcessRateLimiter`](crate::InProcessRateLimiter) does so for one process;
 /// `RedisRateLimiter` (feature `redis`) for several that share an `mchid`. Clones of an `Arc` may be given to
 /// several clients.
+///
+/// A panic in it passes on to the caller before the first attempt of a call, when nothing was sent. Later it
+/// is caught and logged, and the call ends as its last attempt ended.
 #[async_trait]
 pub trait RateLimiter: fmt::Debug + Send + Sync {
     /// Waits until a request may be sent. `left` is for how long its call may wait: where it would have to

@@ -12,7 +12,7 @@ pub enum Replay {
     /// `out_trade_no`), and carried out once.
     Keyed,
     /// Repeating could do it twice, or give an answer that misleads: it is sent again only when
-    /// nothing of it was sent, or when WeChat Pay did not accept it (429).
+    /// nothing of it was sent, or when WeChat Pay itself did not accept it (429).
     Never,
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -38,7 +39,11 @@ pub struct Request {
     operation: Cow<'static, str>,
     replay: Replay,
     rate_limit: Option<RateLimit>,
+    answered_by: Option<Arc<AnswerCheck>>,
 }
+
+/// Tells from a body whether it answers the request.
+type AnswerCheck = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// Headers that the client sets itself.
 const RESERVED: [HeaderName; 9] = [
@@ -69,6 +74,7 @@ impl Request {
             operation: operation.into(),
             replay,
             rate_limit: None,
+            answered_by: None,
         }
     }
 
@@ -132,6 +138,45 @@ impl Request {
     pub fn with_rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
         self
+    }
+
+    /// Says how the answer to this request is told from answers to others: by the ids in its body, say.
+    ///
+    /// It is asked once the signature has been verified. A body that it does not take ends the attempt with
+    /// [`UnverifiedCause::Foreign`](crate::UnverifiedCause::Foreign). Nothing else in an answer of WeChat Pay
+    /// says which request it belongs to, so a query is sent on a kept connection only
+    /// with it ([`ConnectionReuse`](crate::ConnectionReuse)).
+    ///
+    /// ```
+    /// use wxpay_transport::{Request, Target};
+    ///
+    /// let target = Target::new("/v3/pay/transactions/out-trade-no")?
+    ///     .segment("1217752501201407033233368018")?
+    ///     .query("mchid", "1900007291")?;
+    /// let request = Request::get("transactions.query", target).answered_by(|body| {
+    ///     serde_json::from_slice::<serde_json::Value>(body)
+    ///         .is_ok_and(|order| order["out_trade_no"] == "1217752501201407033233368018")
+    /// });
+    /// # let _ = request;
+    /// # Ok::<(), wxpay_transport::RequestError>(())
+    /// ```
+    #[must_use]
+    pub fn answered_by(
+        mut self,
+        is_answer: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.answered_by = Some(Arc::new(is_answer));
+        self
+    }
+
+    /// Tells whether it can tell its answer from others.
+    pub(crate) fn recognises_its_answer(&self) -> bool {
+        self.answered_by.is_some()
+    }
+
+    /// Tells whether a verified body may be its answer.
+    pub(crate) fn is_answered_by(&self, body: &[u8]) -> bool {
+        self.answered_by.as_ref().is_none_or(|is_answer| is_answer(body))
     }
 
     /// Returns the method.

@@ -11,6 +11,12 @@ use async_trait::async_trait;
 ///
 /// For networks that pin the addresses of WeChat Pay, or have a name server of their own. What TLS
 /// checks the certificate against stays the name.
+///
+/// Of several addresses each is tried, at most 32: the next one when the one before fails, or beside it when
+/// that does not answer. One that failed comes last for a minute. Plain `http` to `localhost` is not looked up.
+///
+/// A panic in it passes on to the caller in the first attempt of a call, when nothing was sent. Later it is
+/// caught and logged, and the call ends as the attempt before ended.
 #[async_trait]
 pub trait Resolve: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, the best one first.

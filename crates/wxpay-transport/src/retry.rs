@@ -18,6 +18,8 @@ use crate::replay::Replay;
 ///
 /// Each attempt is a request of its own, with a fresh time, nonce and signature.
 ///
+/// A panic in it is caught and logged: the call ends as its last attempt ended.
+///
 /// ```
 /// use std::time::Duration;
 /// use wxpay_transport::{Attempted, RetryPolicy};

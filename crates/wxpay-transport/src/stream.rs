@@ -1,51 +1,50 @@
-//! Byte streams: TCP that counts what is written, and TLS over it.
+//! Byte streams: TCP that counts what goes over it, and TLS over it.
 
-use std::io;
+use std::io::{self, ErrorKind, Read};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use rustls::HandshakeKind;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// Counts the bytes that were handed to the operating system on a connection.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Written(Arc<AtomicU64>);
+use crate::traffic::Traffic;
 
-impl Written {
-    pub(crate) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// TCP that counts what is written. It lies below TLS, so a byte that TLS still holds back is not
+/// TCP that counts what is written and read. It lies below TLS, so a byte that TLS still holds back is not
 /// counted, and none that left is missed.
 #[derive(Debug)]
 pub(crate) struct Counted {
     tcp: TcpStream,
-    written: Written,
+    traffic: Traffic,
 }
 
 impl Counted {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, written: Written::default() }
-    }
-
-    pub(crate) fn written(&self) -> Written {
-        self.written.clone()
+        Self { tcp, traffic: Traffic::default() }
     }
 
     fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = &result {
-            self.written.add(*n);
+            self.traffic.add_written(*n);
         }
         result
+    }
+
+    /// Reads what the operating system has, without asking the runtime. Nobody is woken when there is
+    /// nothing.
+    fn read_now(&self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let socket = SockRef::from(&self.tcp);
+        loop {
+            match (&*socket).read(buf.initialize_unfilled()) {
+                Ok(n) => buf.advance(n),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+            return Poll::Ready(Ok(()));
+        }
     }
 }
 
@@ -55,7 +54,14 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let result = if self.traffic.is_looking() {
+            self.read_now(buf)
+        } else {
+            Pin::new(&mut self.tcp).poll_read(cx, buf)
+        };
+        self.traffic.add_read(buf.filled().len().saturating_sub(before));
+        result
     }
 }
 
@@ -96,17 +102,13 @@ impl AsyncWrite for Counted {
 #[derive(Debug)]
 pub(crate) struct Heard<S> {
     stream: S,
-    bytes: Arc<AtomicU64>,
+    traffic: Traffic,
 }
 
-impl<S> Heard<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, bytes: Arc::default() }
-    }
-
-    /// Returns the counter.
-    pub(crate) fn bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes)
+impl Heard<Stream> {
+    pub(crate) fn new(stream: Stream) -> Self {
+        let traffic = stream.traffic();
+        Self { stream, traffic }
     }
 }
 
@@ -118,8 +120,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let read = buf.filled().len().saturating_sub(before);
-        self.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        self.traffic.add_heard(buf.filled().len().saturating_sub(before));
         result
     }
 }
@@ -162,10 +163,10 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    pub(crate) fn written(&self) -> Written {
+    fn traffic(&self) -> Traffic {
         match self {
-            Self::Tcp(tcp) => tcp.written(),
-            Self::TlsToProxy(tls) => tls.get_ref().0.written(),
+            Self::Tcp(tcp) => tcp.traffic.clone(),
+            Self::TlsToProxy(tls) => tls.get_ref().0.traffic.clone(),
         }
     }
 }
@@ -178,10 +179,19 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) fn written(&self) -> Written {
+    /// Returns what is counted at both of its ends.
+    pub(crate) fn traffic(&self) -> Traffic {
         match self {
-            Self::Plain(link) => link.written(),
-            Self::Tls(tls) => tls.get_ref().0.written(),
+            Self::Plain(link) => link.traffic(),
+            Self::Tls(tls) => tls.get_ref().0.traffic(),
+        }
+    }
+
+    /// Tells how TLS was agreed on; `None` without TLS.
+    pub(crate) fn handshake(&self) -> Option<HandshakeKind> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.handshake_kind(),
         }
     }
 }

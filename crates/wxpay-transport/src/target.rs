@@ -98,12 +98,12 @@ impl Target {
         &self.0
     }
 
-    /// Turns it into hyper's type, which must not change a byte of it.
     /// Returns the path, without the query.
     pub(crate) fn path(&self) -> &str {
         self.0.split_once('?').map_or(&*self.0, |(path, _)| path)
     }
 
+    /// Turns it into hyper's type, which must not change a byte of it.
     pub(crate) fn to_path_and_query(&self) -> Result<PathAndQuery, RequestError> {
         match PathAndQuery::try_from(self.0.as_str()) {
             Ok(parsed) if parsed.as_str() == self.0 => Ok(parsed),
@@ -125,9 +125,11 @@ impl fmt::Display for Target {
     }
 }
 
+/// It leaves the query out: that may name a person.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", self.0)
+        let (path, query) = (self.path(), self.0.contains('?'));
+        write!(f, "Target({path}{})", if query { "?…" } else { "" })
     }
 }
 

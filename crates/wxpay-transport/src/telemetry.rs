@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
+
 use crate::audit::AuditOutcome;
 use crate::breaker::BreakerState;
 use crate::error::{Call, Overload};
@@ -25,6 +27,36 @@ pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
         BreakerState::HalfOpen => 1.0,
         BreakerState::Open => 2.0,
     });
+}
+
+/// What a connection was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For a call that waits for it.
+    Call,
+    /// For the next call, ahead.
+    Spare,
+}
+
+/// Notes that a connection came about, and how TLS was agreed on.
+pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: Purpose) {
+    let tls = match handshake {
+        None => "none",
+        Some(HandshakeKind::Resumed) => "resumed",
+        Some(_) => "full",
+    };
+    tracing::debug!(host, tls, ?purpose, "a connection came about");
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "wxpay_connections_total",
+        "host" => host.to_owned(),
+        "tls" => tls,
+        "purpose" => match purpose {
+            Purpose::Call => "call",
+            Purpose::Spare => "spare",
+        },
+    )
+    .increment(1);
 }
 
 /// Notes how long a signature took.
@@ -123,12 +155,10 @@ pub(crate) fn shared_limit_degraded(is_degraded: bool) {
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_lost(server: &str, why: &crate::shared_limit::Lost) {
     tracing::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
-    shared_limit_degraded(true);
 }
 
 /// Notes that the store of a shared limit answers again.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_back(server: &str) {
     tracing::info!(server, "the shared rate limit is back");
-    shared_limit_degraded(false);
 }

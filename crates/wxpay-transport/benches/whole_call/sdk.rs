@@ -21,7 +21,8 @@ pub(crate) fn client(address: SocketAddr, backend: Backend) -> Client<FileKeySig
     ring.insert_public_key(
         PUBLIC_KEY_ID.parse().expect("an id"),
         public_key.with_backend(backend).expect("a key"),
-    );
+    )
+    .expect("the id of a public key");
     let mchid = Mchid::new("1900007291").expect("a number");
     Client::builder(mchid, FileKeySigner::new(key, serial_no), ring)
         .base_url(BaseUrl::new(format!("http://{address}")).expect("a URL"))

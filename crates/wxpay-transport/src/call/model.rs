@@ -25,6 +25,7 @@ use crate::error::{
 };
 use crate::failover::Failover;
 use crate::replay::Replay;
+use crate::sent::Secrets;
 use crate::target::Target;
 
 /// How an attempt ends.
@@ -32,16 +33,24 @@ use crate::target::Target;
 pub(super) enum End {
     Verified,
     Accepted,
-    Throttled { retry_after: Option<u64> },
+    Throttled {
+        retry_after: Option<u64>,
+    },
     Refused,
+    /// On a connection that had carried another request; with this status and code.
+    RefusedOnKept(u16, &'static str),
     SystemError,
     Gateway(u16),
     Unverified,
     NoConnection,
     ConnectTimeout,
     AnswerTimeout,
-    Broken { sent: bool },
-    Stale { sent: bool },
+    Broken {
+        sent: bool,
+    },
+    Stale {
+        sent: bool,
+    },
     SignerBusy,
     SignerWrong,
 }
@@ -161,7 +170,8 @@ impl Answers {
             include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
         const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
         let ring = KeyRing::new();
-        ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap());
+        ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap())
+            .unwrap();
         let (timestamp, nonce) =
             (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
         let key = PrivateKey::from_pem(KEY).unwrap();
@@ -181,17 +191,19 @@ impl Answers {
 
     async fn make(&self, end: End, call: &Call) -> Result<Answer, Error> {
         let call = call.clone();
-        let api = |status: u16, retry_after| {
+        let api_on = |status: u16, code: &str, retry_after, was_kept| {
             let answer = ApiAnswer {
                 status: StatusCode::from_u16(status).unwrap(),
                 request_id: None,
                 retry_after,
                 clock_offset: None,
                 signature: AnswerSignature::Missing,
-                body: Ok(Bytes::new()),
+                was_kept,
+                body: Ok(format!(r#"{{"code":"{code}"}}"#).into()),
             };
-            Err(Error::Api(ApiError::new(call.clone(), answer, b"")))
+            Err(Error::Api(ApiError::new(call.clone(), answer, b"", &Secrets::default())))
         };
+        let api = |status, retry_after| api_on(status, "TOLD_TO", retry_after, false);
         let verified =
             |status| Ok(Answer::new(status, None, Arc::clone(&call.host), self.verified.clone()));
         let delivery = |sent| if sent { Delivery::Unknown } else { Delivery::NotSent };
@@ -207,6 +219,7 @@ impl Answers {
             End::Accepted => verified(StatusCode::ACCEPTED),
             End::Throttled { retry_after } => api(429, retry_after.map(Duration::from_secs)),
             End::Refused => api(400, None),
+            End::RefusedOnKept(status, code) => api_on(status, code, None, true),
             End::SystemError => api(500, None),
             End::Gateway(status) => api(status, None),
             End::Unverified => Err(Error::Unverified(UnverifiedError::new(
@@ -277,7 +290,7 @@ fn calls() -> Client<wxpay_auth::FileKeySigner, KeyRing> {
     builder().build().unwrap()
 }
 
-pub(super) fn builder() -> ClientBuilder<wxpay_auth::FileKeySigner, KeyRing> {
+pub(crate) fn builder() -> ClientBuilder<wxpay_auth::FileKeySigner, KeyRing> {
     let url = |host| BaseUrl::new(format!("http://{host}")).unwrap();
     let wechat_pay = wxpay_testing::WechatPay::builder().build();
     Client::builder(Mchid::new("1900007291").unwrap(), wechat_pay.signer(), KeyRing::new())
@@ -391,7 +404,7 @@ impl Model {
                 && begin + WHOLE > now + Duration::from_secs(1)
                 && let Some(probes) = self.domain(other).lets_in(now, replay)
             {
-                (host, is_probe, fresh, has_moved) = (other, probes, false, true);
+                (host, is_probe, has_moved) = (other, probes, true);
                 continue;
             }
             let may_be_repeated = match end {
@@ -410,8 +423,9 @@ impl Model {
             if !may_be_repeated || number >= ATTEMPTS || wait >= left {
                 break;
             }
-            fresh = matches!(end, End::Stale { .. });
-            if !(fresh && number == 1) {
+            let is_stale = matches!(end, End::Stale { .. });
+            fresh |= is_stale;
+            if !(is_stale && number == 1) {
                 if self.tokens < 10 {
                     break;
                 }

@@ -11,11 +11,14 @@ use wxpay_auth::{VerifyError, WechatpaySerial};
 
 use super::api_body::{self, ErrorBody, ErrorDetail, Parsed};
 use super::call::Call;
+use super::refusal;
 use super::sign_diagnosis::SignDiagnosis;
 use crate::delivery::Outcome;
+use crate::replay::Replay;
+use crate::sent::Secrets;
 
-/// Says how the signature of an error answer turned out. WeChat Pay does not sign all of them: 401
-/// `SIGN_ERROR` never.
+/// Says how the signature of an error answer turned out. WeChat Pay is known to sign some of them (400, 403);
+/// whether it signs all is not known.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AnswerSignature {
@@ -48,10 +51,18 @@ struct Inner {
     retry_after: Option<Duration>,
     clock_offset: Option<i64>,
     signature: AnswerSignature,
+    is_unconfirmed: bool,
     body: ErrorBody,
     raw_body: RawBody,
     parsed: Parsed,
     sign_diagnosis: Option<SignDiagnosis>,
+}
+
+/// What tells two refusals apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RefusedWith {
+    status: StatusCode,
+    code: Option<String>,
 }
 
 /// Keeps a body out of `Debug`.
@@ -70,22 +81,39 @@ pub(crate) struct ApiAnswer {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) clock_offset: Option<i64>,
     pub(crate) signature: AnswerSignature,
+    /// It came on a connection that had carried another request.
+    pub(crate) was_kept: bool,
     /// The whole body, or why it is not there.
     pub(crate) body: Result<Bytes, ErrorBody>,
 }
 
 impl ApiError {
-    /// Joins an answer with the call, and with the message that was signed for it.
-    pub(crate) fn new(call: Call, answer: ApiAnswer, signed_message: &[u8]) -> Self {
+    /// Joins an answer with the call, with the message that was signed for it, and with what of that is
+    /// not to be shown.
+    pub(crate) fn new(
+        call: Call,
+        answer: ApiAnswer,
+        signed_message: &[u8],
+        secrets: &Secrets,
+    ) -> Self {
         let (body, mut parsed) = match &answer.body {
-            Ok(body) => api_body::parse(body),
+            Ok(body) => api_body::parse(body, secrets),
             Err(kind) => (*kind, Parsed::default()),
         };
-        let diagnose = |theirs| SignDiagnosis::new(signed_message, theirs);
+        let diagnose = |theirs| SignDiagnosis::new(signed_message, theirs, secrets);
         // It quotes the signed body, so it is not kept.
         let sign_diagnosis = parsed.sign_information.take().as_ref().map(diagnose);
-        let ApiAnswer { status, request_id, retry_after, clock_offset, signature, body: raw } =
-            answer;
+        let ApiAnswer {
+            status,
+            request_id,
+            retry_after,
+            clock_offset,
+            signature,
+            was_kept,
+            body: raw,
+        } = answer;
+        // Where a call that must not be repeated is sent on a kept connection, that was asked for.
+        let is_unconfirmed = was_kept && call.replay.is_repeatable();
         Self {
             inner: Box::new(Inner {
                 call,
@@ -94,6 +122,7 @@ impl ApiError {
                 retry_after,
                 clock_offset,
                 signature,
+                is_unconfirmed,
                 body,
                 raw_body: RawBody(raw.unwrap_or_default()),
                 parsed,
@@ -108,6 +137,8 @@ impl ApiError {
     }
 
     /// Returns the code (`PARAM_ERROR`, say), where the body has one.
+    ///
+    /// What was sent is cut out of this and of the other texts of an answer, where it is repeated there.
     pub fn code(&self) -> Option<&str> {
         self.inner.parsed.code.as_deref()
     }
@@ -147,8 +178,8 @@ impl ApiError {
         self.inner.body
     }
 
-    /// Returns the raw body, empty where it was cut or too large. It may hold personal data: keep it
-    /// out of logs.
+    /// Returns the raw body, empty where it was cut, too large or encoded. It may hold personal data, and
+    /// the signature of the request where somebody repeats it: keep it out of logs.
     pub fn raw_body(&self) -> &[u8] {
         &self.inner.raw_body.0
     }
@@ -162,15 +193,47 @@ impl ApiError {
         &self.inner.call
     }
 
+    fn is_wechat_pays(&self) -> bool {
+        let Inner { signature, body, parsed, .. } = &*self.inner;
+        refusal::is_wechat_pays(signature, *body, parsed.has_code())
+    }
+
     pub(super) fn outcome(&self) -> Outcome {
-        if matches!(self.inner.signature, AnswerSignature::Refused(_)) {
-            return Outcome::Unknown;
-        }
-        match self.inner.status {
-            StatusCode::REQUEST_TIMEOUT => Outcome::Unknown,
-            status if status.is_client_error() => Outcome::Rejected,
-            _ => Outcome::Unknown,
-        }
+        if self.is_unconfirmed() { Outcome::Unknown } else { self.outcome_as_it_stands() }
+    }
+
+    /// Tells whether it is a refusal that may be the answer to another request, since it came on a
+    /// connection that had carried one. It is confirmed by another attempt, on a new connection.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        self.inner.is_unconfirmed && self.is_refusal()
+    }
+
+    /// Tells whether it refuses a call, be it this one or another.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.outcome_as_it_stands() == Outcome::Rejected
+    }
+
+    /// Tells whether another attempt was refused for the same reason, so that this settles the call. It does for
+    /// a query alone: anything else may have been carried out by the attempt before, and be refused now for
+    /// that very reason, or be throttled now.
+    pub(crate) fn confirms(&self, other: &RefusedWith) -> bool {
+        self.inner.call.replay == Replay::Safe
+            && self.outcome_as_it_stands() == Outcome::Rejected
+            && self.refused_with() == *other
+    }
+
+    /// Returns what it was refused with.
+    pub(crate) fn refused_with(&self) -> RefusedWith {
+        RefusedWith { status: self.status(), code: self.code().map(str::to_owned) }
+    }
+
+    /// Notes that no attempt before this one may have been carried out.
+    pub(crate) fn settle(&mut self) {
+        self.inner.call.earlier_unknown = false;
+    }
+
+    fn outcome_as_it_stands(&self) -> Outcome {
+        refusal::outcome(self.inner.status, self.is_wechat_pays())
     }
 
     pub(super) fn may_retry(&self) -> bool {
@@ -182,10 +245,25 @@ impl ApiError {
 
     /// Says what to do.
     pub(super) fn hint(&self) -> Cow<'static, str> {
-        if let AnswerSignature::Refused(e) = &self.inner.signature {
+        if let AnswerSignature::Refused(e) = &self.inner.signature
+            && self.inner.body != ErrorBody::Encoded
+        {
             return format!("{}; {}", super::ASK, e.hint()).into();
         }
-        match self.inner.status {
+        if self.is_unconfirmed() {
+            return format!(
+                "{} (the refusal came on a connection that had carried another request, whose answer it may \
+                 be, and there was no time to confirm it)",
+                super::ASK
+            )
+            .into();
+        }
+        let status = self.inner.status;
+        let is_encoded = self.inner.body == ErrorBody::Encoded;
+        if is_encoded || (status.is_client_error() && !self.is_wechat_pays()) {
+            return format!("{}; {}", super::ASK, self.hint_other()).into();
+        }
+        match status {
             StatusCode::UNAUTHORIZED => self.hint_sign_error(),
             StatusCode::BAD_REQUEST => {
                 "fix the request: the message and the detail say what is wrong".into()
@@ -210,6 +288,22 @@ impl ApiError {
                 "see the code in WeChat Pay's documentation of this call".into()
             }
             _ => super::ASK.into(),
+        }
+    }
+
+    /// Of a 4xx that does not say that WeChat Pay refused anything.
+    fn hint_other(&self) -> &'static str {
+        match self.inner.body {
+            ErrorBody::Truncated => "the refusal is not whole, so it is not known whose it is",
+            ErrorBody::TooLarge => "the refusal is above the limit, so it is not known whose it is",
+            ErrorBody::Encoded => {
+                "something in between encodes bodies, which no signature survives: let it pass them on \
+                 as they are"
+            }
+            _ => {
+                "this is not how WeChat Pay refuses a call, so something in front of it answered: check \
+                 proxies, gateways and the base URL"
+            }
         }
     }
 
@@ -245,6 +339,7 @@ impl fmt::Display for ApiError {
             (None, ErrorBody::Binary) => f.write_str(" with a body that is no text")?,
             (None, ErrorBody::Truncated) => f.write_str(" with a body that ended too early")?,
             (None, ErrorBody::TooLarge) => f.write_str(" with a body above the limit")?,
+            (None, ErrorBody::Encoded) => f.write_str(" with a body in a coding of its own")?,
         }
         if let Some(message) = self.message() {
             write!(f, ": {message}")?;
@@ -271,7 +366,6 @@ impl StdError for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::Replay;
 
     fn error(status: u16, signature: AnswerSignature, body: &str) -> ApiError {
         let call = Call::first("x", "h", Replay::Keyed);
@@ -281,9 +375,10 @@ mod tests {
             retry_after: None,
             clock_offset: None,
             signature,
+            was_kept: false,
             body: Ok(body.to_owned().into()),
         };
-        ApiError::new(call, answer, b"POST\n/\n1\n2\n\n")
+        ApiError::new(call, answer, b"POST\n/\n1\n2\n\n", &Secrets::default())
     }
 
     #[test]
@@ -310,11 +405,31 @@ mod tests {
             (500, Outcome::Unknown, true),
             (503, Outcome::Unknown, true),
         ] {
-            let error = error(status, AnswerSignature::Missing, "");
+            let error = error(status, AnswerSignature::Missing, r#"{"code":"X"}"#);
             assert_eq!((error.outcome(), error.may_retry()), (outcome, may_retry), "{status}");
         }
         let forged = AnswerSignature::Refused(VerifyError::unsupported_algorithm());
-        assert_eq!(error(400, forged, "{}").outcome(), Outcome::Unknown);
+        assert_eq!(error(400, forged, r#"{"code":"X"}"#).outcome(), Outcome::Unknown);
+    }
+
+    #[test]
+    fn what_is_not_wechat_pays_is_no_refusal() {
+        let page = "<html>404</html>";
+        for status in [400, 401, 403, 404, 411, 413, 429] {
+            for body in [page, "", "no", r#"{"message":"no"}"#, r#"{"code":""}"#] {
+                let error = error(status, AnswerSignature::Missing, body);
+                assert_eq!(error.outcome(), Outcome::Unknown, "{status} {body}");
+                assert!(error.may_retry(), "{status} {body}: the call may be repeated");
+                let hint = error.hint();
+                assert!(hint.starts_with(crate::error::ASK), "{status} {body}: {hint}");
+                assert!(hint.contains("something in front"), "{status} {body}: {hint}");
+                assert!(!hint.contains("check the id"), "{status} {body}: {hint}");
+            }
+        }
+        let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
+        let signed = error(404, AnswerSignature::Verified(serial), page);
+        assert_eq!(signed.outcome(), Outcome::Rejected);
+        assert!(signed.hint().contains("check the id"), "{}", signed.hint());
     }
 
     /// Reads a real `SIGN_ERROR`, for a message that was signed here.
@@ -326,9 +441,10 @@ mod tests {
             retry_after: None,
             clock_offset: Some(0),
             signature: AnswerSignature::Missing,
+            was_kept: false,
             body: Ok(body.to_owned().into()),
         };
-        let error = ApiError::new(call, answer, message.as_bytes());
+        let error = ApiError::new(call, answer, message.as_bytes(), &Secrets::default());
         assert_eq!(error.code(), Some("SIGN_ERROR"));
         let detail = error.detail().unwrap();
         assert_eq!(detail.issue.as_deref(), Some("sign not match"), "in both shapes");
@@ -346,6 +462,7 @@ mod tests {
             retry_after: None,
             clock_offset,
             signature: AnswerSignature::Missing,
+            was_kept: false,
             body: Ok(r#"{"code":"SIGN_ERROR","message":"timestamp"}"#.into()),
         };
         for (offset, hint) in [
@@ -354,7 +471,7 @@ mod tests {
             (Some(300), "check that private key, serial_no and mchid belong together"),
             (None, "check that private key, serial_no and mchid belong together"),
         ] {
-            let error = ApiError::new(call.clone(), answer(offset), b"");
+            let error = ApiError::new(call.clone(), answer(offset), b"", &Secrets::default());
             assert!(error.hint().starts_with(hint), "{offset:?}: {}", error.hint());
         }
     }

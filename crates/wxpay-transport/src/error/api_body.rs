@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::sign_diagnosis::SignInformation;
+use crate::sent::Secrets;
 
 /// Says what the body of an error answer was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub enum ErrorBody {
     Truncated,
     /// Something larger than the limit, of which nothing was kept.
     TooLarge,
+    /// Something in a coding (`Content-Encoding: gzip`, say) that was not asked for.
+    Encoded,
 }
 
 /// Holds the `detail` of an error: which field was wrong, and why.
@@ -47,16 +50,20 @@ pub(crate) struct Parsed {
     pub(crate) sign_information: Option<SignInformation>,
 }
 
-/// How many characters of a foreign text are kept.
-const MAX_TEXT: usize = 300;
+impl Parsed {
+    /// Tells whether there is a code, as in every error of WeChat Pay.
+    pub(crate) fn has_code(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| !code.trim().is_empty())
+    }
+}
 
 /// Reads a body. Anything is possible, and nothing is an accident.
-pub(crate) fn parse(body: &[u8]) -> (ErrorBody, Parsed) {
+pub(crate) fn parse(body: &[u8], secrets: &Secrets) -> (ErrorBody, Parsed) {
     if body.is_empty() {
         return (ErrorBody::Empty, Parsed::default());
     }
     if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
-        return (ErrorBody::Json, from_object(&object));
+        return (ErrorBody::Json, from_object(&object, secrets));
     }
     let kind = match str::from_utf8(body) {
         Err(_) => ErrorBody::Binary,
@@ -67,7 +74,11 @@ pub(crate) fn parse(body: &[u8]) -> (ErrorBody, Parsed) {
     (kind, Parsed::default())
 }
 
-fn from_object(object: &Map<String, Value>) -> Parsed {
+fn from_object(object: &Map<String, Value>, secrets: &Secrets) -> Parsed {
+    // On one line and not too long, so that it can stand in a log.
+    let text = |object: &Map<String, Value>, name| {
+        Some(secrets.shown(object.get(name).and_then(Value::as_str)?))
+    };
     let detail = object.get("detail").and_then(Value::as_object);
     Parsed {
         code: text(object, "code"),
@@ -85,21 +96,13 @@ fn from_object(object: &Map<String, Value>) -> Parsed {
     }
 }
 
-/// Takes a string, on one line and not too long, so that it can stand in a log.
-fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
-    let text = object.get(name)?.as_str()?;
-    Some(one_line(text))
-}
-
-pub(crate) fn one_line(text: &str) -> String {
-    // The last two are the line and the paragraph separator of Unicode.
-    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.chars().map(|c| if ends_line(c) { ' ' } else { c }).take(MAX_TEXT).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(body: &[u8]) -> (ErrorBody, Parsed) {
+        super::parse(body, &Secrets::default())
+    }
 
     #[test]
     fn every_kind_of_body_is_told_apart() {
@@ -141,11 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn a_code_is_a_text_in_which_something_stands() {
+        for (body, has_code) in [
+            (r#"{"code":"PARAM_ERROR"}"#, true),
+            (r#"{"code":""}"#, false),
+            (r#"{"code":" \u0000\u2028"}"#, false),
+            (r#"{"code":404}"#, false),
+            (r#"{"code":null}"#, false),
+            (r#"{"Code":"PARAM_ERROR"}"#, false),
+            (r#"{"message":"no"}"#, false),
+            (r#"[{"code":"PARAM_ERROR"}]"#, false),
+            ("", false),
+        ] {
+            assert_eq!(parse(body.as_bytes()).1.has_code(), has_code, "{body}");
+        }
+    }
+
+    #[test]
     fn odd_types_are_left_out() {
         let parsed = parse(br#"{"code":7,"message":null,"detail":"x"}"#).1;
         assert!(parsed.code.is_none() && parsed.message.is_none() && parsed.detail.is_none());
         let long = format!(r#"{{"code":"{}"}}"#, "x".repeat(5000));
-        assert_eq!(parse(long.as_bytes()).1.code.unwrap().len(), MAX_TEXT);
+        assert_eq!(parse(long.as_bytes()).1.code.unwrap().len(), 300);
     }
 
     proptest::proptest! {

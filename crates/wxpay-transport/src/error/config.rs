@@ -1,5 +1,7 @@
 //! Wrong settings.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 /// Says what is wrong with the settings of a client.
@@ -19,8 +21,21 @@ pub enum ConfigError {
     #[error("the base URL has a user, a path, a query or a fragment")]
     NotAnOrigin,
     /// The proxy cannot be used.
-    #[error("the proxy is no http:// or https:// URL")]
+    #[error("the proxy is no http:// or https:// URL of host and port")]
     Proxy,
+    /// The user or the password of the proxy has a character that must be percent-encoded.
+    #[error("the user or the password of the proxy is not percent-encoded")]
+    ProxyNotEncoded,
+    /// The proxy that the environment names cannot be used.
+    #[error("the proxy in the variable {name} cannot be used")]
+    #[non_exhaustive]
+    ProxyVariable {
+        /// The name of the variable: `HTTPS_PROXY`, say.
+        name: &'static str,
+        /// What is wrong with its value.
+        #[source]
+        cause: Box<ConfigError>,
+    },
     /// The text for the `User-Agent` cannot stand in a header.
     #[error("the user agent is empty or has a character that no header may have")]
     UserAgent,
@@ -30,6 +45,15 @@ pub enum ConfigError {
     ZeroTimeout {
         /// Which one: `connect`, `attempt` or `call`.
         which: &'static str,
+    },
+    /// An attempt was given more time than the call that it belongs to.
+    #[error("the attempt time-out ({attempt:?}) is longer than that of the call ({call:?})")]
+    #[non_exhaustive]
+    AttemptLongerThanCall {
+        /// The time of an attempt, as it was set.
+        attempt: Duration,
+        /// The time of the call.
+        call: Duration,
     },
     /// The time that idle connections are kept does not lie below 8 seconds.
     #[error("idle connections are to be kept for 8 s or longer")]
@@ -80,6 +104,18 @@ impl ConfigError {
                  way, for BaseUrl::dangerous_plain_http"
             }
             Self::Proxy => "give the proxy as http://host:port or http://user:password@host:port",
+            Self::ProxyNotEncoded => {
+                "percent-encode user and password: @ is %40, # is %23, / is %2F, ? is %3F, % is %25, a \
+                 blank is %20"
+            }
+            Self::ProxyVariable { cause, .. } if **cause == Self::ProxyNotEncoded => cause.hint(),
+            Self::ProxyVariable { .. } => {
+                "give it as http://host:port or http://user:password@host:port, without quotes; or name \
+                 the host in NO_PROXY, or set ClientBuilder::proxy"
+            }
+            Self::AttemptLongerThanCall { .. } => {
+                "give the call more time, or the attempt less: several attempts are to fit into a call"
+            }
             Self::UserAgent => "give visible ASCII characters, such as my-shop/1.2",
             Self::ZeroTimeout { .. } => "give a time-out above zero",
             Self::IdleTooLong => {

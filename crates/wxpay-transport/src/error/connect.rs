@@ -2,8 +2,13 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::net::SocketAddr;
+
+use http::StatusCode;
 
 use super::call::Call;
+use crate::connect_failure::Failure;
+use crate::trail::NAMED;
 
 /// Names how far the way to WeChat Pay led.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,8 +42,7 @@ impl fmt::Display for ConnectStage {
 #[derive(Debug)]
 pub struct ConnectError {
     pub(super) call: Box<Call>,
-    stage: ConnectStage,
-    source: Box<dyn StdError + Send + Sync>,
+    failure: Box<Failure>,
 }
 
 impl ConnectError {
@@ -47,25 +51,42 @@ impl ConnectError {
         stage: ConnectStage,
         source: Box<dyn StdError + Send + Sync>,
     ) -> Self {
-        Self { call: Box::new(call), stage, source }
+        Self::of(call, Failure::new(stage, source))
+    }
+
+    pub(crate) fn of(call: Call, failure: Failure) -> Self {
+        Self { call: Box::new(call), failure: Box::new(failure) }
     }
 
     /// Returns where it ended.
     pub fn stage(&self) -> ConnectStage {
-        self.stage
+        self.failure.stage
+    }
+
+    /// Returns host and port of the proxy, where there was one on the way.
+    pub fn proxy(&self) -> Option<&str> {
+        self.failure.proxy.as_deref()
+    }
+
+    /// Returns the status with which the proxy refused the tunnel. It is none of WeChat Pay's.
+    pub fn proxy_status(&self) -> Option<StatusCode> {
+        self.failure.proxy_status
+    }
+
+    /// Returns the addresses that were tried, in this order: those of the proxy, where there was one. There
+    /// are none when the name was not found.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.failure.addresses
     }
 
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
-        match self.stage {
+        match self.failure.stage {
             ConnectStage::Dns => "check the host name and the name server; nothing was sent",
             ConnectStage::Tcp => {
                 "check that the host can be reached on this port (firewall, proxy); nothing was sent"
             }
-            ConnectStage::Proxy => {
-                "check address, user and password of the proxy, and that it lets CONNECT pass to \
-                 this host; nothing was sent"
-            }
+            ConnectStage::Proxy => self.proxy_hint(),
             ConnectStage::Tls => {
                 "check the host name, the local clock and the trusted roots; a certificate that \
                  does not fit means that somebody else answers; nothing was sent"
@@ -73,16 +94,58 @@ impl ConnectError {
             ConnectStage::Http => "try again; nothing was sent",
         }
     }
+
+    fn proxy_hint(&self) -> &'static str {
+        match self.failure.proxy_status.map(|status| status.as_u16()) {
+            None => {
+                "check address and port of the proxy, and that it is one for CONNECT; nothing was sent"
+            }
+            Some(401 | 407) => {
+                "check user and password of the proxy, percent-encoded in its URL; nothing was sent"
+            }
+            Some(403 | 405) => {
+                "have the proxy let CONNECT pass to this host and port; nothing was sent"
+            }
+            Some(429) => "the proxy asks to slow down: try again later; nothing was sent",
+            Some(300..=399) => {
+                "this is no proxy for CONNECT, or one that wants a login by browser; nothing was sent"
+            }
+            Some(500..=599) => {
+                "the proxy does not work, or does not reach this host: try again, and see its log; \
+                 nothing was sent"
+            }
+            Some(_) => "see the log of the proxy for why it refuses the tunnel; nothing was sent",
+        }
+    }
 }
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no connection to {} ({})", self.call.host, self.stage)
+        let Failure { stage, proxy, proxy_status, addresses, .. } = &*self.failure;
+        write!(f, "no connection to {} ({stage})", self.call.host)?;
+        let mut before = ": ";
+        if let Some(proxy) = proxy {
+            write!(f, "{before}through the proxy {proxy}")?;
+            before = ", ";
+        }
+        if let Some(status) = proxy_status {
+            return write!(f, "{before}which answered {}", status.as_u16());
+        }
+        for (n, address) in addresses.iter().take(NAMED).enumerate() {
+            write!(f, "{}{address}", if n == 0 { before } else { ", " })?;
+            if n == 0 {
+                before = ", ";
+            }
+        }
+        match addresses.len().checked_sub(NAMED) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
+        }
     }
 }
 
 impl StdError for ConnectError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.source)
+        Some(&*self.failure.source)
     }
 }

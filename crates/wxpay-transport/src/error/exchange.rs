@@ -6,6 +6,7 @@ use std::fmt;
 use super::ASK;
 use super::call::Call;
 use crate::delivery::Delivery;
+use crate::panics::Panicked;
 
 /// Names how a connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +51,12 @@ impl ExchangeError {
         };
         let is_stale = is_stale && fault != ExchangeFault::NotHttp;
         Self { call: Box::new(call), fault, delivery, is_stale, source: Box::new(error) }
+    }
+
+    /// The answer was not dealt with to the end.
+    pub(crate) fn panicked(call: Call, delivery: Delivery) -> Self {
+        let (call, fault) = (Box::new(call), ExchangeFault::Broken);
+        Self { call, fault, delivery, is_stale: false, source: Box::new(Panicked) }
     }
 
     /// Returns how it broke.

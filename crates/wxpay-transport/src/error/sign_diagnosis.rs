@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::sent::Secrets;
+
 /// Names a line of the signed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -55,7 +57,7 @@ pub struct SignDiagnosis {
 
 impl SignDiagnosis {
     /// Compares the message that was signed here with what the server says that it built.
-    pub(crate) fn new(ours: &[u8], theirs: &SignInformation) -> Self {
+    pub(crate) fn new(ours: &[u8], theirs: &SignInformation, secrets: &Secrets) -> Self {
         let whole = theirs.length.is_none_or(|length| length == theirs.message.len());
         let their_message = theirs.message.as_bytes();
         // A message that was cut ends in a line feed that was not there.
@@ -77,7 +79,10 @@ impl SignDiagnosis {
             },
         );
         let lengths_agree = theirs.length.is_none_or(|length| length == ours.len());
-        let shown = |line, text| (line != SignedLine::Body).then(|| shown(text));
+        // A nonce belongs to one signature, and a body to nobody else.
+        let may_be_shown = |line| !matches!(line, SignedLine::Nonce | SignedLine::Body);
+        let shown =
+            |line, text| may_be_shown(line).then(|| secrets.shown(&String::from_utf8_lossy(text)));
         Self {
             differs: match differs {
                 Some((line, ..)) => Some(line),
@@ -97,12 +102,12 @@ impl SignDiagnosis {
         self.differs
     }
 
-    /// Returns the line as it was signed here. Bodies are not kept.
+    /// Returns the line as it was signed here. Nonces and bodies are not kept.
     pub fn ours(&self) -> Option<&str> {
         self.ours.as_deref()
     }
 
-    /// Returns the line as the server saw it. Bodies are not kept.
+    /// Returns the line as the server saw it, without what else was sent. Nonces and bodies are not kept.
     pub fn theirs(&self) -> Option<&str> {
         self.theirs.as_deref()
     }
@@ -124,6 +129,7 @@ impl fmt::Display for SignDiagnosis {
             (Some(line), Some(ours), Some(theirs)) => {
                 write!(f, "the {line} differs: signed {ours:?}, the server saw {theirs:?}")
             }
+            (Some(SignedLine::Nonce), ..) => f.write_str("the nonce differs"),
             (Some(line), ..) => {
                 write!(f, "the {line} differs: {} bytes were signed", self.our_length)?;
                 match self.their_length {
@@ -172,17 +178,16 @@ fn five_lines(message: &[u8]) -> [Option<&[u8]>; 5] {
     lines
 }
 
-/// Makes a line fit to be shown.
-fn shown(line: &[u8]) -> String {
-    super::api_body::one_line(&String::from_utf8_lossy(line))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn information(message: &str, length: usize) -> SignInformation {
         SignInformation { message: message.to_owned(), length: Some(length) }
+    }
+
+    fn diagnose(ours: &[u8], theirs: &SignInformation) -> SignDiagnosis {
+        SignDiagnosis::new(ours, theirs, &Secrets::default())
     }
 
     const OURS: &str = "POST\n/v3/x?a=1\n1554208460\nNONCE\n{\"amount\":{\"total\":1}}\n";
@@ -193,11 +198,9 @@ mod tests {
             ("POST", "GET", SignedLine::Method),
             ("?a=1", "", SignedLine::Url),
             ("1554208460", "1554208461", SignedLine::Timestamp),
-            ("NONCE", "nonce", SignedLine::Nonce),
         ] {
             let theirs = OURS.replace(from, to);
-            let diagnosis =
-                SignDiagnosis::new(OURS.as_bytes(), &information(&theirs, theirs.len()));
+            let diagnosis = diagnose(OURS.as_bytes(), &information(&theirs, theirs.len()));
             assert_eq!(diagnosis.differs(), Some(line));
             assert!(diagnosis.ours().unwrap().contains(from), "{diagnosis}");
             assert!(!diagnosis.theirs().unwrap().contains(from), "{diagnosis}");
@@ -205,9 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn nonces_are_compared_and_not_shown() {
+        let theirs = OURS.replace("NONCE", "ECNON");
+        let diagnosis = diagnose(OURS.as_bytes(), &information(&theirs, theirs.len()));
+        assert_eq!(diagnosis.differs(), Some(SignedLine::Nonce));
+        assert_eq!(diagnosis.to_string(), "the nonce differs");
+        let text = format!("{diagnosis:?}");
+        assert!(!text.contains("NONCE") && !text.contains("ECNON"), "{text}");
+    }
+
+    #[test]
     fn bodies_are_compared_and_not_shown() {
         let empty = "POST\n/v3/x?a=1\n1554208460\nNONCE\n\n";
-        let diagnosis = SignDiagnosis::new(OURS.as_bytes(), &information(empty, empty.len()));
+        let diagnosis = diagnose(OURS.as_bytes(), &information(empty, empty.len()));
         assert_eq!(diagnosis.differs(), Some(SignedLine::Body));
         assert_eq!(
             (diagnosis.our_length(), diagnosis.their_length()),
@@ -218,19 +231,19 @@ mod tests {
 
         let same_length = OURS.replace("total", "tatol");
         let theirs = information(&same_length, OURS.len());
-        assert_eq!(SignDiagnosis::new(OURS.as_bytes(), &theirs).differs(), Some(SignedLine::Body));
+        assert_eq!(diagnose(OURS.as_bytes(), &theirs).differs(), Some(SignedLine::Body));
     }
 
     #[test]
     fn a_message_that_was_cut_is_compared_as_far_as_it_goes() {
         for cut in 0..OURS.len() {
             let theirs = information(&OURS[..cut], OURS.len());
-            let diagnosis = SignDiagnosis::new(OURS.as_bytes(), &theirs);
+            let diagnosis = diagnose(OURS.as_bytes(), &theirs);
             assert_eq!(diagnosis.differs(), None, "cut at {cut}: {diagnosis}");
 
             let other_method = OURS.replace("POST", "PUT!");
             let theirs = information(&other_method[..cut], OURS.len());
-            let diagnosis = SignDiagnosis::new(OURS.as_bytes(), &theirs);
+            let diagnosis = diagnose(OURS.as_bytes(), &theirs);
             let visible = (cut > 1).then_some(SignedLine::Method);
             assert_eq!(diagnosis.differs(), visible, "cut at {cut}: {diagnosis}");
         }
@@ -238,7 +251,7 @@ mod tests {
 
     #[test]
     fn the_same_message_means_another_key() {
-        let diagnosis = SignDiagnosis::new(OURS.as_bytes(), &information(OURS, OURS.len()));
+        let diagnosis = diagnose(OURS.as_bytes(), &information(OURS, OURS.len()));
         assert_eq!(diagnosis.differs(), None);
         assert!(diagnosis.to_string().contains("serial_no"));
     }

@@ -68,6 +68,8 @@ pub struct TimeoutError {
     delivery: Delivery,
     /// No connection had come about by then.
     pub(crate) is_connecting: bool,
+    /// Which addresses did not answer, where they are known.
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl TimeoutError {
@@ -78,12 +80,19 @@ impl TimeoutError {
         stage: Stage,
         delivery: Delivery,
     ) -> Self {
-        Self { call: Box::new(call), limit, after, stage, delivery, is_connecting: false }
+        let (call, is_connecting) = (Box::new(call), false);
+        Self { call, limit, after, stage, delivery, is_connecting, source: None }
     }
 
     /// Notes whether it was the connection that had not come about.
     pub(crate) fn while_connecting(mut self, is_connecting: bool) -> Self {
         self.is_connecting = is_connecting;
+        self
+    }
+
+    /// Notes what had been tried by then.
+    pub(crate) fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -131,4 +140,8 @@ impl fmt::Display for TimeoutError {
     }
 }
 
-impl StdError for TimeoutError {}
+impl StdError for TimeoutError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}

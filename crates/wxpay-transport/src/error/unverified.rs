@@ -16,6 +16,18 @@ use super::call::Call;
 pub enum UnverifiedCause {
     /// Its signature was not accepted.
     Signature(VerifyError),
+    /// Its signature was accepted, and it does not answer this request
+    /// ([`Request::answered_by`](crate::Request::answered_by)).
+    Foreign,
+    /// Its body is in a coding that was not asked for, so something in between changed it: a signature
+    /// covers the plain body.
+    #[non_exhaustive]
+    Encoded {
+        /// The coding, as `Content-Encoding` names it: `gzip`, say.
+        coding: String,
+        /// Why its signature was not accepted.
+        source: VerifyError,
+    },
     /// Its body ended too early.
     Truncated,
     /// Its body is larger than the limit.
@@ -35,6 +47,20 @@ pub struct UnverifiedError {
     request_id: Option<String>,
     cause: Box<UnverifiedCause>,
     clock_offset: Option<i64>,
+}
+
+impl UnverifiedCause {
+    /// Says what a signature that was not accepted comes from.
+    pub(crate) fn of_signature(error: VerifyError, coding: Option<String>) -> Self {
+        match (error, coding) {
+            // The others do not depend on the body.
+            (
+                source @ (VerifyError::Mismatch { .. } | VerifyError::MissingHeader { .. }),
+                Some(coding),
+            ) => Self::Encoded { coding, source },
+            (error, _) => Self::Signature(error),
+        }
+    }
 }
 
 impl UnverifiedError {
@@ -72,6 +98,16 @@ impl UnverifiedError {
     pub fn hint(&self) -> Cow<'static, str> {
         match &*self.cause {
             UnverifiedCause::Signature(e) => format!("{ASK}; {}", e.hint()).into(),
+            UnverifiedCause::Foreign => format!(
+                "{ASK}; find out what answers a request with the answer to another one: a proxy, \
+                 or something else on the way to WeChat Pay"
+            )
+            .into(),
+            UnverifiedCause::Encoded { .. } => format!(
+                "{ASK}; something in between encodes bodies, which no signature survives: let it pass \
+                 them on as they are"
+            )
+            .into(),
             UnverifiedCause::Truncated => ASK.into(),
             UnverifiedCause::TooLarge { .. } => {
                 format!("{ASK}; raise the limit if answers of this size are expected").into()
@@ -85,6 +121,10 @@ impl fmt::Display for UnverifiedError {
         write!(f, "{} answered {}, ", self.call.operation, self.status.as_u16())?;
         match &*self.cause {
             UnverifiedCause::Signature(_) => f.write_str("and its signature was not accepted")?,
+            UnverifiedCause::Foreign => f.write_str("and it answers another request")?,
+            UnverifiedCause::Encoded { coding, .. } => {
+                write!(f, "and something in between changed the coding of its body ({coding})")?;
+            }
             UnverifiedCause::Truncated => f.write_str("and its body ended too early")?,
             UnverifiedCause::TooLarge { limit } => {
                 write!(f, "and its body is larger than {limit} bytes")?;
@@ -100,8 +140,10 @@ impl fmt::Display for UnverifiedError {
 impl StdError for UnverifiedError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &*self.cause {
-            UnverifiedCause::Signature(e) => Some(e),
-            UnverifiedCause::Truncated | UnverifiedCause::TooLarge { .. } => None,
+            UnverifiedCause::Signature(e) | UnverifiedCause::Encoded { source: e, .. } => Some(e),
+            UnverifiedCause::Foreign
+            | UnverifiedCause::Truncated
+            | UnverifiedCause::TooLarge { .. } => None,
         }
     }
 }

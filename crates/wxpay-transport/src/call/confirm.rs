@@ -1,0 +1,85 @@
+//! Refusals that came on a connection that had carried another request, in stopped time.
+
+use super::model::{End, Scripted, builder};
+use super::*;
+use crate::retry::NoRetry;
+use crate::target::Target;
+
+/// Runs a call that may be repeated; returns how it ended, and which attempts were made on an unused connection.
+async fn call(ends: &[End]) -> (Result<Answer, Error>, Vec<bool>) {
+    let client = builder().without_failover().retry(NoRetry).build().unwrap();
+    let scripted = Scripted::new(ends.iter().map(|end| (*end, Duration::ZERO))).await;
+    let request = Request::get("x", Target::new("/v3/x").unwrap());
+    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let made = std::mem::take(&mut *scripted.made.lock().unwrap());
+    (ended, made.into_iter().map(|(_, _, fresh)| fresh).collect())
+}
+
+const REFUSED: End = End::RefusedOnKept(400, "TOLD_TO");
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_settled_when_it_is_heard_again() {
+    let (ended, fresh) = call(&[REFUSED, End::Refused]).await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.outcome(), error.attempts()), (Outcome::Rejected, Some(2)));
+    assert_eq!(
+        fresh,
+        [false, true],
+        "once more, on an unused connection, though no policy wants it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_another_request_is_none() {
+    let (ended, fresh) = call(&[REFUSED, End::Verified]).await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(fresh, [false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_is_not_heard_again_leaves_the_outcome_open() {
+    for (first, second) in [
+        (REFUSED, End::NoConnection),
+        (REFUSED, End::Broken { sent: false }),
+        (REFUSED, End::SystemError),
+        (REFUSED, End::Unverified),
+        (End::RefusedOnKept(400, "PARAM_ERROR"), End::Refused),
+        (End::RefusedOnKept(404, "TOLD_TO"), End::Refused),
+    ] {
+        let (ended, _) = call(&[first, second]).await;
+        let error = ended.unwrap_err();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{first:?} {second:?}: {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_on_a_kept_connection_waits_for_the_policy() {
+    let (ended, fresh) = call(&[End::RefusedOnKept(429, "TOLD_TO")]).await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.outcome(), fresh.len()), (Outcome::Unknown, 1), "nobody heard it again");
+    assert!(error.hint().contains("had carried another request"), "{}", error.hint());
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_tells_nothing_of_the_attempt_before() {
+    let client = builder().without_failover().build().unwrap();
+    let throttled = End::Throttled { retry_after: None };
+    let ends = [End::RefusedOnKept(429, "TOLD_TO"), throttled, throttled, throttled];
+    let scripted = Scripted::new(ends.map(|end| (end, Duration::ZERO))).await;
+    let request = Request::post("x", Target::new("/v3/x").unwrap()).with_replay(Replay::Keyed);
+    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, Some(4)));
+    assert!(error.may_retry(), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_that_was_not_sent_is_made_elsewhere() {
+    let client = builder().retry(NoRetry).build().unwrap();
+    let ends = [REFUSED, End::NoConnection, End::Refused];
+    let scripted = Scripted::new(ends.map(|end| (end, Duration::ZERO))).await;
+    let request = Request::get("x", Target::new("/v3/x").unwrap());
+    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let error = ended.unwrap_err();
+    assert_eq!((error.outcome(), error.attempts()), (Outcome::Rejected, Some(3)));
+}

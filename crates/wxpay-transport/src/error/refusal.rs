@@ -1,0 +1,86 @@
+//! Whether an answer is a refusal: WeChat Pay said no, and not something in front of it.
+
+use http::StatusCode;
+
+use super::api::AnswerSignature;
+use super::api_body::ErrorBody;
+use crate::delivery::Outcome;
+
+/// Tells whether WeChat Pay said this, as far as can be told.
+///
+/// What is signed with its key is its own. Not all of its errors are signed, so one without any
+/// signature counts where it is what WeChat Pay writes: JSON with a code. A page, a text or no body at
+/// all may come from whatever stands in front, which may answer so after the call was passed on. Where a
+/// signature is there and not accepted, or could not be checked, nothing is believed.
+pub(super) fn is_wechat_pays(signature: &AnswerSignature, body: ErrorBody, has_code: bool) -> bool {
+    match signature {
+        AnswerSignature::Verified(_) => true,
+        AnswerSignature::Missing => body == ErrorBody::Json && has_code,
+        AnswerSignature::Unchecked | AnswerSignature::Refused(_) => false,
+    }
+}
+
+/// Says what became of a call that was answered so, with another status than 2xx.
+///
+/// A 4xx of WeChat Pay's own says that the call was not carried out; 408 does not say it. With a 429 it
+/// was not even accepted, so it may be sent again.
+pub(super) fn outcome(status: StatusCode, is_wechat_pays: bool) -> Outcome {
+    let says_no = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
+    if says_no && is_wechat_pays { Outcome::Rejected } else { Outcome::Unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth::{VerifyError, WechatpaySerial};
+
+    use super::*;
+
+    const BODIES: [(ErrorBody, bool); 9] = [
+        (ErrorBody::Json, true),
+        (ErrorBody::Json, false),
+        (ErrorBody::Html, false),
+        (ErrorBody::Text, false),
+        (ErrorBody::Empty, false),
+        (ErrorBody::Binary, false),
+        (ErrorBody::Encoded, false),
+        (ErrorBody::Truncated, false),
+        (ErrorBody::TooLarge, false),
+    ];
+
+    fn signatures() -> [AnswerSignature; 4] {
+        let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
+        [
+            AnswerSignature::Verified(serial.clone()),
+            AnswerSignature::Missing,
+            AnswerSignature::Unchecked,
+            AnswerSignature::Refused(VerifyError::mismatch(serial)),
+        ]
+    }
+
+    /// Every status, with every signature, with every body.
+    #[test]
+    fn a_refusal_is_one_when_wechat_pay_said_it() {
+        let mut rejected = 0;
+        for code in 100..=999 {
+            let status = StatusCode::from_u16(code).unwrap();
+            for signature in &signatures() {
+                for (body, has_code) in BODIES {
+                    let is_own = match signature {
+                        AnswerSignature::Verified(_) => true,
+                        AnswerSignature::Missing => (body, has_code) == (ErrorBody::Json, true),
+                        _ => false,
+                    };
+                    let is_no = (400..=499).contains(&code) && code != 408;
+                    let expected =
+                        if is_own && is_no { Outcome::Rejected } else { Outcome::Unknown };
+                    let told = outcome(status, is_wechat_pays(signature, body, has_code));
+                    let case = format!("{code} {signature:?} {body:?} {has_code}");
+                    assert_eq!(told, expected, "{case}");
+                    rejected += usize::from(told == Outcome::Rejected);
+                }
+            }
+        }
+        // 99 statuses: signed with any body, or unsigned with a code.
+        assert_eq!(rejected, 99 * (BODIES.len() + 1));
+    }
+}

@@ -1,0 +1,72 @@
+//! Requests whose answers could not be verified.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use wxpay_auth::{NotReady, SerialNo};
+
+use super::call::Call;
+
+/// Says that the answer to a request could not have been verified, so the request was not sent.
+#[derive(Debug)]
+pub struct VerifierError {
+    pub(super) call: Box<Call>,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    NotReady(NotReady),
+    OwnSerial(SerialNo),
+}
+
+impl VerifierError {
+    pub(crate) fn not_ready(call: Call, cause: NotReady) -> Self {
+        Self { call: Box::new(call), cause: Cause::NotReady(cause) }
+    }
+
+    pub(crate) fn own_serial(call: Call, serial_no: SerialNo) -> Self {
+        Self { call: Box::new(call), cause: Cause::OwnSerial(serial_no) }
+    }
+
+    /// Returns what the verifier misses; `None` when it holds the merchant's own certificate.
+    pub fn missing(&self) -> Option<&NotReady> {
+        match &self.cause {
+            Cause::NotReady(missing) => Some(missing),
+            Cause::OwnSerial(_) => None,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match &self.cause {
+            Cause::NotReady(missing) => missing.hint(),
+            Cause::OwnSerial(_) => {
+                "nothing was sent: take the merchant's certificate (apiclient_cert.pem) out of the \
+                 verifier, and give it WeChat Pay's public key or a platform certificate"
+            }
+        }
+    }
+}
+
+impl fmt::Display for VerifierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was not sent: ", self.call.operation)?;
+        match &self.cause {
+            Cause::NotReady(_) => f.write_str("its answer could not be verified"),
+            Cause::OwnSerial(serial_no) => write!(
+                f,
+                "the verifier asks for answers signed with {serial_no}, the certificate of the signer"
+            ),
+        }
+    }
+}
+
+impl StdError for VerifierError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            Cause::NotReady(missing) => Some(missing),
+            Cause::OwnSerial(_) => None,
+        }
+    }
+}

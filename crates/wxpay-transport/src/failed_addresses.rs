@@ -1,0 +1,114 @@
+//! Addresses that did not work a moment ago.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// For how long an address that failed is tried last.
+const REST: Duration = Duration::from_secs(60);
+
+/// How many are remembered; the oldest is forgotten first.
+const MOST: usize = 64;
+
+/// Remembers which addresses failed, so that others are tried before them. None is ever left out.
+#[derive(Debug, Default)]
+pub(crate) struct FailedAddresses(Mutex<VecDeque<(SocketAddr, Instant)>>);
+
+impl FailedAddresses {
+    /// Notes that an address did not work, or that another one was faster by far.
+    pub(crate) fn add(&self, address: SocketAddr) {
+        let mut failed = self.failed();
+        failed.retain(|(other, _)| *other != address);
+        if failed.len() >= MOST {
+            failed.pop_front();
+        }
+        failed.push_back((address, Instant::now()));
+    }
+
+    /// Notes that an address works.
+    pub(crate) fn remove(&self, address: SocketAddr) {
+        self.failed().retain(|(other, _)| *other != address);
+    }
+
+    /// Puts the addresses into the order in which they are tried: those that failed last, and otherwise the
+    /// two families in turn, each in the order it came in.
+    pub(crate) fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        let mut failed = self.failed();
+        while failed.front().is_some_and(|(_, since)| since.elapsed() >= REST) {
+            failed.pop_front();
+        }
+        let has_failed = |address: &SocketAddr| failed.iter().any(|(other, _)| other == address);
+        let (last, first): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(has_failed);
+        let mut ordered = in_turn(&first);
+        ordered.extend(in_turn(&last));
+        ordered
+    }
+
+    fn failed(&self) -> MutexGuard<'_, VecDeque<(SocketAddr, Instant)>> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes one address of the family of the first, one of the other, and so on.
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else { return Vec::new() };
+    let of_first = |address: &&SocketAddr| address.is_ipv4() == first.is_ipv4();
+    let (ours, others): (Vec<&SocketAddr>, Vec<&SocketAddr>) = addresses.iter().partition(of_first);
+    let mut others = others.into_iter();
+    let mut ordered = Vec::with_capacity(addresses.len());
+    for address in ours {
+        ordered.push(*address);
+        ordered.extend(others.next());
+    }
+    ordered.extend(others);
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(all: &[&str]) -> Vec<SocketAddr> {
+        all.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_families_take_turns() {
+        let failed = FailedAddresses::default();
+        let given = addresses(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        let ordered = addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+        assert_eq!(failed.order(&given), ordered);
+        let given = addresses(&["1.1.1.1:1", "[::1]:1", "[::2]:1"]);
+        assert_eq!(failed.order(&given), given);
+        assert!(failed.order(&[]).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_comes_last_for_a_while() {
+        let failed = FailedAddresses::default();
+        let given = addresses(&["1.1.1.1:1", "1.1.1.2:1", "1.1.1.3:1"]);
+        failed.add(given[0]);
+        failed.add(given[1]);
+        assert_eq!(failed.order(&given), addresses(&["1.1.1.3:1", "1.1.1.1:1", "1.1.1.2:1"]));
+        failed.remove(given[1]);
+        assert_eq!(failed.order(&given), addresses(&["1.1.1.2:1", "1.1.1.3:1", "1.1.1.1:1"]));
+        tokio::time::advance(REST).await;
+        assert_eq!(failed.order(&given), given);
+        assert!(failed.failed().is_empty(), "it is forgotten");
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let failed = FailedAddresses::default();
+        for n in 0..u8::MAX {
+            failed.add(SocketAddr::from(([1, 1, 1, n], 1)));
+        }
+        assert_eq!(failed.failed().len(), MOST);
+        let newest = SocketAddr::from(([1, 1, 1, u8::MAX - 1], 1));
+        assert!(failed.failed().iter().any(|(address, _)| *address == newest));
+    }
+}

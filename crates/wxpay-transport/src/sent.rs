@@ -1,0 +1,149 @@
+//! What was sent, so that it is not shown when it comes back.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use percent_encoding::percent_decode;
+use serde_json::Value;
+use wxpay_auth::{
+    Algorithm, Identity, Nonce, Signature, Timestamp, VerifyError, authorization, foreign_text,
+};
+
+/// How many characters of a foreign text are shown.
+const MAX_TEXT: usize = 300;
+/// How many a value of a body has, at least, that is cut out of what comes back. Shorter ones are what
+/// an error is about: the number of a plan, say.
+const LONG: usize = 16;
+
+/// Keeps what a request was signed with until its answer has been read. Nothing is copied for it.
+pub(crate) struct Sent {
+    pub(crate) message: Vec<u8>,
+    pub(crate) nonce: Nonce,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) signature: Signature,
+}
+
+impl Sent {
+    /// Gathers what must not be shown, for answers that do not end well.
+    pub(crate) fn secrets(
+        &self,
+        identity: &Identity,
+        algorithm: Algorithm,
+        headers: &HeaderMap,
+    ) -> Secrets {
+        let Self { message, nonce, timestamp, signature } = self;
+        let written = authorization(identity, algorithm, nonce, *timestamp, signature);
+        // Without a header nothing was sent.
+        let mut secrets = vec![written.unwrap_or_default()];
+        let headers = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        // The second line is the target.
+        let target = message.split(|b| *b == b'\n').nth(1).unwrap_or_default();
+        let query = target.splitn(2, |b| *b == b'?').nth(1).unwrap_or_default();
+        let values =
+            query.split(|b| *b == b'&').filter_map(|pair| pair.splitn(2, |b| *b == b'=').last());
+        let values = values.map(|value| percent_decode(value).decode_utf8_lossy());
+        let long = headers.chain(values).filter(|text| text.chars().count() >= LONG);
+        secrets.extend(long.map(Cow::into_owned));
+        // The fifth line is the body.
+        let body = message.splitn(5, |b| *b == b'\n').nth(4).unwrap_or_default();
+        let body = body.strip_suffix(b"\n").unwrap_or(body);
+        match serde_json::from_slice(body) {
+            Ok(body) => texts(body, &mut secrets),
+            Err(_) => secrets.push(String::from_utf8_lossy(body).into_owned()),
+        }
+        Secrets(secrets)
+    }
+}
+
+/// Collects the texts of a body, and not the names of its members, which errors name.
+fn texts(body: Value, secrets: &mut Vec<String>) {
+    match body {
+        Value::String(text) if text.chars().count() >= LONG => secrets.push(text),
+        Value::Array(items) => items.into_iter().for_each(|item| texts(item, secrets)),
+        Value::Object(members) => {
+            members.into_iter().for_each(|(_, member)| texts(member, secrets));
+        }
+        _ => {}
+    }
+}
+
+/// Holds what was sent and must not be shown.
+#[derive(Default)]
+pub(crate) struct Secrets(Vec<String>);
+
+impl Secrets {
+    #[cfg(test)]
+    pub(crate) fn of(secrets: &[&str]) -> Self {
+        Self(secrets.iter().map(|secret| (*secret).to_owned()).collect())
+    }
+
+    /// Makes a text of an answer fit to be shown.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        self.shown_within(text, MAX_TEXT)
+    }
+
+    pub(crate) fn shown_within(&self, text: &str, most: usize) -> String {
+        let secrets: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        foreign_text(text, most, &secrets)
+    }
+
+    /// Makes an error that quotes a header of an answer fit to be shown.
+    pub(crate) fn cut_out_of(&self, mut error: VerifyError) -> VerifyError {
+        let named = match &error {
+            VerifyError::KeyNotValid { serial, .. }
+            | VerifyError::Mismatch { serial, .. }
+            | VerifyError::Unavailable { serial, .. } => Some(serial),
+            _ => None,
+        };
+        // A key that is called like something that was sent is none.
+        if let Some(serial) = named.filter(|serial| self.shown(serial.as_str()) != serial.as_str())
+        {
+            error = VerifyError::unknown_serial(serial);
+        }
+        if let VerifyError::UnknownSerial { serial, .. } | VerifyError::Probe { serial, .. } =
+            &mut error
+        {
+            *serial = self.shown(serial);
+        }
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth::{Mchid, SerialNo, request_message};
+
+    use super::*;
+
+    fn sent(body: &str) -> (Secrets, String) {
+        let identity = Identity::Merchant(Mchid::new("1900007291").unwrap());
+        let serial_no = SerialNo::new("408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB").unwrap();
+        let bytes = (0..=255_u8).map(|n| n.wrapping_mul(n)).collect();
+        let (nonce, timestamp) = (
+            Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").unwrap(),
+            Timestamp::from_unix_secs(1_554_208_460),
+        );
+        let message = request_message("POST", "/v3/x", timestamp, nonce.as_str(), body.as_bytes());
+        let sent = Sent { message, nonce, timestamp, signature: Signature::new(serial_no, bytes) };
+        let algorithm = Algorithm::Sha256Rsa2048;
+        let written =
+            authorization(&identity, algorithm, &nonce, timestamp, &sent.signature).unwrap();
+        (sent.secrets(&identity, algorithm, &HeaderMap::new()), written)
+    }
+
+    #[test]
+    fn what_was_sent_is_not_shown() {
+        let body =
+            r#"{"to":["a-name-that-is-long"],"a_long_name_of_a_field":"1","plan_id":"12000"}"#;
+        let (secrets, authorization) = sent(body);
+        let said = format!("got {authorization}");
+        assert_eq!(secrets.shown(&said), "got […]");
+        assert_eq!(secrets.shown("no name a-name-that-is-long"), "no name […]");
+        let about = "a_long_name_of_a_field of 12000 is wrong";
+        assert_eq!(secrets.shown(about), about, "what an error is about is told");
+        let (secrets, _) = sent("no JSON, and long enough");
+        assert_eq!(secrets.shown("got no JSON, and long enough"), "got […]");
+        assert_eq!(secrets.shown_within("got that", 3), "got");
+        assert_eq!(sent("").0.shown("got that"), "got that");
+    }
+}
