@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wxpay_testing::Gateway;
 
 const USAGE: &str = "\
@@ -21,7 +21,8 @@ usage: gateway [--port PORT] [--keys DIR]
 
   --port PORT  where to listen on 127.0.0.1; 0, the default, takes a free port
   --keys DIR   where to write apiclient_key.pem, apiclient_cert.pem, pub_key.pem,
-               wechatpay_cert.pem and gateway.json; nothing is written without it
+               wechatpay_cert.pem and gateway.json; nothing is written without it,
+               nor into a folder where one of the keys is another
   --help       show this";
 
 #[derive(Default)]
@@ -64,12 +65,39 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     interrupted().await
 }
 
+/// Writes the keys and the description. A folder with other keys in it is refused before anything is
+/// written: they may be somebody's real ones.
 fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
+    let keys = [
+        ("apiclient_key.pem", gateway.merchant_key_pem()),
+        ("apiclient_cert.pem", gateway.merchant_certificate_pem()),
+        ("pub_key.pem", gateway.public_key_pem()),
+        ("wechatpay_cert.pem", gateway.platform_certificate_pem()),
+    ];
+    let mut missing = Vec::new();
+    for (name, text) in keys {
+        match fs::symlink_metadata(dir.join(name)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push((name, text)),
+            _ if fs::read(dir.join(name)).is_ok_and(|held| held == text.as_bytes()) => {}
+            _ => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!(
+                        "{name} is there already, and is not the gateway's: nothing was written; \
+                             give an empty folder"
+                    ),
+                ));
+            }
+        }
+    }
     fs::create_dir_all(dir)?;
-    write_private(&dir.join("apiclient_key.pem"), gateway.merchant_key_pem())?;
-    fs::write(dir.join("apiclient_cert.pem"), gateway.merchant_certificate_pem())?;
-    fs::write(dir.join("pub_key.pem"), gateway.public_key_pem())?;
-    fs::write(dir.join("wechatpay_cert.pem"), gateway.platform_certificate_pem())?;
+    for (name, text) in missing {
+        write_new(&dir.join(name), text, name == "apiclient_key.pem")?;
+    }
+    fs::write(dir.join("gateway.json"), format!("{:#}\n", description(gateway)))
+}
+
+fn description(gateway: &Gateway) -> Value {
     let plans: Vec<_> = gateway
         .plans()
         .iter()
@@ -81,7 +109,7 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
             })
         })
         .collect();
-    let description = json!({
+    json!({
         "base_url": gateway.base_url(),
         "mchid": gateway.mchid().as_str(),
         "serial_no": gateway.serial_no().as_str(),
@@ -91,20 +119,19 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
         "public_key": "pub_key.pem",
         "platform_certificate": "wechatpay_cert.pem",
         "plans": plans,
-    });
-    fs::write(dir.join("gateway.json"), format!("{description:#}\n"))
+    })
 }
 
-/// Writes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+/// Writes a file that is not there; a private one only its owner can read.
+fn write_new(path: &Path, text: &str, is_private: bool) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if is_private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = is_private;
     options.open(path)?.write_all(text.as_bytes())
 }
 

@@ -122,10 +122,11 @@ async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode,
     println!("calling {base_url} as {mchid}");
 
     let ring = KeyRing::new();
-    ring.insert_public_key(key_id, public_key);
+    ring.insert_public_key(key_id, public_key)
+        .map_err(|e| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()))?;
     let client = Client::builder(mchid, signer, ring)
         .base_url(base_url)
-        .attempt_timeout(timeout)
+        .call_timeout(timeout)
         .user_agent("wxpay-example-terminate/0.1")
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;
@@ -157,7 +158,7 @@ async fn terminate_on_embedded_gateway(
     let base_url = BaseUrl::new(gateway.base_url()).map_err(|e| wrong("base URL", &e, e.hint()))?;
     let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
         .base_url(base_url)
-        .attempt_timeout(timeout)
+        .call_timeout(timeout)
         .user_agent("wxpay-example-terminate/0.1")
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;

@@ -43,7 +43,7 @@ impl Transport for Answers {
 async fn no_content() -> Answer {
     let ring = KeyRing::new();
     let public_key = PublicKey::from_pem(WECHATPAY_PUBLIC_KEY).expect("a key");
-    ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), public_key);
+    ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), public_key).expect("its kind");
     let timestamp = SystemClock.now().to_string();
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");
     let signature = key.sign(&response_message(&timestamp, NONCE, b"")).expect("a signature");

@@ -53,7 +53,7 @@ impl<T: Transport> DeliveryPlans<T> {
     /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the
     /// second answer is not documented: an error from it would look as if the plan were still
     /// running. It is sent again, or to the standby domain, only when not a byte of it was sent, or
-    /// when WeChat Pay did not accept it (429).
+    /// when WeChat Pay itself did not accept it (429).
     ///
     /// # When the outcome is unknown
     /// Do not send it again. List the brand's plans with this `plan_id` (see the example
