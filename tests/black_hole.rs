@@ -1,6 +1,6 @@
 //! Addresses that take connections and say nothing, or do not even take them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
@@ -21,14 +21,22 @@ impl BlackHole {
     /// # Panics
     /// When the port is taken.
     pub fn new(port: u16) -> Self {
-        let listener = listen(port, 0);
-        let address = SocketAddr::from((Self::ADDRESS, port)).into();
+        Self::at(Self::ADDRESS.into(), port)
+    }
+
+    /// The same at another address of this machine.
+    ///
+    /// # Panics
+    /// When the port is taken.
+    pub fn at(address: IpAddr, port: u16) -> Self {
+        let address = SocketAddr::from((address, port));
+        let listener = listen(address, 0);
         let queued = (0..3)
             .map(|_| {
-                let socket = socket();
+                let socket = socket(address);
                 socket.set_nonblocking(true).expect("a socket");
                 // It is in progress: nobody accepts it.
-                let _ = socket.connect(&address);
+                let _ = socket.connect(&address.into());
                 socket
             })
             .collect();
@@ -40,19 +48,20 @@ impl BlackHole {
     /// # Panics
     /// When the port is taken.
     pub fn mute(port: u16) -> Self {
-        Self { _listener: listen(port, 1024), _queued: Vec::new() }
+        let address = SocketAddr::from((Self::ADDRESS, port));
+        Self { _listener: listen(address, 1024), _queued: Vec::new() }
     }
 }
 
-fn listen(port: u16, queue: i32) -> Socket {
-    let listener = socket();
+fn listen(address: SocketAddr, queue: i32) -> Socket {
+    let listener = socket(address);
     // The one before may have left connections behind that are not quite over.
     listener.set_reuse_address(true).expect("a socket");
-    listener.bind(&SocketAddr::from((BlackHole::ADDRESS, port)).into()).expect("a free port");
+    listener.bind(&address.into()).expect("a free port");
     listener.listen(queue).expect("a socket");
     listener
 }
 
-fn socket() -> Socket {
-    Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket")
+fn socket(address: SocketAddr) -> Socket {
+    Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket")
 }

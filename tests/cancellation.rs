@@ -38,18 +38,18 @@ async fn calls_dropped_at_any_point_leave_a_working_client() {
         let terminated = plans.terminate(&plan_id(&id)).await.unwrap();
         assert_eq!(terminated.plan_id.as_str(), id);
     }
-    assert!(client.idle_connections() <= 1, "calls one after the other need one connection");
+    assert!(client.idle_connections() <= 2, "one that was kept, and one for the next call");
 }
 
 #[tokio::test]
 async fn a_dropped_call_closes_its_connection_and_leaves_no_task() {
     let server = WireServer::start_plain().await;
-    let client = builder(&server, &server.base_url()).build().unwrap();
-    let plans = DeliveryPlans::new(client.clone());
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     // One server task for each connection; the client has none of its own.
     let before = tasks();
     for at in [Point::Request, Point::Executed, Point::AnswerBytes(30)] {
+        let client = builder(&server, &server.base_url()).build().unwrap();
+        let plans = DeliveryPlans::new(client.clone());
         server.fault_once(Fault::new(at, How::Stall));
         let id = plan_id("12000");
         let call = plans.terminate(&id);
@@ -78,7 +78,8 @@ async fn a_call_dropped_while_the_server_works_is_not_taken_for_the_next_one() {
     assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
     let next = plans.terminate(&plan_id("12002")).await.unwrap();
     assert_eq!(next.plan_id.as_str(), "12002");
-    assert_eq!(server.connections(), 2, "on a connection of its own");
+    let requests = server.requests_per_connection();
+    assert!(requests.iter().all(|n| *n <= 1), "on a connection of its own: {requests:?}");
 }
 
 /// What a call goes through before it is dropped.
@@ -229,7 +230,8 @@ impl Domains {
 
 fn list(brand: &str) -> Request {
     let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{brand}/delivery-plans");
-    Request::get("delivery_plans.list", Target::new(path).unwrap())
+    let target = Target::new(path).unwrap();
+    Request::get("delivery_plans.list", target).answered_by(|body| body.starts_with(b"{"))
 }
 
 /// Polls a call so many times, and then drops it, unless it has ended.

@@ -1,10 +1,8 @@
-//! Connections that do not come about have sent nothing; those through proxies work.
-
-use std::time::Duration;
+//! Connections that do not come about have sent nothing.
 
 use wxpay_marketing::{DeliveryPlans, Error};
-use wxpay_testing::{ConnectProxy, PlanState, ProxyManners, ServerTls, WireServer, client_config};
-use wxpay_tests::{TestClient, builder, chain, kind, plan_id};
+use wxpay_testing::{ServerTls, WireServer, client_config};
+use wxpay_tests::{TestClient, builder, chain, plan_id};
 use wxpay_transport::{Client, ConnectStage, Delivery, Outcome, Proxy};
 
 fn assert_not_connected(error: &Error, stage: ConnectStage, hint: &str) {
@@ -71,84 +69,6 @@ async fn tls_to_a_server_that_speaks_none() {
     let client = builder(&server, &base_url).build().unwrap();
     let error = terminate(client).await.unwrap_err();
     assert_not_connected(&error, ConnectStage::Tls, "nothing was sent");
-}
-
-#[tokio::test]
-async fn through_a_proxy() {
-    for tls in [false, true] {
-        for proxy_tls in [false, true] {
-            let server = match tls {
-                true => WireServer::start_tls(ServerTls::Good).await,
-                false => WireServer::start_plain().await,
-            };
-            let manners = ProxyManners::Credentials("user:p@ss".to_owned());
-            let proxy = match proxy_tls {
-                true => ConnectProxy::start_tls(manners).await,
-                false => ConnectProxy::start(manners).await,
-            };
-            let url = proxy.url_with("user:p%40ss");
-            let client = builder(&server, &server.base_url())
-                .proxy(Proxy::new(url).unwrap())
-                .build()
-                .unwrap();
-            terminate(client).await.unwrap_or_else(|e| panic!("{tls} {proxy_tls}: {}", chain(&e)));
-            assert_eq!(server.plan_state("12000"), Some(PlanState::Terminated));
-            assert_eq!(proxy.tunnels(), 1);
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_exception_goes_past_the_proxy() {
-    let server = WireServer::start_tls(ServerTls::Good).await;
-    let proxy = ConnectProxy::start(ProxyManners::Open).await;
-    for (except, tunnels) in [("example.com", 1), ("127.0.0.0/8", 1), ("*", 1)] {
-        let through = Proxy::new(proxy.url()).unwrap().except(except);
-        let client = builder(&server, &server.base_url()).proxy(through).build().unwrap();
-        // The first goes through the proxy, the others do not: the count stays.
-        let _ = terminate(client).await;
-        assert_eq!(proxy.tunnels(), tunnels, "{except}");
-    }
-    assert_eq!(server.connections(), 3);
-}
-
-#[tokio::test]
-async fn a_proxy_that_refuses() {
-    let server = WireServer::start_tls(ServerTls::Good).await;
-    for (manners, cause) in [
-        (ProxyManners::Credentials("user:secret".to_owned()), "authorization required"),
-        (ProxyManners::Refuse(502), "unsuccessful"),
-        (ProxyManners::Refuse(403), "unsuccessful"),
-    ] {
-        let proxy = ConnectProxy::start(manners).await;
-        let through = Proxy::new(proxy.url_with("user:wrong-pa55")).unwrap();
-        let client = builder(&server, &server.base_url()).proxy(through).build().unwrap();
-        let error = terminate(client).await.unwrap_err();
-        assert_not_connected(&error, ConnectStage::Proxy, "of the proxy");
-        assert!(chain(&error).contains(cause), "{}", chain(&error));
-        assert!(!format!("{error:?}").contains("wrong-pa55"), "{error:?}");
-    }
-    assert_eq!(server.connections(), 0);
-}
-
-#[tokio::test]
-async fn a_proxy_that_hangs_or_is_not_there() {
-    let server = WireServer::start_tls(ServerTls::Good).await;
-    let proxy = ConnectProxy::start(ProxyManners::Hang).await;
-    let client = builder(&server, &server.base_url())
-        .proxy(Proxy::new(proxy.url()).unwrap())
-        .connect_timeout(Duration::from_millis(200))
-        .build()
-        .unwrap();
-    let error = terminate(client).await.unwrap_err();
-    assert_eq!((kind(&error), error.delivery()), ("timeout", Delivery::NotSent), "{error}");
-
-    let gone = proxy.url();
-    drop(proxy);
-    tokio::task::yield_now().await;
-    let client = builder(&server, &server.base_url()).proxy(Proxy::new(gone).unwrap());
-    let error = terminate(client.build().unwrap()).await.unwrap_err();
-    assert_not_connected(&error, ConnectStage::Proxy, "of the proxy");
 }
 
 #[tokio::test]

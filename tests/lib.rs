@@ -25,6 +25,7 @@ pub mod openssl;
 pub mod redis_server;
 pub mod requests;
 pub mod switchboard;
+pub mod tinyproxy;
 pub mod token;
 pub mod until;
 
@@ -66,6 +67,7 @@ pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
             Error::Config(_) => "config",
             Error::Request(_) => "request",
             Error::Overload(_) => "overload",
+            Error::Verifier(_) => "verifier",
             Error::Signing(_) => "signing",
             Error::Connect(_) => "connect",
             Error::Timeout(_) => "timeout",

@@ -189,8 +189,35 @@ async fn a_refusal_in_json_is_a_rejection() {
     }
 }
 
+/// Whatever stands in front may answer so after the call was passed on: then the plan *is* terminated.
 #[tokio::test]
-async fn whatever_the_body_of_a_refusal_its_status_counts() {
+async fn what_wechat_pay_did_not_say_is_no_refusal() {
+    for status in [400, 403, 404, 429] {
+        for (body, shown) in [
+            (ErrorBody::Html, "with a web page"),
+            (ErrorBody::Empty, "without a body"),
+            (ErrorBody::Text, "with a text"),
+            (ErrorBody::CodelessJson, ": no"),
+            (ErrorBody::NonUtf8, "with a body that is no text"),
+        ] {
+            let gateway = Gateway::start().await;
+            let (body, signed, executed) = (body, false, true);
+            let misbehaviour = Misbehaviour::Status { status, body, signed, executed };
+            let error = error_of(&gateway, misbehaviour).await;
+            assert_eq!((kind(&error), error.delivery()), ("api", Delivery::Answered));
+            assert_eq!((error.outcome(), error.may_retry()), (Outcome::Unknown, false), "{error}");
+            assert!(error.to_string().starts_with(&format!("{status}")), "{error}");
+            assert!(error.to_string().contains(shown), "{error}");
+            assert!(error.hint().contains("read the state"), "{}", error.hint());
+            assert!(error.hint().contains("something in front"), "{}", error.hint());
+            assert_eq!((gateway.journal().len(), gateway.executions()), (1, 1));
+        }
+    }
+}
+
+/// With WeChat Pay's signature it is its own, whatever the body.
+#[tokio::test]
+async fn whatever_the_body_of_a_signed_refusal_its_status_counts() {
     for (body, shown) in [
         (ErrorBody::Html, "403 with a web page"),
         (ErrorBody::Empty, "403 without a body"),
@@ -198,12 +225,49 @@ async fn whatever_the_body_of_a_refusal_its_status_counts() {
     ] {
         let gateway = Gateway::start().await;
         let misbehaviour =
-            Misbehaviour::Status { status: 403, body, signed: false, executed: false };
+            Misbehaviour::Status { status: 403, body, signed: true, executed: false };
         let error = error_of(&gateway, misbehaviour).await;
         assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected));
         assert!(error.to_string().starts_with(shown), "{error}");
         assert!(error.hint().contains("permission"), "{}", error.hint());
     }
+}
+
+#[tokio::test]
+async fn a_refusal_with_the_signature_of_another_body_is_not_believed() {
+    for status in [400, 403, 404, 429] {
+        for body in [ErrorBody::json("NO_AUTH", "no"), ErrorBody::Html, ErrorBody::Empty] {
+            let gateway = Gateway::start().await;
+            let misbehaviour = Misbehaviour::ForgedStatus { status, body, executed: true };
+            let error = error_of(&gateway, misbehaviour).await;
+            assert_eq!((error.outcome(), error.may_retry()), (Outcome::Unknown, false), "{error}");
+            assert!(error.hint().contains("do not trust"), "{}", error.hint());
+            assert_eq!(gateway.journal().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_coding_that_nobody_asked_for_is_named() {
+    let error = assert_unverified(Misbehaviour::Encoded, "(gzip)", "encodes bodies").await;
+    let Error::Transport(wxpay_transport::Error::Unverified(error)) = error else { panic!() };
+    let UnverifiedCause::Encoded { coding, source, .. } = error.cause() else {
+        panic!("{error:?}")
+    };
+    assert_eq!(coding, "gzip");
+    assert!(matches!(source, VerifyError::Mismatch { .. }), "{source:?}");
+    assert!(error.to_string().contains("changed the coding of its body"), "{error}");
+
+    // The plan is not there, so the right answer would be a signed 404.
+    let gateway = Gateway::start().await;
+    gateway.misbehave(Misbehaviour::Encoded);
+    let error =
+        plans(&gateway, &gateway.base_url()).terminate(&plan_id("99999")).await.unwrap_err();
+    assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Unknown));
+    let api = error.api().unwrap();
+    assert_eq!((api.body_kind(), api.code()), (wxpay_transport::ErrorBody::Encoded, None));
+    assert!(error.to_string().starts_with("404 with a body in a coding"), "{error}");
+    assert!(error.hint().contains("encodes bodies"), "{}", error.hint());
 }
 
 #[tokio::test]

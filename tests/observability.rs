@@ -80,6 +80,8 @@ async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
         (format!("{attempts} operation=delivery_plans.list host=MAIN outcome=unknown"), 2.0),
         (format!("{trips} operation=delivery_plans.list host=MAIN"), 4.0),
         ("wxpay_sign_seconds operation=delivery_plans.list".to_owned(), 4.0),
+        ("wxpay_connections_total host=MAIN tls=full purpose=call".to_owned(), 1.0),
+        ("wxpay_connections_total host=MAIN tls=resumed purpose=call".to_owned(), 1.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=verified".to_owned(), 2.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=unknown".to_owned(), 1.0),
         ("wxpay_calls_total operation=delivery_plans.list outcome=not_sent".to_owned(), 1.0),

@@ -166,7 +166,13 @@ async fn live_wrong_usage_and_configuration_end_with_4() {
         (wrong("WXPAY_PRIVATE_KEY", &keys.path("pub_key.pem")), "a public key was given"),
         (wrong("WXPAY_PRIVATE_KEY", &keys.path("ca.pem")), "a certificate was given"),
         (wrong("WXPAY_PUBLIC_KEY", &keys.path("apiclient_key.pem")), "a private key was given"),
-        (wrong("WXPAY_PUBLIC_KEY_ID", Path::new("1234")), "neither"),
+        (wrong("WXPAY_PRIVATE_KEY", Path::new(server.merchant_key_pem())), "is not shown"),
+        (wrong("WXPAY_PUBLIC_KEY", Path::new(server.merchant_key_pem())), "is not shown"),
+        (wrong("WXPAY_PUBLIC_KEY_ID", Path::new("12:34")), "neither"),
+        (
+            wrong("WXPAY_PUBLIC_KEY_ID", Path::new(server.serial_no().as_str())),
+            "the id of a public key (PUB_KEY_ID_…) is needed",
+        ),
         (wrong("WXPAY_BASE_URL", Path::new("http://192.0.2.1")), "plain http"),
         (wrong("WXPAY_BASE_URL", Path::new("https://a.example/v3")), "a path"),
     ];
@@ -206,6 +212,8 @@ async fn live_wrong_usage_and_configuration_end_with_4() {
         assert_eq!(output.status.code(), Some(4), "{shown}: {stderr}");
         assert!(stderr.contains(expected) && stderr.contains("hint: "), "{shown}: {stderr}");
         assert!(!stderr.contains("BEGIN"), "{shown}: {stderr}");
+        let key = server.merchant_key_pem().lines().filter(|line| !line.starts_with("-----"));
+        assert_eq!(key.filter(|line| stderr.contains(*line)).count(), 0, "{shown}: {stderr}");
     }
     assert_eq!(server.journal().len(), 0);
 }
@@ -237,6 +245,65 @@ async fn live_through_the_proxy_and_with_the_roots_of_the_environment() {
         assert!(stdout.contains("(dns)"), "{stdout}");
     }
     assert_eq!(proxy.tunnels(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_that_is_given_is_that_of_the_call() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "time");
+    server.misbehave(Misbehaviour::Slow(std::time::Duration::from_secs(60)));
+    let (stdout, last, code) = run(live(&server, &keys)).await;
+    assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{stdout}");
+    assert!(stdout.contains("took longer than 2s (call time-out)"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_environment_that_cannot_be_used_is_not_passed_by() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    let keys = Keys::write(&server, "no-proxy");
+    let port = server.address().port();
+    let live = |variable: &str, value: &str| {
+        let mut command = live(&server, &keys);
+        command
+            .arg("--verbose")
+            .env("WXPAY_BASE_URL", format!("https://gateway.example:{port}"))
+            .env("SSL_CERT_FILE", keys.path("ca.pem"))
+            .env_remove("SSL_CERT_DIR")
+            .env(variable, value);
+        command
+    };
+    for (variable, value, hint) in [
+        ("HTTPS_PROXY", "\"http://user:m4rk3r@proxy.example:3128\"", "without quotes"),
+        ("https_proxy", "htp://user:m4rk3r@proxy.example:3128", "without quotes"),
+        ("ALL_PROXY", "socks5://user:m4rk3r@proxy.example:3128", "without quotes"),
+        ("all_proxy", "ftp://user:m4rk3r@proxy.example", "without quotes"),
+        ("HTTPS_PROXY", "http:///", "without quotes"),
+        ("HTTPS_PROXY", "http://user:m4rk3r x@proxy.example:3128", "%40"),
+        ("HTTPS_PROXY", "http://user:m4rk3r#x@proxy.example:3128", "%40"),
+        ("HTTPS_PROXY", "user:x@m4rk3r@proxy.example:3128", "%40"),
+    ] {
+        let mut command = live(variable, value);
+        let output = tokio::task::spawn_blocking(move || command.output().expect("a program"));
+        let output = output.await.expect("an end");
+        let (stdout, _, code) = ended(&output);
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(code, 4, "{value}: {stdout}{stderr}");
+        let expected = format!("the proxy in the variable {variable} cannot be used");
+        assert!(stderr.contains(&expected) && stderr.contains(hint), "{value}: {stderr}");
+        assert!(!format!("{stdout}{stderr}").contains("m4rk3r"), "{stdout}{stderr}");
+    }
+    assert_eq!(server.connections(), 0);
+
+    // It is not needed on this machine, nor where the host is an exception.
+    let mut direct = live("HTTPS_PROXY", "socks5://proxy.example");
+    direct.env("WXPAY_BASE_URL", format!("https://localhost:{port}"));
+    let (stdout, last, _) = run(direct).await;
+    assert_eq!(last, "outcome: terminated", "{stdout}");
+    let mut excepted = live("HTTPS_PROXY", "socks5://proxy.example");
+    excepted.env("NO_PROXY", "gateway.example");
+    let (stdout, last, _) = run(excepted).await;
+    assert_eq!(last, "outcome: not_sent", "{stdout}");
+    assert!(stdout.contains("(dns)"), "{stdout}");
 }
 
 /// Stops a program when a test ends, however it ends.
@@ -294,6 +361,54 @@ fn the_gateway_as_a_program() {
     assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
     let refused = lines.next().unwrap().unwrap();
     assert!(refused.contains("401 refused: mchid 1900000001 is not"), "{refused}");
+    let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// Runs the gateway with this folder until it listens, or ends with an error.
+fn gateway_with_keys(dir: &Path) -> Result<(), String> {
+    let mut command = example("gateway");
+    command.args(["--port", "0", "--keys"]).arg(dir);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut gateway = Running(child.expect("a program"));
+    let stdout = gateway.0.stdout.take().expect("a pipe");
+    if BufReader::new(stdout).lines().next().is_some() {
+        return Ok(());
+    }
+    assert_eq!(gateway.0.wait().expect("an end").code(), Some(4));
+    let stderr = gateway.0.stderr.take().expect("a pipe");
+    Err(std::io::read_to_string(stderr).expect("text"))
+}
+
+/// Somebody names the folder with the keys of a live account.
+#[test]
+fn the_gateway_leaves_other_keys_alone() {
+    let dir = std::env::temp_dir().join(format!("wxpay-own-keys-{}", std::process::id()));
+    for name in ["apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "wechatpay_cert.pem"] {
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a folder");
+        std::fs::write(dir.join(name), "a key that is used\n").expect("a file");
+        let error = gateway_with_keys(&dir).expect_err(name);
+        assert!(error.contains(name) && error.contains("nothing was written"), "{error}");
+        let held: Vec<_> =
+            std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(held, [name], "nothing was added");
+        let text = std::fs::read_to_string(dir.join(name)).unwrap();
+        assert_eq!(text, "a key that is used\n");
+    }
+    #[cfg(unix)]
+    {
+        // A link that leads to a key that is not there at the moment is somebody's too.
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::os::unix::fs::symlink("/nowhere/key.pem", dir.join("apiclient_key.pem")).unwrap();
+        gateway_with_keys(&dir).unwrap_err();
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+    gateway_with_keys(&dir).expect("a folder that is not there is made");
+    let before = std::fs::read(dir.join("apiclient_key.pem")).unwrap();
+    gateway_with_keys(&dir).expect("its own keys are no others");
+    assert_eq!(std::fs::read(dir.join("apiclient_key.pem")).unwrap(), before);
     let _ = std::fs::remove_dir_all(&dir);
 }
 

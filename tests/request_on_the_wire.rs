@@ -1,10 +1,14 @@
 //! What is signed is what is sent, byte for byte.
 
+use wxpay_auth::{
+    KeyRing, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial, async_trait,
+};
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, PlanIdError};
 use wxpay_testing::{Plan, PlanState, ServerTls, Verdict, WireServer};
 use wxpay_tests::{builder, plan_id, plans};
 use wxpay_transport::{
-    HeaderName, HeaderValue, Method, Outcome, Replay, Request, Target, Transport,
+    BaseUrl, Client, HeaderName, HeaderValue, Method, Outcome, Proxy, Replay, Request, Target,
+    Transport,
 };
 
 const PATH: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
@@ -99,11 +103,39 @@ async fn a_ring_without_a_public_key_asks_for_its_certificate() {
     let asked = server.journal()[0].header("wechatpay-serial").map(str::to_owned);
     assert_eq!(asked.as_deref(), Some(certificate.serial_no().as_str()));
 
-    // Without any key nothing can be verified, and the outcome is unknown.
+    // Without any key nothing can be verified, and nothing is sent.
     client.verifier().remove(&certificate.serial_no().clone().into());
     let error = DeliveryPlans::new(client).terminate(&plan_id("12001")).await.expect_err("no key");
-    assert_eq!(error.outcome(), Outcome::Unknown);
-    assert_eq!(server.journal()[1].header("wechatpay-serial"), None);
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    assert_eq!(server.journal().len(), 1);
+}
+
+/// Verifies whatever key WeChat Pay chooses.
+#[derive(Debug)]
+struct Whichever(KeyRing);
+
+#[async_trait]
+impl Verifier for Whichever {
+    fn preferred_serial(&self, _: Timestamp) -> Option<WechatpaySerial> {
+        None
+    }
+
+    async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+        self.0.verify(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_verifier_that_asks_for_no_key_sends_no_serial() {
+    let server = WireServer::start_plain().await;
+    let verifier = Whichever(server.key_ring());
+    let client = Client::builder(server.mchid(), server.signer(), verifier)
+        .base_url(BaseUrl::new(server.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap();
+    assert_eq!(server.journal()[0].header("wechatpay-serial"), None);
 }
 
 #[tokio::test]
@@ -150,7 +182,8 @@ async fn every_request_has_a_nonce_of_its_own() {
     let target = Target::new(format!("{PATH}/1004/delivery-plans")).unwrap();
     for _ in 0..20 {
         // The gateway refuses a nonce that was used before.
-        client.send(Request::get("list", target.clone())).await.unwrap();
+        let list = Request::get("list", target.clone()).answered_by(|_| true);
+        client.send(list).await.unwrap();
     }
     assert_eq!(server.connections(), 1);
 }

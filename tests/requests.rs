@@ -4,10 +4,14 @@ use wxpay_transport::{Request, Target};
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
-/// Makes one that may be repeated: lists the plans of a brand.
+/// Makes one that may be repeated: lists the plans of a brand. It knows its answer, a list of them, so it is
+/// sent on kept connections.
 pub fn list() -> Request {
     let target = Target::new(format!("{PLANS}/1004/delivery-plans")).expect("a target");
-    Request::get("delivery_plans.list", target)
+    Request::get("delivery_plans.list", target).answered_by(|body| {
+        serde_json::from_slice::<serde_json::Value>(body)
+            .is_ok_and(|list| list["total_count"].is_u64())
+    })
 }
 
 /// Makes one that must not: terminates a plan.

@@ -9,8 +9,8 @@ use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireS
 use wxpay_tests::requests::{list, terminate};
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    Attempted, Backoff, Delivery, Error, ExchangeFault, Outcome, Replay, RetryBudget, RetryPolicy,
-    Transport,
+    Attempted, Backoff, ConnectionReuse, Delivery, Error, ExchangeFault, Outcome, Replay,
+    RetryBudget, RetryPolicy, Transport,
 };
 
 const REPLAYS: [Replay; 3] = [Replay::Safe, Replay::Keyed, Replay::Never];
@@ -140,7 +140,8 @@ async fn a_policy_is_asked_only_where_trying_again_does_no_harm() {
     client.send(list()).await.unwrap();
     server.misbehave_once(status(500, "SYSTEM_ERROR"));
     client.send(list().with_replay(Replay::Never)).await.unwrap_err();
-    server.misbehave_once(status(400, "PARAM_ERROR"));
+    // The connection had carried another request, so it is heard twice.
+    server.misbehave_times(2, status(400, "PARAM_ERROR"));
     client.send(list()).await.unwrap_err();
     assert_eq!(asked(), 0);
     server.misbehave_once(status(500, "SYSTEM_ERROR"));
@@ -192,7 +193,9 @@ async fn kept_and_closed(server: &WireServer, client: &TestClient) {
 async fn a_kept_connection_that_was_closed_is_told_apart() {
     for replay in REPLAYS {
         let server = WireServer::start_plain().await;
-        let client = builder(&server, &server.base_url()).build().unwrap();
+        let reuse = ConnectionReuse::All;
+        let builder = builder(&server, &server.base_url()).connection_reuse(reuse);
+        let client = builder.build().unwrap();
         kept_and_closed(&server, &client).await;
         let error = client.send(list().with_replay(replay)).await.unwrap_err();
         let Error::Exchange(exchange) = &error else { panic!("{error:?}") };
@@ -222,6 +225,7 @@ async fn a_kept_connection_that_was_closed_costs_those_nothing_who_may_repeat() 
             Backoff::new().first(Duration::from_secs(60)).longest(Duration::from_secs(60));
         let client = builder(&server, &server.base_url())
             .retry(backoff)
+            .connection_reuse(ConnectionReuse::All)
             .retry_budget(RetryBudget::new(0, 0.0))
             .build()
             .unwrap();

@@ -11,16 +11,21 @@ use wxpay_transport::{Resolve, async_trait};
 #[derive(Debug, Clone, Default)]
 pub struct Switchboard(Arc<Mutex<HashMap<String, Line>>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Line {
-    To(IpAddr),
+    To(Vec<IpAddr>),
     Stalled,
 }
 
 impl Switchboard {
     /// Lets a name lead to an address.
     pub fn connect(&self, name: &str, address: IpAddr) {
-        self.set(name, Some(Line::To(address)));
+        self.connect_all(name, &[address]);
+    }
+
+    /// Lets a name lead to several addresses.
+    pub fn connect_all(&self, name: &str, addresses: &[IpAddr]) {
+        self.set(name, Some(Line::To(addresses.to_vec())));
     }
 
     /// Lets a name lead nowhere.
@@ -45,9 +50,9 @@ impl Switchboard {
 #[async_trait]
 impl Resolve for Switchboard {
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied();
+        let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
         match line {
-            Some(Line::To(address)) => Ok(vec![address]),
+            Some(Line::To(addresses)) => Ok(addresses),
             Some(Line::Stalled) => std::future::pending().await,
             None => Err(io::ErrorKind::NotFound.into()),
         }

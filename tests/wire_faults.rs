@@ -8,10 +8,10 @@ use wxpay_auth::{
 };
 use wxpay_marketing::{DeliveryPlans, Error};
 use wxpay_testing::{Fault, How, Misbehaviour, PlanState, Point, ServerTls, WireServer};
-use wxpay_tests::{builder, chain, kind, plan_id, plans};
+use wxpay_tests::{TestClient, builder, chain, kind, plan_id, plans};
 use wxpay_transport::{
-    BaseUrl, Client, Delivery, ErrorBody, ExchangeFault, NoRetry, Outcome, Proxy, Replay, Request,
-    Target, Transport,
+    BaseUrl, Client, ConnectionReuse, Delivery, ErrorBody, ExchangeFault, NoRetry, Outcome, Proxy,
+    Replay, Request, Target, Transport,
 };
 
 async fn servers() -> [WireServer; 3] {
@@ -40,6 +40,12 @@ fn assert_not_sent(error: &Error, server: &WireServer) {
     assert_eq!(server.journal().len(), 0, "{shown}");
 }
 
+/// Makes a service whose calls are sent on kept connections, though they must not be repeated.
+fn plans_on_kept_connections(server: &WireServer) -> DeliveryPlans<TestClient> {
+    let builder = builder(server, &server.base_url()).connection_reuse(ConnectionReuse::All);
+    DeliveryPlans::new(builder.build().unwrap())
+}
+
 #[tokio::test]
 async fn all_is_well_over_plain_tcp_and_both_versions_of_tls() {
     for server in servers().await {
@@ -48,7 +54,8 @@ async fn all_is_well_over_plain_tcp_and_both_versions_of_tls() {
             plans.terminate(&plan_id(id)).await.unwrap();
             assert_eq!(server.plan_state(id), Some(PlanState::Terminated));
         }
-        assert_eq!(server.connections(), 1, "the connection is kept");
+        let requests = server.requests_per_connection();
+        assert!(requests.iter().all(|n| *n <= 1), "each on an unused connection: {requests:?}");
     }
 }
 
@@ -79,7 +86,7 @@ async fn a_break_after_the_request_is_unknown() {
 #[tokio::test]
 async fn a_break_on_a_kept_connection_is_unknown_as_well() {
     for server in servers().await {
-        let plans = plans(&server, &server.base_url());
+        let plans = plans_on_kept_connections(&server);
         plans.terminate(&plan_id("12000")).await.unwrap();
         server.fault_once(Fault::new(Point::Executed, How::Reset));
         let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
@@ -160,7 +167,7 @@ async fn a_reset_before_the_request_is_written_has_sent_nothing() {
 async fn kept_connections_that_the_server_ended_are_not_used() {
     for how in [How::Reset, How::Close] {
         for server in servers().await {
-            let plans = plans(&server, &server.base_url());
+            let plans = plans_on_kept_connections(&server);
             plans.terminate(&plan_id("12000")).await.unwrap();
             assert_eq!(plans.transport().idle_connections(), 1);
             server.disconnect(how);
@@ -176,7 +183,7 @@ async fn kept_connections_that_the_server_ended_are_not_used() {
 async fn a_connection_that_ends_behind_its_answer_is_not_used_again() {
     for how in [How::Reset, How::Close] {
         for server in servers().await {
-            let plans = plans(&server, &server.base_url());
+            let plans = plans_on_kept_connections(&server);
             for id in ["12000", "12001", "12002"] {
                 // The answer says `Keep-Alive`, and the connection ends all the same.
                 server.fault_once(Fault::new(Point::Answered, how));
@@ -225,7 +232,7 @@ async fn a_success_that_is_cut_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_cut_or_stalls_is_still_a_refusal() {
+async fn a_refusal_that_is_cut_or_stalls_is_not_known_to_be_one() {
     for how in [How::Close, How::Stall] {
         let server = WireServer::start_tls(ServerTls::Good).await;
         let body = wxpay_testing::ErrorBody::json("PARAM_ERROR", "x".repeat(10_000));
@@ -238,21 +245,23 @@ async fn a_refusal_that_is_cut_or_stalls_is_still_a_refusal() {
             .build()
             .unwrap();
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
-        assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected), "{how:?}");
+        assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Unknown), "{how:?}");
+        assert!(error.hint().contains("not whole"), "{}", error.hint());
         assert_eq!(error.api().unwrap().body_kind(), ErrorBody::Truncated);
         assert!(error.to_string().starts_with("400 with a body that ended too early"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_above_the_limit_is_still_a_refusal() {
+async fn a_refusal_above_the_limit_is_not_known_to_be_one() {
     let server = WireServer::start_plain().await;
     let body = wxpay_testing::ErrorBody::json("PARAM_ERROR", "x".repeat(10_000));
     let misbehaviour = Misbehaviour::Status { status: 400, body, signed: true, executed: false };
     server.misbehave(misbehaviour);
     let client = builder(&server, &server.base_url()).max_answer_bytes(1000).build().unwrap();
     let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
-    assert_eq!(error.outcome(), Outcome::Rejected);
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert!(error.hint().contains("above the limit"), "{}", error.hint());
     assert_eq!(error.api().unwrap().body_kind(), ErrorBody::TooLarge);
 }
 
@@ -282,6 +291,7 @@ async fn a_signer_that_fails_has_sent_nothing_and_costs_no_connection() {
         .base_url(BaseUrl::new(server.base_url()).unwrap())
         .proxy(Proxy::none())
         .retry(NoRetry)
+        .connection_reuse(ConnectionReuse::All)
         .build()
         .unwrap();
     let plans = DeliveryPlans::new(client);
@@ -293,6 +303,56 @@ async fn a_signer_that_fails_has_sent_nothing_and_costs_no_connection() {
     assert!(chain(&error).contains("throttled"), "{}", chain(&error));
     plans.terminate(&plan_id("12001")).await.unwrap();
     assert_eq!((server.connections(), server.journal().len()), (1, 2));
+}
+
+type Form = fn(&[u8]) -> Vec<u8>;
+
+/// Returns another form of the signature than its bytes.
+#[derive(Debug)]
+struct FormSigner(FileKeySigner, Form);
+
+#[async_trait]
+impl Signer for FormSigner {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let signature = self.0.sign(message).await?;
+        Ok(Signature::new(signature.serial_no().clone(), (self.1)(signature.as_bytes())))
+    }
+}
+
+#[tokio::test]
+async fn a_signature_of_the_wrong_length_is_not_sent() {
+    use base64::Engine;
+    let base64 =
+        |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes();
+    let forms: [(usize, Form); 5] = [
+        (0, |_| Vec::new()),
+        (8, |bytes| bytes[..8].to_vec()),
+        (255, |bytes| bytes[1..].to_vec()),
+        (257, |bytes| [&[0], bytes].concat()),
+        (344, base64),
+    ];
+    for (length, form) in forms {
+        let server = WireServer::start_plain().await;
+        let signer = FormSigner(server.signer(), form);
+        let client = Client::builder(server.mchid(), signer, server.key_ring())
+            .base_url(BaseUrl::new(server.base_url()).unwrap())
+            .proxy(Proxy::none())
+            .build()
+            .unwrap();
+        let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
+        assert_eq!((kind(&error), error.delivery()), ("signing", Delivery::NotSent), "{length}");
+        assert_eq!(error.outcome(), Outcome::NotSent);
+        assert!(!error.may_retry(), "it would be the same again");
+        let said = chain(&error);
+        let what = format!("a signature of {length} bytes, WECHATPAY2-SHA256-RSA2048 needs 256");
+        assert!(said.contains(&what), "{said}");
+        assert!(error.hint().contains("raw bytes"), "{}", error.hint());
+        assert!(server.journal().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -343,7 +403,7 @@ async fn an_answer_without_an_end_is_cut_off() {
             assert_eq!((kind(&error), error.outcome()), ("unverified", Outcome::Unknown));
             assert!(error.to_string().contains("larger than 100000 bytes"), "{error}");
         } else {
-            assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected));
+            assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Unknown));
             assert_eq!(error.api().unwrap().body_kind(), ErrorBody::TooLarge);
         }
         // The client has closed the connection; buffers on the way hold a few megabytes at most.

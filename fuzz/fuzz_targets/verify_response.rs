@@ -39,7 +39,7 @@ static RING: LazyLock<KeyRing> = LazyLock::new(|| {
         include_str!("../../crates/wxpay-auth/testdata/keys/wechat_pay_certificate.pem");
     let ring = KeyRing::with_clock(|| Timestamp::from_unix_secs(1_700_000_000));
     let key = PublicKey::from_pem(key).expect("a key of the test data");
-    ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), key);
+    ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), key).expect("its kind");
     let certificate = Certificate::from_pem(certificate).expect("one of the test data");
     ring.insert_certificate(&certificate).expect("one that is valid then");
     ring

@@ -19,7 +19,7 @@ use wxpay_transport::{
     Transport,
 };
 
-use crate::fault::{Fault, What};
+use crate::fault::{Fault, MAX_ANSWER_BYTES, What};
 
 /// Where a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(crate) struct Report {
     pub(crate) executions: usize,
     /// Requests that were carried out, or answered well where there is nothing to carry out.
     pub(crate) carried_out: usize,
-    /// Requests that were read to their end and not answered 429.
+    /// Requests that were read to their end and not answered with a 429 of WeChat Pay's own.
     pub(crate) arrived: usize,
     /// Requests that were refused because their nonce had been seen.
     pub(crate) replayed: usize,
@@ -106,7 +106,7 @@ impl Cell {
             side.settled().await;
         }
         let (main, standby) = (main.seen().since(&before), standby.seen());
-        report(&ended, &main, &standby)
+        report(&ended, &main, &standby, &self.fault.what)
     }
 
     /// Says how the call must end where there is no doubt; `None` elsewhere.
@@ -119,10 +119,18 @@ impl Cell {
         if self.place == Place::Standby {
             return Some("success");
         }
+        if let What::Refusal(refusal) = what {
+            return Some(if refusal.is_believed() { "rejected" } else { "unknown" });
+        }
         if !what.hinders_connecting() {
             return None;
         }
-        match (self.connection, self.place) {
+        // Only the query recognises its answer, and is sent on a connection that was kept.
+        let connection = match self.replay {
+            Replay::Safe => self.connection,
+            _ => Connection::Fresh,
+        };
+        match (connection, self.place) {
             // The servers' end took the kept connection along.
             (Connection::Kept, _) if matches!(what, What::Refused) => None,
             (Connection::Kept, _) => Some("success"),
@@ -161,6 +169,7 @@ impl Cell {
             .connect_timeout(Duration::from_millis(connect))
             .attempt_timeout(Duration::from_millis(attempt))
             .call_timeout(Duration::from_millis(call))
+            .max_answer_bytes(MAX_ANSWER_BYTES)
             .proxy(Proxy::none())
             .tls(client_config())
             .build()
@@ -231,6 +240,10 @@ impl Side {
                 true => self.seen.misbehave_once(misbehaviour),
                 false => self.seen.misbehave(misbehaviour),
             },
+            What::Refusal(refusal) => {
+                self.seen.misbehave(refusal.misbehaviour());
+                self.server().fault_always(refusal.cut());
+            }
             What::Clock(seconds) => self.seen.set_clock_offset(seconds),
         }
     }
@@ -276,7 +289,8 @@ fn list() -> Request {
     let path = format!(
         "/v3/marketing/partner/delivery-plan/delivery-plans/{BRAND}/delivery-plans?plan_id={PLAN}"
     );
-    Request::get("delivery_plans.list", Target::new(path).expect("a target"))
+    let target = Target::new(path).expect("a target");
+    Request::get("delivery_plans.list", target).answered_by(|body| body.starts_with(b"{"))
 }
 
 fn terminate() -> Request {
@@ -284,9 +298,14 @@ fn terminate() -> Request {
     Request::post("delivery_plans.terminate", Target::new(path).expect("a target"))
 }
 
-fn report(ended: &Result<Answer, Error>, main: &Seen, standby: &Seen) -> Report {
+fn report(ended: &Result<Answer, Error>, main: &Seen, standby: &Seen, what: &What) -> Report {
     let entries = || main.entries.iter().chain(&standby.entries);
-    let throttled = entries().filter(|entry| entry.status() == 429).count();
+    // Only WeChat Pay's own 429 says that the request was not accepted.
+    let is_throttling = match what {
+        What::Refusal(refusal) => refusal.is_throttling() && refusal.is_believed(),
+        _ => true,
+    };
+    let throttled = entries().filter(|entry| is_throttling && entry.status() == 429).count();
     let is_read_well = |entry: &&Entry| entry.method() == "GET" && entry.status() == 200;
     let executions = entries().filter(|entry| entry.executed()).count();
     let host = match ended {

@@ -29,6 +29,86 @@ pub(crate) enum What {
     Answer(Misbehaviour),
     /// Its clock is off by so many seconds.
     Clock(i64),
+    /// It refuses the call, or something in front of it does.
+    Refusal(Refusal),
+}
+
+/// A refusal, and what it looks like.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    status: u16,
+    body: ErrorBody,
+    is_cut: bool,
+    signature: Signature,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signature {
+    Good,
+    Wrong,
+    No,
+}
+
+/// How much of an answer comes where it is cut: more than its head.
+const CUT: usize = 2000;
+/// The largest body that is read in a cell.
+pub(crate) const MAX_ANSWER_BYTES: usize = 4096;
+
+impl Refusal {
+    fn all() -> Vec<Self> {
+        let bodies = [
+            (ErrorBody::json("TOLD_TO", "told to"), false),
+            (ErrorBody::CodelessJson, false),
+            (ErrorBody::Html, false),
+            (ErrorBody::Empty, false),
+            (ErrorBody::Padded(CUT + 1500), true),
+            (ErrorBody::Padded(MAX_ANSWER_BYTES + 1), false),
+        ];
+        let mut all = Vec::new();
+        for status in [400, 403, 404, 429] {
+            for signature in [Signature::Good, Signature::Wrong, Signature::No] {
+                all.extend(bodies.clone().map(|(body, is_cut)| Self {
+                    status,
+                    body,
+                    is_cut,
+                    signature,
+                }));
+            }
+        }
+        all
+    }
+
+    /// Tells whether WeChat Pay itself said it, and a client can know that.
+    pub(crate) fn is_believed(&self) -> bool {
+        let is_whole = !self.is_cut && !matches!(self.body, ErrorBody::Padded(_));
+        match self.signature {
+            Signature::Good => is_whole,
+            Signature::No => matches!(self.body, ErrorBody::Json { .. }),
+            Signature::Wrong => false,
+        }
+    }
+
+    pub(crate) fn is_throttling(&self) -> bool {
+        self.status == 429
+    }
+
+    /// What is not WeChat Pay's own comes after the call was carried out.
+    pub(crate) fn misbehaviour(&self) -> Misbehaviour {
+        let Self { status, body, .. } = self.clone();
+        let executed = self.signature != Signature::Good && !self.is_believed();
+        match self.signature {
+            Signature::Wrong => Misbehaviour::ForgedStatus { status, body, executed },
+            signature => {
+                let signed = signature == Signature::Good;
+                Misbehaviour::Status { status, body, signed, executed }
+            }
+        }
+    }
+
+    pub(crate) fn cut(&self) -> Option<wxpay_testing::Fault> {
+        let cut = wxpay_testing::Fault::new(Point::AnswerBytes(CUT), How::Close);
+        self.is_cut.then_some(cut)
+    }
 }
 
 impl Fault {
@@ -47,6 +127,8 @@ impl Fault {
         for what in wire().into_iter().chain(answers()) {
             all.extend([true, false].map(|once| Self { what: what.clone(), once }));
         }
+        let refusals = Refusal::all().into_iter().map(What::Refusal);
+        all.extend(refusals.map(|what| Self { what, once: false }));
         all
     }
 }
@@ -70,7 +152,7 @@ impl What {
     pub(crate) fn hinders_connecting(&self) -> bool {
         match self {
             Self::Wire(at, _) => *at == Point::Accept,
-            Self::Answer(_) | Self::Clock(_) => false,
+            Self::Answer(_) | Self::Clock(_) | Self::Refusal(_) => false,
             _ => true,
         }
     }

@@ -29,6 +29,11 @@ fn cells() -> Vec<Cell> {
                     if matches!(fault.what, What::WrongCertificate) && !is_fresh {
                         continue;
                     }
+                    // Refusals are about what is said, on whatever connection.
+                    let is_elsewhere = place == Place::Standby || connection == Connection::Closing;
+                    if matches!(fault.what, What::Refusal(_)) && is_elsewhere {
+                        continue;
+                    }
                     cells.push(Cell { fault: fault.clone(), place, replay, connection });
                 }
             }

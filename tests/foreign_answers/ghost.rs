@@ -1,0 +1,281 @@
+//! A server that sends one answer more than it was asked for, or closes connections that wait.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+/// The answer that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extra {
+    /// The answer that was sent already, once more: signed, and with a good signature.
+    Again,
+    /// An error of WeChat Pay without a signature.
+    Unsigned(u16),
+}
+
+/// When it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// In one piece with the answer.
+    InOneSegment,
+    /// So long after the answer.
+    After(Duration),
+    /// When the next request has come, on whatever connection, and before that is answered.
+    InFlight,
+}
+
+/// What is wrong with the next answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Haunting {
+    pub(crate) extra: Extra,
+    pub(crate) when: When,
+}
+
+/// Stands in front of a good server, and speaks plain HTTP to it.
+#[derive(Debug)]
+pub(crate) struct Ghost {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    upstream: SocketAddr,
+    /// For the next answer.
+    haunting: Mutex<Option<Haunting>>,
+    /// Waits for the next request, to be sent in flight.
+    next_request: Notify,
+    waits_in_flight: AtomicUsize,
+    /// Tells connections that wait to send an answer though nothing was asked.
+    unasked: broadcast::Sender<()>,
+    /// How many answers nobody asked for have been sent, or found no connection any more.
+    extras: AtomicUsize,
+    /// How many requests are being worked on.
+    busy: AtomicUsize,
+    close: broadcast::Sender<()>,
+}
+
+impl Ghost {
+    pub(crate) async fn start(upstream: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            upstream,
+            haunting: Mutex::default(),
+            next_request: Notify::new(),
+            waits_in_flight: AtomicUsize::new(0),
+            unasked: broadcast::Sender::new(1),
+            extras: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            close: broadcast::Sender::new(1),
+        });
+        let accepting = tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), shared.clone()));
+        Self { address, shared, accepting }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Haunts the next answer.
+    pub(crate) fn haunt(&self, haunting: Haunting) {
+        *self.shared.haunting.lock().expect("nobody panics") = Some(haunting);
+    }
+
+    /// Sends an answer on all connections that wait, though nothing was asked; returns how many there are.
+    pub(crate) fn answer_unasked(&self) -> usize {
+        self.shared.unasked.send(()).unwrap_or(0)
+    }
+
+    /// Returns how many answers nobody asked for are over and done with.
+    pub(crate) fn extras(&self) -> usize {
+        self.shared.extras.load(Ordering::SeqCst)
+    }
+
+    /// Closes all connections, of whatever sort.
+    pub(crate) fn close_all(&self) {
+        // There may be none.
+        let _ = self.shared.close.send(());
+    }
+
+    /// Tells whether a request is being worked on.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.shared.busy.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Ghost {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+    let mut serving = JoinSet::new();
+    while let Ok((tcp, _)) = listener.accept().await {
+        while serving.try_join_next().is_some() {}
+        let (tls, shared, mut close) = (tls.clone(), shared.clone(), shared.close.subscribe());
+        serving.spawn(async move {
+            tokio::select! {
+                ended = serve(tcp, tls, &shared) => ended,
+                _ = close.recv() => Ok(()),
+            }
+        });
+    }
+}
+
+async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, shared: &Shared) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    match tls {
+        None => answer_all(tcp, shared).await,
+        Some(tls) => answer_all(tls.accept(tcp).await?, shared).await,
+    }
+}
+
+/// Counts a request, until it is dropped.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn answer_all<S>(mut stream: S, shared: &Shared) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut in_flight: Option<Vec<u8>> = None;
+    let mut unasked = shared.unasked.subscribe();
+    loop {
+        // An answer that waits to be sent in flight goes out when a request comes to any connection.
+        let head = match &in_flight {
+            None => {
+                tokio::select! {
+                    head = read_head(&mut stream) => head?,
+                    _ = unasked.recv() => {
+                        let sent = stream.write_all(&unsigned(400)).await;
+                        over(shared);
+                        sent?;
+                        stream.flush().await?;
+                        continue;
+                    }
+                }
+            }
+            Some(extra) => {
+                tokio::select! {
+                    biased;
+                    head = read_head(&mut stream) => {
+                        shared.waits_in_flight.fetch_sub(1, Ordering::SeqCst);
+                        let head = head.inspect_err(|_| over(shared))?;
+                        let sent = stream.write_all(extra).await;
+                        over(shared);
+                        sent?;
+                        stream.flush().await?;
+                        head
+                    }
+                    () = shared.next_request.notified() => {
+                        shared.waits_in_flight.fetch_sub(1, Ordering::SeqCst);
+                        let sent = stream.write_all(extra).await;
+                        over(shared);
+                        sent?;
+                        stream.flush().await?;
+                        in_flight = None;
+                        continue;
+                    }
+                }
+            }
+        };
+        if in_flight.take().is_some() {
+            // The client has an answer by now. The request is carried out all the same, a little later.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        } else if shared.waits_in_flight.load(Ordering::SeqCst) > 0 {
+            shared.next_request.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let busy = Busy::begin(&shared.busy);
+        let haunting = shared.haunting.lock().expect("nobody panics").take();
+        let mut answer = ask(shared.upstream, &head).await?;
+        let extra = haunting.map(|haunting| match haunting.extra {
+            Extra::Again => answer.clone(),
+            Extra::Unsigned(status) => unsigned(status),
+        });
+        match (haunting.map(|haunting| haunting.when), extra) {
+            (Some(When::InOneSegment), Some(extra)) => {
+                answer.extend_from_slice(&extra);
+                stream.write_all(&answer).await?;
+                over(shared);
+            }
+            (Some(When::After(wait)), Some(extra)) => {
+                stream.write_all(&answer).await?;
+                stream.flush().await?;
+                drop(busy);
+                tokio::time::sleep(wait).await;
+                let sent = stream.write_all(&extra).await;
+                over(shared);
+                sent?;
+            }
+            (Some(When::InFlight), extra) => {
+                shared.waits_in_flight.fetch_add(1, Ordering::SeqCst);
+                in_flight = extra;
+                stream.write_all(&answer).await?;
+            }
+            _ => stream.write_all(&answer).await?,
+        }
+        stream.flush().await?;
+    }
+}
+
+fn over(shared: &Shared) {
+    shared.extras.fetch_add(1, Ordering::SeqCst);
+}
+
+fn unsigned(status: u16) -> Vec<u8> {
+    let code = if status == 429 { "RATELIMIT_EXCEEDED" } else { "PARAM_ERROR" };
+    let body = format!(r#"{{"code":"{code}","message":"of another request"}}"#);
+    format!(
+        "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Reads a request that has no body.
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    Ok(head)
+}
+
+/// Has the good server answer it.
+async fn ask(upstream: SocketAddr, head: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(upstream).await?;
+    stream.write_all(head).await?;
+    let mut answer = read_head(&mut stream).await?;
+    let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    let length = length.map_or(0, |length| length.trim().parse().expect("a number"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    answer.extend_from_slice(&body);
+    Ok(answer)
+}
