@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::contender::Contender;
@@ -37,6 +37,7 @@ pub enum Keep {
 /// Makes calls: the callers share the number, and call without a pause.
 pub async fn run(contender: &Arc<Contender>, callers: usize, calls: usize, keep: Keep) -> Pass {
     let taken = Arc::new(AtomicUsize::new(0));
+    let pause = std::env::var("PAUSE_US").ok().and_then(|us| us.parse().ok());
     let capacity = if keep == Keep::Latencies { calls / callers * 2 + 16 } else { 0 };
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let call_all = |caller| {
@@ -51,6 +52,9 @@ pub async fn run(contender: &Arc<Contender>, callers: usize, calls: usize, keep:
                     own.latencies_ns.push(taken.unwrap_or(u32::MAX));
                 }
                 own.count(result);
+                if let Some(pause) = pause {
+                    tokio::time::sleep(Duration::from_micros(pause)).await;
+                }
             }
             own
         })

@@ -9,10 +9,16 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::Result;
 
-/// Makes settings that trust one authority: `ring`, TLS 1.2 and 1.3, HTTP/1.1, as the SDK's own.
-pub fn client_config(ca_file: &Path) -> Result<ClientConfig> {
+/// Reads the authority that issued the server's certificate.
+pub fn roots(ca_file: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca_file)?)?;
+    Ok(roots)
+}
+
+/// Makes settings that trust one authority: `ring`, TLS 1.2 and 1.3, HTTP/1.1, as the SDK's own.
+pub fn client_config(ca_file: &Path) -> Result<ClientConfig> {
+    let roots = roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -98,10 +98,10 @@ async fn keys(settings: &Settings, signing: Signing, up_to: usize) -> Result<()>
         let ring = KeyRing::new();
         for other_id in 1..keys {
             let id: WechatpaySerial = format!("PUB_KEY_ID_{other_id:034}").parse()?;
-            ring.insert_public_key(id, other.clone());
+            ring.insert_public_key(id, other.clone())?;
         }
         let serial: WechatpaySerial = settings.public_key_id.parse()?;
-        ring.insert_public_key(serial.clone(), pair.public_key().clone());
+        ring.insert_public_key(serial.clone(), pair.public_key().clone())?;
         let signed = SignedMessage::new(
             &serial,
             Algorithm::Sha256Rsa2048,

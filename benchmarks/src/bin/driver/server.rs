@@ -40,6 +40,7 @@ struct Ports {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) connections: u64,
+    pub(crate) resumed: u64,
     pub(crate) requests: u64,
     pub(crate) checked: u64,
     pub(crate) refused: u64,

@@ -7,6 +7,7 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use tokio_rustls::TlsAcceptor;
 use wxpay_benchmarks::Result;
 
@@ -52,10 +53,18 @@ impl Certificates {
 
     pub(crate) fn acceptor(self) -> Result<TlsAcceptor> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+        let versions: &[_] = match std::env::var("STUB_TLS").as_deref() {
+            Ok("1.2") => &[&rustls::version::TLS12],
+            _ => rustls::DEFAULT_VERSIONS,
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_single_cert(vec![self.server], self.server_key)?;
+        if std::env::var_os("STUB_RESUMES_NOTHING").is_some() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::HandshakeKind;
 use wxpay_benchmarks::Result;
 
 use answers::{AnswerMaker, Answers};
@@ -128,7 +129,12 @@ async fn accept(
     match tls {
         None => answer_all(&server, tcp, signed_with).await,
         Some(tls) => match tls.accept(tcp).await {
-            Ok(stream) => answer_all(&server, stream, signed_with).await,
+            Ok(stream) => {
+                if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    server.checks.lock().expect("nobody panics").count_resumed();
+                }
+                answer_all(&server, stream, signed_with).await;
+            }
             Err(e) => eprintln!("stub: a connection without TLS: {e}"),
         },
     }
