@@ -24,6 +24,7 @@ pub mod openbao;
 pub mod openssl;
 pub mod redis_server;
 pub mod requests;
+pub mod signals;
 pub mod switchboard;
 pub mod tinyproxy;
 pub mod token;

@@ -14,6 +14,7 @@ use wxpay_auth::pkcs11::{Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
 use wxpay_tests::chain;
+use wxpay_tests::signals::{self, Signal};
 use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, delete, softhsm_folder};
 
 /// The token that most faults are for.
@@ -247,7 +248,7 @@ async fn the_daemon_of_opencryptoki_is_restarted() {
     for _ in 0..2 {
         load.sign_on(200).await;
         let id = std::fs::read_to_string("/run/pkcsslotd.pid").expect("the daemon runs");
-        run("kill", &["-KILL", id.trim()]);
+        signals::send(Signal::KILL, id.trim().parse().expect("an id"));
         load.sign_on(500).await;
         run("pkcsslotd", &[]);
         load.sign_on(500).await;

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::signals::{self, Signal};
+
 /// Which program is the server, where it is another one than `redis-server`.
 const PROGRAM: &str = "WXPAY_TEST_REDIS_SERVER";
 
@@ -66,23 +68,17 @@ impl RedisServer {
 
     /// Stops it in its tracks: it keeps its connections, and answers nothing.
     pub fn freeze(&self) {
-        self.signal("-STOP");
+        signals::send(Signal::STOP, self.process.id());
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        self.signal("-CONT");
+        signals::send(Signal::CONT, self.process.id());
     }
 
     /// Runs a command, and returns the answer without its type and length.
     pub fn run(&self, command: &[&str]) -> String {
         run(self.port, command).expect("an answer")
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.process.id().to_string();
-        let status = Command::new("kill").args([signal, &id]).status().expect("kill");
-        assert!(status.success());
     }
 }
 

@@ -1,10 +1,11 @@
 //! The floor and the SDK in turns, in one process: `client RING|AWS-LC-RS|SOFTHSM ROUNDS`.
 //!
-//! What else it needs stands in its environment (`peers/README.md`). At its end it prints one line of
-//! JSON.
+//! What else it needs stands in its environment (`peers/README.md`); with `RUNTIME=current-thread` everything
+//! runs on one thread. At its end it prints one line of JSON.
 
 use std::sync::Arc;
 
+use tokio::runtime::Builder;
 use wxpay_benchmarks::contender::{Contender, Variant};
 use wxpay_benchmarks::figures::{Figures, Pair, PerCall, Round, Scenario, Turns};
 use wxpay_benchmarks::load::{self, Keep};
@@ -19,8 +20,18 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 /// Into how many turns the calls of a round are divided.
 const SLICES: usize = 4;
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
+    let one_thread = match std::env::var("RUNTIME").as_deref() {
+        Err(_) | Ok("multi-thread") => false,
+        Ok("current-thread") => true,
+        Ok(other) => return Err(format!("RUNTIME: there is no runtime {other}").into()),
+    };
+    let mut runtime =
+        if one_thread { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    runtime.enable_all().build()?.block_on(measure())
+}
+
+async fn measure() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let signing: Signing = arguments.next().ok_or("what signs?")?.parse()?;
     let rounds: usize = arguments.next().ok_or("how many rounds?")?.parse()?;
