@@ -19,6 +19,7 @@ use crate::dialer::dial;
 use crate::error::{ConfigError, ConnectStage};
 use crate::failed_addresses::FailedAddresses;
 use crate::lookup::Lookup;
+use crate::paced::paced;
 use crate::proxy_url::ProxyUrl;
 use crate::stream::{Counted, Link, Stream};
 use crate::trail::Trail;
@@ -93,7 +94,7 @@ impl Connector {
     pub(crate) async fn connect(&self) -> Result<Stream, Failure> {
         let trail = Trail::new();
         let end = deadline(Instant::now(), self.patience.all);
-        let connected = timeout_at(end, self.reach(&trail)).await.unwrap_or_else(|_| {
+        let connected = timeout_at(end, paced(self.reach(&trail))).await.unwrap_or_else(|_| {
             trail.addresses().into_iter().for_each(|address| self.failed.add(address));
             let source = trail.unreached(&self.next_hop().authority(), None);
             Err(Failure::timed_out(trail.stage(), source))

@@ -30,6 +30,7 @@ mod in_process_rate_limiter;
 mod lanes;
 mod lookup;
 mod no_proxy;
+mod paced;
 mod panics;
 mod pool;
 mod progress;
