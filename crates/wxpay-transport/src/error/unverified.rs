@@ -14,7 +14,7 @@ use super::call::Call;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnverifiedCause {
-    /// Its signature was not accepted.
+    /// It has no signature, or one that was not accepted.
     Signature(VerifyError),
     /// Its signature was accepted, and it does not answer this request
     /// ([`Request::answered_by`](crate::Request::answered_by)).
@@ -120,6 +120,9 @@ impl fmt::Display for UnverifiedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} answered {}, ", self.call.operation, self.status.as_u16())?;
         match &*self.cause {
+            UnverifiedCause::Signature(VerifyError::MissingHeader { .. }) => {
+                f.write_str("and it is not signed")?;
+            }
             UnverifiedCause::Signature(_) => f.write_str("and its signature was not accepted")?,
             UnverifiedCause::Foreign => f.write_str("and it answers another request")?,
             UnverifiedCause::Encoded { coding, .. } => {
