@@ -7,6 +7,9 @@
 //! A thread of its own writes, so that no call waits for a disk. Nothing is dropped: when the thread is
 //! behind, records wait in memory, and `main` waits for the last one.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -64,7 +67,7 @@ impl Audit for AuditLog {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("give the path of the log")?;
+    let ([path], []) = arguments::arguments("audit_log PATH");
     let (log, writing) = AuditLog::open(&path)?;
 
     let gateway = Gateway::start().await;

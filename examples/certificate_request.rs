@@ -7,15 +7,18 @@
 //! What it prints is uploaded to the merchant platform (账户中心 → API安全 → 申请API证书). The address is
 //! the one of `docs/kms.md`, without a certificate; add the one that you download to it later.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 
 use wxpay_auth::{CertificateRequest, CertificateSubject, Mchid, SignerUri};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let address: SignerUri = arguments.next().ok_or("give the address of the key")?.parse()?;
-    let mchid = Mchid::new(arguments.next().ok_or("give the merchant number")?)?;
+    let ([address, mchid], []) = arguments::arguments("certificate_request ADDRESS MCHID");
+    let address: SignerUri = address.parse()?;
+    let mchid = Mchid::new(mchid)?;
 
     let signer = address.without_certificate().connect().await?;
     let subject = CertificateSubject::new(&mchid).country("CN")?;

@@ -5,6 +5,9 @@
 //! cargo run --example custom_signer
 //! ```
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error as StdError;
 use std::sync::Arc;
 
@@ -58,6 +61,7 @@ fn start_key_service(key: RsaKeyPair) -> mpsc::Sender<Job> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
+    let ([], [signer]) = arguments::arguments("custom_signer [file]");
     let gateway = Gateway::start().await;
     let key = RsaKeyPair::from_pkcs8(&gateway.merchant_key_der()).map_err(|e| e.to_string())?;
     let jobs = start_key_service(key);
@@ -75,9 +79,10 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     println!("{} terminated, signed by MySigner", terminated.plan_id);
 
     // The signer as a trait object: chosen while the program runs.
-    let signer: Arc<dyn Signer> = match std::env::args().nth(1).as_deref() {
+    let signer: Arc<dyn Signer> = match signer.as_deref() {
+        None => Arc::new(my_signer()),
         Some("file") => Arc::new(gateway.signer()),
-        _ => Arc::new(my_signer()),
+        Some(other) => return Err(format!("there is no signer {other}, but file").into()),
     };
     let client =
         Client::builder(gateway.mchid(), signer, gateway.key_ring()).base_url(base_url).build()?;

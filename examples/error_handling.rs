@@ -4,6 +4,9 @@
 //! cargo run --example error_handling
 //! ```
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error as StdError;
 
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
@@ -12,6 +15,7 @@ use wxpay_transport::{BaseUrl, Client, Outcome, Request, Target, Transport};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
+    let ([], []) = arguments::arguments("error_handling");
     let gateway = Gateway::start().await;
     let client = Client::builder(gateway.mchid(), gateway.signer(), gateway.key_ring())
         .base_url(BaseUrl::new(gateway.base_url())?)

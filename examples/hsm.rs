@@ -7,6 +7,9 @@
 //! The gateway is one inside this program, whose merchant has a published test key; import that one
 //! to try it, or see `hsm_born_key` for a key that is made in the token.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 
 use wxpay_auth::Certificate;
@@ -17,7 +20,7 @@ use wxpay_transport::{BaseUrl, Client};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let uri = std::env::args().nth(1).ok_or("give the PKCS#11 URI of the key")?;
+    let ([uri], []) = arguments::arguments("hsm PKCS11_URI");
     let gateway = Gateway::start().await;
 
     // The certificate may lie beside the key on the token instead: Pkcs11Signer::connect(&uri).

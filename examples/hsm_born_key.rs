@@ -9,6 +9,9 @@
 //! The token lies in a folder of its own, which is deleted at the end. What the merchant platform does
 //! (商户平台 → 账户中心 → API安全 → 申请API证书) is done here by a test authority.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -22,6 +25,7 @@ use wxpay_transport::{BaseUrl, Client};
 const PIN: &str = "a user PIN";
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let ([], []) = arguments::arguments("hsm_born_key");
     match std::env::var_os("WXPAY_EXAMPLE_DIR") {
         Some(dir) => {
             let runtime = tokio::runtime::Runtime::new()?;

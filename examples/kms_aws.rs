@@ -8,6 +8,9 @@
 //! merchant has a published test key; import that one to try it, or see `docs/kms.md` for a key that is made
 //! in the service.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 
 use aws_config::BehaviorVersion;
@@ -21,7 +24,7 @@ use wxpay_transport::{BaseUrl, Client};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let key_id = std::env::args().nth(1).ok_or("give the id, the ARN or an alias of the key")?;
+    let ([key_id], []) = arguments::arguments("kms_aws KEY_ID_ARN_OR_ALIAS");
     let gateway = Gateway::start().await;
 
     // Configuration and TLS are the application's. The signer tries again, so the client need not.

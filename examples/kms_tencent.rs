@@ -10,6 +10,9 @@
 //! The gateway is one inside this program: it gives the key a certificate, as the merchant platform
 //! does (商户平台 → 账户中心 → API安全 → 申请API证书), and takes the call that is signed with it.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 
 use wxpay_auth::kms::{Endpoint, KmsSigner, TencentKms};
@@ -20,13 +23,12 @@ use wxpay_transport::{BaseUrl, Client};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let region = arguments.next().ok_or("give the region: ap-guangzhou, say")?;
-    let key_id = arguments.next().ok_or("give the id of the key")?;
+    let ([region, key_id], [endpoint]) =
+        arguments::arguments("kms_tencent REGION KEY_ID [ENDPOINT]");
     let gateway = Gateway::start().await;
 
     let mut kms = TencentKms::builder(region, key_id).credentials_from_env()?;
-    if let Some(endpoint) = arguments.next() {
+    if let Some(endpoint) = endpoint {
         kms = kms.endpoint(Endpoint::new(endpoint)?);
     }
     let kms = kms.build()?;

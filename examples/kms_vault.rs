@@ -8,6 +8,9 @@
 //! The gateway is one inside this program, whose merchant has a published test key; import that one
 //! to try it. How to set a service up is in docs/kms.md.
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use std::error::Error;
 
 use wxpay_auth::Certificate;
@@ -18,10 +21,7 @@ use wxpay_transport::{BaseUrl, Client};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [address, key, token_file] = &arguments[..] else {
-        return Err("give the address of the service, the name of the key, and a token file".into());
-    };
+    let ([address, key, token_file], []) = arguments::arguments("kms_vault ADDRESS KEY TOKEN_FILE");
     let gateway = Gateway::start().await;
 
     // Or VaultAuth::app_role(role_id, Secret::file(…)), or VaultAuth::kubernetes(role).

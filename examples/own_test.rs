@@ -4,6 +4,9 @@
 //! cargo test --example own_test
 //! ```
 
+#[path = "shared/arguments.rs"]
+mod arguments;
+
 use wxpay_marketing::{DeliveryPlans, Error, PlanId};
 use wxpay_transport::{Outcome, Transport};
 
@@ -18,6 +21,7 @@ async fn end_campaign<T: Transport>(plans: &DeliveryPlans<T>, plan_id: &PlanId) 
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ([], []) = arguments::arguments("own_test");
     let gateway = wxpay_testing::Gateway::start().await;
     let plans = DeliveryPlans::new(client(&gateway)?);
     println!("{}", end_campaign(&plans, &PlanId::new("12000")?).await);

@@ -8,6 +8,9 @@ use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 use wxpay_tests::{builder, chain, kind, plan_id, plans};
 use wxpay_transport::{AnswerSignature, Delivery, Outcome, UnverifiedCause};
 
+/// What errors call the call.
+const OPERATION: &str = "delivery_plans.terminate";
+
 async fn error_of(gateway: &Gateway, misbehaviour: Misbehaviour) -> Error {
     gateway.misbehave_once(misbehaviour);
     let plans = plans(gateway, &gateway.base_url());
@@ -177,7 +180,8 @@ async fn a_refusal_in_json_is_a_rejection() {
             assert_eq!(error.outcome(), Outcome::Rejected);
             assert_eq!(error.may_retry(), may_retry, "{error}");
             assert!(error.hint().contains(hint), "{status}: {}", error.hint());
-            let begin = format!("{status} {code}: 参数错误 [request-id 08F5B8C2");
+            let begin =
+                format!("{OPERATION} answered {status} {code}: 参数错误 [request-id 08F5B8C2");
             assert!(error.to_string().starts_with(&begin), "{error}");
             let api = error.api().expect("an answer");
             assert_eq!(api.code(), Some(code));
@@ -206,7 +210,10 @@ async fn what_wechat_pay_did_not_say_is_no_refusal() {
             let error = error_of(&gateway, misbehaviour).await;
             assert_eq!((kind(&error), error.delivery()), ("api", Delivery::Answered));
             assert_eq!((error.outcome(), error.may_retry()), (Outcome::Unknown, false), "{error}");
-            assert!(error.to_string().starts_with(&format!("{status}")), "{error}");
+            assert!(
+                error.to_string().starts_with(&format!("{OPERATION} answered {status}")),
+                "{error}"
+            );
             assert!(error.to_string().contains(shown), "{error}");
             assert!(error.hint().contains("read the state"), "{}", error.hint());
             assert!(error.hint().contains("something in front"), "{}", error.hint());
@@ -219,16 +226,16 @@ async fn what_wechat_pay_did_not_say_is_no_refusal() {
 #[tokio::test]
 async fn whatever_the_body_of_a_signed_refusal_its_status_counts() {
     for (body, shown) in [
-        (ErrorBody::Html, "403 with a web page"),
-        (ErrorBody::Empty, "403 without a body"),
-        (ErrorBody::NonUtf8, "403 with a body that is no text"),
+        (ErrorBody::Html, "answered 403 with a web page"),
+        (ErrorBody::Empty, "answered 403 without a body"),
+        (ErrorBody::NonUtf8, "answered 403 with a body that is no text"),
     ] {
         let gateway = Gateway::start().await;
         let misbehaviour =
             Misbehaviour::Status { status: 403, body, signed: true, executed: false };
         let error = error_of(&gateway, misbehaviour).await;
         assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Rejected));
-        assert!(error.to_string().starts_with(shown), "{error}");
+        assert!(error.to_string().contains(shown), "{error}");
         assert!(error.hint().contains("permission"), "{}", error.hint());
     }
 }
@@ -266,7 +273,7 @@ async fn a_coding_that_nobody_asked_for_is_named() {
     assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Unknown));
     let api = error.api().unwrap();
     assert_eq!((api.body_kind(), api.code()), (wxpay_transport::ErrorBody::Encoded, None));
-    assert!(error.to_string().starts_with("404 with a body in a coding"), "{error}");
+    assert!(error.to_string().contains("answered 404 with a body in a coding"), "{error}");
     assert!(error.hint().contains("encodes bodies"), "{}", error.hint());
 }
 

@@ -43,6 +43,63 @@ fn ended(output: &Output) -> (String, String, i32) {
     (stdout, last, output.status.code().expect("a code"))
 }
 
+/// Returns the names of all examples: each file in their folder is one.
+fn all_examples() -> Vec<String> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
+    let paths = folder.expect("a folder").map(|entry| entry.expect("an entry").path());
+    let sources = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let names =
+        sources.map(|path| path.file_stem().expect("a name").to_str().expect("text").into());
+    let names: Vec<String> = names.collect();
+    assert!(names.len() >= 13, "{names:?}");
+    names
+}
+
+/// What is not understood is refused, before anything is done: `audit_log --help` once wrote a file of
+/// that name.
+#[test]
+fn every_example_answers_help_and_refuses_what_it_does_not_know() {
+    let dir = std::env::temp_dir().join(format!("wxpay-arguments-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder");
+    for name in all_examples() {
+        let run = |arguments: &[&str]| {
+            let output = example(&name).args(arguments).current_dir(&dir).output();
+            let output = output.expect("a program");
+            let stderr = String::from_utf8(output.stderr.clone()).expect("text");
+            let (stdout, _, code) = ended(&output);
+            (stdout, stderr, code)
+        };
+        for help in ["--help", "-h"] {
+            let (stdout, stderr, code) = run(&[help]);
+            assert_eq!((stderr.as_str(), code), ("", 0), "{name} {help}");
+            assert!(stdout.starts_with(&format!("usage: {name}")), "{name} {help}: {stdout}");
+        }
+        for unknown in [&["--no-such-option"][..], &["a", "b", "c", "d", "e", "f"]] {
+            let (stdout, stderr, code) = run(unknown);
+            assert!(stderr.starts_with("error: ") && code != 0, "{name} {unknown:?}: {stderr}");
+            assert_eq!(stdout, "", "{name} {unknown:?}");
+        }
+        let (_, stderr, _) = run(&["--no-such-option"]);
+        assert!(stderr.contains("--no-such-option"), "{name}: {stderr}");
+    }
+    let written = std::fs::read_dir(&dir).expect("a folder").count();
+    std::fs::remove_dir_all(&dir).expect("a folder");
+    assert_eq!(written, 0, "a program has written a file");
+}
+
+/// An error that leaves `main` is one line, with its cause and what to do.
+#[test]
+fn an_error_that_main_returns_is_one_line_with_a_hint() {
+    let output = example("certificate_request").args(["file:/no/such.pem", "1900007291"]).output();
+    let output = output.expect("a program");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).expect("text"),
+        "Error: /no/such.pem does not exist; check the path; a relative one starts at the working \
+         directory\n"
+    );
+}
+
 /// Keys on disk, as `terminate --live` reads them.
 struct Keys(PathBuf);
 
@@ -472,7 +529,8 @@ fn with_a_key_in_an_hsm() {
     let output = example("hsm").arg(uri.replace("merchant", "nobody")).output().unwrap();
     assert_eq!(ended(&output).2, 1);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("KeyNotFound") && !stderr.contains("pin"), "{stderr}");
+    assert!(stderr.contains("check object and id"), "{stderr}");
+    assert!(!stderr.contains("pin"), "{stderr}");
 }
 
 #[test]
@@ -490,7 +548,8 @@ fn with_a_key_in_vault() {
     let output = run("nobody");
     assert_eq!(ended(&output).2, 1);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("KeyNotFound") && !stderr.contains(&token), "{stderr}");
+    assert!(stderr.contains("check the names of mount, key"), "{stderr}");
+    assert!(!stderr.contains(&token), "{stderr}");
     std::fs::remove_file(file).unwrap();
 }
 
@@ -575,7 +634,7 @@ fn kms_aws() {
     let output = run("alias/nobody");
     assert_eq!(ended(&output).2, 1);
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("KeyNotFound"), "{stderr}");
+    assert!(stderr.contains("check the key id, the alias"), "{stderr}");
 }
 
 /// `WXPAY_SIGNER` takes the address of a key in a file, in a token, or in any key service.

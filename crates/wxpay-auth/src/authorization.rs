@@ -10,6 +10,7 @@ use crate::algorithm::{Algorithm, Scheme};
 use crate::clock::Timestamp;
 use crate::identity::{BrandId, Identity, Mchid, MchidError};
 use crate::nonce::Nonce;
+use crate::report::debug_as_report;
 use crate::serial_no::{SerialNo, SerialNoError};
 use crate::signature::Signature;
 
@@ -53,7 +54,7 @@ pub fn authorization(
 }
 
 /// Says that there is no scheme for a party with an algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("no authorization scheme is documented for this identity with {algorithm}")]
 #[non_exhaustive]
 pub struct UnsupportedScheme {
@@ -187,7 +188,7 @@ fn fields<'a>(
 }
 
 /// Says what is wrong with an `Authorization` header.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AuthorizationError {
     /// It does not begin with the token of a known scheme and a space.
@@ -215,6 +216,10 @@ pub enum AuthorizationError {
     #[error("authorization has a malformed serial_no")]
     SerialNo(#[from] SerialNoError),
 }
+
+debug_as_report!(without hint: UnsupportedScheme);
+
+debug_as_report!(without hint: AuthorizationError);
 
 #[cfg(test)]
 mod tests {

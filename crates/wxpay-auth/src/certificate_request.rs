@@ -13,6 +13,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 use crate::algorithm::Algorithm;
 use crate::certificate_subject::CertificateSubject;
 use crate::public_key::PublicKey;
+use crate::report::debug_as_report;
 use crate::sign_error::SignError;
 use crate::signer::Signer;
 
@@ -123,7 +124,7 @@ impl fmt::Debug for CertificateRequest {
 }
 
 /// Says why there is no certificate request.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum CertificateRequestError {
     /// The signer has an algorithm for which there are no requests here.
@@ -166,3 +167,5 @@ impl CertificateRequestError {
         }
     }
 }
+
+debug_as_report!(CertificateRequestError);

@@ -9,6 +9,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 
 use crate::identity::Mchid;
+use crate::report::debug_as_report;
 
 /// Names whom a certificate is asked for: the subject of a certificate request.
 ///
@@ -185,7 +186,7 @@ fn checked(
 }
 
 /// Says what is wrong with the subject of a certificate request.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CertificateSubjectError {
     /// A value is empty.
@@ -229,6 +230,8 @@ impl CertificateSubjectError {
         }
     }
 }
+
+debug_as_report!(CertificateSubjectError);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use crate::nonce::NonceError;
 use crate::not_ready::NotReady;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
+use crate::report::debug_as_report;
 use crate::serial_no::SerialNoError;
 use crate::sign_error::SignError;
 use crate::signer_uri::SignerUriError;
@@ -20,7 +21,7 @@ use crate::verify_error::VerifyError;
 use crate::wechatpay_serial::WechatpaySerialError;
 
 /// Gathers the errors of this crate, for an application that wants one type for `?`.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A merchant number is malformed.
@@ -99,3 +100,5 @@ impl Error {
         }
     }
 }
+
+debug_as_report!(Error);

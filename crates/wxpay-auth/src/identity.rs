@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::invisible::{Number, invisible};
+use crate::report::debug_as_report;
+
 /// Holds a merchant number (商户号, `mchid`): 1 to 32 decimal digits.
 ///
 /// A service provider signs with its own `mchid`, never with that of a sub-merchant or a brand. The
@@ -36,6 +39,9 @@ impl Mchid {
         }
         if mchid.len() > 32 {
             return Err(MchidError::TooLong { length: mchid.len() });
+        }
+        if let Some(character) = invisible(mchid) {
+            return Err(MchidError::Invisible { character });
         }
         match mchid.chars().position(|c| !c.is_ascii_digit()) {
             Some(position) => Err(MchidError::NotADigit { position }),
@@ -70,7 +76,7 @@ impl fmt::Debug for Mchid {
 }
 
 /// Says what is wrong with a merchant number.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MchidError {
     /// Nothing was given.
@@ -81,6 +87,13 @@ pub enum MchidError {
     TooLong {
         /// How many bytes were given.
         length: usize,
+    },
+    /// It has a character that nobody sees.
+    #[error("mchid has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
     },
     /// Something else than a digit was given.
     #[error("mchid has something else than a digit at position {position}")]
@@ -93,6 +106,9 @@ pub enum MchidError {
 impl MchidError {
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
+        if let Self::Invisible { .. } = self {
+            return "type it anew: it was copied together with a character that nobody sees";
+        }
         "give the merchant number of the account that owns the key, as the merchant platform shows \
          it (商户号, digits only, often 10 of them); a service provider gives its own"
     }
@@ -162,6 +178,8 @@ impl From<Mchid> for Identity {
     }
 }
 
+debug_as_report!(MchidError);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +189,8 @@ mod tests {
         assert_eq!(Mchid::new("1900007291").unwrap().to_string(), "1900007291");
         assert_eq!(Mchid::new(""), Err(MchidError::Empty));
         assert_eq!(Mchid::new("1".repeat(33)), Err(MchidError::TooLong { length: 33 }));
+        let error = Mchid::new("\u{feff}1900007291").unwrap_err();
+        assert_eq!(error.to_string(), "mchid has an invisible character in it (U+FEFF)");
         for (given, position) in
             [("19000072 91", 8), ("1900\"", 4), (" 1", 0), ("1,", 1), ("１", 0), ("1\n", 1)]
         {

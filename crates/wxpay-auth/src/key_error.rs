@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::invisible::{InPath, invisible};
+use crate::report::debug_as_report;
 use crate::serial_no::SerialNo;
 
 /// Names what a PEM block holds.
@@ -35,18 +37,18 @@ impl fmt::Display for KeyMaterial {
 }
 
 /// Says why a key or a certificate was not accepted. It shows no key material.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The file is not there.
-    #[error("{} does not exist", path.display())]
+    #[error("{} does not exist{}", path.display(), InPath(path))]
     #[non_exhaustive]
     NotFound {
         /// The path that was given.
         path: PathBuf,
     },
     /// The file cannot be read.
-    #[error("{} cannot be read", path.display())]
+    #[error("{} cannot be read{}", path.display(), InPath(path))]
     #[non_exhaustive]
     Unreadable {
         /// The path that was given.
@@ -61,6 +63,9 @@ pub enum KeyError {
     /// There is no PEM block in it.
     #[error("no PEM block (-----BEGIN …) in it")]
     NoPem,
+    /// It is text in UTF-16, as some editors and shells of Windows write it.
+    #[error("it is UTF-16 text, and PEM is plain ASCII")]
+    Utf16,
     /// The private key is encrypted with a passphrase.
     #[error("the private key is encrypted with a passphrase")]
     Encrypted,
@@ -94,6 +99,24 @@ pub enum KeyError {
         /// What the block says to hold.
         material: KeyMaterial,
         /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The label of the PEM block does not fit what is in it: PKCS#8 under `RSA PRIVATE KEY`, say.
+    #[error("the block is labelled {label}, and holds what belongs under {right}")]
+    #[non_exhaustive]
+    WrongLabel {
+        /// The label that it has.
+        label: &'static str,
+        /// The label that it should have.
+        right: &'static str,
+    },
+    /// The library that was chosen takes no keys of this kind. Others do.
+    #[error("{library} does not take this key: {reason}")]
+    #[non_exhaustive]
+    NotTaken {
+        /// The library: `ring`.
+        library: &'static str,
+        /// What it does not take.
         reason: &'static str,
     },
     /// The merchant certificate belongs to another key.
@@ -131,6 +154,9 @@ impl KeyError {
     pub fn hint(&self) -> &'static str {
         use KeyMaterial::{Certificate, PrivateKey, PublicKey};
         match self {
+            Self::NotFound { path } if invisible(&path.to_string_lossy()).is_some() => {
+                "type the path anew: it was copied together with a character that nobody sees"
+            }
             Self::NotFound { .. } => {
                 "check the path; a relative one starts at the working directory"
             }
@@ -148,7 +174,12 @@ impl KeyError {
             }
             Self::NoPem => {
                 "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \
-                 is turned into one by: openssl pkcs12 -in apiclient_cert.p12 -nodes -nocerts"
+                 is turned into one by: openssl pkcs12 -legacy -in apiclient_cert.p12 -nodes -nocerts \
+                 -out apiclient_key.pem (before OpenSSL 3, without -legacy)"
+            }
+            Self::Utf16 => {
+                "save it as UTF-8 or ASCII, or get the file anew: an editor, or > in a shell of Windows, \
+                 has changed it"
             }
             Self::Encrypted => {
                 "decrypt it and protect the file instead (openssl pkey -in KEY -out PLAIN), or keep \
@@ -174,6 +205,14 @@ impl KeyError {
             Self::NotRsa { .. } | Self::WrongSize { .. } => {
                 "WeChat Pay APIv3 uses RSA keys of 2048 bits: check that this is the right file"
             }
+            Self::WrongLabel { .. } => {
+                "write the right label into the BEGIN line and into the END line; nothing between them \
+                 changes"
+            }
+            Self::NotTaken { .. } => {
+                "use aws-lc-rs, which takes such keys (the feature aws-lc-rs, and Backend::AwsLcRs or \
+                 backend=aws-lc-rs), or get a key and a certificate made anew"
+            }
             Self::Malformed { .. } => "get the file anew: it was cut, or changed, on its way",
             Self::CertificateMismatch { .. } => {
                 "use the certificate and the key that were made together; after a renewal, both are \
@@ -193,3 +232,5 @@ impl KeyError {
         }
     }
 }
+
+debug_as_report!(KeyError);

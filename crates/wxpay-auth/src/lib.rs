@@ -25,6 +25,7 @@ mod file_key_signer;
 mod files;
 mod foreign_text;
 mod identity;
+mod invisible;
 mod key_error;
 mod key_ring;
 #[cfg(feature = "kms")]
@@ -39,6 +40,7 @@ pub mod pkcs11;
 #[cfg(feature = "file-key")]
 mod private_key;
 mod public_key;
+mod report;
 mod rsa;
 mod serial_no;
 mod shown_path;
@@ -74,6 +76,7 @@ pub use not_ready::NotReady;
 #[cfg(feature = "file-key")]
 pub use private_key::PrivateKey;
 pub use public_key::PublicKey;
+pub use report::write_report;
 pub use serial_no::{SerialNo, SerialNoError};
 pub use sign_error::{SignError, SignErrorKind};
 pub use signature::Signature;

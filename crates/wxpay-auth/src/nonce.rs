@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 
+use crate::report::debug_as_report;
+
 /// Holds a request's nonce (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce([u8; Self::LENGTH]);
@@ -66,7 +68,7 @@ impl NonceSource for Arc<dyn NonceSource> {
 }
 
 /// Says that the random number generator of the operating system gave nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the random number generator of the operating system failed")]
 #[non_exhaustive]
 pub struct NonceError;
@@ -124,6 +126,8 @@ impl NonceSource for SystemNonce {
 fn character(byte: u8) -> Option<u8> {
     (byte < 248).then(|| ALPHABET.get(usize::from(byte % 62)).copied()).flatten()
 }
+
+debug_as_report!(without hint: NonceError);
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,12 @@
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::report::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Says why a [`Verifier`](crate::Verifier) could not verify any answer now. While it says so, a
 /// client sends nothing: an answer that cannot be verified tells nothing about the call.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// There is no key at all.
@@ -75,3 +76,5 @@ impl NotReady {
         }
     }
 }
+
+debug_as_report!(NotReady);

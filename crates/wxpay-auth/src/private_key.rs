@@ -22,6 +22,10 @@ pub struct PrivateKey {
     public_key: PublicKey,
 }
 
+/// The labels of PKCS#8 and of PKCS#1.
+const PRIVATE_KEY: &str = "PRIVATE KEY";
+const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
+
 enum Key {
     Ring(Box<ring::rsa::KeyPair>),
     #[cfg(feature = "aws-lc-rs")]
@@ -46,8 +50,14 @@ impl PrivateKey {
     pub fn from_pem_with(backend: Backend, pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let block = pem::find(pem.as_ref(), KeyMaterial::PrivateKey)?;
         match block.label.as_str() {
-            "RSA PRIVATE KEY" => Self::from_pkcs1(backend, &block.der),
-            "PRIVATE KEY" => {
+            RSA_PRIVATE_KEY if PrivateKeyInfoRef::from_der(&block.der).is_ok() => {
+                Err(KeyError::WrongLabel { label: RSA_PRIVATE_KEY, right: PRIVATE_KEY })
+            }
+            RSA_PRIVATE_KEY => Self::from_pkcs1(backend, &block.der),
+            PRIVATE_KEY if RsaPrivateKeyRef::from_der(&block.der).is_ok() => {
+                Err(KeyError::WrongLabel { label: PRIVATE_KEY, right: RSA_PRIVATE_KEY })
+            }
+            PRIVATE_KEY => {
                 let key = PrivateKeyInfoRef::from_der(&block.der)
                     .map_err(|_| damaged("it is no PKCS#8 PrivateKeyInfo"))?;
                 rsa::require_rsa(&key.algorithm.oid)?;
@@ -93,7 +103,8 @@ impl PrivateKey {
         let inconsistent = || damaged("its numbers do not fit each other");
         let key = match backend {
             Backend::Ring => Key::Ring(Box::new(
-                ring::rsa::KeyPair::from_der(pkcs1).map_err(|_| inconsistent())?,
+                ring::rsa::KeyPair::from_der(pkcs1)
+                    .map_err(|_| not_taken_by_ring(&parsed).unwrap_or_else(inconsistent))?,
             )),
             #[cfg(feature = "aws-lc-rs")]
             Backend::AwsLcRs => Key::AwsLcRs(Box::new(
@@ -158,6 +169,19 @@ impl fmt::Debug for PrivateKey {
             .field("backend", &self.backend())
             .finish_non_exhaustive()
     }
+}
+
+/// Names what `ring` does not take of keys that may be sound all the same.
+fn not_taken_by_ring(key: &RsaPrivateKeyRef<'_>) -> Option<KeyError> {
+    const SMALLEST: [u8; 3] = [1, 0, 1];
+    let not_taken = |reason| KeyError::NotTaken { library: "ring", reason };
+    let exponent = key.public_exponent.as_bytes();
+    if (exponent.len(), exponent) < (SMALLEST.len(), &SMALLEST) {
+        return Some(not_taken("its public exponent is smaller than 65537"));
+    }
+    let is_odd = |prime| rsa::bits(prime) != rsa::MODULUS_BITS / 2;
+    (is_odd(key.prime1) || is_odd(key.prime2))
+        .then(|| not_taken("its primes are not of 1024 bits each"))
 }
 
 fn damaged(reason: &'static str) -> KeyError {

@@ -18,6 +18,10 @@ pub struct PublicKey {
     key: Key,
 }
 
+/// The labels of PKCS#1 and of a `SubjectPublicKeyInfo`.
+const PKCS1: &str = "RSA PUBLIC KEY";
+const SPKI: &str = "PUBLIC KEY";
+
 #[derive(Clone)]
 enum Key {
     Ring(UnparsedPublicKey<Vec<u8>>),
@@ -36,7 +40,13 @@ impl PublicKey {
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let block = pem::find(pem.as_ref(), KeyMaterial::PublicKey)?;
         let pkcs1 = match block.label.as_str() {
-            "RSA PUBLIC KEY" => rsa::checked_public_key(&block.der)?,
+            PKCS1 if rsa::is_spki(&block.der) => {
+                return Err(KeyError::WrongLabel { label: PKCS1, right: SPKI });
+            }
+            PKCS1 => rsa::checked_public_key(&block.der)?,
+            SPKI if rsa::is_pkcs1(&block.der) => {
+                return Err(KeyError::WrongLabel { label: SPKI, right: PKCS1 });
+            }
             _ => rsa::public_key_of_spki(&block.der)?,
         };
         Ok(Self::from_checked_pkcs1(pkcs1))

@@ -31,10 +31,15 @@ pub(crate) fn require_rsa(oid: &ObjectIdentifier) -> Result<(), KeyError> {
 
 /// Refuses any size but 2048 bits.
 pub(crate) fn require_2048_bits(modulus: UintRef<'_>) -> Result<(), KeyError> {
-    let bytes = modulus.as_bytes();
-    let leading = bytes.first().map_or(0, |b| b.leading_zeros() as usize);
-    let bits = bytes.len() * 8 - leading;
+    let bits = bits(modulus);
     if bits == MODULUS_BITS { Ok(()) } else { Err(KeyError::WrongSize { bits }) }
+}
+
+/// Returns the size of a number.
+pub(crate) fn bits(number: UintRef<'_>) -> usize {
+    let bytes = number.as_bytes();
+    let leading = bytes.first().map_or(0, |b| b.leading_zeros() as usize);
+    bytes.len() * 8 - leading
 }
 
 /// Checks a `SubjectPublicKeyInfo` and returns the PKCS#1 `RSAPublicKey` in it.
@@ -46,6 +51,16 @@ pub(crate) fn public_key_of_spki(der: &[u8]) -> Result<Vec<u8>, KeyError> {
     let Ok(spki) = SubjectPublicKeyInfoRef::from_der(der) else { return Err(damaged) };
     require_rsa(&spki.algorithm.oid)?;
     checked_public_key(spki.subject_public_key.as_bytes().ok_or(damaged)?)
+}
+
+/// Tells whether it is a `SubjectPublicKeyInfo`.
+pub(crate) fn is_spki(der: &[u8]) -> bool {
+    SubjectPublicKeyInfoRef::from_der(der).is_ok()
+}
+
+/// Tells whether it is a PKCS#1 `RSAPublicKey`.
+pub(crate) fn is_pkcs1(der: &[u8]) -> bool {
+    RsaPublicKeyRef::from_der(der).is_ok()
 }
 
 /// Checks a certificate's key and returns the PKCS#1 `RSAPublicKey` in it.

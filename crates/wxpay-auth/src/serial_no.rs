@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::invisible::{Number, invisible};
+use crate::report::debug_as_report;
+
 /// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
 /// hexadecimal digits, kept in upper case.
 ///
@@ -25,25 +28,27 @@ use thiserror::Error;
 pub struct SerialNo(Arc<str>);
 
 impl SerialNo {
-    /// Validates a serial number, and turns it into upper case.
+    /// Validates a serial number, and turns it into upper case. Of a serial that begins with a zero
+    /// byte, `openssl x509 -serial` prints 38 digits: two zeros are put before them.
     ///
     /// # Errors
-    /// [`SerialNoError`] when it has not exactly 40 characters, or has anything but hexadecimal
+    /// [`SerialNoError`] when it has not exactly 40 characters, or 38, or has anything but hexadecimal
     /// digits in it (colons, for instance).
     pub fn new(serial_no: impl AsRef<str>) -> Result<Self, SerialNoError> {
         let serial_no = serial_no.as_ref();
         if let Some(position) = serial_no.chars().position(|c| !c.is_ascii_hexdigit()) {
             let public_key_id = serial_no.starts_with("PUB_KEY_ID_");
-            return Err(if public_key_id {
-                SerialNoError::PublicKeyId
-            } else {
-                SerialNoError::NotHex { position }
+            return Err(match invisible(serial_no) {
+                _ if public_key_id => SerialNoError::PublicKeyId,
+                Some(character) => SerialNoError::Invisible { character },
+                None => SerialNoError::NotHex { position },
             });
         }
-        if serial_no.len() != 40 {
-            return Err(SerialNoError::WrongLength { length: serial_no.len() });
+        match serial_no.len() {
+            40 => Ok(Self(serial_no.to_ascii_uppercase().into())),
+            38 => Ok(Self(format!("00{}", serial_no.to_ascii_uppercase()).into())),
+            length => Err(SerialNoError::WrongLength { length }),
         }
-        Ok(Self(serial_no.to_ascii_uppercase().into()))
     }
 
     /// Stands for the serial of a key that has no certificate yet: 40 zeros.
@@ -104,7 +109,7 @@ impl fmt::Debug for SerialNo {
 }
 
 /// Says what is wrong with a certificate serial number.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SerialNoError {
     /// It has not 40 digits.
@@ -119,6 +124,13 @@ pub enum SerialNoError {
         /// The position of the first such character, counted from 0.
         position: usize,
     },
+    /// It has a character that nobody sees.
+    #[error("serial_no has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
     /// It is the id of a WeChat Pay public key.
     #[error("serial_no is the id of a WeChat Pay public key, not of a merchant certificate")]
     PublicKeyId,
@@ -132,6 +144,9 @@ impl SerialNoError {
                 "PUB_KEY_ID_… belongs to the key that verifies answers; the signer needs the serial \
                  of the merchant API certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
             }
+            Self::Invisible { .. } => {
+                "type it anew: it was copied together with a character that nobody sees"
+            }
             _ => {
                 "give the 40 hexadecimal digits that this prints, without colons: \
                  openssl x509 -in apiclient_cert.pem -noout -serial"
@@ -139,6 +154,8 @@ impl SerialNoError {
         }
     }
 }
+
+debug_as_report!(SerialNoError);
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +169,14 @@ mod tests {
         assert_eq!(SerialNo::new(SERIAL.to_lowercase()).unwrap().as_str(), SERIAL);
         assert_eq!(SerialNo::new(""), Err(SerialNoError::WrongLength { length: 0 }));
         assert_eq!(SerialNo::new(&SERIAL[1..]), Err(SerialNoError::WrongLength { length: 39 }));
+        let zero = format!("00{}", &SERIAL[2..]);
+        assert_eq!(SerialNo::new(SERIAL[2..].to_lowercase()).unwrap().as_str(), zero);
+        assert_eq!(SerialNo::new(&SERIAL[4..]), Err(SerialNoError::WrongLength { length: 36 }));
+        for unseen in [format!("\u{feff}{SERIAL}"), format!("{SERIAL}\u{200b}")] {
+            let error = SerialNo::new(unseen).unwrap_err();
+            assert!(error.to_string().contains("invisible character in it (U+"), "{error}");
+            assert!(error.hint().contains("type it anew"));
+        }
         assert_eq!(SerialNo::new("40:8B"), Err(SerialNoError::NotHex { position: 2 }));
         assert_eq!(SerialNo::new("PUB_KEY_ID_01"), Err(SerialNoError::PublicKeyId));
         assert!(SerialNo::new(format!("{SERIAL}\n")).is_err());

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::report::debug_as_report;
+
 /// Sorts the reasons why a signer did not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -14,6 +16,8 @@ pub enum SignErrorKind {
     KeyNotFound,
     /// The key may not be used by this caller.
     PermissionDenied,
+    /// Others must approve the signature first.
+    ApprovalPending,
     /// Too many signatures were asked for at once.
     Throttled,
     /// The signer cannot be reached.
@@ -42,6 +46,9 @@ impl SignErrorKind {
             Self::Configuration => "check the settings of the signer",
             Self::KeyNotFound => "check which key the signer is told to use, and that it exists",
             Self::PermissionDenied => "give this caller the right to sign with the key",
+            Self::ApprovalPending => {
+                "have the signature approved (see its approval_id), then sign the same message again"
+            }
             Self::Throttled => "sign less at once, or ask for a higher limit; then try again",
             Self::Unavailable => "check that the signer can be reached; then try again",
             Self::Timeout => "check the load of the signer; then try again",
@@ -60,6 +67,7 @@ impl SignErrorKind {
             Self::Configuration => "configuration",
             Self::KeyNotFound => "key not found",
             Self::PermissionDenied => "permission denied",
+            Self::ApprovalPending => "approval pending",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
             Self::Timeout => "time-out",
@@ -81,15 +89,14 @@ impl fmt::Display for SignErrorKind {
 ///
 /// Whoever implements [`Signer`](crate::Signer) makes it, and keeps secrets (PINs, tokens, keys) out
 /// of its message.
-#[derive(Debug)]
 pub struct SignError(Box<Parts>);
 
-#[derive(Debug)]
 struct Parts {
     kind: SignErrorKind,
     message: String,
     code: Option<String>,
     request_id: Option<String>,
+    approval_id: Option<String>,
     retry_after: Option<Duration>,
     hint: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -103,6 +110,7 @@ impl SignError {
             message: message.into(),
             code: None,
             request_id: None,
+            approval_id: None,
             retry_after: None,
             hint: None,
             source: None,
@@ -127,6 +135,13 @@ impl SignError {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
         self.0.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Adds the id under which others can approve the signature.
+    #[must_use]
+    pub fn with_approval_id(mut self, approval_id: impl Into<String>) -> Self {
+        self.0.approval_id = Some(approval_id.into());
         self
     }
 
@@ -159,6 +174,11 @@ impl SignError {
         self.0.request_id.as_deref()
     }
 
+    /// Returns the id under which others can approve the signature, where they must.
+    pub fn approval_id(&self) -> Option<&str> {
+        self.0.approval_id.as_deref()
+    }
+
     /// Returns how long the key service asks to wait, where it does.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
@@ -176,8 +196,11 @@ impl fmt::Display for SignError {
         if let Some(code) = &self.0.code {
             write!(f, " ({code})")?;
         }
-        match &self.0.request_id {
-            Some(id) => write!(f, " [request-id {id}]"),
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request-id {id}]")?;
+        }
+        match &self.0.approval_id {
+            Some(id) => write!(f, " [approval-id {id}]"),
             None => Ok(()),
         }
     }
@@ -188,3 +211,5 @@ impl StdError for SignError {
         self.0.source.as_deref().map(|e| e as _)
     }
 }
+
+debug_as_report!(SignError);

@@ -185,7 +185,7 @@ fn optional<'h>(
         (Some(value), None) => {
             value.to_str().map(Some).map_err(|_| VerifyError::MalformedHeader { name })
         }
-        (Some(_), Some(_)) => Err(VerifyError::MalformedHeader { name }),
+        (Some(_), Some(_)) => Err(VerifyError::RepeatedHeader { name }),
     }
 }
 

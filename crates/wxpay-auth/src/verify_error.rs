@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::report::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Says why a signature of WeChat Pay was not accepted.
@@ -12,7 +13,7 @@ use crate::wechatpay_serial::WechatpaySerial;
 /// On the answer to a call this is never "the call failed": WeChat Pay, or somebody in between, has
 /// answered, so the call may well have been carried out. On a notification it means: do not believe
 /// it, and do not acknowledge it.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// A header that carries the signature is not there.
@@ -26,6 +27,13 @@ pub enum VerifyError {
     #[error("the answer has a malformed {name}")]
     #[non_exhaustive]
     MalformedHeader {
+        /// The name of the header.
+        name: &'static str,
+    },
+    /// A header that carries the signature is there more than once: of two values, which one was signed?
+    #[error("the answer has {name} more than once")]
+    #[non_exhaustive]
+    RepeatedHeader {
         /// The name of the header.
         name: &'static str,
     },
@@ -127,6 +135,10 @@ impl VerifyError {
             Self::MalformedHeader { .. } => {
                 "treat the answer as forged: check that no proxy rewrites the Wechatpay-* headers"
             }
+            Self::RepeatedHeader { .. } => {
+                "treat the answer as forged: check which proxy or gateway adds Wechatpay-* headers of its \
+                 own"
+            }
             Self::Probe { .. } => {
                 "WeChat Pay tests now and then that wrong signatures are refused, and this one was: \
                  nothing is wrong here, but whether the call took effect has to be asked"
@@ -155,3 +167,5 @@ impl VerifyError {
         }
     }
 }
+
+debug_as_report!(VerifyError);

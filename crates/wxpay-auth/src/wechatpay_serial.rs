@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::invisible::{Number, invisible};
+use crate::report::debug_as_report;
 use crate::serial_no::SerialNo;
 
 /// Holds the value of a `Wechatpay-Serial` header: which WeChat Pay key signed, or may sign.
@@ -49,6 +51,9 @@ impl WechatpaySerial {
     /// digits, `_` or `-`, nor 1 to 40 hexadecimal digits, before which there may be zeros.
     pub fn new(serial: impl AsRef<str>) -> Result<Self, WechatpaySerialError> {
         let serial = serial.as_ref();
+        if let Some(character) = invisible(serial) {
+            return Err(WechatpaySerialError::Invisible { character });
+        }
         if let Some(rest) = serial.strip_prefix(PUBLIC_KEY_PREFIX) {
             let plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
             return if plain && (1..=MAX_LENGTH).contains(&rest.len()) {
@@ -146,12 +151,19 @@ impl fmt::Debug for WechatpaySerial {
 }
 
 /// Says what is wrong with the id of a WeChat Pay key.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WechatpaySerialError {
     /// It begins with `PUB_KEY_ID_`, and goes on with something that no id has.
     #[error("the id of the WeChat Pay public key is malformed after PUB_KEY_ID_")]
     MalformedPublicKeyId,
+    /// It has a character that nobody sees.
+    #[error("the id of the WeChat Pay key has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
     /// It is neither the id of a public key nor a number of up to 40 hexadecimal digits.
     #[error("neither the id of a WeChat Pay public key nor the serial of a platform certificate")]
     Malformed,
@@ -160,10 +172,15 @@ pub enum WechatpaySerialError {
 impl WechatpaySerialError {
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
+        if let Self::Invisible { .. } = self {
+            return "type it anew: it was copied together with a character that nobody sees";
+        }
         "give PUB_KEY_ID_… as the merchant platform shows it (账户中心 > API安全 > 微信支付公钥), or the \
          40 hexadecimal digits of a platform certificate's serial"
     }
 }
+
+debug_as_report!(WechatpaySerialError);
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +193,8 @@ mod tests {
         let serial = WechatpaySerial::new("440024045c4a427599d09bb4e3de0279f2e813fd").unwrap();
         assert_eq!(serial.as_str(), "440024045C4A427599D09BB4E3DE0279F2E813FD");
         assert!(!serial.is_public_key_id());
+        let error = WechatpaySerial::new("\u{feff}PUB_KEY_ID_01").unwrap_err();
+        assert!(error.to_string().ends_with("invisible character in it (U+FEFF)"), "{error}");
     }
 
     #[test]

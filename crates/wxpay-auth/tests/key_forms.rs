@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use wxpay_auth::{Certificate, KeyError, PrivateKey, PublicKey};
+use wxpay_auth::{Certificate, KeyError, PrivateKey, PublicKey, SerialNo};
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
@@ -63,6 +63,7 @@ fn other_line_ends_and_widths_are_read() {
         ("blanks and tabs", in_lines(20, "  \n\t")),
         ("a byte order mark", format!("\u{feff}{original}")),
         ("text around it", format!("Bag Attributes\n  localKeyID: 01\n{original}\nthe end")),
+        ("line ends of a variable", original.replace('\n', "\\n")),
         ("the certificate before it", text("keys/merchant_certificate.pem") + &original),
     ] {
         let read = PrivateKey::from_pem(&pem).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -71,10 +72,36 @@ fn other_line_ends_and_widths_are_read() {
     }
 }
 
+/// As `openssl pkcs12` writes the name that Windows gave a key in Chinese.
+#[test]
+fn what_stands_around_a_key_need_not_be_utf_8() {
+    let pem = fs::read(path("keys/merchant_private_key.pem")).unwrap();
+    let key = PrivateKey::from_pem(&pem).unwrap();
+    let bag = b"Bag Attributes\n    friendlyName: \xc9\xcc\xbb\xa7\xd6\xa4\xca\xe9\n".as_slice();
+    for pem in [[bag, &pem].concat(), [&pem, bag].concat()] {
+        assert_eq!(PrivateKey::from_pem(pem).unwrap().public_key(), key.public_key());
+    }
+    let certificate = fs::read(path("keys/merchant_certificate.pem")).unwrap();
+    assert!(Certificate::from_pem([bag, &certificate].concat()).is_ok());
+    let public = fs::read(path("keys/wechat_pay_public_key.pem")).unwrap();
+    assert!(PublicKey::from_pem([bag, &public].concat()).is_ok());
+}
+
 #[test]
 fn a_short_serial_is_padded() {
     let certificate = Certificate::from_pem_file(path("odd/short_serial.pem")).unwrap();
     assert_eq!(certificate.serial_no().as_str(), format!("{:0>40}", "A01"));
+}
+
+/// `openssl x509 -serial` prints 38 digits of a serial that begins with a zero byte.
+#[test]
+fn a_serial_of_38_digits_is_that_of_its_certificate() {
+    let digits = "0A".repeat(19);
+    let mut params = rcgen::CertificateParams::default();
+    params.serial_number = Some(vec![0x0a; 19].into());
+    let key = rcgen::KeyPair::from_pem(&text("keys/merchant_private_key.pem")).unwrap();
+    let certificate = Certificate::from_pem(params.self_signed(&key).unwrap().pem()).unwrap();
+    assert_eq!(&SerialNo::new(digits).unwrap(), certificate.serial_no());
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn leaks_would_be_found() {
 fn errors_of_keys() {
     let private = |pem: String| PrivateKey::from_pem(pem).unwrap_err();
     let other_key = PrivateKey::from_pem_file(testdata("keys/apiclient_test_key.pem")).unwrap();
-    let errors: [KeyError; 18] = [
+    let errors: [KeyError; 20] = [
         PrivateKey::from_pem_file(testdata("nothing")).unwrap_err(),
         PrivateKey::from_pem_file(testdata("keys")).unwrap_err(),
         PrivateKey::from_pem_file(KEY).unwrap_err(),
@@ -110,6 +110,8 @@ fn errors_of_keys() {
         private(KEY.replace('A', "B")),
         private(KEY.replace("-----END", "")),
         private(KEY.replace("PRIVATE", "RSA PRIVATE")),
+        private(KEY.chars().flat_map(|c| [c, '\0']).collect()),
+        PrivateKey::from_pem_file(testdata("odd/rsa_exponent_3.pem")).unwrap_err(),
         FileKeySigner::with_certificate(other_key, &certificate()).unwrap_err(),
         KeyRing::with_clock(|| Timestamp::from_unix_secs(u64::MAX))
             .insert_certificate(&certificate())
@@ -119,7 +121,7 @@ fn errors_of_keys() {
             .insert_public_key(certificate().serial_no().clone().into(), other_public_key())
             .unwrap_err(),
     ];
-    assert_eq!(variants(&errors), 13, "every variant of KeyError");
+    assert_eq!(variants(&errors), 16, "every variant of KeyError");
     let secrets = secrets();
     assert_silent(&secrets, errors);
 }
@@ -127,20 +129,23 @@ fn errors_of_keys() {
 #[test]
 fn errors_of_names() {
     let mchid = |given: &str| Mchid::new(given).unwrap_err();
-    let errors: [MchidError; 4] = [mchid(""), mchid(KEY), mchid("key"), mchid(&KEY[40..60])];
-    assert_eq!(variants(&errors), 3, "every variant of MchidError");
+    let unseen = format!("\u{feff}{}", &KEY[40..60]);
+    let errors: [MchidError; 5] =
+        [mchid(""), mchid(KEY), mchid("key"), mchid(&KEY[40..60]), mchid(&unseen)];
+    assert_eq!(variants(&errors), 4, "every variant of MchidError");
     let secrets = secrets();
     assert_silent(&secrets, errors);
 
     let serial = |given: &str| SerialNo::new(given).unwrap_err();
-    let errors: [SerialNoError; 3] =
-        [serial("AB"), serial(KEY), serial(&format!("PUB_KEY_ID_{KEY}"))];
-    assert_eq!(variants(&errors), 3, "every variant of SerialNoError");
+    let errors: [SerialNoError; 4] =
+        [serial("AB"), serial(KEY), serial(&format!("PUB_KEY_ID_{KEY}")), serial(&unseen)];
+    assert_eq!(variants(&errors), 4, "every variant of SerialNoError");
     assert_silent(&secrets, errors);
 
     let serial = |given: &str| WechatpaySerial::new(given).unwrap_err();
-    let errors: [WechatpaySerialError; 2] = [serial(KEY), serial(&format!("PUB_KEY_ID_{KEY}"))];
-    assert_eq!(variants(&errors), 2, "every variant of WechatpaySerialError");
+    let errors: [WechatpaySerialError; 3] =
+        [serial(KEY), serial(&format!("PUB_KEY_ID_{KEY}")), serial(&unseen)];
+    assert_eq!(variants(&errors), 3, "every variant of WechatpaySerialError");
     assert_silent(&secrets, errors);
     assert_silent(&secrets, [NonceError::new()]);
 }
@@ -235,6 +240,7 @@ fn errors_of_signers() {
         SignErrorKind::Configuration,
         SignErrorKind::KeyNotFound,
         SignErrorKind::PermissionDenied,
+        SignErrorKind::ApprovalPending,
         SignErrorKind::Throttled,
         SignErrorKind::Unavailable,
         SignErrorKind::Timeout,
@@ -246,9 +252,10 @@ fn errors_of_signers() {
         let error = SignError::new(kind, "the service says no")
             .with_source(std::io::Error::other("the line is dead"))
             .with_request_id("request 7")
+            .with_approval_id("approval 8")
             .with_retry_after(std::time::Duration::from_secs(1));
         let shown = chain(&error);
-        for told in ["the service says no", "the line is dead", "request 7"] {
+        for told in ["the service says no", "the line is dead", "request 7", "approval 8"] {
             assert!(shown.contains(told), "{told}: {shown}");
         }
         assert_silent(&secrets, [error]);
@@ -284,7 +291,11 @@ async fn errors_of_answers() {
     let late = || Timestamp::from_unix_secs(u64::MAX);
     errors.push(verify_response(&ring, &late, &headers, BODY).await.unwrap_err());
 
-    assert_eq!(variants(&errors), 10, "every variant of VerifyError: {errors:?}");
+    let mut headers = signed("wechatpay-nonce", "nonce");
+    headers.append("wechatpay-nonce", signature().to_base64().parse().unwrap());
+    errors.push(verify_response(&ring, &|| NOW, &headers, BODY).await.unwrap_err());
+
+    assert_eq!(variants(&errors), 11, "every variant of VerifyError: {errors:?}");
     let mut secrets = secrets();
     secrets.push(Secret::new("the other body", OTHER_BODY));
     assert_silent(&secrets, errors);

@@ -34,11 +34,35 @@ async fn refused(uri: &str) -> SignerUriError {
 
 #[tokio::test]
 async fn no_scheme_no_signer() {
-    for uri in ["", "apiclient_key.pem", "/apiclient_key.pem", "FILE:/a", "https://a", ":"] {
+    for uri in ["", "apiclient_key", "FILE:/a", "https://a", ":"] {
         let error = refused(uri).await;
         assert!(matches!(error, SignerUriError::Scheme), "{uri}: {error}");
         assert_eq!(error.kind(), SignErrorKind::Configuration);
     }
+}
+
+#[tokio::test]
+async fn a_bare_path_is_told_what_goes_before_it() {
+    for uri in [
+        "apiclient_key.pem",
+        "/etc/wxpay/apiclient_key.pem",
+        "/run/secrets/key?serial_no=1",
+        "./key",
+        "../key",
+        "~/key",
+        "C:\\keys\\key",
+        "d:/keys/key",
+    ] {
+        let error = refused(uri).await;
+        assert!(matches!(error, SignerUriError::BarePath), "{uri}: {error}");
+        assert!(error.hint().contains("file:/etc/wxpay"), "{}", error.hint());
+        assert_eq!(error.kind(), SignErrorKind::Configuration);
+    }
+    let unseen = refused("\u{feff}file:/etc/wxpay/apiclient_key.pem").await;
+    assert_eq!(
+        unseen.to_string(),
+        "the address of the signer has an invisible character in it (U+FEFF)"
+    );
 }
 
 /// What is not compiled in says which feature to enable.
@@ -59,6 +83,7 @@ async fn a_scheme_names_its_feature() {
         if missing {
             let text = format!("{scheme}: needs the feature {feature} of wxpay-auth");
             assert_eq!(error.to_string(), text);
+            assert!(error.hint().ends_with(&format!("--features {feature}")), "{}", error.hint());
         }
     }
 }
@@ -186,8 +211,8 @@ async fn clouds_are_addressed_by_key_and_region() {
             "tencent-kms:?region=ap-guangzhou",
             "the address names no key: write its name or id there, percent-encoded",
         ),
-        ("tencent-kms:id", "the address lacks region"),
-        ("tencent-kms:id?region=", "the address lacks region"),
+        ("tencent-kms:id", "the address has no parameter region"),
+        ("tencent-kms:id?region=", "the address has no parameter region"),
         (
             "tencent-kms:id?region=r&key_version_id=v",
             "the address has a parameter that is not known here: key_version_id",
@@ -205,12 +230,15 @@ async fn clouds_are_addressed_by_key_and_region() {
             "tencent-kms:id?region=r&client_key=/key",
             "client_key is given without client_certificate",
         ),
-        ("tencent-kms:id?region=r&client_certificate=/c", "the address lacks client_key"),
+        (
+            "tencent-kms:id?region=r&client_certificate=/c",
+            "the address has no parameter client_key",
+        ),
         (
             "tencent-kms:id?region=r&endpoint=kms",
             "the endpoint is not a URL with a scheme and a host",
         ),
-        ("alibaba-kms:id?region=r", "the address lacks key_version_id"),
+        ("alibaba-kms:id?region=r", "the address has no parameter key_version_id"),
         ("alibaba-kms:id?region=r&key_version_id=v&concurrency=-1", "concurrency is not a number"),
     ] {
         let error = refused(uri).await;
@@ -230,9 +258,12 @@ async fn vault_is_addressed_by_key_and_login() {
         ("vault:k?address=http://vault", "the endpoint is plain http to another machine"),
         ("vault:k?key_version=v2", "key_version is not a number"),
         ("vault:k?auth=userpass", "auth is neither token nor approle nor kubernetes"),
-        ("vault:k?auth=approle&role_id=r", "the address lacks secret_id_file"),
-        ("vault:k?auth=approle&role_id=r&secret_id=hunter2", "the address lacks secret_id_file"),
-        ("vault:k?auth=kubernetes", "the address lacks role"),
+        ("vault:k?auth=approle&role_id=r", "the address has no parameter secret_id_file"),
+        (
+            "vault:k?auth=approle&role_id=r&secret_id=hunter2",
+            "the address has no parameter secret_id_file",
+        ),
+        ("vault:k?auth=kubernetes", "the address has no parameter role"),
         ("vault:k?token=hunter2", "the address has a parameter that is not known here: token"),
         ("vault:k?client_key=/key", "client_key is given without client_certificate"),
         (

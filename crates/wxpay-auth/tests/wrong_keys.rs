@@ -114,6 +114,72 @@ fn what_is_no_pem() {
 }
 
 #[test]
+fn labels_that_do_not_fit() {
+    let text = |name: &str| fs::read_to_string(path(name)).unwrap();
+    let relabelled = |name: &str, from: &str, to: &str| {
+        text(name).replace(&format!("BEGIN {from}"), &format!("BEGIN {to}"))
+    };
+    for (name, label, wrong) in [
+        ("keys/merchant_private_key.pem", "PRIVATE KEY", "RSA PRIVATE KEY"),
+        ("odd/merchant_pkcs1.pem", "RSA PRIVATE KEY", "PRIVATE KEY"),
+    ] {
+        let error = PrivateKey::from_pem(relabelled(name, label, wrong)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("the block is labelled {wrong}, and holds what belongs under {label}")
+        );
+        assert_error!(error, KeyError::WrongLabel { .. }, "the right label");
+    }
+    for (name, label, wrong) in [
+        ("keys/wechat_pay_public_key.pem", "PUBLIC KEY", "RSA PUBLIC KEY"),
+        ("odd/wechat_pay_public_pkcs1.pem", "RSA PUBLIC KEY", "PUBLIC KEY"),
+    ] {
+        let error = PublicKey::from_pem(relabelled(name, label, wrong)).unwrap_err();
+        assert!(error.to_string().contains(&format!("labelled {wrong},")), "{error}");
+        assert_error!(error, KeyError::WrongLabel { .. }, "the right label");
+    }
+}
+
+#[test]
+fn utf_16() {
+    let key = fs::read_to_string(path("keys/merchant_private_key.pem")).unwrap();
+    let wide: Vec<u8> =
+        format!("\u{feff}{key}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_error!(PrivateKey::from_pem(&wide).unwrap_err(), KeyError::Utf16, "save it as UTF-8");
+    assert_error!(Certificate::from_pem(&wide).unwrap_err(), KeyError::Utf16, "save it as UTF-8");
+}
+
+#[test]
+fn an_invisible_character_in_a_path() {
+    let unseen = "\u{202a}/etc/wxpay/apiclient_key.pem";
+    let error = PrivateKey::from_pem_file(unseen).unwrap_err();
+    assert!(error.to_string().ends_with("in the path, U+202A)"), "{error}");
+    assert_error!(error, KeyError::NotFound { .. }, "type the path anew");
+}
+
+/// Sound keys: they sign with the library that takes them.
+#[test]
+fn keys_that_ring_does_not_take() {
+    for (name, reason) in [
+        ("odd/rsa_exponent_3.pem", "smaller than 65537"),
+        ("odd/rsa_unequal_primes.pem", "not of 1024 bits each"),
+    ] {
+        let error = private(name);
+        let text = error.to_string();
+        assert!(text.starts_with("ring does not take this key") && text.contains(reason), "{text}");
+        assert_error!(error, KeyError::NotTaken { .. }, "aws-lc-rs");
+        #[cfg(feature = "aws-lc-rs")]
+        {
+            let aws_lc_rs = wxpay_auth::Backend::AwsLcRs;
+            let key = PrivateKey::from_pem_file_with(aws_lc_rs, path(name)).expect(name);
+            let signature = key.sign(b"message").unwrap();
+            let ring = key.public_key().clone().with_backend(wxpay_auth::Backend::Ring).unwrap();
+            assert!(ring.verifies(b"message", &signature), "{name}");
+        }
+    }
+}
+
+#[test]
 fn encrypted_keys() {
     for name in ["odd/encrypted_pkcs8.pem", "odd/encrypted_traditional.pem"] {
         assert_error!(private(name), KeyError::Encrypted, "openssl pkey");

@@ -1,9 +1,11 @@
 //! What can go wrong with a call about delivery plans.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::StatusCode;
 use thiserror::Error;
+use wxpay_auth::write_report;
 use wxpay_transport::{Delivery, Outcome};
 
 use crate::plan_id::PlanIdError;
@@ -12,7 +14,7 @@ use crate::plan_id::PlanIdError;
 ///
 /// Ask [`outcome`](Error::outcome) first: only [`Outcome::Rejected`] and [`Outcome::NotSent`] mean
 /// that nothing was done.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The id of the plan cannot be one. Nothing was sent.
@@ -82,7 +84,7 @@ impl Error {
 }
 
 /// Holds a verified 2xx answer that the documentation of the call does not know.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[error("{operation} answered {status}, {expected} was expected{}",
     request_id.as_ref().map(|id| format!(" [request-id {id}]")).unwrap_or_default())]
 pub struct UnexpectedStatusError {
@@ -112,5 +114,19 @@ impl UnexpectedStatusError {
             }
             _ => "read the state before sending it again: what this answer means is not documented",
         }
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, &self.hint())
+    }
+}
+
+/// It is one line, with what to do.
+impl fmt::Debug for UnexpectedStatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, self.hint())
     }
 }

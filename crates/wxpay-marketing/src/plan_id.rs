@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
+use wxpay_auth::write_report;
 
 /// Holds the id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
 ///
@@ -84,7 +85,7 @@ impl fmt::Debug for PlanId {
 }
 
 /// Says what is wrong with the id of a delivery plan.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PlanIdError {
     /// Nothing was given.
@@ -121,6 +122,13 @@ impl PlanIdError {
             }
             _ => "give the plan_id that creating or listing the plan returned, such as 12000",
         }
+    }
+}
+
+/// It is one line, with what to do.
+impl fmt::Debug for PlanIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, self.hint())
     }
 }
 

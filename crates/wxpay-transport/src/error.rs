@@ -16,9 +16,11 @@ mod unverified;
 mod verifier;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::StatusCode;
 use thiserror::Error;
+use wxpay_auth::write_report;
 
 pub use self::api::{AnswerSignature, ApiError};
 pub(crate) use self::api::{ApiAnswer, RefusedWith};
@@ -44,7 +46,7 @@ use crate::delivery::{Delivery, Outcome};
 ///
 /// A time-out after sending and an answer that fails verification are never "failed": their outcome
 /// is unknown.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The client is not set up correctly. Nothing was sent.
@@ -74,8 +76,8 @@ pub enum Error {
     /// WeChat Pay, or something in front of it, answered with another status than 2xx.
     #[error(transparent)]
     Api(ApiError),
-    /// A 2xx answer came back that cannot be trusted: its signature was not accepted, or its body is
-    /// not whole.
+    /// A 2xx answer came back that cannot be trusted: it is not signed, its signature was not accepted, or
+    /// its body is not whole.
     #[error(transparent)]
     Unverified(UnverifiedError),
 }
@@ -223,6 +225,13 @@ impl Error {
 
     fn is_earlier_unknown(&self) -> bool {
         self.call().is_some_and(|call| call.earlier_unknown)
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, &self.hint())
     }
 }
 

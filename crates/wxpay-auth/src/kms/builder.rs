@@ -81,8 +81,8 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
 
     /// Sets how often a signature is asked for at most, when the service fails or does not answer:
     /// 4 times by default. When it throttles, that is not counted: it is asked again, no more often
-    /// than every half second, until [`sign_timeout`](Self::sign_timeout). 1 stands for no retries,
-    /// of neither kind.
+    /// than every half second, until [`sign_timeout`](Self::sign_timeout); so it is while others have
+    /// not approved the signature. 1 stands for no retries, of no kind.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self

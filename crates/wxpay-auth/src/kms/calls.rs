@@ -120,7 +120,8 @@ impl Calls {
                     said.iter().fold(error, |error, said| error.with_source(said.clone()))
                 }
             };
-            let wait = if error.kind() == SignErrorKind::Throttled {
+            let is_pending = error.kind() == SignErrorKind::ApprovalPending;
+            let wait = if is_pending || error.kind() == SignErrorKind::Throttled {
                 throttled += 1;
                 error.retry_after().unwrap_or_else(|| backoff_throttled(throttled))
             } else {
@@ -131,7 +132,7 @@ impl Calls {
             let is_last = self.limits.attempts == 1 || failed >= self.limits.attempts;
             // What the service names may be any time at all.
             let is_late = wait >= deadline.saturating_duration_since(Instant::now());
-            if !error.kind().is_transient() || is_last || is_late {
+            if !(error.kind().is_transient() || is_pending) || is_last || is_late {
                 return Err(error);
             }
             tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; asking again");
@@ -231,6 +232,25 @@ mod tests {
             assert_eq!(ended.unwrap_err().kind(), kind);
             assert_eq!(begun.len(), 1);
         }
+    }
+
+    /// Whoever asks anew asks for another approval, so it does not count as what passes; the same
+    /// signature is had as soon as it is approved.
+    #[tokio::test(start_paused = true)]
+    async fn an_approval_is_waited_for_until_the_deadline() {
+        let pending = || Err(error(SignErrorKind::ApprovalPending));
+        assert!(!SignErrorKind::ApprovalPending.is_transient());
+        let script = (0..6).map(|_| pending()).chain([Ok(())]).collect();
+        let (ended, begun) = run(Limits::default(), script).await;
+        ended.unwrap();
+        assert_eq!(begun.len(), 7, "more than attempts");
+        let (ended, begun) = run(Limits::default(), (0..99).map(|_| pending()).collect()).await;
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::ApprovalPending);
+        assert!(begun.len() < 20 && begun.last().unwrap() < &Duration::from_secs(10), "{begun:?}");
+        let limits = Limits { attempts: 1, ..Limits::default() };
+        let (ended, begun) = run(limits, vec![pending(), Ok(())]).await;
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::ApprovalPending);
+        assert_eq!(begun.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use crate::foreign_text::foreign_text;
 use crate::key_error::KeyError;
+use crate::report::debug_as_report;
 use crate::sign_error::{SignError, SignErrorKind};
 
 /// Says what went wrong with a key service. Nothing has been sent to WeChat Pay when it occurs.
 ///
 /// Whoever implements a [`KmsBackend`](super::KmsBackend) makes it, and keeps secrets out of its
 /// texts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KmsError(Box<Parts>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Parts {
     kind: SignErrorKind,
     message: String,
     code: Option<String>,
     request_id: Option<String>,
+    approval_id: Option<String>,
     retry_after: Option<Duration>,
     hint: Option<&'static str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -39,6 +41,7 @@ impl KmsError {
             message: one_line(message.as_ref()),
             code: None,
             request_id: None,
+            approval_id: None,
             retry_after: None,
             hint: None,
             source: None,
@@ -56,6 +59,13 @@ impl KmsError {
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl AsRef<str>) -> Self {
         self.0.request_id = Some(one_line(request_id.as_ref()));
+        self
+    }
+
+    /// Adds the id under which others can approve what was asked for.
+    #[must_use]
+    pub fn with_approval_id(mut self, approval_id: impl AsRef<str>) -> Self {
+        self.0.approval_id = Some(one_line(approval_id.as_ref()));
         self
     }
 
@@ -93,6 +103,12 @@ impl KmsError {
     /// Returns the request id of the service, where it gave one.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
+    }
+
+    /// Returns the id under which others can approve what was asked for, where they must: the accessor
+    /// of a control group.
+    pub fn approval_id(&self) -> Option<&str> {
+        self.0.approval_id.as_deref()
     }
 
     /// Returns how long the service asks to wait, where it does.
@@ -140,8 +156,11 @@ impl fmt::Display for KmsError {
         if let Some(code) = &self.0.code {
             write!(f, " ({code})")?;
         }
-        match &self.0.request_id {
-            Some(id) => write!(f, " [request-id {id}]"),
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request-id {id}]")?;
+        }
+        match &self.0.approval_id {
+            Some(id) => write!(f, " [approval-id {id}]"),
             None => Ok(()),
         }
     }
@@ -182,12 +201,17 @@ impl From<KmsError> for SignError {
         if let Some(request_id) = error.request_id() {
             sign_error = sign_error.with_request_id(request_id);
         }
+        if let Some(approval_id) = error.approval_id() {
+            sign_error = sign_error.with_approval_id(approval_id);
+        }
         if let Some(wait) = error.retry_after() {
             sign_error = sign_error.with_retry_after(wait);
         }
         sign_error.with_hint(error.hint()).with_source(error)
     }
 }
+
+debug_as_report!(KmsError);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::sign_error::{SignError, SignErrorKind};
 /// Says why a token, or the key in it, could not be used. It shows no PIN.
 ///
 /// [`kind`](Self::kind) sorts it as a [`SignError`] is sorted.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum Pkcs11Error {
     /// The URI is malformed.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// Says what is wrong with a PKCS#11 URI. It does not quote the URI, in which there may be a PIN.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Pkcs11UriError {
     /// It does not begin with `pkcs11:`.

@@ -2,21 +2,33 @@
 
 use thiserror::Error;
 
+use crate::invisible::Number;
 use crate::key_error::KeyError;
 #[cfg(feature = "kms")]
 use crate::kms::KmsError;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
+use crate::report::debug_as_report;
 use crate::sign_error::SignErrorKind;
 
 /// Says why there is no signer at an address. Of values in the address it quotes the paths of keys,
 /// certificates and modules at most: a secret may have been put into any other.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum SignerUriError {
     /// It begins with no scheme that is known.
     #[error("the address of the signer begins with no known scheme")]
     Scheme,
+    /// It is a path, without the scheme that goes before it.
+    #[error("the address of the signer is a path without file: before it")]
+    BarePath,
+    /// It has a character that nobody sees.
+    #[error("the address of the signer has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
     /// The scheme needs a feature that is not compiled in.
     #[error("{scheme}: needs the feature {feature} of wxpay-auth")]
     #[non_exhaustive]
@@ -55,7 +67,7 @@ pub enum SignerUriError {
         parameter: String,
     },
     /// A parameter is missing.
-    #[error("the address lacks {parameter}")]
+    #[error("the address has no parameter {parameter}")]
     #[non_exhaustive]
     Missing {
         /// Its name.
@@ -113,9 +125,11 @@ impl SignerUriError {
             Self::Scheme => {
                 "begin with file:, pkcs11:, vault:, tencent-kms:, alibaba-kms: or aws-kms:"
             }
-            Self::NotCompiledIn { .. } => {
-                "enable the feature: wxpay-auth = { version = \"…\", features = [\"…\"] }"
+            Self::BarePath => "write file: before the path: file:/etc/wxpay/apiclient_key.pem",
+            Self::Invisible { .. } => {
+                "type the address anew: it was copied together with a character that nobody sees"
             }
+            Self::NotCompiledIn { feature, .. } => enable(feature),
             Self::Key { .. } => "name the key between the colon and the question mark",
             Self::Malformed { .. } => "write ?name=value&name=value",
             Self::Twice { .. } => "give it once",
@@ -123,7 +137,10 @@ impl SignerUriError {
                 "see the documentation of SignerUri for what the scheme takes; a secret does not \
                  belong into an address"
             }
-            Self::Missing { .. } => "add it after the question mark",
+            Self::Missing { parameter: "address" } => {
+                "add address=https://HOST:8200 after the question mark, or set VAULT_ADDR"
+            }
+            Self::Missing { .. } => "add it after the question mark: ?NAME=VALUE, or &NAME=VALUE",
             Self::Without { .. } => "add what it goes with, or leave it out",
             Self::Value { .. } => "correct the value; write % as %25, & as %26",
             Self::NoCertificate => "add certificate=PATH, or serial_no=…",
@@ -132,6 +149,43 @@ impl SignerUriError {
             Self::Pkcs11(e) => e.hint(),
             #[cfg(feature = "kms")]
             Self::Kms(e) => e.hint(),
+        }
+    }
+}
+
+/// Says how a feature is enabled.
+fn enable(feature: &str) -> &'static str {
+    macro_rules! cargo_add {
+        ($($feature:literal),+) => {
+            match feature {
+                $($feature => concat!("enable it: cargo add wxpay-auth --features ", $feature),)+
+                _ => "enable it: cargo add wxpay-auth --features FEATURE",
+            }
+        };
+    }
+    cargo_add!(
+        "file-key",
+        "pkcs11",
+        "vault",
+        "tencent-kms",
+        "alibaba-kms",
+        "aws-config",
+        "aws-lc-rs"
+    )
+}
+
+debug_as_report!(SignerUriError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_is_named_where_it_is_enabled() {
+        let features = super::super::SCHEMES.map(|(_, feature)| feature);
+        for feature in features.into_iter().chain(["aws-lc-rs"]) {
+            let error = SignerUriError::NotCompiledIn { scheme: "x", feature };
+            assert!(error.hint().ends_with(&format!("--features {feature}")), "{}", error.hint());
         }
     }
 }

@@ -22,6 +22,7 @@ mod tencent;
 mod vault;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use self::merchant::{Merchant, MerchantSource};
 use self::parameters::Parameters;
 pub use self::signer::UriSigner;
 use crate::certificate::Certificate;
+use crate::invisible::invisible;
 use crate::serial_no::SerialNo;
 use crate::signer::Signer;
 
@@ -174,9 +176,11 @@ impl FromStr for SignerUri {
     type Err = SignerUriError;
 
     fn from_str(uri: &str) -> Result<Self, SignerUriError> {
-        let (scheme, rest) = uri.split_once(':').ok_or(SignerUriError::Scheme)?;
-        let known = SCHEMES.into_iter().find(|(known, _)| *known == scheme);
-        let (scheme, feature) = known.ok_or(SignerUriError::Scheme)?;
+        let known = uri.split_once(':').and_then(|(scheme, rest)| {
+            let (scheme, feature) = SCHEMES.into_iter().find(|(known, _)| *known == scheme)?;
+            Some((scheme, feature, rest))
+        });
+        let (scheme, feature, rest) = known.ok_or_else(|| no_scheme(uri))?;
         let (key, query) = rest.split_once('?').unwrap_or((rest, ""));
         let mut parameters = Parameters::parse(query)?;
         let merchant = MerchantSource::take(&mut parameters)?;
@@ -184,6 +188,22 @@ impl FromStr for SignerUri {
             .ok_or(SignerUriError::NotCompiledIn { scheme, feature })?;
         parameters.finish()?;
         Ok(Self { scheme, address, merchant })
+    }
+}
+
+/// Says what an address is that begins with no scheme. It may be a secret, so it is not quoted.
+fn no_scheme(uri: &str) -> SignerUriError {
+    let path = uri.split_once('?').map_or(uri, |(path, _)| path);
+    let is_drive =
+        matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
+    let is_path = path.starts_with(['/', '~', '\\'])
+        || path.starts_with("./")
+        || path.starts_with("../")
+        || Path::new(path).extension().is_some_and(|end| end == "pem" || end == "key");
+    match invisible(uri) {
+        Some(character) => SignerUriError::Invisible { character },
+        None if is_path || is_drive => SignerUriError::BarePath,
+        None => SignerUriError::Scheme,
     }
 }
 

@@ -126,7 +126,7 @@ async fn nothing_of_a_query_or_a_header_is_shown() {
     let error = client(url, signer(), ring()).send(request.unwrap()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "400 PARAM_ERROR: GET /v3/x?name=[…] HTTP/1.1 x-token: […]",
+        "x answered 400 PARAM_ERROR: GET /v3/x?name=[…] HTTP/1.1 x-token: […]",
         "{error:?}"
     );
     assert!(!format!("{error:?}").contains("nobody"), "{error:?}");

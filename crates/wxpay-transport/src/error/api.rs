@@ -265,6 +265,12 @@ impl ApiError {
         }
         match status {
             StatusCode::UNAUTHORIZED => self.hint_sign_error(),
+            StatusCode::BAD_REQUEST if self.is_about_serial() => {
+                "WeChat Pay does not know the key that Wechatpay-Serial names: check the key ring, which \
+                 holds WeChat Pay's public key under its PUB_KEY_ID_… or a platform certificate that is \
+                 valid now, of this mchid; never the merchant's own certificate"
+                    .into()
+            }
             StatusCode::BAD_REQUEST => {
                 "fix the request: the message and the detail say what is wrong".into()
             }
@@ -289,6 +295,17 @@ impl ApiError {
             }
             _ => super::ASK.into(),
         }
+    }
+
+    /// Tells whether it is the header that names WeChat Pay's key that was refused.
+    fn is_about_serial(&self) -> bool {
+        let names_it = |text: Option<&str>| {
+            text.is_some_and(|t| t.to_ascii_lowercase().contains("wechatpay-serial"))
+        };
+        let detail = self.detail();
+        names_it(self.message())
+            || names_it(detail.and_then(|d| d.field.as_deref()))
+            || names_it(detail.and_then(|d| d.issue.as_deref()))
     }
 
     /// Of a 4xx that does not say that WeChat Pay refused anything.
@@ -325,11 +342,11 @@ impl ApiError {
     }
 }
 
-/// Shows status, code, message, field and request id:
-/// `400 PARAM_ERROR: 参数错误 (plan_id) [request-id 08F7…]`.
+/// Shows operation, status, code, message, field and request id:
+/// `delivery_plans.terminate answered 400 PARAM_ERROR: 参数错误 (plan_id) [request-id 08F7…]`.
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status().as_u16())?;
+        write!(f, "{} answered {}", self.call().operation, self.status().as_u16())?;
         match (self.code(), self.inner.body) {
             (Some(code), _) => write!(f, " {code}")?,
             (None, ErrorBody::Json) => {}
@@ -386,11 +403,27 @@ mod tests {
         let body = r#"{"code":"PARAM_ERROR","message":"参数错误","detail":{"field":"plan_id"}}"#;
         assert_eq!(
             error(400, AnswerSignature::Missing, body).to_string(),
-            "400 PARAM_ERROR: 参数错误 (plan_id) [request-id 08F7]"
+            "x answered 400 PARAM_ERROR: 参数错误 (plan_id) [request-id 08F7]"
         );
         let html = error(502, AnswerSignature::Missing, "<html>secret</html>");
-        assert_eq!(html.to_string(), "502 with a web page [request-id 08F7]");
+        assert_eq!(html.to_string(), "x answered 502 with a web page [request-id 08F7]");
         assert!(!format!("{html:?}").contains("secret"));
+    }
+
+    /// The texts are WeChat Pay's own.
+    #[test]
+    fn a_serial_that_is_not_known_speaks_of_the_key_ring() {
+        for body in [
+            r#"{"code":"PARAM_ERROR","message":"平台证书序列号Wechatpay-Serial错误"}"#,
+            r#"{"code":"PARAM_ERROR","message":"HTTP header缺少微信支付平台证书序列号(Wechatpay-Serial)"}"#,
+            r#"{"code":"PARAM_ERROR","message":"no","detail":{"field":"wechatpay-serial"}}"#,
+        ] {
+            let error = error(400, AnswerSignature::Missing, body);
+            assert!(error.hint().contains("key ring"), "{body}: {}", error.hint());
+        }
+        let other = r#"{"code":"PARAM_ERROR","message":"参数错误","detail":{"field":"plan_id"}}"#;
+        let other = error(400, AnswerSignature::Missing, other);
+        assert!(!other.hint().contains("key ring"), "{}", other.hint());
     }
 
     #[test]

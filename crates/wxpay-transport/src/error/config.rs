@@ -1,11 +1,13 @@
 //! Wrong settings.
 
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
+use wxpay_auth::write_report;
 
 /// Says what is wrong with the settings of a client.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The base URL cannot be read.
@@ -137,5 +139,12 @@ impl ConfigError {
                 "use a signer whose algorithm WeChat Pay documents for this identity"
             }
         }
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, self.hint())
     }
 }

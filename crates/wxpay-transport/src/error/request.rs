@@ -1,9 +1,12 @@
 //! Requests that cannot be sent.
 
+use std::fmt;
+
 use thiserror::Error;
+use wxpay_auth::write_report;
 
 /// Says why a request cannot be sent like this. Nothing left the process.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The target does not begin with `/`.
@@ -61,5 +64,12 @@ impl RequestError {
             Self::ReservedHeader { .. } => "leave it out",
             Self::NotJson => "check the Serialize implementation: maps need string keys",
         }
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, self.hint())
     }
 }

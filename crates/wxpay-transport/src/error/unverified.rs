@@ -14,7 +14,7 @@ use super::call::Call;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnverifiedCause {
-    /// Its signature was not accepted.
+    /// It has no signature, or one that was not accepted.
     Signature(VerifyError),
     /// Its signature was accepted, and it does not answer this request
     /// ([`Request::answered_by`](crate::Request::answered_by)).
@@ -120,6 +120,9 @@ impl fmt::Display for UnverifiedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} answered {}, ", self.call.operation, self.status.as_u16())?;
         match &*self.cause {
+            UnverifiedCause::Signature(VerifyError::MissingHeader { .. }) => {
+                f.write_str("and it is not signed")?;
+            }
             UnverifiedCause::Signature(_) => f.write_str("and its signature was not accepted")?,
             UnverifiedCause::Foreign => f.write_str("and it answers another request")?,
             UnverifiedCause::Encoded { coding, .. } => {
@@ -145,5 +148,51 @@ impl StdError for UnverifiedError {
             | UnverifiedCause::Truncated
             | UnverifiedCause::TooLarge { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::replay::Replay;
+
+    fn error(cause: VerifyError) -> UnverifiedError {
+        let call = Call::first("delivery_plans.list", "h", Replay::Safe);
+        let cause = UnverifiedCause::of_signature(cause, None);
+        UnverifiedError::new(call, StatusCode::OK, Some("08F7".into()), None, cause)
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_a_signature_is_not_said_to_have_one() {
+        let unsigned = error(missing_header().await);
+        assert_eq!(
+            unsigned.to_string(),
+            "delivery_plans.list answered 200, and it is not signed [request-id 08F7]"
+        );
+        let refused = error(VerifyError::unsupported_algorithm());
+        assert_eq!(
+            refused.to_string(),
+            "delivery_plans.list answered 200, and its signature was not accepted [request-id 08F7]"
+        );
+    }
+
+    /// What `main` prints of an error that it returns.
+    #[test]
+    fn an_error_is_one_line_with_cause_and_hint() {
+        let error = Error::Unverified(error(VerifyError::unsupported_algorithm()));
+        let line = format!("{error}: {}; {}", VerifyError::unsupported_algorithm(), error.hint());
+        let boxed: Box<dyn StdError> = error.into();
+        assert_eq!(format!("{boxed:?}"), line);
+        assert_eq!(format!("{boxed:#?}").lines().count(), 1);
+    }
+
+    /// As it is found where no header is there.
+    async fn missing_header() -> VerifyError {
+        let ring = wxpay_auth::KeyRing::new();
+        let now = || wxpay_auth::Timestamp::from_unix_secs(1);
+        let headers = http::HeaderMap::new();
+        let verified = wxpay_auth::verify_response(&ring, &now, &headers, "");
+        verified.await.unwrap_err()
     }
 }

@@ -4,6 +4,7 @@ use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::approval::WrapInfo;
 use super::refusal::{Doing, lacking, refusal};
 use crate::kms::endpoint::Endpoint;
 use crate::kms::error::KmsError;
@@ -63,19 +64,40 @@ impl Client {
     }
 }
 
+/// What a request was answered with.
+pub(super) enum Reply<T> {
+    /// What was asked for.
+    Part(T),
+    /// Nothing yet: others must approve it first.
+    Held(WrapInfo),
+}
+
 /// Reads the part of an answer that was asked for: without it, no answer is a success.
 pub(super) fn read<T, P: DeserializeOwned>(
     answer: &Answer,
     doing: Doing,
     part: impl FnOnce(P) -> Option<T>,
 ) -> Result<T, KmsError> {
+    match reply(answer, doing, part)? {
+        Reply::Part(part) => Ok(part),
+        Reply::Held(_) => Err(lacking(answer, &[])),
+    }
+}
+
+/// Reads an answer to what others may have to approve first.
+pub(super) fn reply<T, P: DeserializeOwned>(
+    answer: &Answer,
+    doing: Doing,
+    part: impl FnOnce(P) -> Option<T>,
+) -> Result<Reply<T>, KmsError> {
     if !answer.status.is_success() {
         return Err(refusal(answer, doing));
     }
-    let Remarks { errors, warnings } = answer.json()?;
+    let Remarks { errors, warnings, wrap_info } = answer.json()?;
     let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
-    match part(answer.json()?) {
-        Some(part) if errors.is_empty() => Ok(part),
+    match (part(answer.json()?), wrap_info) {
+        (Some(part), _) if errors.is_empty() => Ok(Reply::Part(part)),
+        (None, Some(wrapped)) if errors.is_empty() => Ok(Reply::Held(wrapped)),
         _ => Err(lacking(answer, &[errors, warnings].concat())),
     }
 }
@@ -85,4 +107,5 @@ pub(super) fn read<T, P: DeserializeOwned>(
 struct Remarks {
     errors: Option<Vec<String>>,
     warnings: Option<Vec<String>>,
+    wrap_info: Option<WrapInfo>,
 }

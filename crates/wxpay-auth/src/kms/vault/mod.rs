@@ -1,5 +1,6 @@
 //! The Transit engine of `HashiCorp` Vault and of OpenBao.
 
+mod approval;
 mod auth;
 mod builder;
 mod client;

@@ -37,6 +37,17 @@ const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption
                        new signer, with the certificate of a version that may";
 const NO_VERSION: &str = "give a version that the key has";
 
+/// Tells whether a result cannot be fetched yet. OpenBao says the same of a token that it does not know.
+pub(super) fn is_not_approved(answer: &Answer) -> bool {
+    let refusal =
+        matches!(answer.status.as_u16(), 400 | 403).then(|| answer.json::<Refusal>().ok());
+    refusal.flatten().is_some_and(|refusal| {
+        refusal.errors.iter().any(|said| {
+            said.contains("wrapping token is not valid") || said.contains("further approval")
+        })
+    })
+}
+
 /// Makes an error of an answer that is no success.
 pub(super) fn refusal(answer: &Answer, doing: Doing) -> KmsError {
     let error = sorted(answer, doing);
@@ -54,8 +65,9 @@ fn sorted(answer: &Answer, doing: Doing) -> KmsError {
         (301 | 302 | 307 | 308, _) => (
             SignErrorKind::Unavailable,
             Some(
-                "this is a standby node, or a proxy that points elsewhere, and redirects are not \
-                 followed: give the address of the active node, or of a load balancer",
+                "this is a standby node that does not reach the active one, or a proxy that points \
+                 elsewhere; redirects are not followed: check that the cluster has an active node, and \
+                 that its nodes reach each other, or give the address of a load balancer",
             ),
         ),
         (412 | 472 | 473, _) => (

@@ -9,10 +9,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::approval::{Approval, Approvals};
 use super::auth::{Method, VaultAuth};
-use super::client::{Call, Client, read};
+use super::client::{Call, Client, Reply, read, reply};
 use super::lockout::Lockout;
 use super::login;
+use super::refusal::is_not_approved;
 use super::token::{Lease, Token};
 use crate::kms::error::KmsError;
 use crate::kms::flight::Flight;
@@ -33,6 +35,8 @@ pub(super) struct Session {
     auth: VaultAuth,
     token: ArcSwapOption<Token>,
     lockout: Lockout,
+    /// What others must approve before the service does it.
+    approvals: Approvals,
     /// Logs in or renews, while those who have a token go on with it.
     flight: Flight<Arc<Token>>,
     /// Told when there is another token.
@@ -46,6 +50,7 @@ impl Session {
             lockout: Lockout::new(auth.locks_out()),
             auth,
             token: ArcSwapOption::empty(),
+            approvals: Approvals::default(),
             flight: Flight::new(PATIENCE),
             changed: Arc::default(),
         }
@@ -63,12 +68,16 @@ impl Session {
         Arc::clone(&self.changed)
     }
 
-    /// Makes a request, and once more with another token where the service refuses the first.
+    /// Makes a request, and once more with another token where the service refuses the first. Of one
+    /// that others must approve, the result is fetched when it is asked for again.
     pub(super) async fn ask<T, P: DeserializeOwned>(
         self: &Arc<Self>,
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
+        if let Some(approval) = self.approvals.of(call) {
+            return self.fetch(&approval, call, part).await;
+        }
         let mut token = self.current().await?;
         let mut answer = self.client.send(call, Some(token.secret())).await?;
         if answer.status == StatusCode::FORBIDDEN
@@ -77,9 +86,41 @@ impl Session {
             token = other;
             answer = self.client.send(call, Some(token.secret())).await?;
         }
-        let read = read(&answer, call.doing, part)?;
+        let reply = reply(&answer, call.doing, part)?;
         token.prove();
-        Ok(read)
+        match reply {
+            Reply::Part(part) => Ok(part),
+            Reply::Held(wrapped) => {
+                let pending = self.approvals.keep(Approval::new(call, wrapped)).pending();
+                tracing::info!(
+                    approval_id = pending.approval_id(),
+                    path = call.path,
+                    "vault asks for the approval of others first"
+                );
+                Err(pending)
+            }
+        }
+    }
+
+    /// Fetches the result of a request that others may have approved meanwhile.
+    async fn fetch<T, P: DeserializeOwned>(
+        &self,
+        approval: &Arc<Approval>,
+        call: Call<'_>,
+        part: impl FnOnce(P) -> Option<T>,
+    ) -> Result<T, KmsError> {
+        let unwrap = Call { path: "/v1/sys/wrapping/unwrap", body: Some(b"{}"), ..call };
+        let answer = self.client.send(unwrap, Some(approval.token())).await?;
+        if is_not_approved(&answer) {
+            return Err(approval.pending());
+        }
+        let fetched = read(&answer, call.doing, part);
+        match &fetched {
+            // What is under way may still be had.
+            Err(error) if error.kind().is_transient() => {}
+            _ => self.approvals.forget(approval),
+        }
+        fetched
     }
 
     async fn current(self: &Arc<Self>) -> Result<Arc<Token>, KmsError> {
