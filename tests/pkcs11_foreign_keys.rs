@@ -4,7 +4,7 @@ use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
 use wxpay_tests::foreign_tools::{CERTIFICATE, ForeignTools, KEY};
-use wxpay_tests::token::{PIN, Token, alone, certificate, reference};
+use wxpay_tests::token::{PIN, Token, alone, certificate, delete, reference, variable};
 
 /// Connects without a word about the certificate, and signs with the merchant key.
 async fn signs(tools: &ForeignTools, uri: &str) {
@@ -139,10 +139,10 @@ async fn keytool_imports_the_p12_of_the_merchant_platform() {
 async fn python_makes_a_key() {
     let _alone = alone().await;
     let tools = ForeignTools::softhsm("python");
-    let python = wxpay_tests::token::variable("WXPAY_TEST_PYTHON");
+    let python = variable("WXPAY_TEST_PYTHON");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign_key.py");
     for (label, id) in [("python", "0a0b"), ("python", ""), ("", "0a0b")] {
-        wxpay_tests::token::delete(&tools.token.session(), &[]);
+        delete(&tools.token.session(), &[]);
         let [der, key] = ["public.der", "public.pem"].map(|file| tools.path(file));
         let printed =
             tools.run(&python, &["-B", program, tools.module(), "foreign", PIN, label, id, &der]);
@@ -192,6 +192,33 @@ async fn python_makes_a_key() {
         tools.pkcs11_tool(&["--write-object", &leaf, "--type", "cert", "--label", "elsewhere"]);
         signs_with_its_own(&tools, &uri).await.shut_down().await.unwrap();
     }
+}
+
+/// It makes a certificate with each key, as `keytool` does.
+#[tokio::test]
+#[ignore = "needs NSS softokn, p11tool and certutil: run scripts/test"]
+async fn certutil_makes_a_key_in_softokn() {
+    let _alone = alone().await;
+    let tools = ForeignTools::on(Token::softokn(), "certutil");
+    let [password, noise] = ["password", "noise"].map(|file| tools.path(file));
+    std::fs::write(&password, PIN).unwrap();
+    std::fs::write(&noise, [7; 64]).unwrap();
+    let database = variable("WXPAY_TEST_SOFTOKN_DATABASE");
+    let before = tools.printed_uris();
+    let certutil = |arguments: &[&str]| {
+        tools.run("certutil", &[arguments, &["-d", &database, "-f", &password]].concat());
+    };
+    let subject = ["-s", "CN=1900007291", "-t", ",,", "-x", "-z", &noise];
+    certutil(&[&["-S", "-n", "own", "-k", "rsa", "-g", "2048"], &subject[..]].concat());
+    let made = tools.printed_uris();
+    let [uri] = made.iter().filter(|uri| !before.contains(uri)).collect::<Vec<_>>()[..] else {
+        panic!("one more: {made:?}")
+    };
+    let refused = tools.connect(uri).await;
+    certutil(&["-F", "-n", "own"]);
+    let error = refused.unwrap_err();
+    assert!(matches!(error, Pkcs11Error::SelfSigned { .. }), "{}", chain(&error));
+    assert_eq!(tools.printed_uris(), before);
 }
 
 /// It was put there by `pk12util`: `scripts/with-tokens`.
