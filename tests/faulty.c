@@ -7,6 +7,8 @@
  *   init-hang    C_Initialize does not answer until the file is another one
  *   login HEX    C_Login answers with this code
  *   login-hang HEX  C_Login to the token in this slot does not answer until the file is another one
+ *   final-try    C_GetTokenInfo says that the token locks after one more wrong PIN
+ *   no-slots     C_GetSlotList shows none
  *   find HEX     C_FindObjectsInit answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   blind        C_FindObjects finds nothing
@@ -29,7 +31,7 @@
 typedef unsigned long CK_RV, CK_ULONG;
 
 /* CK_FUNCTION_LIST of PKCS#11 2.40, in its order. */
-enum { INITIALIZE = 0, FINALIZE = 1, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
+enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
        GET_SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26,
        FIND_OBJECTS = 27, FIND_OBJECTS_FINAL = 28, SIGN_INIT = 42, SIGN = 43 };
 
@@ -96,6 +98,27 @@ static CK_RV initialize(void *arguments) {
 static CK_RV finalize(void *reserved) {
     note("C_Finalize");
     return REAL(FINALIZE, void *)(reserved);
+}
+
+static CK_RV get_slot_list(unsigned char with_token, CK_ULONG *slots, CK_ULONG *count) {
+    CK_ULONG code;
+    if (told("no-slots", &code)) {
+        *count = 0;
+        return 0;
+    }
+    return REAL(GET_SLOT_LIST, unsigned char, CK_ULONG *, CK_ULONG *)(with_token, slots, count);
+}
+
+/* CK_TOKEN_INFO has its flags behind 96 bytes of text. */
+static CK_RV get_token_info(CK_ULONG slot, unsigned char *info) {
+    CK_ULONG code, flags;
+    CK_RV result = REAL(GET_TOKEN_INFO, CK_ULONG, void *)(slot, info);
+    if (result == 0 && told("final-try", &code)) {
+        memcpy(&flags, info + 96, sizeof flags);
+        flags |= 0x20000; /* CKF_USER_PIN_FINAL_TRY */
+        memcpy(info + 96, &flags, sizeof flags);
+    }
+    return result;
 }
 
 static CK_RV open_session(CK_ULONG slot, CK_ULONG flags, void *application, void *notify, CK_ULONG *session) {
@@ -213,6 +236,8 @@ CK_RV C_GetFunctionList(struct function_list **out) {
         real = list = *theirs;
         list.functions[INITIALIZE] = (void (*)(void))initialize;
         list.functions[FINALIZE] = (void (*)(void))finalize;
+        list.functions[GET_SLOT_LIST] = (void (*)(void))get_slot_list;
+        list.functions[GET_TOKEN_INFO] = (void (*)(void))get_token_info;
         list.functions[OPEN_SESSION] = (void (*)(void))open_session;
         list.functions[CLOSE_SESSION] = (void (*)(void))close_session;
         list.functions[LOGIN] = (void (*)(void))login;

@@ -18,6 +18,7 @@ pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;
 pub mod footprint;
+pub mod foreign_tools;
 pub mod kms_service;
 pub mod log;
 pub mod openbao;

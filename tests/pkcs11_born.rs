@@ -149,7 +149,7 @@ async fn softokn_does_not_vouch_for_its_keys() {
     assert_eq!(left.len(), 0);
 }
 
-/// A certificate that lies on the token where no signer looks for it is not there.
+/// It is stored once under the name of the key, also when it lies there under none.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_certificate_is_stored_where_it_is_found() {
@@ -159,7 +159,6 @@ async fn a_certificate_is_stored_where_it_is_found() {
     let _nameless = certificate_object(&session, certificate().as_der(), &[]);
     let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
     let connect = || Pkcs11Signer::builder(token.merchant()).connect();
-    assert!(matches!(connect().await, Err(Pkcs11Error::NoCertificate)));
     for _ in 0..2 {
         pair.store_certificate(certificate()).await.unwrap();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::session::UserType;
-use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer};
+use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::chain;
 use wxpay_tests::token::{Faults, PIN, Token, alone, certificate};
@@ -101,4 +101,66 @@ async fn a_callback_that_panics_leaves_no_session_behind() {
     assert!(chain(&error).ends_with("the callback panicked"), "{}", chain(&error));
     assert_eq!(faults.calls("C_OpenSession"), opened + 1);
     assert_eq!(faults.calls("C_CloseSession"), closed + 1);
+}
+
+/// Nobody has set such a PIN, and each login would count as a wrong one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn what_is_no_pin_is_not_sent() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    let connecting =
+        |pin: Pin| Pkcs11Signer::builder(token.merchant().pin(pin)).certificate(certificate());
+    // Whatever a test before has left.
+    token.session().logout().unwrap();
+    let file = std::env::temp_dir().join(format!("wxpay-pins-{}", std::process::id()));
+    let logins = faults.calls("C_Login");
+    for content in ["", "\n", "\u{feff}pin4test\n", "pin4test\npin4test\n", "pin4test\0"] {
+        std::fs::write(&file, content).unwrap();
+        for pin in [Pin::file(&file), Pin::new(content.trim_end_matches('\n'))] {
+            let error = connecting(pin).connect().await.unwrap_err();
+            assert!(matches!(error, Pkcs11Error::PinUnusable { .. }), "{content:?}: {error}");
+            assert_eq!(error.kind(), SignErrorKind::PermissionDenied);
+            assert!(error.hint().contains("it was not sent"), "{}", error.hint());
+        }
+    }
+    assert_eq!(faults.calls("C_Login"), logins);
+    std::fs::write(&file, format!("{PIN}\r\n")).unwrap();
+    connecting(Pin::file(&file)).connect().await.unwrap().shut_down().await.unwrap();
+    assert_eq!(faults.calls("C_Login"), logins + 1);
+    std::fs::remove_file(&file).unwrap();
+}
+
+/// A wrong one would lock the token, and nobody knows whether it is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn the_last_try_is_left_to_a_person() {
+    let _alone = alone().await;
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    let signer = connecting().connect().await.unwrap();
+    let logins = faults.calls("C_Login");
+
+    // Neither when it connects, nor when the login is lost, nor when a key is looked for.
+    faults.once("logout", "final-try");
+    let error = signer.sign(b"message").await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
+    assert!(chain(&error).contains("CKF_USER_PIN_FINAL_TRY"), "{}", chain(&error));
+    for error in [
+        connecting().connect().await.unwrap_err(),
+        connecting().use_last_pin_try(false).connect().await.unwrap_err(),
+        Pkcs11KeyPair::find(token.merchant()).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Pkcs11Error::LastPinTry), "{error}");
+        assert!(error.hint().contains("use_last_pin_try(true)"), "{}", error.hint());
+    }
+    assert_eq!(faults.calls("C_Login"), logins);
+
+    // When somebody says so, or after a login of somebody's.
+    let risked = connecting().use_last_pin_try(true).connect().await.unwrap();
+    assert_eq!(faults.calls("C_Login"), logins + 1);
+    signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    risked.shut_down().await.unwrap();
+    faults.clear();
+    signer.shut_down().await.unwrap();
 }

@@ -27,7 +27,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault` and `other` for changing.
+    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault`, `other` and `foreign` for changing.
     pub fn softhsm(label: &'static str) -> Self {
         let module = variable("WXPAY_TEST_SOFTHSM").into();
         Self { name: "SoftHSM", module, label: Some(label), slot_id: None }
@@ -212,7 +212,7 @@ pub fn reference() -> PrivateKey {
 
 /// The merchant certificate that lies beside it on the token `main`.
 pub fn certificate() -> Certificate {
-    let pem = include_str!("../crates/wxpay-auth/testdata/keys/merchant_certificate.pem");
+    let pem = include_str!("../crates/wxpay-auth/testdata/keys/issued_merchant_certificate.pem");
     Certificate::from_pem(pem).expect("a certificate")
 }
 

@@ -26,6 +26,8 @@ pub struct Certificate {
     not_after: Timestamp,
     public_key: PublicKey,
     is_merchants: bool,
+    #[cfg(feature = "pkcs11")]
+    is_self_issued: bool,
     der: Arc<[u8]>,
 }
 
@@ -70,6 +72,8 @@ impl Certificate {
             not_after: unix(validity.not_after),
             public_key: PublicKey::from_checked_pkcs1(pkcs1),
             is_merchants: is_merchants(certificate.subject()),
+            #[cfg(feature = "pkcs11")]
+            is_self_issued: certificate.issuer() == certificate.subject(),
             der: der.into(),
         })
     }
@@ -97,6 +101,12 @@ impl Certificate {
     /// Tells whether its subject is that of a merchant API certificate.
     pub(crate) fn is_merchants(&self) -> bool {
         self.is_merchants
+    }
+
+    /// Tells whether it names its own subject as its issuer, as no certificate of WeChat Pay's does.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.is_self_issued
     }
 
     /// Checks that it belongs to a key.

@@ -38,6 +38,9 @@ pub(crate) fn warn_if_exposed(path: &Path, what: &str) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
+        if crate::file_source::is_credential(path) {
+            return;
+        }
         let Ok(metadata) = std::fs::metadata(path) else { return };
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {

@@ -60,6 +60,12 @@ pub enum KeyError {
     /// file, so it is shown nowhere.
     #[error("what was given as the path of a file is none (it is not shown)")]
     NotAPath,
+    /// A credential of systemd is named, and this process was given none.
+    #[error("a credential is named, and $CREDENTIALS_DIRECTORY is not set")]
+    NoCredentials,
+    /// What stands behind `credential:` is not the name of one. It is shown nowhere.
+    #[error("what was given as the name of a credential is none (it is not shown)")]
+    CredentialName,
     /// There is no PEM block in it.
     #[error("no PEM block (-----BEGIN …) in it")]
     NoPem,
@@ -171,6 +177,14 @@ impl KeyError {
             Self::NotAPath => {
                 "it looks like the content of the file: give its path, or give the content to the \
                  function that takes it (from_pem); if it was logged elsewhere, replace the key"
+            }
+            Self::NoCredentials => {
+                "name the file in the unit of the service, LoadCredential=NAME:PATH, and start it through \
+                 systemd, which sets the variable; elsewhere, give the path of the file"
+            }
+            Self::CredentialName => {
+                "write credential:NAME, with the name that stands before the colon of LoadCredential= in the \
+                 unit of the service"
             }
             Self::NoPem => {
                 "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \

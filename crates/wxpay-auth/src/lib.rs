@@ -22,6 +22,7 @@ mod cpu_gate;
 mod error;
 #[cfg(feature = "file-key")]
 mod file_key_signer;
+mod file_source;
 mod files;
 mod foreign_text;
 mod identity;

@@ -157,7 +157,7 @@ mod file {
             ),
             ("file:a?sessions=4", "the address has a parameter that is not known here: sessions"),
             ("file:a?backend=ring&backend=ring", "backend is given twice"),
-            ("file:a?hunter2", "parameter 0 of the address is not name=value"),
+            ("file:a?hunter2", "parameter 1 of the address is not name=value"),
         ] {
             let error = parse(uri).map(|_| ()).unwrap_err();
             assert_eq!(error.to_string(), text, "{uri}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::KmsError;
-use crate::files;
+use crate::file_source::FileSource;
 use crate::key_error::KeyError;
 use crate::shown_path::{ShownSecret, may_be_path_of_secret};
 use crate::sign_error::SignErrorKind;
@@ -31,7 +31,7 @@ pub struct Secret(Source);
 enum Source {
     Given(Arc<Zeroizing<String>>),
     File {
-        path: PathBuf,
+        file: FileSource,
         /// The parameter that names it, where it is shown in place of the path.
         parameter: Option<&'static str>,
     },
@@ -48,14 +48,20 @@ impl Secret {
     /// Errors and `Debug` show the path only when it begins at the root and leads through a folder
     /// (`/run/secrets/token`): anything shorter may be the secret itself, put there by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File { path: path.into(), parameter: None })
+        Self(Source::File { file: FileSource::Path(path.into()), parameter: None })
+    }
+
+    /// Reads the secret from a credential that systemd hands to the service (`LoadCredential=NAME:PATH`):
+    /// the file of this name in `$CREDENTIALS_DIRECTORY`.
+    pub fn credential(name: impl Into<String>) -> Self {
+        Self(Source::File { file: FileSource::Credential(name.into()), parameter: None })
     }
 
     /// The same for a path that stands in this parameter of an address. The path is shown nowhere:
     /// somebody may have put the secret itself there.
     #[cfg(feature = "vault")]
-    pub(crate) fn file_in(parameter: &'static str, path: impl Into<PathBuf>) -> Self {
-        Self(Source::File { path: path.into(), parameter: Some(parameter) })
+    pub(crate) fn file_in(parameter: &'static str, file: FileSource) -> Self {
+        Self(Source::File { file, parameter: Some(parameter) })
     }
 
     /// Takes the secret from an environment variable.
@@ -80,16 +86,24 @@ impl Secret {
 
     /// Reads the secret. It may block for as long as reading a small file takes.
     pub(super) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
-        let (path, parameter) = match &self.0 {
+        let (file, parameter) = match &self.0 {
             Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
-            Source::File { path, parameter } => (path, *parameter),
+            Source::File { file, parameter } => (file, *parameter),
         };
-        let is_shown = parameter.is_none() && may_be_path_of_secret(path);
+        let shown = match file {
+            FileSource::Path(path) if parameter.is_none() && may_be_path_of_secret(path) => {
+                Some(path)
+            }
+            _ => None,
+        };
         let unavailable = || {
-            let file = match parameter {
-                Some(parameter) => format!("the file that {parameter} names"),
-                None if is_shown => path.display().to_string(),
-                None => "a file (its path is not shown)".to_owned(),
+            let file = match (parameter, shown, file) {
+                (Some(parameter), ..) => format!("the file that {parameter} names"),
+                (None, Some(path), _) => path.display().to_string(),
+                (None, None, FileSource::Path(_)) => "a file (its path is not shown)".to_owned(),
+                (None, None, FileSource::Credential(_)) => {
+                    "a credential (its name is not shown)".to_owned()
+                }
             };
             let message = format!("the secret in {file} cannot be had");
             KmsError::new(SignErrorKind::Configuration, message).with_hint(
@@ -97,13 +111,15 @@ impl Secret {
                  not the secret",
             )
         };
-        let bytes = files::read(path).map_err(|error| match error {
-            error if is_shown => unavailable().with_source(error),
+        let bytes = file.read("this secret").map_err(|error| match error {
+            error if shown.is_some() => unavailable().with_source(error),
+            KeyError::NoCredentials | KeyError::CredentialName => {
+                unavailable().with_hint(error.hint()).with_source(error)
+            }
             // They quote the path.
             KeyError::Unreadable { source, .. } => unavailable().with_source(source),
             _ => unavailable().with_source("it does not exist"),
         })?;
-        files::warn_if_exposed(path, "this secret");
         let text =
             str::from_utf8(&bytes).map_err(|_| unavailable().with_source("it is not UTF-8"))?;
         Ok(Zeroizing::new(text.trim().to_owned()))
@@ -120,8 +136,11 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Given(_) => f.write_str("Secret(given)"),
-            Source::File { path, parameter: None } => {
+            Source::File { file: FileSource::Path(path), parameter: None } => {
                 write!(f, "Secret(file {})", ShownSecret(path))
+            }
+            Source::File { file: FileSource::Credential(_), parameter: None } => {
+                f.write_str("Secret(credential)")
             }
             Source::File { parameter: Some(parameter), .. } => {
                 write!(f, "Secret(file of {parameter})")
@@ -147,10 +166,19 @@ mod tests {
         #[cfg(feature = "vault")]
         {
             use std::error::Error as _;
-            let mistaken = Secret::file_in("token_file", "hvs.hunter2");
-            let error = mistaken.read().unwrap_err();
-            let shown = format!("{mistaken:?} {error:?} {error} {:?}", error.source());
-            assert!(shown.contains("token_file") && !shown.contains("hunter2"), "{shown}");
+            for text in ["hvs.hunter2", "credential:hvs.hunter2"] {
+                let mistaken = Secret::file_in("token_file", FileSource::parse(text.to_owned()));
+                let error = mistaken.read().unwrap_err();
+                let shown = format!("{mistaken:?} {error:?} {error} {:?}", error.source());
+                assert!(shown.contains("token_file") && !shown.contains("hunter2"), "{shown}");
+            }
+        }
+        for name in ["hunter2", "hunter2/", "/hunter2"] {
+            let credential = Secret::credential(name);
+            let error = credential.read().unwrap_err();
+            assert!(error.hint().contains("LoadCredential="), "{error}");
+            let shown = format!("{credential:?} {error:?} {error}");
+            assert!(!shown.contains("hunter2"), "{shown}");
         }
         let unset = Secret::variable("WXPAY_NO_SUCH_VARIABLE").unwrap_err();
         assert!(unset.to_string().contains("WXPAY_NO_SUCH_VARIABLE"));

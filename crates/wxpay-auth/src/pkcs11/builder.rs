@@ -56,7 +56,8 @@ impl Pkcs11SignerBuilder {
     }
 
     /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
-    /// Without this, it is looked for on the token, under the `CKA_ID` of the key.
+    /// Without this, it is looked for on the token: under the `CKA_ID` of the key, or its label where it
+    /// has no id, or else by its public key. One that is self-signed is not taken.
     ///
     /// Of this, [`serial_no`](Self::serial_no) and [`without_certificate`](Self::without_certificate),
     /// the last one that is called counts.
@@ -121,6 +122,17 @@ impl Pkcs11SignerBuilder {
     /// same module. A module that the application has initialised itself is never restarted.
     pub fn restart_module(mut self, may_restart: bool) -> Self {
         self.restart_module = may_restart;
+        self
+    }
+
+    /// Sets whether a PIN is sent to a token that locks after one more wrong one
+    /// (`CKF_USER_PIN_FINAL_TRY`): no by default, which ends in [`Pkcs11Error::LastPinTry`].
+    ///
+    /// A login that succeeds resets the count of the token, so it is better to log in once by hand. It is a
+    /// setting for one start, and not to stay: a program that is started again and again with a wrong PIN
+    /// locks the token.
+    pub fn use_last_pin_try(mut self, may_use: bool) -> Self {
+        self.uri.pin = self.uri.pin.map(|pin| pin.using_last_try(may_use));
         self
     }
 

@@ -2,14 +2,16 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::mechanism::Pkcs11Mechanism;
+use super::module_settings;
 use super::uri_error::Pkcs11UriError;
 use crate::key_error::KeyError;
+use crate::serial_no::SerialNo;
 use crate::sign_error::{SignError, SignErrorKind};
 
 /// Says why a token, or the key in it, could not be used. It shows no PIN.
@@ -39,6 +41,17 @@ pub enum Pkcs11Error {
         /// What the loader says.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The module does not start.
+    #[error("C_Initialize answered {code}")]
+    #[non_exhaustive]
+    Initialize {
+        /// What it answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+        /// What to check of its own settings.
+        settings: &'static str,
+    },
     /// No token fits the address.
     #[error("no token fits {wanted}; there are: {present}")]
     #[non_exhaustive]
@@ -47,6 +60,8 @@ pub enum Pkcs11Error {
         wanted: String,
         /// The tokens that are there.
         present: String,
+        /// What to check of the module's own settings, where it shows no token that can be used.
+        settings: Option<&'static str>,
     },
     /// Several tokens fit the address.
     #[error("{count} tokens fit {wanted}: {present}")]
@@ -56,7 +71,7 @@ pub enum Pkcs11Error {
         wanted: String,
         /// How many fit.
         count: usize,
-        /// The tokens that are there.
+        /// Those that fit.
         present: String,
     },
     /// The token wants a login, and there is no PIN.
@@ -69,6 +84,16 @@ pub enum Pkcs11Error {
         /// Why.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// What was given as the PIN cannot be one. It was not sent.
+    #[error("the PIN cannot be used: {problem}")]
+    #[non_exhaustive]
+    PinUnusable {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// One more wrong PIN locks the token. None was sent.
+    #[error("the token has one try left before it locks (CKF_USER_PIN_FINAL_TRY)")]
+    LastPinTry,
     /// The token refused the PIN.
     #[error("the token refused the PIN ({code})")]
     #[non_exhaustive]
@@ -90,22 +115,37 @@ pub enum Pkcs11Error {
         sent: bool,
     },
     /// No private key fits the address.
-    #[error("no private key fits {wanted}")]
+    #[error(
+        "no private key fits {wanted}; there are: {present}{}; list them: {command}",
+        hexadecimal(.id_of_hex.as_ref())
+    )]
     #[non_exhaustive]
     KeyNotFound {
         /// The part of the URI that names token and key.
         wanted: String,
+        /// The private keys and certificates that are there, a few of each.
+        present: String,
+        /// The id as a URI has it, where it was given as hexadecimal text.
+        id_of_hex: Option<String>,
+        /// The command that lists what is on this token.
+        command: String,
         /// Whether the token shows no object at all.
         empty: bool,
     },
     /// Several private keys fit the address.
-    #[error("{count} private keys fit {wanted}")]
+    #[error("{count} private keys fit {wanted}: {present}")]
     #[non_exhaustive]
     SeveralKeys {
         /// The part of the URI that names token and key.
         wanted: String,
         /// How many fit.
         count: usize,
+        /// A few of those that fit.
+        present: String,
+        /// Whether the address has the label of the key.
+        by_object: bool,
+        /// Whether the address has the id of the key.
+        by_id: bool,
     },
     /// There is a key already where one is to be generated.
     #[error("there is a key already that fits {wanted}")]
@@ -139,6 +179,16 @@ pub enum Pkcs11Error {
     /// There is no merchant certificate on the token, and none was given.
     #[error("there is no certificate on the token for this key")]
     NoCertificate,
+    /// The only certificate on the token for this key is one that the key has signed itself. Key tools make
+    /// one with each key (`keytool -genkeypair`), to hold the place of the right one.
+    #[error(
+        "the certificate {serial_no} on the token is self-signed: WeChat Pay has not issued it"
+    )]
+    #[non_exhaustive]
+    SelfSigned {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
     /// Several certificates on the token fit the key.
     #[error("{count} certificates on the token are for this key")]
     #[non_exhaustive]
@@ -216,6 +266,14 @@ pub enum Pkcs11Error {
     ShutDown,
 }
 
+fn hexadecimal(id: Option<&String>) -> String {
+    id.map(|id| format!("; if the id was meant as hexadecimal digits, write {id}"))
+        .unwrap_or_default()
+}
+
+const PIN_UNAVAILABLE: &str = "check that the file is there and that this program may read it, or the callback; \
+     pin-source takes the path of a file, not the PIN";
+
 impl Pkcs11Error {
     /// Sorts it.
     pub fn kind(&self) -> SignErrorKind {
@@ -230,11 +288,14 @@ impl Pkcs11Error {
             | Self::KeyReplaced
             | Self::Key(KeyError::CertificateMismatch { .. })
             | Self::NoCertificate
+            | Self::SelfSigned { .. }
             | Self::SeveralCertificates { .. } => SignErrorKind::Configuration,
             Self::TokenNotFound { .. } | Self::ShutDown => SignErrorKind::Unavailable,
-            Self::PinUnavailable { .. } | Self::PinRefused { .. } | Self::KeyCannotSign => {
-                SignErrorKind::PermissionDenied
-            }
+            Self::PinUnavailable { .. }
+            | Self::PinUnusable { .. }
+            | Self::LastPinTry
+            | Self::PinRefused { .. }
+            | Self::KeyCannotSign => SignErrorKind::PermissionDenied,
             Self::KeyNotFound { .. } => SignErrorKind::KeyNotFound,
             Self::Key(_)
             | Self::KeyAlwaysAuthenticates
@@ -242,7 +303,9 @@ impl Pkcs11Error {
             | Self::KeyNotBound { .. }
             | Self::Mechanism { .. } => SignErrorKind::Unsupported,
             Self::InvalidSignature => SignErrorKind::InvalidSignature,
-            Self::LoginFailed { kind, .. } | Self::Call { kind, .. } => *kind,
+            Self::LoginFailed { kind, .. }
+            | Self::Initialize { kind, .. }
+            | Self::Call { kind, .. } => *kind,
             Self::Restarted => SignErrorKind::SessionLost,
             Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
             Self::Timeout { .. } | Self::HeldUp { .. } => SignErrorKind::Timeout,
@@ -260,15 +323,27 @@ impl Pkcs11Error {
                 "check module-path: the library is part of the token's software, for instance \
                  /usr/lib/softhsm/libsofthsm2.so; the source of the error says what the loader found"
             }
+            Self::Initialize { settings, .. }
+            | Self::TokenNotFound { settings: Some(settings), .. } => settings,
             Self::TokenNotFound { .. } => {
                 "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
-                 --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id"
+                 --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one \
+                 that is not initialised has no keys"
             }
             Self::SeveralTokens { .. } => "add serial or slot-id to the address",
             Self::NoPin => "add pin-source to the URI, or a Pin to the address",
-            Self::PinUnavailable { .. } => {
-                "check that the file is there and that this program may read it, or the callback; \
-                 pin-source takes the path of a file, not the PIN"
+            Self::PinUnavailable { source } => match source.downcast_ref::<KeyError>() {
+                Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => error.hint(),
+                _ => PIN_UNAVAILABLE,
+            },
+            Self::PinUnusable { .. } => {
+                "give the PIN alone, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); it \
+                 was not sent, so the token has counted nothing"
+            }
+            Self::LastPinTry => {
+                "find out who sent wrong PINs, and make sure of the right one; then log in with it by hand, \
+                 which resets the count (pkcs11-tool --module PATH --slot SLOT --login --list-objects), or \
+                 connect once with use_last_pin_try(true). It was not sent, so the token is not locked"
             }
             Self::PinRefused { .. } => {
                 "do not just try again: tokens lock after a few wrong PINs. This process does not \
@@ -280,11 +355,23 @@ impl Pkcs11Error {
                  while, from 30 s to half an hour, and a few times at most, so that the token does \
                  not lock; then restart the program"
             }
-            Self::KeyNotFound { .. } => {
-                "check object and id: pkcs11-tool --module PATH --login --list-objects; without a \
-                 login, private keys are not seen"
+            Self::KeyNotFound { id_of_hex: Some(_), .. } => {
+                "check object and id. An id is bytes, each written as %XX: 6deb45, as tools print it, is \
+                 %6D%EB%45 in a URI"
             }
-            Self::SeveralKeys { .. } => "add id to the address; labels need not be unique",
+            Self::KeyNotFound { .. } => {
+                "check object and id against what is there; without a login, private keys are not seen"
+            }
+            Self::SeveralKeys { by_object, by_id, .. } => match (by_object, by_id) {
+                (_, false) => "add id to the address; labels need not be unique",
+                (false, true) => {
+                    "add object to the address, or delete the keys that are not used: several have this id"
+                }
+                (true, true) => {
+                    "delete the keys that are not used, or give them other ids: several have this label \
+                     and this id"
+                }
+            },
             Self::KeyExists { .. } => "give the new key another label",
             Self::KeyCannotSign => "use a key that was made for signing",
             Self::KeyAlwaysAuthenticates => {
@@ -302,8 +389,12 @@ impl Pkcs11Error {
                  leave it"
             }
             Self::NoCertificate => {
-                "give the merchant certificate or its serial_no, or put the certificate on the \
-                 token under the CKA_ID of the key"
+                "give the merchant certificate or its serial_no, or put the certificate on the token"
+            }
+            Self::SelfSigned { .. } => {
+                "put the certificate that WeChat Pay issued for this key on the token (keytool -importcert \
+                 -alias ALIAS, or pkcs11-tool --write-object FILE --type cert --id ID), or give it or its \
+                 serial_no"
             }
             Self::SeveralCertificates { .. } => "give the merchant certificate that is to be used",
             Self::Mechanism { .. } => {
@@ -320,6 +411,16 @@ impl Pkcs11Error {
             Self::ShutDown => "connect a new signer",
             Self::Call { kind, .. } => kind.hint(),
             _ => self.kind().hint(),
+        }
+    }
+
+    /// Turns the answer of `C_Initialize` into an error that names the settings of the module.
+    pub(super) fn starting(self, module: &Path) -> Self {
+        match self {
+            Self::Call { code, kind, .. } => {
+                Self::Initialize { code, kind, settings: module_settings::hint(Some(module)) }
+            }
+            other => other,
         }
     }
 

@@ -5,6 +5,8 @@ use cryptoki::session::Session;
 
 use super::call::Called;
 use super::error::Pkcs11Error;
+use super::listing::{self, id_attribute};
+use super::token::unpadded;
 use super::uri::Pkcs11Uri;
 use crate::certificate::Certificate;
 use crate::key_error::KeyError;
@@ -34,14 +36,23 @@ impl SigningKey {
 /// Finds the one private key that fits the address, and checks that it can sign for WeChat Pay.
 pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkcs11Error> {
     let handles = matching(session, ObjectClass::PRIVATE_KEY, uri)?;
-    let (count, wanted) = (handles.len(), uri.key_part());
-    match handles.first() {
-        None => {
-            let empty = session.iter_objects(&[]).called()?.next().is_none();
-            Err(Pkcs11Error::KeyNotFound { wanted, empty })
-        }
-        Some(handle) if count == 1 => read(session, *handle),
-        Some(_) => Err(Pkcs11Error::SeveralKeys { wanted, count }),
+    let wanted = uri.key_part();
+    match handles.as_slice() {
+        [] => Err(Pkcs11Error::KeyNotFound {
+            wanted,
+            present: listing::keys_and_certificates(session)?,
+            id_of_hex: uri.id.as_deref().and_then(listing::id_of_hex).map(|id| id_attribute(&id)),
+            command: listing::command(session, uri)?,
+            empty: session.iter_objects(&[]).called()?.next().is_none(),
+        }),
+        [handle] => read(session, *handle),
+        [..] => Err(Pkcs11Error::SeveralKeys {
+            wanted,
+            count: handles.len(),
+            present: listing::private_keys(session, &handles)?,
+            by_object: uri.object.is_some(),
+            by_id: uri.id.is_some(),
+        }),
     }
 }
 
@@ -52,9 +63,40 @@ pub(super) fn matching(
     uri: &Pkcs11Uri,
 ) -> Result<Vec<ObjectHandle>, Pkcs11Error> {
     let mut template = vec![Attribute::Class(class)];
-    template.extend(uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes())));
     template.extend(uri.id.as_ref().map(|id| Attribute::Id(id.clone())));
-    session.find_objects(&template).called()
+    let Some(label) = &uri.object else { return session.find_objects(&template).called() };
+    let labelled = [&template[..], &[Attribute::Label(label.clone().into_bytes())]].concat();
+    let exact = session.find_objects(&labelled).called()?;
+    if exact.is_empty() { padded(session, &template, label) } else { Ok(exact) }
+}
+
+/// Finds the objects whose label is this one but for what it is padded with: some tools leave that out.
+fn padded(
+    session: &Session,
+    template: &[Attribute],
+    label: &str,
+) -> Result<Vec<ObjectHandle>, Pkcs11Error> {
+    let mut fitting = Vec::new();
+    for handle in some(session, template)? {
+        let attributes = session.get_attributes(handle, &[AttributeType::Label]).called()?;
+        let fits = |attribute: &Attribute| {
+            matches!(attribute, Attribute::Label(found)
+                if str::from_utf8(found).is_ok_and(|found| unpadded(found) == unpadded(label)))
+        };
+        if attributes.iter().any(fits) {
+            fitting.push(handle);
+        }
+    }
+    Ok(fitting)
+}
+
+/// How many objects are looked at one by one.
+const MOST_OBJECTS: usize = 1000;
+
+/// Finds objects that are to be looked at one by one.
+fn some(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Pkcs11Error> {
+    let found = session.iter_objects(template).called()?.take(MOST_OBJECTS);
+    found.collect::<Result<_, _>>().called()
 }
 
 fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Error> {
@@ -109,30 +151,65 @@ fn exponent_of_public_key(session: &Session, modulus: &[u8]) -> Result<Vec<u8>, 
     Err(Pkcs11Error::NoPublicKey)
 }
 
-/// Finds the certificate on the token that belongs to the key. Others under its name, and what is no
-/// certificate for WeChat Pay, are passed over.
+/// Finds the certificate on the token that belongs to the key: under its name, or else wherever it lies.
+/// Others, and what is no certificate for WeChat Pay, are passed over.
 pub(super) fn certificate(session: &Session, key: &SigningKey) -> Result<Certificate, Pkcs11Error> {
-    let template = [Attribute::Class(ObjectClass::CERTIFICATE), key.name()];
-    let (mut certificates, mut unusable) = (Vec::new(), None);
-    for handle in session.find_objects(&template).called()? {
-        let attributes = session.get_attributes(handle, &[AttributeType::Value]).called()?;
-        if let Some(Attribute::Value(der)) = attributes.into_iter().next() {
-            match Certificate::from_der(&der) {
-                Ok(certificate) => certificates.push(certificate),
-                // It may lie beside the right one.
-                Err(error) => unusable = Some(error),
+    let named = Certificates::read(session, Some(key.name()))?;
+    if let Some(certificate) = named.issued_for(&key.public_key)? {
+        return Ok(certificate);
+    }
+    let all = Certificates::read(session, None)?;
+    if let Some(certificate) = all.issued_for(&key.public_key)? {
+        return Ok(certificate);
+    }
+    if let Some(own) = all.usable.iter().find(|own| own.public_key() == &key.public_key) {
+        return Err(Pkcs11Error::SelfSigned { serial_no: own.serial_no().clone() });
+    }
+    match (named.usable.first(), named.unusable) {
+        (Some(other), _) => {
+            Err(KeyError::CertificateMismatch { serial_no: other.serial_no().clone() }.into())
+        }
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(Pkcs11Error::NoCertificate),
+    }
+}
+
+/// Certificates on a token, each once.
+struct Certificates {
+    usable: Vec<Certificate>,
+    /// Why one of the others is not.
+    unusable: Option<KeyError>,
+}
+
+impl Certificates {
+    /// Reads all certificates, or those of a name.
+    fn read(session: &Session, name: Option<Attribute>) -> Result<Self, Pkcs11Error> {
+        let template =
+            [vec![Attribute::Class(ObjectClass::CERTIFICATE)], name.into_iter().collect()];
+        let mut read = Self { usable: Vec::new(), unusable: None };
+        for handle in some(session, &template.concat())? {
+            let attributes = session.get_attributes(handle, &[AttributeType::Value]).called()?;
+            if let Some(Attribute::Value(der)) = attributes.into_iter().next() {
+                match Certificate::from_der(&der) {
+                    // Two tools may have put the same one there.
+                    Ok(certificate) if read.usable.contains(&certificate) => {}
+                    Ok(certificate) => read.usable.push(certificate),
+                    // It may lie beside the right one.
+                    Err(error) => read.unusable = Some(error),
+                }
             }
         }
+        Ok(read)
     }
-    let Some(first) = certificates.first() else {
-        return Err(unusable.map_or(Pkcs11Error::NoCertificate, Pkcs11Error::Key));
-    };
-    let mismatch = KeyError::CertificateMismatch { serial_no: first.serial_no().clone() };
-    certificates.retain(|certificate| certificate.public_key() == &key.public_key);
-    let count = certificates.len();
-    match certificates.pop() {
-        None => Err(mismatch.into()),
-        Some(certificate) if count == 1 => Ok(certificate),
-        Some(_) => Err(Pkcs11Error::SeveralCertificates { count }),
+
+    /// Returns the one that somebody else has issued for this key.
+    fn issued_for(&self, key: &PublicKey) -> Result<Option<Certificate>, Pkcs11Error> {
+        let is = |c: &&Certificate| c.public_key() == key && !c.is_self_issued();
+        let fitting: Vec<&Certificate> = self.usable.iter().filter(is).collect();
+        match fitting.as_slice() {
+            [] => Ok(None),
+            [certificate] => Ok(Some((*certificate).clone())),
+            [..] => Err(Pkcs11Error::SeveralCertificates { count: fitting.len() }),
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Logins {
         Ok(Self { key, known: Mutex::default() })
     }
 
-    /// Logs in with `send`, unless somebody in this process has done so, or the PIN is not to be sent.
+    /// Logs in with `send`, which may find that nothing may be sent, unless somebody in this process has done so, or the PIN is not to be sent.
     ///
     /// Nobody else is in the token meanwhile, or in the module, as the `scope` says: a login changes what all
     /// sessions see, and not every module takes that in the middle of a signature. For a PIN that is not sent,
@@ -74,7 +74,7 @@ impl Logins {
         generation: u64,
         (slot, pin): (Slot, &str),
         is_logged_in: impl Fn() -> bool,
-        send: impl FnOnce() -> cryptoki::error::Result<()>,
+        send: impl FnOnce() -> Result<cryptoki::error::Result<()>, Pkcs11Error>,
     ) -> Result<(), Pkcs11Error> {
         let (slot_of_token, slot) = (slot, slot.id());
         let pin = hmac::sign(&self.key, pin.as_bytes());
@@ -93,7 +93,7 @@ impl Logins {
                 return Ok(());
             }
             self.may_send(slot, &pin, Instant::now())?;
-            self.learn(slot, pin, send(), Instant::now())
+            self.learn(slot, pin, send()?, Instant::now())
         };
         gate.alone(scope, generation, log_in)?
     }
@@ -333,7 +333,7 @@ mod tests {
                 || false,
                 || {
                     sent.set(sent.get() + 1);
-                    wrong()
+                    Ok(wrong())
                 },
             )
         };

@@ -8,7 +8,8 @@
 //! - Each signature is verified before it is returned.
 //! - After any error there is a new session, a login if it needs one, and one more try; then, where
 //!   the module may be what is broken, a restart of the module and a last one.
-//! - A PIN that the token refused is not sent to it again by this process.
+//! - A PIN that the token refused is not sent to it again by this process, and none is sent where one
+//!   more wrong one locks the token.
 //! - A library is loaded and initialised once in a process, and stays until it ends.
 //!
 //! What was tried on which token, sizing, rotation, and what to do when a token dies at night:
@@ -21,10 +22,12 @@ mod gate;
 mod key;
 mod key_pair;
 mod library;
+mod listing;
 mod login;
 mod logins;
 mod mechanism;
 mod module;
+mod module_settings;
 mod pin;
 mod queue;
 mod restarts;

@@ -17,6 +17,7 @@ use super::login::Access;
 use super::logins::Logins;
 use super::pin::Pin;
 use super::restarts::Restarts;
+use super::token;
 use super::turns::Turns;
 use crate::shown_path::may_be_path;
 
@@ -83,7 +84,9 @@ impl Module {
         let context = loaded.map_or_else(|| open(&library), Ok)?;
         let ours = match context.initialize(arguments()) {
             Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
-            initialized => initialized.called().map(|()| true)?,
+            initialized => {
+                initialized.called().map(|()| true).map_err(|error| error.starting(path))?
+            }
         };
         let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
         let module = Arc::new(Self {
@@ -159,8 +162,14 @@ impl Module {
         pin: &Pin,
         generation: u64,
     ) -> Result<(), Pkcs11Error> {
+        let uses_last_try = pin.uses_last_try();
         let pin = pin.read()?;
-        let send = || session.login(UserType::User, Some(&AuthPin::from(pin.as_str())));
+        let send = || {
+            if !uses_last_try && token::has_last_try(&self.context, slot) {
+                return Err(Pkcs11Error::LastPinTry);
+            }
+            Ok(session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))))
+        };
         let is_logged_in = || is_logged_in(session);
         let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
         self.logins.log_in((&self.gate, scope), generation, (slot, &pin), is_logged_in, send)

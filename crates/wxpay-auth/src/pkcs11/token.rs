@@ -6,6 +6,8 @@ use cryptoki::slot::{Slot, TokenInfo};
 
 use super::call::Called;
 use super::error::Pkcs11Error;
+use super::listing;
+use super::module_settings;
 use super::uri::Pkcs11Uri;
 use crate::foreign_text::foreign_text;
 
@@ -19,49 +21,68 @@ pub(super) struct Token {
 
 /// Finds the one token that fits the address.
 pub(super) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Error> {
-    let mut fitting = Vec::new();
-    let mut present = Vec::new();
+    let (mut fitting, mut fitting_shown) = (Vec::new(), Vec::new());
+    let (mut present, mut usable) = (Vec::new(), false);
     for slot in context.get_slots_with_token().called()? {
         let info = context.get_token_info(slot);
+        present.push(describe(slot, &info));
         if matches!(&info, Ok(info) if !info.token_initialized()) {
             continue;
         }
-        present.push(describe(slot, &info));
+        usable = true;
         if uri.slot_id.is_some_and(|id| id != slot.id()) {
             continue;
         }
         match info {
             Ok(info) => {
                 if fits(uri, &info) {
+                    fitting_shown.extend(present.last().cloned());
                     fitting.push(Token { slot, wants_login: info.login_required() });
                 }
             }
             // The token answered, in a form that is not understood (opencryptoki's clock, say).
-            // Whoever names the slot knows what is in it.
+            // An address that names the slot only is for whatever is in it.
             Err(error) if !matches!(error, Error::Pkcs11(..)) && names_the_slot_only(uri) => {
                 fitting.push(Token { slot, wants_login: true });
             }
             Err(_) => {}
         }
     }
-    let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+    let shown = |tokens: Vec<String>| {
+        let all = tokens.len();
+        listing::joined(&listing::bounded(tokens, all))
+    };
     let (count, wanted) = (fitting.len(), uri.token_part());
     match fitting.pop() {
-        None => Err(Pkcs11Error::TokenNotFound { wanted, present }),
+        None => {
+            // A module that does not see its settings shows no token, or an empty slot.
+            let settings = (!usable).then(|| module_settings::hint(uri.module_path.as_deref()));
+            Err(Pkcs11Error::TokenNotFound { wanted, present: shown(present), settings })
+        }
         Some(token) if count == 1 => Ok(token),
-        Some(_) => Err(Pkcs11Error::SeveralTokens { wanted, count, present }),
+        Some(_) => Err(Pkcs11Error::SeveralTokens { wanted, count, present: shown(fitting_shown) }),
     }
 }
 
 fn fits(uri: &Pkcs11Uri, info: &TokenInfo) -> bool {
     let equal = |wanted: &Option<String>, found: &str| {
-        // What a token pads its texts with is cut off already; not every token pads with blanks.
-        wanted.as_deref().is_none_or(|wanted| wanted == found.trim_end_matches([' ', '\0']))
+        wanted.as_deref().is_none_or(|wanted| unpadded(wanted) == unpadded(found))
     };
     equal(&uri.token, info.label())
         && equal(&uri.serial, info.serial_number())
         && equal(&uri.manufacturer, info.manufacturer_id())
         && equal(&uri.model, info.model())
+}
+
+/// Cuts off what tokens pad texts with. The standard wants blanks, and a TPM has NULs; some tools print
+/// them, others leave them out.
+pub(super) fn unpadded(text: &str) -> &str {
+    text.trim_end_matches([' ', '\0'])
+}
+
+/// Tells whether the token locks after one more wrong PIN, where it says so.
+pub(super) fn has_last_try(context: &Pkcs11, slot: Slot) -> bool {
+    context.get_token_info(slot).is_ok_and(|info| info.user_pin_final_try())
 }
 
 fn names_the_slot_only(uri: &Pkcs11Uri) -> bool {
@@ -71,9 +92,12 @@ fn names_the_slot_only(uri: &Pkcs11Uri) -> bool {
 
 fn describe(slot: Slot, info: &cryptoki::error::Result<TokenInfo>) -> String {
     match info {
+        Ok(info) if !info.token_initialized() => {
+            format!("a token that is not initialised (slot-id {})", slot.id())
+        }
         Ok(info) => {
             // No token has longer ones.
-            let shown = |text| foreign_text(text, 32, &[]);
+            let shown = |text| foreign_text(unpadded(text), 32, &[]);
             let (label, serial) = (shown(info.label()), shown(info.serial_number()));
             format!("{label:?} (serial {serial}, slot-id {})", slot.id())
         }

@@ -24,11 +24,13 @@ use crate::shown_path::may_be_path;
 /// | `token`, `serial`, `manufacturer`, `model` | the token's info |
 /// | `slot-id` | the number of the slot |
 /// | `object`, `id` | `CKA_LABEL` and `CKA_ID` of the private key |
+/// | `library-manufacturer`, `library-description`, `library-version` | nothing: `module-path` names the library |
 /// | `module-path` | the PKCS#11 library to load: a path, or, on Linux, a name that the loader finds |
-/// | `pin-source` | a file with the PIN: a path, or `file:` and a path |
+/// | `pin-source` | a file with the PIN: a path, `file:` and a path, or `credential:` and the name of a systemd credential |
 /// | `pin-value` | the PIN itself; `pin-source` keeps it out of settings and logs |
 ///
-/// Other attributes are refused rather than passed by.
+/// Blanks and NULs at the end of a text make no difference: tokens pad with them, and tools print them
+/// or leave them out. Other attributes are refused rather than passed by.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc7512>
 ///
@@ -153,8 +155,8 @@ impl FromStr for Pkcs11Uri {
     fn from_str(uri: &str) -> Result<Self, Self::Err> {
         let rest = uri.strip_prefix("pkcs11:").ok_or(Pkcs11UriError::Scheme)?;
         let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '#';
-        if let Some(position) = uri.find(forbidden) {
-            return Err(Pkcs11UriError::Character { position });
+        if let Some(position) = uri.chars().position(forbidden) {
+            return Err(Pkcs11UriError::Character { position: position + 1 });
         }
         let (path, query) = rest.split_once('?').map_or((rest, None), |(p, q)| (p, Some(q)));
         let path = Some(path).filter(|p| !p.is_empty()).into_iter().flat_map(|p| p.split(';'));
@@ -163,7 +165,7 @@ impl FromStr for Pkcs11Uri {
 
         let mut parsed = Self::default();
         let mut seen = Vec::new();
-        for (index, (in_query, part)) in parts.enumerate() {
+        for ((in_query, part), index) in parts.zip(1..) {
             let (name, value) = part.split_once('=').ok_or(Pkcs11UriError::Malformed { index })?;
             let (attribute, belongs_in_query) = *ATTRIBUTES
                 .iter()
@@ -186,7 +188,7 @@ impl FromStr for Pkcs11Uri {
 }
 
 /// The attributes that are understood, and whether they stand in the query.
-const ATTRIBUTES: [(&str, bool); 11] = [
+const ATTRIBUTES: [(&str, bool); 14] = [
     ("token", false),
     ("serial", false),
     ("manufacturer", false),
@@ -195,6 +197,9 @@ const ATTRIBUTES: [(&str, bool); 11] = [
     ("object", false),
     ("id", false),
     ("type", false),
+    ("library-manufacturer", false),
+    ("library-description", false),
+    ("library-version", false),
     ("module-path", true),
     ("pin-source", true),
     ("pin-value", true),
@@ -216,8 +221,12 @@ impl Pkcs11Uri {
             "object" => self.object = Some(value.text()?),
             "id" => self.id = Some(value.bytes()?),
             "module-path" => self.module_path = Some(value.text()?.into()),
-            "pin-source" => self.pin = Some(Pin::file(pin_file(value.text()?)?)),
+            "pin-source" => self.pin = Some(pin_source(&value.text()?)?),
             "pin-value" => self.pin = Some(Pin::new(value.text()?)),
+            // They say which library it is, as `module-path` does. One that was updated is still the same.
+            "library-manufacturer" | "library-description" | "library-version" => {
+                value.text()?;
+            }
             // The list above has nothing else but `type`.
             _ if value.text()? != "private" => return Err(Pkcs11UriError::NotPrivate),
             _ => {}
@@ -226,16 +235,19 @@ impl Pkcs11Uri {
     }
 }
 
-/// Reads `file:/path`, `file:///path`, `file:relative` and a path by itself.
-fn pin_file(source: String) -> Result<PathBuf, Pkcs11UriError> {
+/// Reads `file:/path`, `file:///path`, `file:relative`, a path by itself, and `credential:name`.
+fn pin_source(source: &str) -> Result<Pin, Pkcs11UriError> {
+    if let Some(name) = source.strip_prefix("credential:") {
+        return Ok(Pin::credential(name));
+    }
     let path = match source.strip_prefix("file:") {
-        Some(path) => path.strip_prefix("//").unwrap_or(path).to_owned(),
+        Some(path) => path.strip_prefix("//").unwrap_or(path),
         None if source.starts_with('|') || source.contains("://") => {
             return Err(Pkcs11UriError::PinSource);
         }
         None => source,
     };
-    if path.is_empty() { Err(Pkcs11UriError::PinSource) } else { Ok(path.into()) }
+    if path.is_empty() { Err(Pkcs11UriError::PinSource) } else { Ok(Pin::file(path)) }
 }
 
 /// A value that is still percent-encoded.
@@ -386,20 +398,21 @@ mod tests {
         for (uri, error) in [
             ("", E::Scheme),
             ("PKCS11:token=a", E::Scheme),
-            ("pkcs11:token=a b", E::Character { position: 14 }),
-            ("pkcs11:\n", E::Character { position: 7 }),
-            ("pkcs11:token=a#b", E::Character { position: 14 }),
+            ("pkcs11:token=a b", E::Character { position: 15 }),
+            ("pkcs11:\n", E::Character { position: 8 }),
+            ("pkcs11:token=商户;object=a b", E::Character { position: 25 }),
+            ("pkcs11:token=a#b", E::Character { position: 15 }),
             ("pkcs11:token=%2", E::Escape { attribute: "token" }),
             ("pkcs11:token=%2g", E::Escape { attribute: "token" }),
             ("pkcs11:token=%ff", E::NotText { attribute: "token" }),
-            ("pkcs11:token", E::Malformed { index: 0 }),
-            ("pkcs11:token=a;", E::Malformed { index: 1 }),
-            ("pkcs11:token=a?&", E::Malformed { index: 1 }),
+            ("pkcs11:token", E::Malformed { index: 1 }),
+            ("pkcs11:token=a;", E::Malformed { index: 2 }),
+            ("pkcs11:token=a?&", E::Malformed { index: 2 }),
             ("pkcs11:token=a;token=b", E::Twice { attribute: "token" }),
             ("pkcs11:module-path=/a", E::Misplaced { attribute: "module-path" }),
             ("pkcs11:?token=a", E::Misplaced { attribute: "token" }),
-            ("pkcs11:token=a;x-vendor=b", E::Unsupported { index: 1 }),
-            ("pkcs11:?module-name=softhsm2", E::Unsupported { index: 0 }),
+            ("pkcs11:token=a;x-vendor=b", E::Unsupported { index: 2 }),
+            ("pkcs11:?module-name=softhsm2", E::Unsupported { index: 1 }),
             ("pkcs11:type=cert", E::NotPrivate),
             ("pkcs11:slot-id=+1", E::SlotId),
             ("pkcs11:slot-id=", E::SlotId),

@@ -10,10 +10,10 @@ pub enum Pkcs11UriError {
     #[error("the URI does not begin with pkcs11:")]
     Scheme,
     /// It has a blank, a line break, a control character or a `#` in it.
-    #[error("the URI has a character at position {position} that must be percent-encoded")]
+    #[error("character {position} of the URI must be percent-encoded")]
     #[non_exhaustive]
     Character {
-        /// The position of the first such byte, counted from 0.
+        /// Which character of the URI it is, counted from 1.
         position: usize,
     },
     /// A `%` is not followed by two hexadecimal digits.
@@ -34,7 +34,7 @@ pub enum Pkcs11UriError {
     #[error("part {index} of the URI is not attribute=value")]
     #[non_exhaustive]
     Malformed {
-        /// Which part, counted from 0 over path and query.
+        /// Which part, counted from 1 over path and query.
         index: usize,
     },
     /// An attribute is given twice.
@@ -55,7 +55,7 @@ pub enum Pkcs11UriError {
     #[error("the attribute in part {index} of the URI is not supported")]
     #[non_exhaustive]
     Unsupported {
-        /// Which part, counted from 0 over path and query.
+        /// Which part, counted from 1 over path and query.
         index: usize,
     },
     /// The type is another one than `private`.
@@ -90,14 +90,14 @@ impl Pkcs11UriError {
                  module-path, pin-source and pin-value after it"
             }
             Self::Unsupported { .. } => {
-                "use token, serial, manufacturer, model, slot-id, object, id, type=private; after \
-                 the question mark: module-path (in place of module-name), pin-source, pin-value"
+                "use token, serial, manufacturer, model, slot-id, object, id, type=private, \
+                 library-…; after the question mark: module-path (in place of module-name), pin-source, pin-value"
             }
             Self::NotPrivate => "write type=private, or leave type out",
             Self::SlotId => "give the decimal number that pkcs11-tool --list-slots shows",
             Self::PinSource => {
-                "give the path of a file (pin-source=file:/run/secrets/pin), or a callback through \
-                 Pin::callback"
+                "give the path of a file (pin-source=file:/run/secrets/pin), a credential of systemd \
+                 (pin-source=credential:hsm_pin), or a callback through Pin::callback"
             }
             Self::TwoPins => "leave pin-value out",
         }

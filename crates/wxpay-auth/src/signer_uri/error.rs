@@ -49,7 +49,7 @@ pub enum SignerUriError {
     #[error("parameter {index} of the address is not name=value")]
     #[non_exhaustive]
     Malformed {
-        /// Which one, counted from 0.
+        /// Which one, counted from 1.
         index: usize,
     },
     /// A parameter is given twice.

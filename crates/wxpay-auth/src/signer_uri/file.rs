@@ -1,7 +1,5 @@
 //! `file:`
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 
 use super::Address;
@@ -11,11 +9,12 @@ use super::parameters::{Parameters, decoded, is_path};
 use super::signer::UriSigner;
 use crate::backend::Backend;
 use crate::file_key_signer::FileKeySigner;
+use crate::file_source::FileSource;
 use crate::private_key::PrivateKey;
 
-/// `file:/path/apiclient_key.pem`, `file:///path/…`, `file:relative/path`.
+/// `file:/path/apiclient_key.pem`, `file:///path/…`, `file:relative/path`, `file:credential:name`.
 pub(super) struct FileAddress {
-    path: PathBuf,
+    file: FileSource,
     backend: Backend,
 }
 
@@ -37,14 +36,14 @@ impl FileAddress {
                 return Err(SignerUriError::Value { parameter: "backend", problem });
             }
         };
-        Ok(Self { path: path.into(), backend })
+        Ok(Self { file: FileSource::parse(path), backend })
     }
 }
 
 #[async_trait]
 impl Address for FileAddress {
     async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
-        let key = PrivateKey::from_pem_file_with(self.backend, &self.path)?;
+        let key = PrivateKey::from_pem_file_with(self.backend, self.file.path()?)?;
         let public_key = key.public_key().clone();
         let signer = match merchant.ok_or(SignerUriError::NoCertificate)? {
             Merchant::Certificate(certificate) => {

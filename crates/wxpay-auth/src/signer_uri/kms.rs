@@ -1,12 +1,11 @@
 //! What the addresses of key services share.
 
-#[cfg(feature = "_http")]
-use std::path::PathBuf;
-
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded};
 use super::signer::UriSigner;
+#[cfg(feature = "_http")]
+use crate::file_source::FileSource;
 #[cfg(feature = "_http")]
 use crate::kms::KmsTls;
 #[cfg(any(feature = "_access-key", feature = "aws-config"))]
@@ -45,17 +44,17 @@ impl KmsSettings {
 /// Whom to trust, and who this end is: `ca`, `client_certificate` and `client_key` are PEM files.
 #[cfg(feature = "_http")]
 pub(super) struct TlsFiles {
-    ca: Option<PathBuf>,
+    ca: Option<FileSource>,
     /// The chain, and its key.
-    client: Option<(PathBuf, PathBuf)>,
+    client: Option<(FileSource, FileSource)>,
 }
 
 #[cfg(feature = "_http")]
 impl TlsFiles {
     pub(super) fn take(parameters: &mut Parameters) -> Result<Self, SignerUriError> {
-        let ca = parameters.take_path("ca")?;
-        let chain = parameters.take_path("client_certificate")?;
-        let client = match (chain, parameters.take_path("client_key")?) {
+        let ca = parameters.take_file("ca")?;
+        let chain = parameters.take_file("client_certificate")?;
+        let client = match (chain, parameters.take_file("client_key")?) {
             (Some(chain), Some(key)) => Some((chain, key)),
             (None, None) => None,
             (Some(_), None) => return Err(SignerUriError::Missing { parameter: "client_key" }),
@@ -73,10 +72,10 @@ impl TlsFiles {
     pub(super) fn read(&self) -> Result<KmsTls, SignerUriError> {
         let mut tls = KmsTls::new();
         if let Some(ca) = &self.ca {
-            tls = tls.ca_pem_file(ca)?;
+            tls = tls.ca_pem_file(ca.path()?)?;
         }
         if let Some((chain, key)) = &self.client {
-            tls = tls.client_certificate_pem_files(chain, key)?;
+            tls = tls.client_certificate_pem_files(chain.path()?, key.path()?)?;
         }
         Ok(tls)
     }

@@ -1,11 +1,11 @@
 //! The merchant certificate that an address names.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use super::error::SignerUriError;
 use super::parameters::Parameters;
 use crate::certificate::Certificate;
+use crate::file_source::FileSource;
 use crate::serial_no::SerialNo;
 use crate::shown_path::Shown;
 
@@ -20,14 +20,17 @@ pub(super) enum Merchant {
 /// Where it comes from.
 #[derive(Clone)]
 pub(super) enum MerchantSource {
-    File(PathBuf),
+    File(FileSource),
     Given(Merchant),
 }
 
 impl fmt::Debug for MerchantSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => f.debug_tuple("File").field(&Shown(path)).finish(),
+            Self::File(FileSource::Path(path)) => {
+                f.debug_tuple("File").field(&Shown(path)).finish()
+            }
+            Self::File(FileSource::Credential(_)) => f.write_str("Credential"),
             Self::Given(merchant) => f.debug_tuple("Given").field(merchant).finish(),
         }
     }
@@ -35,15 +38,15 @@ impl fmt::Debug for MerchantSource {
 
 impl MerchantSource {
     pub(super) fn take(parameters: &mut Parameters) -> Result<Option<Self>, SignerUriError> {
-        let path = parameters.take_path("certificate")?;
+        let file = parameters.take_file("certificate")?;
         let serial_no =
             parameters.take_parsed("serial_no", "is not a serial: 40 hexadecimal digits")?;
-        match (path, serial_no) {
+        match (file, serial_no) {
             (Some(_), Some(_)) => Err(SignerUriError::Value {
                 parameter: "serial_no",
                 problem: "is given beside the certificate, which has it",
             }),
-            (Some(path), None) => Ok(Some(Self::File(path))),
+            (Some(file), None) => Ok(Some(Self::File(file))),
             (None, serial_no) => {
                 Ok(serial_no.map(|serial| Self::Given(Merchant::SerialNo(serial))))
             }
@@ -53,7 +56,9 @@ impl MerchantSource {
     /// Reads the certificate, where it is in a file.
     pub(super) fn read(self) -> Result<Merchant, SignerUriError> {
         match self {
-            Self::File(path) => Ok(Merchant::Certificate(Certificate::from_pem_file(path)?)),
+            Self::File(file) => {
+                Ok(Merchant::Certificate(Certificate::from_pem_file(file.path()?)?))
+            }
             Self::Given(merchant) => Ok(merchant),
         }
     }

@@ -85,6 +85,10 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// | `alibaba-kms` | `key_version_id`, and as above |
 /// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do, but for retries, which are the signer's |
 ///
+/// Wherever the path of a file stands, also after `file:`, there may be `credential:NAME` in its place: the
+/// credential that systemd hands to the service (`LoadCredential=NAME:PATH`), which is the file of this name in
+/// `$CREDENTIALS_DIRECTORY`. It is looked for when the file is read.
+///
 /// An empty `role=` stands for the role of the machine, whatever it is called. The key services also
 /// take `concurrency`.
 ///

@@ -1,19 +1,19 @@
 //! What stands after the question mark.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 
 use super::error::SignerUriError;
+use crate::file_source::FileSource;
 
 /// Parameters of an address that nobody has taken yet.
 pub(super) struct Parameters(Vec<Parameter>);
 
 struct Parameter {
     name: String,
-    /// Which one it is, counted from 0.
+    /// Which one it is, counted from 1.
     index: usize,
     /// As it stands there, percent-encoded.
     raw: String,
@@ -22,7 +22,7 @@ struct Parameter {
 impl Parameters {
     pub(super) fn parse(query: &str) -> Result<Self, SignerUriError> {
         let mut parameters: Vec<Parameter> = Vec::new();
-        for (index, part) in query.split('&').enumerate().filter(|_| !query.is_empty()) {
+        for (index, part) in (1..).zip(query.split('&')).filter(|_| !query.is_empty()) {
             let named = part.split_once('=').filter(|(name, _)| {
                 !name.is_empty()
                     && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
@@ -48,17 +48,17 @@ impl Parameters {
         })
     }
 
-    /// Takes out the path of a file. What cannot be one is refused: it would be quoted when there is
-    /// no such file, and somebody may have put the key itself there.
-    pub(super) fn take_path(
+    /// Takes out the path of a file, or `credential:` and a name. What cannot be one is refused: it would
+    /// be quoted when there is no such file, and somebody may have put the key itself there.
+    pub(super) fn take_file(
         &mut self,
         name: &'static str,
-    ) -> Result<Option<PathBuf>, SignerUriError> {
+    ) -> Result<Option<FileSource>, SignerUriError> {
         match self.take(name)? {
             Some(path) if !is_path(&path) => {
                 Err(SignerUriError::Value { parameter: name, problem: "is not the path of a file" })
             }
-            path => Ok(path.map(PathBuf::from)),
+            path => Ok(path.map(FileSource::parse)),
         }
     }
 
@@ -110,7 +110,7 @@ impl Parameters {
 fn shown(name: &str, index: usize) -> String {
     let is_name =
         name.len() <= 24 && name.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
-    if is_name { name.to_owned() } else { format!("number {index}, counted from 0") }
+    if is_name { name.to_owned() } else { format!("number {index}") }
 }
 
 /// Tells whether a text may be the path of a file, and is not what belongs into one.
@@ -156,12 +156,16 @@ mod tests {
     fn a_key_is_no_path() {
         for raw in ["", "a%0Ab", "-----BEGIN%20PRIVATE%20KEY-----MIIE"] {
             let mut parameters = Parameters::parse(&format!("ca={raw}")).unwrap();
-            let error = parameters.take_path("ca").unwrap_err();
+            let error = parameters.take_file("ca").unwrap_err();
             assert_eq!(error.to_string(), "ca is not the path of a file");
         }
         let mut parameters = Parameters::parse("ca=/a%20b/ca.pem").unwrap();
-        assert_eq!(parameters.take_path("ca").unwrap(), Some("/a b/ca.pem".into()));
-        assert_eq!(parameters.take_path("ca").unwrap(), None);
+        let path = FileSource::Path("/a b/ca.pem".into());
+        assert_eq!(parameters.take_file("ca").unwrap(), Some(path));
+        assert_eq!(parameters.take_file("ca").unwrap(), None);
+        let mut parameters = Parameters::parse("ca=credential:our%20ca").unwrap();
+        let credential = FileSource::Credential("our ca".into());
+        assert_eq!(parameters.take_file("ca").unwrap(), Some(credential));
     }
 
     #[test]
@@ -172,13 +176,13 @@ mod tests {
         );
         assert_eq!(
             refused("S3cret=x&token=y"),
-            "the address has a parameter that is not known here: number 0, counted from 0"
+            "the address has a parameter that is not known here: number 1"
         );
-        assert_eq!(refused("a=1&S3=&S3="), "number 2, counted from 0 is given twice");
+        assert_eq!(refused("a=1&S3=&S3="), "number 3 is given twice");
         assert_eq!(refused("a=1&a=2"), "a is given twice");
-        assert_eq!(refused("a=1&hunter2"), "parameter 1 of the address is not name=value");
-        assert_eq!(refused("a=1&"), "parameter 1 of the address is not name=value");
-        assert_eq!(refused("=1"), "parameter 0 of the address is not name=value");
-        assert_eq!(refused("a b=1"), "parameter 0 of the address is not name=value");
+        assert_eq!(refused("a=1&hunter2"), "parameter 2 of the address is not name=value");
+        assert_eq!(refused("a=1&"), "parameter 2 of the address is not name=value");
+        assert_eq!(refused("=1"), "parameter 1 of the address is not name=value");
+        assert_eq!(refused("a b=1"), "parameter 1 of the address is not name=value");
     }
 }

@@ -1,7 +1,5 @@
 //! `vault:`
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 
 use super::Address;
@@ -10,6 +8,7 @@ use super::kms::{KmsSettings, TlsFiles, key};
 use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
+use crate::file_source::FileSource;
 use crate::kms::{Endpoint, Secret, VaultAuth, VaultTransit};
 
 /// `vault:KEY?address=…&mount=…&key_version=…&namespace=…`, and how to log in.
@@ -27,9 +26,9 @@ pub(super) struct VaultAddress {
 
 enum Auth {
     TokenVariable,
-    TokenFile(PathBuf),
-    AppRole { role_id: String, secret_id_file: PathBuf },
-    Kubernetes { role: String, jwt_file: Option<PathBuf> },
+    TokenFile(FileSource),
+    AppRole { role_id: String, secret_id_file: FileSource },
+    Kubernetes { role: String, jwt_file: Option<FileSource> },
 }
 
 /// Which parameters go with which login alone.
@@ -60,19 +59,19 @@ impl VaultAddress {
 impl Auth {
     fn take(parameters: &mut Parameters) -> Result<Self, SignerUriError> {
         let auth = match parameters.take("auth")?.as_deref() {
-            None | Some("token") => match parameters.take_path("token_file")? {
-                Some(path) => Self::TokenFile(path),
+            None | Some("token") => match parameters.take_file("token_file")? {
+                Some(file) => Self::TokenFile(file),
                 None => Self::TokenVariable,
             },
             Some("approle") => Self::AppRole {
                 role_id: parameters.needed("role_id")?,
                 secret_id_file: parameters
-                    .take_path("secret_id_file")?
+                    .take_file("secret_id_file")?
                     .ok_or(SignerUriError::Missing { parameter: "secret_id_file" })?,
             },
             Some("kubernetes") => Self::Kubernetes {
                 role: parameters.needed("role")?,
-                jwt_file: parameters.take_path("jwt_file")?,
+                jwt_file: parameters.take_file("jwt_file")?,
             },
             Some(_) => {
                 let problem = "is neither token nor approle nor kubernetes";
@@ -94,14 +93,15 @@ impl Auth {
     fn to_vault(&self) -> Result<VaultAuth, SignerUriError> {
         Ok(match self {
             Self::TokenVariable => VaultAuth::token(Secret::variable("VAULT_TOKEN")?),
-            Self::TokenFile(path) => VaultAuth::token(Secret::file_in("token_file", path)),
-            Self::AppRole { role_id, secret_id_file } => {
-                VaultAuth::app_role(role_id, Secret::file_in("secret_id_file", secret_id_file))
-            }
+            Self::TokenFile(file) => VaultAuth::token(Secret::file_in("token_file", file.clone())),
+            Self::AppRole { role_id, secret_id_file } => VaultAuth::app_role(
+                role_id,
+                Secret::file_in("secret_id_file", secret_id_file.clone()),
+            ),
             Self::Kubernetes { role, jwt_file } => {
                 let auth = VaultAuth::kubernetes(role);
                 match jwt_file {
-                    Some(path) => auth.jwt_secret(Secret::file_in("jwt_file", path)),
+                    Some(file) => auth.jwt_secret(Secret::file_in("jwt_file", file.clone())),
                     None => auth,
                 }
             }
