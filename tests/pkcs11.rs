@@ -71,6 +71,38 @@ async fn softokn_conforms() {
     conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
+async fn tpm_conforms() {
+    let token = Token::tpm();
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs p11-kit-client: run scripts/test"]
+async fn p11_kit_client_conforms() {
+    let token = Token::p11_kit_client();
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs p11-kit-proxy: run scripts/test"]
+async fn p11_kit_proxy_conforms() {
+    let token = Token::p11_kit_proxy("served");
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs kryoptic: run scripts/test"]
+async fn kryoptic_conforms() {
+    let token = Token::kryoptic();
+    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+}
+
 /// Terminates a plan with the key in a token.
 async fn terminates(token: &Token) {
     let gateway = Gateway::start().await;
@@ -109,6 +141,30 @@ async fn a_plan_is_terminated_with_opencryptoki() {
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn a_plan_is_terminated_with_softokn() {
     terminates(&Token::softokn()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
+async fn a_plan_is_terminated_with_tpm() {
+    terminates(&Token::tpm()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs p11-kit-client: run scripts/test"]
+async fn a_plan_is_terminated_with_p11_kit_client() {
+    terminates(&Token::p11_kit_client()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs p11-kit-proxy: run scripts/test"]
+async fn a_plan_is_terminated_with_p11_kit_proxy() {
+    terminates(&Token::p11_kit_proxy("served")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs kryoptic: run scripts/test"]
+async fn a_plan_is_terminated_with_kryoptic() {
+    terminates(&Token::kryoptic()).await;
 }
 
 #[tokio::test]

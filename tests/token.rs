@@ -27,7 +27,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault` and `other` for changing.
+    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault` and `other` for changing,
+    /// `served` for those who come through p11-kit.
     pub fn softhsm(label: &'static str) -> Self {
         let module = variable("WXPAY_TEST_SOFTHSM").into();
         Self { name: "SoftHSM", module, label: Some(label), slot_id: None }
@@ -46,13 +47,42 @@ impl Token {
         Self { name: "NSS softokn", module, label: Some("NSS Certificate DB"), slot_id: None }
     }
 
+    /// The TPM, on tpm2-pkcs11: some 100 signatures a second.
+    pub fn tpm() -> Self {
+        let module = variable("WXPAY_TEST_TPM").into();
+        Self { name: "TPM", module, label: Some("tpm"), slot_id: None }
+    }
+
+    /// A SoftHSM token behind the server of p11-kit.
+    pub fn p11_kit_client() -> Self {
+        let module = variable("WXPAY_TEST_P11_KIT_CLIENT").into();
+        Self { name: "p11-kit-client", module, label: Some("served"), slot_id: None }
+    }
+
+    /// One of the tokens behind p11-kit-proxy: `served` of SoftHSM, or `tpm`.
+    pub fn p11_kit_proxy(label: &'static str) -> Self {
+        let module = variable("WXPAY_TEST_P11_KIT_PROXY").into();
+        Self { name: "p11-kit-proxy", module, label: Some(label), slot_id: None }
+    }
+
+    /// The token of kryoptic.
+    pub fn kryoptic() -> Self {
+        let module = variable("WXPAY_TEST_KRYOPTIC").into();
+        Self { name: "kryoptic", module, label: Some("kryoptic"), slot_id: None }
+    }
+
     /// The same token behind a module that breaks on request: see [`Faults`]. A process uses either
     /// this module or the one below it.
     pub fn faulty(self) -> Self {
         let variable_name = match self.name {
             "SoftHSM" => "WXPAY_TEST_FAULTY_SOFTHSM",
             "opencryptoki" => "WXPAY_TEST_FAULTY_OPENCRYPTOKI",
-            _ => "WXPAY_TEST_FAULTY_SOFTOKN",
+            "NSS softokn" => "WXPAY_TEST_FAULTY_SOFTOKN",
+            "TPM" => "WXPAY_TEST_FAULTY_TPM",
+            "p11-kit-client" => "WXPAY_TEST_FAULTY_P11_KIT_CLIENT",
+            "p11-kit-proxy" => "WXPAY_TEST_FAULTY_P11_KIT_PROXY",
+            "kryoptic" => "WXPAY_TEST_FAULTY_KRYOPTIC",
+            name => panic!("there is no faulty {name}"),
         };
         Self { module: variable(variable_name).into(), ..self }
     }
