@@ -19,6 +19,7 @@ pub mod cloud_faults;
 pub mod cloud_keys;
 pub mod footprint;
 pub mod kms_service;
+pub mod load;
 pub mod log;
 pub mod openbao;
 pub mod openssl;
@@ -27,6 +28,7 @@ pub mod requests;
 pub mod switchboard;
 pub mod tinyproxy;
 pub mod token;
+pub mod token_checks;
 pub mod until;
 
 use wxpay_auth::{FileKeySigner, KeyRing};

@@ -136,6 +136,13 @@ pub enum Pkcs11Error {
         /// The attribute that has not the value that was asked for.
         attribute: &'static str,
     },
+    /// The token does not make a key that may sign and do nothing else.
+    #[error("the token does not make a key that may only sign (C_GenerateKeyPair answered {code})")]
+    #[non_exhaustive]
+    SignOnlyKeyRefused {
+        /// What the token answered (`CKR_…`).
+        code: String,
+    },
     /// There is no merchant certificate on the token, and none was given.
     #[error("there is no certificate on the token for this key")]
     NoCertificate,
@@ -240,6 +247,7 @@ impl Pkcs11Error {
             | Self::KeyAlwaysAuthenticates
             | Self::NoPublicKey
             | Self::KeyNotBound { .. }
+            | Self::SignOnlyKeyRefused { .. }
             | Self::Mechanism { .. } => SignErrorKind::Unsupported,
             Self::InvalidSignature => SignErrorKind::InvalidSignature,
             Self::LoginFailed { kind, .. } | Self::Call { kind, .. } => *kind,
@@ -278,7 +286,8 @@ impl Pkcs11Error {
             Self::LoginFailed { .. } => {
                 "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
                  while, from 30 s to half an hour, and a few times at most, so that the token does \
-                 not lock; then restart the program"
+                 not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or wait until it \
+                 does so itself: it is asked again every half an hour"
             }
             Self::KeyNotFound { .. } => {
                 "check object and id: pkcs11-tool --module PATH --login --list-objects; without a \
@@ -301,6 +310,10 @@ impl Pkcs11Error {
                 "delete that key, and ask the maker of the token how to generate keys that cannot \
                  leave it"
             }
+            Self::SignOnlyKeyRefused { .. } => {
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 makes no other key (CKA_ENCRYPT and \
+                 CKA_DECRYPT must not be false); if that fails as well, check the token"
+            }
             Self::NoCertificate => {
                 "give the merchant certificate or its serial_no, or put the certificate on the \
                  token under the CKA_ID of the key"
@@ -321,6 +334,11 @@ impl Pkcs11Error {
             Self::Call { kind, .. } => kind.hint(),
             _ => self.kind().hint(),
         }
+    }
+
+    /// Tells whether the module is not initialised.
+    pub(super) fn is_not_initialized(&self) -> bool {
+        matches!(self, Self::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED")
     }
 
     /// Tells whether the session has gone. It is not closed then: the token may give its number to the
