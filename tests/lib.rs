@@ -20,6 +20,7 @@ pub mod cloud_keys;
 pub mod footprint;
 pub mod foreign_tools;
 pub mod kms_service;
+pub mod load;
 pub mod log;
 pub mod openbao;
 pub mod openssl;
@@ -29,6 +30,7 @@ pub mod signals;
 pub mod switchboard;
 pub mod tinyproxy;
 pub mod token;
+pub mod token_checks;
 pub mod until;
 
 use wxpay_auth::{FileKeySigner, KeyRing};

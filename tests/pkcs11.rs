@@ -1,60 +1,26 @@
 //! A signer on real tokens.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use wxpay_auth::Signer;
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11Mechanism, Pkcs11Signer};
-use wxpay_auth::{Certificate, SignErrorKind, Signer};
-use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{Gateway, PlanState, SignerConformance};
+use wxpay_tests::chain;
 use wxpay_tests::token::{PIN, Token, certificate, reference};
-use wxpay_tests::{chain, plan_id};
-use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
-
-async fn connect(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Signer {
-    Pkcs11Signer::builder(token.merchant())
-        .certificate(certificate())
-        .mechanism(mechanism)
-        // Nothing here is about how fast a token is.
-        .sign_timeout(Duration::from_secs(600))
-        .connect()
-        .await
-        .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
-}
-
-/// The same key in this process gives the same bytes, whatever the length of the message; callers
-/// may be many, and may give up.
-async fn conforms(token: &Token, mechanism: Pkcs11Mechanism) {
-    let signer = connect(token, mechanism).await;
-    let conformance =
-        SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
-            .reference(reference())
-            .limit(Duration::from_secs(300));
-    conformance
-        .check(Arc::new(signer.clone()))
-        .await
-        .unwrap_or_else(|e| panic!("{} with {mechanism}: {}", token.name, chain(&e)));
-    assert_eq!(signer.waiting(), 0);
-    signer.shut_down().await.unwrap();
-    conformance
-        .check_failing(Arc::new(signer), SignErrorKind::Unavailable, &[PIN])
-        .await
-        .unwrap_or_else(|e| panic!("{}", chain(&e)));
-}
+use wxpay_tests::token_checks::{
+    comes_and_goes, conforms, conforms_with, connect_with, terminates,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn softhsm_conforms() {
-    let token = Token::softhsm("main");
-    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
-    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
+    conforms(&Token::softhsm("main")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn opencryptoki_conforms() {
     let token = Token::opencryptoki();
-    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
+    conforms_with(&token, Pkcs11Mechanism::RsaPkcs).await;
     let connected = Pkcs11Signer::builder(token.merchant())
         .certificate(certificate())
         .mechanism(Pkcs11Mechanism::Sha256RsaPkcs)
@@ -66,31 +32,7 @@ async fn opencryptoki_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn softokn_conforms() {
-    let token = Token::softokn();
-    conforms(&token, Pkcs11Mechanism::RsaPkcs).await;
-    conforms(&token, Pkcs11Mechanism::Sha256RsaPkcs).await;
-}
-
-/// Terminates a plan with the key in a token.
-async fn terminates(token: &Token) {
-    let gateway = Gateway::start().await;
-    let certificate = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
-    let signer =
-        Pkcs11Signer::builder(token.merchant()).certificate(certificate).connect().await.unwrap();
-    let client = Client::builder(gateway.mchid(), signer.clone(), gateway.key_ring())
-        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
-        .proxy(Proxy::none())
-        .build()
-        .unwrap();
-    let plans: DeliveryPlans<Client<Pkcs11Signer, _>> = DeliveryPlans::new(client);
-    plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
-    assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated), "{}", token.name);
-
-    // What the token does not sign is not sent.
-    signer.shut_down().await.unwrap();
-    let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
-    assert_eq!(error.outcome(), Outcome::NotSent);
-    assert_eq!(gateway.executions(), 1);
+    conforms(&Token::softokn()).await;
 }
 
 #[tokio::test]
@@ -142,7 +84,7 @@ async fn several_signers_share_modules_with_opencryptoki() {
     ];
     let mut signers = Vec::new();
     for token in &tokens {
-        signers.push(connect(token, Pkcs11Mechanism::RsaPkcs).await);
+        signers.push(connect_with(token, Pkcs11Mechanism::RsaPkcs).await);
     }
     let signing: Vec<_> = (0..256_u32)
         .map(|i| {
@@ -159,24 +101,16 @@ async fn several_signers_share_modules_with_opencryptoki() {
     signers[0].sign(b"still there").await.unwrap();
 }
 
-/// The last sessions of a token are closed at the same moment, again and again: with the last one
-/// goes the login, and opencryptoki crashes when two threads close the last one.
-async fn comes_and_goes(token: &Token) {
-    for _ in 0..200 {
-        connect(token, Pkcs11Mechanism::RsaPkcs).await.shut_down().await.unwrap();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn signers_come_and_go_on_softhsm() {
-    comes_and_goes(&Token::softhsm("main")).await;
+    comes_and_goes(&Token::softhsm("main"), 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn signers_come_and_go_on_opencryptoki() {
-    comes_and_goes(&Token::opencryptoki()).await;
+    comes_and_goes(&Token::opencryptoki(), 200).await;
 }
 
 /// Not even with everything that is logged.
@@ -192,7 +126,7 @@ async fn nothing_shows_the_pin() {
         .init();
 
     let token = Token::softhsm("main");
-    let signer = connect(&token, Pkcs11Mechanism::RsaPkcs).await;
+    let signer = connect_with(&token, Pkcs11Mechanism::RsaPkcs).await;
     signer.sign(b"message").await.unwrap();
     let pair = Pkcs11KeyPair::find(token.merchant()).await.unwrap();
     assert!(log.text().contains("connected to a PKCS#11 token"), "{}", log.text());

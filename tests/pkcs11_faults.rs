@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cryptoki::object::Attribute;
 use cryptoki::session::UserType;
@@ -14,144 +13,14 @@ use wxpay_auth::pkcs11::{Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
 use wxpay_tests::chain;
+use wxpay_tests::load::{LIMIT, Load, only};
 use wxpay_tests::signals::{self, Signal};
 use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, delete, softhsm_folder};
+use wxpay_tests::token_checks::{connect, survives_closed_sessions, survives_logouts};
 
 /// The token that most faults are for.
 fn fault() -> Token {
     Token::softhsm("fault").faulty()
-}
-
-async fn connect(token: &Token) -> Pkcs11Signer {
-    Pkcs11Signer::builder(token.merchant())
-        .certificate(certificate())
-        .connect()
-        .await
-        .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
-}
-
-/// 64 tasks that sign, check, and count.
-struct Load {
-    counts: Arc<Counts>,
-    tasks: JoinSet<()>,
-}
-
-#[derive(Default)]
-struct Counts {
-    stop: AtomicBool,
-    signed: AtomicUsize,
-    failed: AtomicUsize,
-    kinds: Mutex<BTreeMap<String, usize>>,
-}
-
-/// Longer than anything may take here.
-const LIMIT: Duration = Duration::from_secs(60);
-
-impl Load {
-    fn start(signer: &Pkcs11Signer) -> Self {
-        let counts = Arc::new(Counts::default());
-        let mut tasks = JoinSet::new();
-        for task in 0..64 {
-            let (signer, counts) = (signer.clone(), Arc::clone(&counts));
-            tasks.spawn(async move {
-                for round in 0.. {
-                    if counts.stop.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let message = format!("task {task}, round {round}");
-                    let signing = signer.sign(message.as_bytes());
-                    let signed = tokio::time::timeout(LIMIT, signing).await.expect("it hangs");
-                    match signed {
-                        Ok(signature) => {
-                            let key = signer.public_key();
-                            assert!(key.verifies(message.as_bytes(), signature.as_bytes()));
-                            counts.signed.fetch_add(1, Ordering::Relaxed);
-                        }
-                        Err(error) => {
-                            counts.failed.fetch_add(1, Ordering::Relaxed);
-                            let kind = error.kind().to_string();
-                            *counts.kinds.lock().unwrap().entry(kind).or_default() += 1;
-                            tokio::time::sleep(Duration::from_millis(2)).await;
-                        }
-                    }
-                }
-            });
-        }
-        Self { counts, tasks }
-    }
-
-    fn signed(&self) -> usize {
-        self.counts.signed.load(Ordering::Relaxed)
-    }
-
-    fn failed(&self) -> usize {
-        self.counts.failed.load(Ordering::Relaxed)
-    }
-
-    /// Waits until as many more signatures were made.
-    async fn sign_on(&self, more: usize) {
-        let (begin, goal) = (Instant::now(), self.signed() + more);
-        while self.signed() < goal {
-            let kinds = &self.counts.kinds;
-            assert!(begin.elapsed() < LIMIT, "the service does not resume: {kinds:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Waits until as many more signatures failed.
-    async fn fail_on(&self, more: usize) {
-        let (begin, goal) = (Instant::now(), self.failed() + more);
-        while self.failed() < goal {
-            assert!(begin.elapsed() < LIMIT, "nothing fails");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    /// Ends the tasks, and returns how many signatures failed, by kind.
-    async fn stop(mut self) -> BTreeMap<String, usize> {
-        self.counts.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("no task panics");
-        }
-        let kinds = std::mem::take(&mut *self.counts.kinds.lock().unwrap());
-        println!("{} signed, failed: {kinds:?}", self.signed());
-        assert_eq!(kinds.values().sum::<usize>(), self.failed());
-        kinds
-    }
-}
-
-/// Checks that nothing failed in another way than these.
-fn only(kinds: &BTreeMap<String, usize>, expected: &[SignErrorKind]) {
-    let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
-    assert!(kinds.keys().all(|kind| expected.contains(kind)), "{kinds:?}");
-}
-
-/// Does this to the sessions of a signer, so many times, with at least so many signatures between.
-/// Returns how many failed.
-async fn survives(fault: &str, token: &Token, times: usize, signatures: usize) -> usize {
-    let _alone = alone().await;
-    let signer = connect(token).await;
-    let (load, faults) = (Load::start(&signer), Faults);
-    let mended_by = if fault == "logout" { "C_Login" } else { "C_OpenSession" };
-    let before = faults.calls(mended_by);
-    for _ in 0..times {
-        load.sign_on(signatures).await;
-        faults.once(fault, "");
-    }
-    load.sign_on(2 * signatures).await;
-    // Each was felt, and mended.
-    let mended = faults.calls(mended_by) - before;
-    assert!(mended >= times, "{mended} times {mended_by} after {times} times {fault}");
-    let kinds = load.stop().await;
-    // Each token has another word for it. Two within one signature are beyond one repair.
-    only(&kinds, &[SignErrorKind::SessionLost, SignErrorKind::KeyNotFound]);
-    signer.shut_down().await.unwrap();
-    kinds.values().sum()
-}
-
-async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
-    let failed = survives("logout", token, times, signatures).await;
-    assert!(failed <= 64 * times, "{failed} failed in {times} logouts");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,12 +41,8 @@ async fn logouts_on_softokn() {
     survives_logouts(&Token::softokn().faulty(), 3, 20).await;
 }
 
-/// Not on opencryptoki, which ends in a crash each time: it gives the number of a closed session to the
-/// next one, while the thread whose number it was still signs with it.
-async fn survives_closed_sessions(token: &Token, times: usize, signatures: usize) {
-    survives("close-all", token, times, signatures).await;
-}
-
+// Not on opencryptoki, which ends in a crash each time: it gives the number of a closed session to the
+// next one, while the thread whose number it was still signs with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn all_sessions_closed_on_softhsm() {
@@ -545,8 +410,16 @@ async fn a_module_that_does_not_come_up() {
     faults.set("sign 30\ninit 5"); // CKR_DEVICE_ERROR, CKR_GENERAL_ERROR
     load.fail_on(1000).await;
     // Not once for each of these.
+    let while_away = load.kinds();
     let tries = faults.calls("C_Initialize") - initialized;
     assert!((1..200).contains(&tries), "{tries} restarts");
+    only(&while_away, &[SignErrorKind::Unavailable]);
+    let error = neighbour.sign(b"message").await.unwrap_err();
+    assert!(
+        chain(&error).ends_with("C_Initialize answered CKR_GENERAL_ERROR"),
+        "{}",
+        chain(&error)
+    );
     faults.clear();
     load.sign_on(200).await;
     only(&load.stop().await, &[SignErrorKind::Unavailable, SignErrorKind::SessionLost]);

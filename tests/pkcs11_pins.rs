@@ -21,6 +21,8 @@ async fn a_login_that_fails_is_not_tried_again_at_once() {
         ("7", "CKR_ARGUMENTS_BAD"),
         ("30", "CKR_DEVICE_ERROR"),
         ("102", "CKR_USER_PIN_NOT_INITIALIZED"),
+        // It was not the PIN that locked it, and a TPM unlocks itself.
+        ("a4", "CKR_PIN_LOCKED"),
         ("80000001", "CKR_VENDOR_DEFINED(2147483649)"),
     ] {
         // Another PIN for each: the one before rests.

@@ -1,6 +1,7 @@
 //! The PKCS#11 tokens that `scripts/with-tokens` prepares, and the back door to them.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -24,26 +25,89 @@ pub struct Token {
     pub module: PathBuf,
     label: Option<&'static str>,
     slot_id: Option<u64>,
+    /// Whether it says `CKR_GENERAL_ERROR` where others say what is wrong with a session.
+    pub says_general_error: bool,
 }
 
 impl Token {
-    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault`, `other` and `foreign` for changing.
+    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault`, `other` and `foreign` for changing,
+    /// `served` for those who come through p11-kit.
     pub fn softhsm(label: &'static str) -> Self {
         let module = variable("WXPAY_TEST_SOFTHSM").into();
-        Self { name: "SoftHSM", module, label: Some(label), slot_id: None }
+        Self {
+            name: "SoftHSM",
+            module,
+            label: Some(label),
+            slot_id: None,
+            says_general_error: false,
+        }
     }
 
     /// The software token of opencryptoki. Its info cannot be read, so it goes by its slot.
     pub fn opencryptoki() -> Self {
         let slot_id = variable("WXPAY_TEST_OPENCRYPTOKI_SLOT").parse().expect("a number");
         let module = variable("WXPAY_TEST_OPENCRYPTOKI").into();
-        Self { name: "opencryptoki", module, label: None, slot_id: Some(slot_id) }
+        Self {
+            name: "opencryptoki",
+            module,
+            label: None,
+            slot_id: Some(slot_id),
+            says_general_error: false,
+        }
     }
 
     /// The token of NSS: some 25 signatures a second.
     pub fn softokn() -> Self {
         let module = variable("WXPAY_TEST_SOFTOKN").into();
-        Self { name: "NSS softokn", module, label: Some("NSS Certificate DB"), slot_id: None }
+        Self {
+            name: "NSS softokn",
+            module,
+            label: Some("NSS Certificate DB"),
+            slot_id: None,
+            says_general_error: false,
+        }
+    }
+
+    /// The TPM, on tpm2-pkcs11: some 100 signatures a second.
+    pub fn tpm() -> Self {
+        let module = variable("WXPAY_TEST_TPM").into();
+        Self { name: "TPM", module, label: Some("tpm"), slot_id: None, says_general_error: false }
+    }
+
+    /// A SoftHSM token behind the server of p11-kit.
+    pub fn p11_kit_client() -> Self {
+        let module = variable("WXPAY_TEST_P11_KIT_CLIENT").into();
+        Self {
+            name: "p11-kit-client",
+            module,
+            label: Some("served"),
+            slot_id: None,
+            says_general_error: false,
+        }
+    }
+
+    /// One of the tokens behind p11-kit-proxy: `served` of SoftHSM, or `tpm`.
+    pub fn p11_kit_proxy(label: &'static str) -> Self {
+        let module = variable("WXPAY_TEST_P11_KIT_PROXY").into();
+        Self {
+            name: "p11-kit-proxy",
+            module,
+            label: Some(label),
+            slot_id: None,
+            says_general_error: false,
+        }
+    }
+
+    /// The token of kryoptic.
+    pub fn kryoptic() -> Self {
+        let module = variable("WXPAY_TEST_KRYOPTIC").into();
+        Self {
+            name: "kryoptic",
+            module,
+            label: Some("kryoptic"),
+            slot_id: None,
+            says_general_error: true,
+        }
     }
 
     /// The same token behind a module that breaks on request: see [`Faults`]. A process uses either
@@ -52,7 +116,12 @@ impl Token {
         let variable_name = match self.name {
             "SoftHSM" => "WXPAY_TEST_FAULTY_SOFTHSM",
             "opencryptoki" => "WXPAY_TEST_FAULTY_OPENCRYPTOKI",
-            _ => "WXPAY_TEST_FAULTY_SOFTOKN",
+            "NSS softokn" => "WXPAY_TEST_FAULTY_SOFTOKN",
+            "TPM" => "WXPAY_TEST_FAULTY_TPM",
+            "p11-kit-client" => "WXPAY_TEST_FAULTY_P11_KIT_CLIENT",
+            "p11-kit-proxy" => "WXPAY_TEST_FAULTY_P11_KIT_PROXY",
+            "kryoptic" => "WXPAY_TEST_FAULTY_KRYOPTIC",
+            name => panic!("there is no faulty {name}"),
         };
         Self { module: variable(variable_name).into(), ..self }
     }
@@ -190,6 +259,42 @@ impl Faults {
 impl Drop for Faults {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A server behind a module, which tests may kill and start again.
+#[derive(Debug)]
+pub struct Server {
+    program: &'static str,
+    folder: String,
+}
+
+impl Server {
+    /// The TPM.
+    pub fn tpm() -> Self {
+        Self { program: "swtpm", folder: variable("WXPAY_TEST_TPM_FOLDER") }
+    }
+
+    /// The server of p11-kit.
+    pub fn p11_kit() -> Self {
+        Self { program: "p11-kit-server", folder: variable("WXPAY_TEST_P11_KIT_FOLDER") }
+    }
+
+    /// Starts it, and waits until it answers.
+    pub fn start(&self) {
+        self.run("start");
+    }
+
+    /// Kills it, and waits until it has gone.
+    pub fn kill(&self) {
+        self.run("kill");
+    }
+
+    fn run(&self, action: &str) {
+        let tokens = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/tokens");
+        let program = PathBuf::from(tokens).join(self.program);
+        let status = Command::new(&program).args([action, &self.folder]).status();
+        assert!(status.expect("a program").success(), "{} {action}", self.program);
     }
 }
 

@@ -119,7 +119,8 @@ impl Pkcs11SignerBuilder {
     ///
     /// All sessions of this process with all tokens of the module end then. Signers of this crate
     /// open theirs again without being asked; turn it off where other code in the process uses the
-    /// same module. A module that the application has initialised itself is never restarted.
+    /// same module. Without it, a TPM that has restarted, a p11-kit server that was killed or came late,
+    /// and a SoftHSM token that was away never come back. A module that the application has initialised itself is never restarted.
     pub fn restart_module(mut self, may_restart: bool) -> Self {
         self.restart_module = may_restart;
         self

@@ -176,6 +176,13 @@ pub enum Pkcs11Error {
         /// The attribute that has not the value that was asked for.
         attribute: &'static str,
     },
+    /// The token does not make a key that may sign and do nothing else.
+    #[error("the token does not make a key that may only sign (C_GenerateKeyPair answered {code})")]
+    #[non_exhaustive]
+    SignOnlyKeyRefused {
+        /// What the token answered (`CKR_…`).
+        code: String,
+    },
     /// There is no merchant certificate on the token, and none was given.
     #[error("there is no certificate on the token for this key")]
     NoCertificate,
@@ -271,6 +278,10 @@ fn hexadecimal(id: Option<&String>) -> String {
         .unwrap_or_default()
 }
 
+const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
+     --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one that is not \
+     initialised has no keys";
+
 const PIN_UNAVAILABLE: &str = "check that the file is there and that this program may read it, or the callback; \
      pin-source takes the path of a file, not the PIN";
 
@@ -301,6 +312,7 @@ impl Pkcs11Error {
             | Self::KeyAlwaysAuthenticates
             | Self::NoPublicKey
             | Self::KeyNotBound { .. }
+            | Self::SignOnlyKeyRefused { .. }
             | Self::Mechanism { .. } => SignErrorKind::Unsupported,
             Self::InvalidSignature => SignErrorKind::InvalidSignature,
             Self::LoginFailed { kind, .. }
@@ -325,11 +337,7 @@ impl Pkcs11Error {
             }
             Self::Initialize { settings, .. }
             | Self::TokenNotFound { settings: Some(settings), .. } => settings,
-            Self::TokenNotFound { .. } => {
-                "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
-                 --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one \
-                 that is not initialised has no keys"
-            }
+            Self::TokenNotFound { .. } => TOKEN_NOT_FOUND,
             Self::SeveralTokens { .. } => "add serial or slot-id to the address",
             Self::NoPin => "add pin-source to the URI, or a Pin to the address",
             Self::PinUnavailable { source } => match source.downcast_ref::<KeyError>() {
@@ -353,7 +361,8 @@ impl Pkcs11Error {
             Self::LoginFailed { .. } => {
                 "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
                  while, from 30 s to half an hour, and a few times at most, so that the token does \
-                 not lock; then restart the program"
+                 not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or wait until it \
+                 does so itself: it is asked again every half an hour"
             }
             Self::KeyNotFound { id_of_hex: Some(_), .. } => {
                 "check object and id. An id is bytes, each written as %XX: 6deb45, as tools print it, is \
@@ -387,6 +396,10 @@ impl Pkcs11Error {
             Self::KeyNotBound { .. } => {
                 "delete that key, and ask the maker of the token how to generate keys that cannot \
                  leave it"
+            }
+            Self::SignOnlyKeyRefused { .. } => {
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 makes no other key (CKA_ENCRYPT and \
+                 CKA_DECRYPT must not be false); if that fails as well, check the token"
             }
             Self::NoCertificate => {
                 "give the merchant certificate or its serial_no, or put the certificate on the token"
@@ -422,6 +435,11 @@ impl Pkcs11Error {
             }
             other => other,
         }
+    }
+
+    /// Tells whether the module is not initialised.
+    pub(super) fn is_not_initialized(&self) -> bool {
+        matches!(self, Self::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED")
     }
 
     /// Tells whether the session has gone. It is not closed then: the token may give its number to the

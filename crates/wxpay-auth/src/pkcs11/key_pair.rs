@@ -24,7 +24,7 @@ use crate::public_key::PublicKey;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Pkcs11KeyUsage {
-    /// Signing only.
+    /// Signing only. tpm2-pkcs11 makes no such key: [`Pkcs11Error::SignOnlyKeyRefused`].
     #[default]
     Sign,
     /// Signing, and decrypting what WeChat Pay encrypts with the merchant certificate (敏感信息).
@@ -80,7 +80,8 @@ impl Pkcs11KeyPair {
     /// checked, and the pair deleted if the token did otherwise.
     ///
     /// # Errors
-    /// [`Pkcs11Error::KeyExists`] when there is a key of this label; [`Pkcs11Error::KeyNotBound`] when
+    /// [`Pkcs11Error::KeyExists`] when there is a key of this label; [`Pkcs11Error::SignOnlyKeyRefused`] when
+    /// the token makes keys only that may decrypt as well; [`Pkcs11Error::KeyNotBound`] when
     /// the token made a key that can leave it; [`Pkcs11Error::Timeout`] after 300 s, when there may be
     /// a key later all the same: look for it with [`find`](Self::find); as [`connect`](super::Pkcs11SignerBuilder::connect)
     /// otherwise.
@@ -233,6 +234,26 @@ fn make(
             &[&name[..], &private].concat(),
         )
         .called()
+        .map_err(|error| if decrypt { error } else { sign_only(error) })
+}
+
+/// Says so when it may be the template that was refused: tokens have many codes for that.
+fn sign_only(error: Pkcs11Error) -> Pkcs11Error {
+    const REFUSALS: [&str; 7] = [
+        "CKR_TEMPLATE_INCONSISTENT",
+        "CKR_TEMPLATE_INCOMPLETE",
+        "CKR_ATTRIBUTE_TYPE_INVALID",
+        "CKR_ATTRIBUTE_VALUE_INVALID",
+        "CKR_ARGUMENTS_BAD",
+        "CKR_FUNCTION_FAILED",
+        "CKR_GENERAL_ERROR",
+    ];
+    match error {
+        Pkcs11Error::Call { code, .. } if REFUSALS.contains(&code.as_str()) => {
+            Pkcs11Error::SignOnlyKeyRefused { code }
+        }
+        error => error,
+    }
 }
 
 /// Checks that the private key was made in the token, and can never leave it.

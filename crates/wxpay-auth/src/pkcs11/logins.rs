@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 use cryptoki::slot::Slot;
 use ring::hmac;
@@ -12,6 +13,7 @@ use ring::rand::SystemRandom;
 use super::call::{Called, kind, name};
 use super::error::Pkcs11Error;
 use super::gate::{Gate, Scope};
+use crate::foreign_text::foreign_text;
 use crate::nonce::NonceError;
 use crate::sign_error::SignErrorKind;
 
@@ -24,11 +26,25 @@ pub(super) struct Logins {
 
 /// A PIN that was sent to a token.
 struct Known {
-    slot: u64,
+    token: TokenName,
     pin: hmac::Tag,
     /// Whether the token has ever accepted it.
     accepted: bool,
     trouble: Option<Trouble>,
+}
+
+/// Tells the tokens of a module apart. Numbers of slots do not: there are modules that count them anew when
+/// they are restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TokenName {
+    Info {
+        label: String,
+        manufacturer: String,
+        model: String,
+        serial: String,
+    },
+    /// Its info cannot be read.
+    Slot(u64),
 }
 
 /// What a token has against a PIN.
@@ -45,7 +61,8 @@ enum Trouble {
     },
 }
 
-/// How long a PIN rests after each doubtful failure; after one more, for good.
+/// How long a PIN rests after each doubtful failure; after one more, for good. A token that is locked does
+/// not look at a PIN, and may unlock itself: there, the last of these is repeated.
 const RESTS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(2 * 60),
@@ -70,16 +87,15 @@ impl Logins {
     /// nobody is kept out.
     pub(super) fn log_in(
         &self,
-        (gate, scope): (&Gate, Scope),
+        (gate, slot, scope): (&Gate, Slot, Scope),
         generation: u64,
-        (slot, pin): (Slot, &str),
+        (token, pin): (&TokenName, &str),
         is_logged_in: impl Fn() -> bool,
         send: impl FnOnce() -> Result<cryptoki::error::Result<()>, Pkcs11Error>,
     ) -> Result<(), Pkcs11Error> {
-        let (slot_of_token, slot) = (slot, slot.id());
         let pin = hmac::sign(&self.key, pin.as_bytes());
-        self.may_send(slot, &pin, Instant::now())?;
-        let inside = gate.enter(Scope::Token(slot_of_token))?;
+        self.may_send(token, &pin, Instant::now())?;
+        let inside = gate.enter(Scope::Token(slot))?;
         if inside.generation() != generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -92,20 +108,24 @@ impl Logins {
             if is_logged_in() {
                 return Ok(());
             }
-            self.may_send(slot, &pin, Instant::now())?;
-            self.learn(slot, pin, send()?, Instant::now())
+            self.may_send(token, &pin, Instant::now())?;
+            self.learn(token, pin, send()?, Instant::now())
         };
         gate.alone(scope, generation, log_in)?
     }
 
-    fn may_send(&self, slot: u64, pin: &hmac::Tag, now: Instant) -> Result<(), Pkcs11Error> {
+    fn may_send(
+        &self,
+        token: &TokenName,
+        pin: &hmac::Tag,
+        now: Instant,
+    ) -> Result<(), Pkcs11Error> {
         let known = self.lock();
-        let Some(known) = known.iter().find(|known| known.is(slot, pin)) else { return Ok(()) };
-        let rests = if known.accepted { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
+        let Some(known) = known.iter().find(|known| known.is(token, pin)) else { return Ok(()) };
         match &known.trouble {
             None => Ok(()),
-            Some(Trouble::Doubtful { code, kind, times, last }) => match rests.get(times - 1) {
-                Some(rest) if now.saturating_duration_since(*last) >= *rest => Ok(()),
+            Some(Trouble::Doubtful { code, kind, times, last }) => match known.rest(code, *times) {
+                Some(rest) if now.saturating_duration_since(*last) >= rest => Ok(()),
                 Some(_) => {
                     let (code, kind) = (code.clone(), *kind);
                     Err(Pkcs11Error::LoginFailed { code, kind, sent: false })
@@ -121,21 +141,21 @@ impl Logins {
     /// Remembers what a token has answered to a PIN.
     fn learn(
         &self,
-        slot: u64,
+        token: &TokenName,
         pin: hmac::Tag,
         answer: cryptoki::error::Result<()>,
         now: Instant,
     ) -> Result<(), Pkcs11Error> {
         let code = match answer {
             Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
-            Err(Error::Pkcs11(code, _)) if !is_before_the_pin(code) => Some(code),
+            Err(Error::Pkcs11(code, Function::Login)) if !is_before_the_pin(code) => Some(code),
             Err(error) => return Err(error).called(),
             Ok(()) => None,
         };
         let mut all = self.lock();
-        let at = all.iter().position(|known| known.is(slot, &pin)).unwrap_or(all.len());
+        let at = all.iter().position(|known| known.is(token, &pin)).unwrap_or(all.len());
         if at == all.len() {
-            all.push(Known { slot, pin, accepted: false, trouble: None });
+            all.push(Known { token: token.clone(), pin, accepted: false, trouble: None });
         }
         let Some(known) = all.get_mut(at) else { return Ok(()) };
         let Some(code) = code else {
@@ -144,11 +164,11 @@ impl Logins {
         };
         let (code, kind, refused) = (name(&code), kind(&code), is_refusal(code));
         if refused {
-            tracing::error!(code, slot, "the token refused the PIN");
+            tracing::error!(code, %token, "the token refused the PIN");
             known.trouble = Some(Trouble::Refused { code: code.clone() });
             return Err(Pkcs11Error::PinRefused { code, sent: true });
         }
-        tracing::error!(code, slot, "a login failed; the PIN is not sent again for a while");
+        tracing::error!(code, %token, "a login failed; the PIN is not sent again for a while");
         let times = match known.trouble {
             Some(Trouble::Doubtful { times, .. }) => times + 1,
             _ => 1,
@@ -163,19 +183,36 @@ impl Logins {
 }
 
 impl Known {
-    fn is(&self, slot: u64, pin: &hmac::Tag) -> bool {
-        self.slot == slot && self.pin.as_ref() == pin.as_ref()
+    fn is(&self, token: &TokenName, pin: &hmac::Tag) -> bool {
+        self.token == *token && self.pin.as_ref() == pin.as_ref()
+    }
+
+    /// How long it rests after so many failures, the last with this code. `None`: for good.
+    fn rest(&self, code: &str, times: usize) -> Option<Duration> {
+        let is_locked = code == name(&RvError::PinLocked);
+        let rests = if self.accepted || is_locked { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
+        let last = if is_locked { rests.last() } else { None };
+        rests.get(times - 1).or(last).copied()
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No token has longer ones.
+        let shown = |text| foreign_text(text, 32, &[]);
+        match self {
+            Self::Info { label, serial, .. } => {
+                write!(f, "{:?} (serial {})", shown(label), shown(serial))
+            }
+            Self::Slot(slot) => write!(f, "the one in slot {slot}"),
+        }
     }
 }
 
 fn is_refusal(code: RvError) -> bool {
     matches!(
         code,
-        RvError::PinIncorrect
-            | RvError::PinInvalid
-            | RvError::PinLenRange
-            | RvError::PinExpired
-            | RvError::PinLocked
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired
     )
 }
 
@@ -207,9 +244,9 @@ mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use cryptoki::context::Function;
-
     use super::*;
+
+    const TOKEN: TokenName = TokenName::Slot(7);
 
     /// The answers to one PIN, and what is made of them.
     struct Sent {
@@ -226,12 +263,12 @@ mod tests {
         }
 
         fn may_send(&self, secs: u64) -> Result<(), Pkcs11Error> {
-            self.logins.may_send(7, &self.pin, self.start + Duration::from_secs(secs))
+            self.logins.may_send(&TOKEN, &self.pin, self.start + Duration::from_secs(secs))
         }
 
         fn learn(&self, secs: u64, answer: Result<(), RvError>) -> Result<(), Pkcs11Error> {
             let answer = answer.map_err(|code| Error::Pkcs11(code, Function::Login));
-            self.logins.learn(7, self.pin, answer, self.start + Duration::from_secs(secs))
+            self.logins.learn(&TOKEN, self.pin, answer, self.start + Duration::from_secs(secs))
         }
 
         /// Whether it rests until then, and is sent then.
@@ -249,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_refused_pin_is_never_sent_again() {
-        for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinExpired] {
+        for code in [RvError::PinIncorrect, RvError::PinInvalid, RvError::PinExpired] {
             let pin = Sent::new();
             pin.learn(0, Ok(())).unwrap();
             let error = pin.learn(0, Err(code)).unwrap_err();
@@ -257,8 +294,8 @@ mod tests {
             assert!(pin.is_refused());
             // Another PIN, or another token, is another matter.
             let other = hmac::sign(&pin.logins.key, b"12345");
-            assert!(pin.logins.may_send(7, &other, pin.start).is_ok());
-            assert!(pin.logins.may_send(8, &pin.pin, pin.start).is_ok());
+            assert!(pin.logins.may_send(&TOKEN, &other, pin.start).is_ok());
+            assert!(pin.logins.may_send(&TokenName::Slot(8), &pin.pin, pin.start).is_ok());
         }
     }
 
@@ -302,6 +339,45 @@ mod tests {
         assert!(pin.is_refused());
     }
 
+    /// A TPM locks itself when the power fails three times, and unlocks itself.
+    #[test]
+    fn a_pin_rests_while_the_token_is_locked() {
+        for was_accepted in [false, true] {
+            let pin = Sent::new();
+            if was_accepted {
+                pin.learn(0, Ok(())).unwrap();
+            }
+            let mut now = 0;
+            for rest in [30, 120, 480, 1_920, 1_920, 1_920, 1_920] {
+                let error = pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+                let expected =
+                    (SignErrorKind::PermissionDenied, "the login failed (CKR_PIN_LOCKED)");
+                assert_eq!((error.kind(), &*error.to_string()), expected);
+                now += rest;
+                assert!(pin.rests_until(now));
+            }
+            pin.learn(now, Ok(())).unwrap();
+            // It was not the PIN that locked it, but it may be the wrong one.
+            pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+            pin.learn(now + 30, Err(RvError::PinIncorrect)).unwrap_err();
+            assert!(pin.is_refused());
+        }
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_info() {
+        let info = |serial: &str| TokenName::Info {
+            label: "a\nb".to_owned(),
+            manufacturer: "m".to_owned(),
+            model: "m".to_owned(),
+            serial: serial.to_owned(),
+        };
+        assert_eq!(info("1"), info("1"));
+        assert_ne!(info("1"), info("2"));
+        assert!(!info("1").to_string().contains('\n'), "{}", info("1"));
+        assert_eq!(TokenName::Slot(7).to_string(), "the one in slot 7");
+    }
+
     #[test]
     fn a_pin_that_nobody_looked_at_is_sent_at_once() {
         let pin = Sent::new();
@@ -311,6 +387,12 @@ mod tests {
             pin.learn(0, Err(RvError::TokenNotPresent)).unwrap_err();
             assert!(pin.may_send(0).is_ok());
         }
+        // What is asked before a PIN is sent says nothing about it either.
+        let asked = Err(Error::Pkcs11(RvError::DeviceError, Function::GenerateRandom));
+        let error = pin.logins.learn(&TOKEN, pin.pin, asked, pin.start).unwrap_err();
+        assert_eq!(error.to_string(), "C_GenerateRandom answered CKR_DEVICE_ERROR");
+        assert!(error.may_be_the_module());
+        assert!(pin.may_send(0).is_ok());
         pin.learn(0, Err(RvError::UserAlreadyLoggedIn)).unwrap();
         // That is not the token's word for it: it is still a new one.
         pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
@@ -327,9 +409,9 @@ mod tests {
         let sent = Cell::new(0);
         let log_in = || {
             logins.log_in(
-                (&gate, Scope::Token(slot)),
+                (&gate, slot, Scope::Token(slot)),
                 0,
-                (slot, "1234"),
+                (&TOKEN, "1234"),
                 || false,
                 || {
                     sent.set(sent.get() + 1);
@@ -359,9 +441,9 @@ mod tests {
         assert_eq!(sent.get(), 1);
         // Nor for a login that is there already.
         let there = logins.log_in(
-            (&gate, Scope::Token(slot)),
+            (&gate, slot, Scope::Token(slot)),
             0,
-            (slot, "right"),
+            (&TOKEN, "right"),
             || true,
             || panic!("logged in"),
         );

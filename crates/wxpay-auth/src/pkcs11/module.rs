@@ -1,30 +1,33 @@
 //! PKCS#11 libraries: each loaded and initialised once in a process.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
 use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 
-use super::call::Called;
+use super::call::{Called, kind};
 use super::error::Pkcs11Error;
 use super::gate::{Gate, Restart, Scope};
 use super::library::Library;
 use super::login::Access;
-use super::logins::Logins;
+use super::logins::{Logins, TokenName};
 use super::pin::Pin;
 use super::restarts::Restarts;
 use super::token;
 use super::turns::Turns;
 use crate::shown_path::may_be_path;
+use crate::sign_error::SignErrorKind;
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
 #[derive(Debug)]
 pub(super) struct Module {
+    /// As it was named first.
+    path: PathBuf,
     context: Pkcs11,
     /// Whether it was initialised here. What the application initialised is not ours to restart.
     ours: bool,
@@ -34,6 +37,8 @@ pub(super) struct Module {
     logins: Logins,
     restarts: Restarts,
     turns: Turns,
+    /// What `C_Initialize` has answered in the last restart, if that has failed.
+    down: Mutex<Option<RvError>>,
 }
 
 /// A library that was named, and its module once that is initialised. A module that hangs while it is
@@ -90,6 +95,7 @@ impl Module {
         };
         let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
         let module = Arc::new(Self {
+            path: path.to_owned(),
             logs_in_alone: logs_in_alone(&context),
             context,
             ours,
@@ -97,6 +103,7 @@ impl Module {
             logins,
             restarts,
             turns: Turns::default(),
+            down: Mutex::default(),
         });
         *place = Some(Arc::clone(&module));
         Ok(module)
@@ -126,6 +133,11 @@ impl Module {
             let finalized = self.context.clone().finalize();
             let initialized = self.context.initialize(arguments());
             tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+            *self.lock_down() = match initialized {
+                Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) | Ok(()) => None,
+                Err(Error::Pkcs11(code, _)) => Some(code),
+                Err(_) => Some(RvError::GeneralError),
+            };
             match (finalized, initialized) {
                 (_, Ok(())) => Restart::Done,
                 // It was not initialised in the first place.
@@ -134,6 +146,28 @@ impl Module {
                 }
                 _ => Restart::Refused,
             }
+        })
+    }
+
+    /// Returns the error of the restart that has failed, if the module is not there since.
+    pub(super) fn down(&self) -> Option<Pkcs11Error> {
+        let down = *self.lock_down();
+        let failed = |code| Err::<(), _>(Error::Pkcs11(code, Function::Initialize)).called().err();
+        down.and_then(failed).map(|error| error.starting(&self.path))
+    }
+
+    fn lock_down(&self) -> MutexGuard<'_, Option<RvError>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what tells the token in a slot from others.
+    pub(super) fn token_name(&self, slot: Slot) -> TokenName {
+        let info = self.context.get_token_info(slot);
+        info.map_or(TokenName::Slot(slot.id()), |info| TokenName::Info {
+            label: info.label().to_owned(),
+            manufacturer: info.manufacturer_id().to_owned(),
+            model: info.model().to_owned(),
+            serial: info.serial_number().to_owned(),
         })
     }
 
@@ -158,13 +192,17 @@ impl Module {
     pub(super) fn login(
         &self,
         session: &Session,
-        slot: Slot,
+        (slot, token): (Slot, &TokenName),
         pin: &Pin,
         generation: u64,
     ) -> Result<(), Pkcs11Error> {
         let uses_last_try = pin.uses_last_try();
         let pin = pin.read()?;
         let send = || {
+            // One that is away, or whose module is broken, gets no PIN: it would have to rest.
+            if let Err(error) = answers(session) {
+                return Ok(Err(error));
+            }
             if !uses_last_try && token::has_last_try(&self.context, slot) {
                 return Err(Pkcs11Error::LastPinTry);
             }
@@ -172,7 +210,7 @@ impl Module {
         };
         let is_logged_in = || is_logged_in(session);
         let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
-        self.logins.log_in((&self.gate, scope), generation, (slot, &pin), is_logged_in, send)
+        self.logins.log_in((&self.gate, slot, scope), generation, (token, &pin), is_logged_in, send)
     }
 }
 
@@ -204,6 +242,16 @@ fn logs_in_alone(context: &Pkcs11) -> bool {
 
 fn arguments() -> CInitializeArgs {
     CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
+}
+
+/// Asks the token for something that needs no login: a random number. What has none answers that, too.
+fn answers(session: &Session) -> cryptoki::error::Result<()> {
+    match session.generate_random_slice(&mut [0; 8]) {
+        Err(Error::Pkcs11(code, function)) if kind(&code) == SignErrorKind::Unavailable => {
+            Err(Error::Pkcs11(code, function))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Tells whether somebody has logged in: a login belongs to the process and the token.

@@ -48,10 +48,19 @@ impl Restarter {
         something: impl Fn() -> Result<T, Pkcs11Error>,
     ) -> Result<T, Pkcs11Error> {
         let generation = self.module.gate().generation();
-        match something() {
+        let ended = match something() {
             Err(error) if again() && self.restart(generation, &error) => something(),
             ended => ended,
+        };
+        ended.map_err(|error| self.explain(error))
+    }
+
+    /// Says why the module is not there, rather than that it is not.
+    pub(super) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+        if matches!(error, Pkcs11Error::Restarted) || error.is_not_initialized() {
+            return self.module.down().unwrap_or(error);
         }
+        error
     }
 
     /// Restarts the module, if that may help against this error, and if it is time. Returns whether
@@ -102,9 +111,7 @@ fn help(error: &Pkcs11Error, was_restarted: bool) -> Help {
         error if !error.may_be_the_module() => Help::None,
         _ if was_restarted => Help::Again,
         // One that is not even initialised has no session that a restart could end.
-        Pkcs11Error::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED" => {
-            Help::Restart { harmless: true }
-        }
+        error if error.is_not_initialized() => Help::Restart { harmless: true },
         _ => Help::Restart { harmless: false },
     }
 }

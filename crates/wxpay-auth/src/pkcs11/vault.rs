@@ -165,6 +165,10 @@ impl Sessions for Vault {
     fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
         self.restarter.restart(generation, error)
     }
+
+    fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+        self.restarter.explain(error)
+    }
 }
 
 /// Some services leave out leading zeros; the signature has the length of the modulus.

@@ -29,6 +29,11 @@ pub(super) trait Sessions: Send + Sync + 'static {
 
     /// Restarts the module, if that may help against this error. Returns whether to try again.
     fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool;
+
+    /// Returns what callers are told of an error.
+    fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+        error
+    }
 }
 
 /// Threads with a session each, fed from one queue. They end when this is dropped.
@@ -154,6 +159,7 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &Queue<Job>) {
         // The session is lost in a panic, and opened anew for the next job.
         let signing = AssertUnwindSafe(|| sign(sessions, &mut session, &job.message));
         let signed = catch_unwind(signing).unwrap_or(Err(Pkcs11Error::Panicked));
+        let signed = signed.map_err(|error| sessions.explain(error));
         // Nobody listens any more: then it was for nothing.
         let _ = job.reply.send(signed);
     }

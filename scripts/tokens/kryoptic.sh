@@ -1,0 +1,21 @@
+# Kryoptic, a token written in Rust: for scripts/with-tokens, which reads this file. It is built from its
+# crate into target/, once.
+
+kryoptic() {
+  local version=1.5.4
+  local module=$root/target/tokens/kryoptic-$version/libkryoptic_pkcs11.so
+  if [ ! -e "$module" ] && ! "$root/scripts/tokens/build-kryoptic" "$version" "$module" >&2; then
+    echo "scripts/with-tokens: no kryoptic: it cannot be built" >&2
+    return 0
+  fi
+  KRYOPTIC_CONF=$work/kryoptic.toml
+  export KRYOPTIC_CONF
+  printf '%s\n' '[[slots]]' 'slot = 1' 'dbtype = "sqlite"' "dbargs = \"$work/kryoptic.sql\"" >"$KRYOPTIC_CONF"
+  local tool=(pkcs11-tool --module "$module")
+  "${tool[@]}" --init-token --slot 1 --label kryoptic --so-pin 12345678 >/dev/null
+  "${tool[@]}" --login --login-type so --so-pin 12345678 --init-pin --pin "$pin" >/dev/null 2>&1
+  # It makes keys that may not sign, unless that is asked for.
+  "${tool[@]}" --login --pin "$pin" --write-object "$work/key.der" --type privkey --usage-sign \
+    --label merchant --id 01 >/dev/null 2>&1
+  export WXPAY_TEST_KRYOPTIC=$module
+}
