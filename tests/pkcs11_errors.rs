@@ -81,7 +81,7 @@ async fn exactly_one_token_must_fit() {
 
     let any = Pkcs11Uri::new(&token.module).object("merchant").pin(Pin::new(PIN));
     let error = refused(builder(any.clone()), SignErrorKind::Configuration).await;
-    assert!(matches!(error, Pkcs11Error::SeveralTokens { count: 7, .. }), "{error}");
+    assert!(matches!(error, Pkcs11Error::SeveralTokens { count: 8, .. }), "{error}");
 
     // Its serial is enough, and so is its slot.
     let (context, slot) = token.back_door();

@@ -1,15 +1,12 @@
 //! A signer on kryoptic.
 
-use std::time::Duration;
-
 use wxpay_auth::Signer;
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Signer};
 use wxpay_tests::chain;
-use wxpay_tests::load::LIMIT;
 use wxpay_tests::token::{Token, alone, certificate, variable};
 use wxpay_tests::token_checks::{
-    comes_and_goes, conforms, connect, shares, survives_closed_sessions, survives_logouts,
-    terminates,
+    comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
+    survives_logouts, terminates,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,23 +43,11 @@ async fn settings_of_kryoptic_come_late() {
     let away = format!("{settings}.away");
     std::fs::rename(&settings, &away).unwrap();
     cryptoki::context::Pkcs11::new(&token.module).unwrap().finalize().unwrap();
-    let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
-    let error = connecting().connect().await.unwrap_err();
+    let connecting = Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    let error = connecting.connect().await.unwrap_err();
     assert!(matches!(error, Pkcs11Error::TokenNotFound { .. }), "{}", chain(&error));
     std::fs::rename(&away, &settings).unwrap();
-    let comes_back = async {
-        loop {
-            // Restarts are spaced out.
-            match connecting().connect().await {
-                Ok(signer) => break signer,
-                Err(error) => {
-                    assert!(matches!(error, Pkcs11Error::TokenNotFound { .. }), "{error}");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        }
-    };
-    let signer = tokio::time::timeout(LIMIT, comes_back).await.expect("it stays away");
+    let signer = connect_at_last(&token).await;
     signer.sign(b"message").await.unwrap();
     signer.shut_down().await.unwrap();
 }

@@ -103,7 +103,7 @@ async fn several_tokens_are_those_that_fit() {
     let token = Token::softhsm("foreign");
     let any = Pkcs11Uri::new(&token.module).pin(Pin::new(PIN));
     let error = refused(any.clone().model("SoftHSM v2")).await;
-    assert!(error.to_string().starts_with("7 tokens fit "), "{error}");
+    assert!(error.to_string().starts_with("8 tokens fit "), "{error}");
     assert!(!error.to_string().contains("initialised"), "{error}");
 
     // SoftHSM always has one to spare.

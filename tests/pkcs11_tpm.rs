@@ -6,8 +6,8 @@ use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
 use wxpay_tests::token::{Server, Token, alone, certificate};
 use wxpay_tests::token_checks::{
-    comes_and_goes, conforms, connect, shares, survives_closed_sessions, survives_logouts,
-    terminates,
+    comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
+    survives_logouts, terminates,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,11 +71,11 @@ async fn tpm_restarts_before_a_login() {
     let (token, tpm) = (Token::tpm().faulty(), Server::tpm());
     connect(&token).await.shut_down().await.unwrap();
     tpm.kill();
-    let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
-    let error = connecting().connect().await.unwrap_err();
+    let connecting = Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    let error = connecting.connect().await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));
     tpm.start();
-    let signer = connect(&token).await;
+    let signer = connect_at_last(&token).await;
     signer.sign(b"message").await.unwrap();
     signer.shut_down().await.unwrap();
 }

@@ -9,7 +9,7 @@ use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
-use crate::load::{Load, only};
+use crate::load::{LIMIT, Load, only};
 use crate::token::{Faults, PIN, Token, alone, certificate, reference};
 use crate::{chain, plan_id};
 
@@ -20,6 +20,23 @@ pub async fn connect(token: &Token) -> Pkcs11Signer {
         .connect()
         .await
         .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
+}
+
+/// Connects to a token that has just come back: restarts of its module are spaced out.
+pub async fn connect_at_last(token: &Token) -> Pkcs11Signer {
+    let connecting = async {
+        loop {
+            let builder = Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+            match builder.connect().await {
+                Ok(signer) => return signer,
+                Err(error) => {
+                    assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, connecting).await.expect("it stays away")
 }
 
 /// Connects a signer that waits for as long as it takes: nothing here is about how fast a token is.

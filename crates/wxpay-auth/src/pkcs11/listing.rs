@@ -11,7 +11,7 @@ use crate::foreign_text::foreign_text;
 use crate::shown_path::may_be_path;
 
 /// How many of a kind are listed.
-const MOST_LISTED: usize = 8;
+const MOST_LISTED: usize = 16;
 /// How long a label may be, in characters.
 const MOST_LABEL: usize = 48;
 /// How long an id may be, in bytes.
@@ -141,9 +141,9 @@ mod tests {
         let names = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
         assert_eq!(joined(&bounded(names(0), 0)), "none");
         assert_eq!(joined(&bounded(names(2), 2)), "0, 1");
-        assert_eq!(bounded(names(8), 8).len(), 8);
+        assert_eq!(bounded(names(16), 16).len(), 16);
         assert_eq!(joined(&bounded(names(9), 9)), "0, 1, 2, 3, 4, 5, 6, 7, and 1 more");
-        assert!(joined(&bounded(names(8), 500)).ends_with("7, and 492 more"));
+        assert!(joined(&bounded(names(16), 500)).ends_with("15, and 484 more"));
     }
 
     #[test]
