@@ -1,11 +1,13 @@
 //! A signer on tokens behind p11-kit.
 
-use wxpay_auth::SignErrorKind;
+use wxpay_auth::pkcs11::Pkcs11Signer;
+use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
-use wxpay_tests::token::{Server, Token, alone};
+use wxpay_tests::token::{Server, Token, alone, certificate};
 use wxpay_tests::token_checks::{
-    comes_and_goes, conforms, connect, shares, survives_closed_sessions, survives_logouts,
-    terminates,
+    comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
+    survives_logouts, terminates,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,5 +73,21 @@ async fn p11_kit_client_loses_its_server() {
         load.sign_on(200).await;
     }
     only(&load.stop().await, &[SignErrorKind::Unavailable, SignErrorKind::SessionLost]);
+    signer.shut_down().await.unwrap();
+}
+
+/// A client that starts before its server shows no slot until it is initialised anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs p11-kit-client: run scripts/test"]
+async fn the_server_of_p11_kit_client_comes_late() {
+    let _alone = alone().await;
+    let (token, server) = (Token::p11_kit_client().faulty(), Server::p11_kit());
+    server.kill();
+    let connecting = Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    let error = connecting.connect().await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));
+    server.start();
+    let signer = connect_at_last(&token).await;
+    signer.sign(b"message").await.unwrap();
     signer.shut_down().await.unwrap();
 }

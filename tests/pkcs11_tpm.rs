@@ -27,12 +27,6 @@ async fn logouts_on_tpm() {
     survives_logouts(&Token::tpm().faulty(), 5, 50).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
-async fn all_sessions_closed_on_tpm() {
-    survives_closed_sessions(&Token::tpm().faulty(), 5, 50).await;
-}
-
 /// Only when the module has been initialised anew does it find a TPM that was away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
