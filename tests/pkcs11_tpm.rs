@@ -6,8 +6,7 @@ use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
 use wxpay_tests::token::{Server, Token, alone, certificate};
 use wxpay_tests::token_checks::{
-    comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
-    survives_logouts, terminates,
+    comes_and_goes, conforms, connect, connect_at_last, shares, survives_logouts, terminates,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
