@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// What stands for the echo in an answer.
 pub(crate) const ECHO: &str = "<ECHO>";
@@ -74,16 +74,22 @@ impl EchoServer {
         let (manner, heard) = (Arc::new(Mutex::new(first)), Arc::<Mutex<Heard>>::default());
         let (manners, hearing) = (Arc::clone(&manner), Arc::clone(&heard));
         let accepting = tokio::spawn(async move {
+            // Beside each other: a connection that was opened ahead says nothing for a while.
+            let mut answering = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let mut stream = BufReader::new(stream);
-                let Some(request) = Heard::read(&mut stream).await else { continue };
-                *hearing.lock().unwrap() = request.clone();
-                let Manner { answer, echo } = manners.lock().unwrap().clone();
-                let answer = match &behind {
-                    Some(address) => passed_on(address, &request, &echo(&request)).await,
-                    None => written(&answer, &echo(&request)),
-                };
-                let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+                let (manners, hearing) = (Arc::clone(&manners), Arc::clone(&hearing));
+                let behind = behind.clone();
+                answering.spawn(async move {
+                    let mut stream = BufReader::new(stream);
+                    let Some(request) = Heard::read(&mut stream).await else { return };
+                    *hearing.lock().unwrap() = request.clone();
+                    let Manner { answer, echo } = manners.lock().unwrap().clone();
+                    let answer = match &behind {
+                        Some(address) => passed_on(address, &request, &echo(&request)).await,
+                        None => written(&answer, &echo(&request)),
+                    };
+                    let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+                });
             }
         });
         Self { url, manner, heard, accepting }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "pkcs11", feature = "_http"))]
 use crate::files;
 use crate::key_error::KeyError;
+use crate::shown_path::may_be_path;
 
 /// What begins the name of a credential, where the path of a file may stand as well.
 const CREDENTIAL: &str = "credential:";
@@ -48,7 +49,9 @@ impl FileSource {
         };
         // The rules of systemd: a name of a file, and nothing that leads elsewhere.
         let leads_elsewhere = name.contains(['/', ':']) || name.contains(char::is_control);
-        if leads_elsewhere || matches!(name.as_str(), "" | "." | "..") {
+        // The secret itself, perhaps.
+        let may_be_name = may_be_path(Path::new(name));
+        if leads_elsewhere || !may_be_name || matches!(name.as_str(), "" | "." | "..") {
             return Err(KeyError::CredentialName);
         }
         let directory = directory.filter(|directory| !directory.is_empty());

@@ -115,10 +115,17 @@ impl Calls {
                     said = Some(error.clone());
                     error
                 }
-                Err(_) => {
-                    let error = KmsError::timeout(begin.elapsed());
-                    said.iter().fold(error, |error, said| error.with_source(said.clone()))
-                }
+                Err(_) => match said.take() {
+                    // The answer is there, and another request would be another approval.
+                    Some(pending) if pending.kind() == SignErrorKind::ApprovalPending => {
+                        return Err(pending);
+                    }
+                    Some(before) => {
+                        said = Some(before.clone());
+                        KmsError::timeout(begin.elapsed()).with_source(before)
+                    }
+                    None => KmsError::timeout(begin.elapsed()),
+                },
             };
             let is_pending = error.kind() == SignErrorKind::ApprovalPending;
             let wait = if is_pending || error.kind() == SignErrorKind::Throttled {

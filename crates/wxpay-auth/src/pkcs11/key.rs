@@ -40,7 +40,7 @@ pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkc
     match handles.as_slice() {
         [] => Err(Pkcs11Error::KeyNotFound {
             wanted,
-            present: listing::keys_and_certificates(session)?,
+            present: listing::keys_and_certificates(session).unwrap_or_else(|_| unlisted()),
             id_of_hex: uri.id.as_deref().and_then(listing::id_of_hex).map(|id| id_attribute(&id)),
             command: listing::command(session, uri)?,
             empty: session.iter_objects(&[]).called()?.next().is_none(),
@@ -49,11 +49,16 @@ pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkc
         [..] => Err(Pkcs11Error::SeveralKeys {
             wanted,
             count: handles.len(),
-            present: listing::private_keys(session, &handles)?,
+            present: listing::private_keys(session, &handles).unwrap_or_else(|_| unlisted()),
             by_object: uri.object.is_some(),
             by_id: uri.id.is_some(),
         }),
     }
+}
+
+/// Stands where a list failed: what went wrong before that matters more.
+fn unlisted() -> String {
+    "they cannot be listed".to_owned()
 }
 
 /// Finds the objects of a class that fit `object` and `id` of the address.
@@ -159,7 +164,8 @@ pub(super) fn certificate(session: &Session, key: &SigningKey) -> Result<Certifi
         return Ok(certificate);
     }
     let all = Certificates::read(session, None)?;
-    if let Some(certificate) = all.issued_for(&key.public_key)? {
+    // Under another name there may be a certificate of somebody else's for this key.
+    if let Some(certificate) = all.issued_for(&key.public_key)?.filter(Certificate::is_merchants) {
         return Ok(certificate);
     }
     if let Some(own) = all.usable.iter().find(|own| own.public_key() == &key.public_key) {

@@ -47,12 +47,11 @@ pub(super) fn log_in<T>(
     };
     let inside = enter()?;
     let session = module.open_session(token.slot, access)?;
-    let name = module.token_name(token.slot);
     let mut ready = Ok(inside);
     if token.wants_login && !is_logged_in(&session) {
         drop(ready);
         let logged_in = match &uri.pin {
-            Some(pin) => module.login(&session, (token.slot, &name), pin, generation),
+            Some(pin) => module.login(&session, &token, pin, generation),
             None => Err(Pkcs11Error::NoPin),
         };
         ready = logged_in.and_then(|()| enter());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
-use cryptoki::slot::Slot;
+use cryptoki::slot::{Slot, TokenInfo};
 use ring::hmac;
 use ring::rand::SystemRandom;
 
@@ -43,8 +43,19 @@ pub(super) enum TokenName {
         model: String,
         serial: String,
     },
-    /// Its info cannot be read.
+    /// Its info is not understood.
     Slot(u64),
+}
+
+impl TokenName {
+    pub(super) fn of(info: &TokenInfo) -> Self {
+        Self::Info {
+            label: info.label().to_owned(),
+            manufacturer: info.manufacturer_id().to_owned(),
+            model: info.model().to_owned(),
+            serial: info.serial_number().to_owned(),
+        }
+    }
 }
 
 /// What a token has against a PIN.
@@ -55,8 +66,10 @@ enum Trouble {
     Doubtful {
         code: String,
         kind: SignErrorKind,
-        /// How often, one after the other.
+        /// How often, one after the other. A token that is locked has not looked at the PIN, and does not count.
         times: usize,
+        /// How often it was locked, since the last other failure.
+        locked: usize,
         last: Instant,
     },
 }
@@ -124,14 +137,16 @@ impl Logins {
         let Some(known) = known.iter().find(|known| known.is(token, pin)) else { return Ok(()) };
         match &known.trouble {
             None => Ok(()),
-            Some(Trouble::Doubtful { code, kind, times, last }) => match known.rest(code, *times) {
-                Some(rest) if now.saturating_duration_since(*last) >= rest => Ok(()),
-                Some(_) => {
-                    let (code, kind) = (code.clone(), *kind);
-                    Err(Pkcs11Error::LoginFailed { code, kind, sent: false })
+            Some(Trouble::Doubtful { code, kind, times, locked, last }) => {
+                match known.rest(*times, *locked) {
+                    Some(rest) if now.saturating_duration_since(*last) >= rest => Ok(()),
+                    Some(_) => {
+                        let (code, kind) = (code.clone(), *kind);
+                        Err(Pkcs11Error::LoginFailed { code, kind, sent: false })
+                    }
+                    None => Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false }),
                 }
-                None => Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false }),
-            },
+            }
             Some(Trouble::Refused { code }) => {
                 Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false })
             }
@@ -162,6 +177,7 @@ impl Logins {
             (known.accepted, known.trouble) = (true, None);
             return Ok(());
         };
+        let is_locked = code == RvError::PinLocked;
         let (code, kind, refused) = (name(&code), kind(&code), is_refusal(code));
         if refused {
             tracing::error!(code, %token, "the token refused the PIN");
@@ -169,11 +185,13 @@ impl Logins {
             return Err(Pkcs11Error::PinRefused { code, sent: true });
         }
         tracing::error!(code, %token, "a login failed; the PIN is not sent again for a while");
-        let times = match known.trouble {
-            Some(Trouble::Doubtful { times, .. }) => times + 1,
-            _ => 1,
+        let (times, locked) = match known.trouble {
+            Some(Trouble::Doubtful { times, locked, .. }) => (times, locked),
+            _ => (0, 0),
         };
-        known.trouble = Some(Trouble::Doubtful { code: code.clone(), kind, times, last: now });
+        let (times, locked) = if is_locked { (times, locked + 1) } else { (times + 1, 0) };
+        let trouble = Trouble::Doubtful { code: code.clone(), kind, times, locked, last: now };
+        known.trouble = Some(trouble);
         Err(Pkcs11Error::LoginFailed { code, kind, sent: true })
     }
 
@@ -187,12 +205,13 @@ impl Known {
         self.token == *token && self.pin.as_ref() == pin.as_ref()
     }
 
-    /// How long it rests after so many failures, the last with this code. `None`: for good.
-    fn rest(&self, code: &str, times: usize) -> Option<Duration> {
-        let is_locked = code == name(&RvError::PinLocked);
-        let rests = if self.accepted || is_locked { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
-        let last = if is_locked { rests.last() } else { None };
-        rests.get(times - 1).or(last).copied()
+    /// How long it rests after so many failures, and while the token is locked. `None`: for good.
+    fn rest(&self, times: usize, locked: usize) -> Option<Duration> {
+        if let Some(before) = locked.checked_sub(1) {
+            return RESTS.get(before).or(RESTS.last()).copied();
+        }
+        let rests = if self.accepted { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
+        rests.get(times.checked_sub(1)?).copied()
     }
 }
 
@@ -362,6 +381,26 @@ mod tests {
             pin.learn(now + 30, Err(RvError::PinIncorrect)).unwrap_err();
             assert!(pin.is_refused());
         }
+    }
+
+    /// What is no word on the PIN takes none of the tries that doubtful failures have.
+    #[test]
+    fn a_locked_token_costs_a_pin_nothing() {
+        let pin = Sent::new();
+        let mut now = 0;
+        for rest in [30, 120, 480] {
+            pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+            now += rest;
+        }
+        // A new PIN is sent once more after one doubtful failure.
+        pin.learn(now, Err(RvError::GeneralError)).unwrap_err();
+        now += 30;
+        assert!(pin.rests_until(now));
+        pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+        now += 30;
+        assert!(pin.rests_until(now));
+        pin.learn(now, Err(RvError::GeneralError)).unwrap_err();
+        assert!(pin.is_refused());
     }
 
     #[test]

@@ -14,10 +14,10 @@ use super::error::Pkcs11Error;
 use super::gate::{Gate, Restart, Scope};
 use super::library::Library;
 use super::login::Access;
-use super::logins::{Logins, TokenName};
+use super::logins::Logins;
 use super::pin::Pin;
 use super::restarts::Restarts;
-use super::token;
+use super::token::{self, Token};
 use super::turns::Turns;
 use crate::shown_path::may_be_path;
 use crate::sign_error::SignErrorKind;
@@ -160,17 +160,6 @@ impl Module {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what tells the token in a slot from others.
-    pub(super) fn token_name(&self, slot: Slot) -> TokenName {
-        let info = self.context.get_token_info(slot);
-        info.map_or(TokenName::Slot(slot.id()), |info| TokenName::Info {
-            label: info.label().to_owned(),
-            manufacturer: info.manufacturer_id().to_owned(),
-            model: info.model().to_owned(),
-            serial: info.serial_number().to_owned(),
-        })
-    }
-
     /// Opens a session, which does nothing when it is dropped.
     pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
         let _turn = self.turns.take();
@@ -192,25 +181,35 @@ impl Module {
     pub(super) fn login(
         &self,
         session: &Session,
-        (slot, token): (Slot, &TokenName),
+        token: &Token,
         pin: &Pin,
         generation: u64,
     ) -> Result<(), Pkcs11Error> {
-        let uses_last_try = pin.uses_last_try();
+        let (slot, uses_last_try) = (token.slot, pin.uses_last_try());
         let pin = pin.read()?;
         let send = || {
             // One that is away, or whose module is broken, gets no PIN: it would have to rest.
             if let Err(error) = answers(session) {
                 return Ok(Err(error));
             }
-            if !uses_last_try && token::has_last_try(&self.context, slot) {
-                return Err(Pkcs11Error::LastPinTry);
+            if !uses_last_try {
+                match token::has_last_try(&self.context, slot) {
+                    Ok(false) => {}
+                    Ok(true) => return Err(Pkcs11Error::LastPinTry),
+                    Err(error) => return Ok(Err(error)),
+                }
             }
             Ok(session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))))
         };
         let is_logged_in = || is_logged_in(session);
         let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
-        self.logins.log_in((&self.gate, slot, scope), generation, (token, &pin), is_logged_in, send)
+        self.logins.log_in(
+            (&self.gate, slot, scope),
+            generation,
+            (&token.name, &pin),
+            is_logged_in,
+            send,
+        )
     }
 }
 

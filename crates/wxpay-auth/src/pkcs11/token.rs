@@ -7,6 +7,7 @@ use cryptoki::slot::{Slot, TokenInfo};
 use super::call::Called;
 use super::error::Pkcs11Error;
 use super::listing;
+use super::logins::TokenName;
 use super::module_settings;
 use super::uri::Pkcs11Uri;
 use crate::foreign_text::foreign_text;
@@ -17,6 +18,7 @@ pub(super) struct Token {
     pub(super) slot: Slot,
     /// Whether it wants a login before private keys are used. One whose info cannot be read does.
     pub(super) wants_login: bool,
+    pub(super) name: TokenName,
 }
 
 /// Finds the one token that fits the address.
@@ -37,13 +39,15 @@ pub(super) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Err
             Ok(info) => {
                 if fits(uri, &info) {
                     fitting_shown.extend(present.last().cloned());
-                    fitting.push(Token { slot, wants_login: info.login_required() });
+                    let (name, wants_login) = (TokenName::of(&info), info.login_required());
+                    fitting.push(Token { slot, wants_login, name });
                 }
             }
             // The token answered, in a form that is not understood (opencryptoki's clock, say).
             // An address that names the slot only is for whatever is in it.
             Err(error) if !matches!(error, Error::Pkcs11(..)) && names_the_slot_only(uri) => {
-                fitting.push(Token { slot, wants_login: true });
+                let name = TokenName::Slot(slot.id());
+                fitting.push(Token { slot, wants_login: true, name });
             }
             Err(_) => {}
         }
@@ -80,9 +84,14 @@ pub(super) fn unpadded(text: &str) -> &str {
     text.trim_end_matches([' ', '\0'])
 }
 
-/// Tells whether the token locks after one more wrong PIN, where it says so.
-pub(super) fn has_last_try(context: &Pkcs11, slot: Slot) -> bool {
-    context.get_token_info(slot).is_ok_and(|info| info.user_pin_final_try())
+/// Tells whether the token locks after one more wrong PIN, where it says so. One whose answer is not understood
+/// (opencryptoki's) cannot say.
+pub(super) fn has_last_try(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<bool> {
+    match context.get_token_info(slot) {
+        Ok(info) => Ok(info.user_pin_final_try()),
+        Err(Error::Pkcs11(code, function)) => Err(Error::Pkcs11(code, function)),
+        Err(_) => Ok(false),
+    }
 }
 
 fn names_the_slot_only(uri: &Pkcs11Uri) -> bool {

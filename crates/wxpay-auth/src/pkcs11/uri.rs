@@ -241,6 +241,7 @@ fn pin_source(source: &str) -> Result<Pin, Pkcs11UriError> {
         return Ok(Pin::credential(name));
     }
     let path = match source.strip_prefix("file:") {
+        Some(path) if path.starts_with("credential:") => return pin_source(path),
         Some(path) => path.strip_prefix("//").unwrap_or(path),
         None if source.starts_with('|') || source.contains("://") => {
             return Err(Pkcs11UriError::PinSource);
