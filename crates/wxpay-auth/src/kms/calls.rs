@@ -104,6 +104,7 @@ impl Calls {
             .await
             .map_err(|_| KmsError::timeout(begin.elapsed()))??;
         let (mut failed, mut throttled) = (0, 0);
+        let is_pending = |error: &KmsError| error.kind() == SignErrorKind::ApprovalPending;
         // What the service has said, for those who hear nothing more from it.
         let mut said = None;
         loop {
@@ -115,19 +116,14 @@ impl Calls {
                     said = Some(error.clone());
                     error
                 }
-                Err(_) => match said.take() {
-                    // The answer is there, and another request would be another approval.
-                    Some(pending) if pending.kind() == SignErrorKind::ApprovalPending => {
-                        return Err(pending);
-                    }
-                    Some(before) => {
-                        said = Some(before.clone());
-                        KmsError::timeout(begin.elapsed()).with_source(before)
-                    }
+                // It is pending as before; the time it took to ask again says nothing else.
+                Err(_) => match &said {
+                    Some(pending) if is_pending(pending) => pending.clone(),
+                    Some(before) => KmsError::timeout(begin.elapsed()).with_source(before.clone()),
                     None => KmsError::timeout(begin.elapsed()),
                 },
             };
-            let is_pending = error.kind() == SignErrorKind::ApprovalPending;
+            let is_pending = is_pending(&error);
             let wait = if is_pending || error.kind() == SignErrorKind::Throttled {
                 throttled += 1;
                 error.retry_after().unwrap_or_else(|| backoff_throttled(throttled))
@@ -239,6 +235,15 @@ mod tests {
             assert_eq!(ended.unwrap_err().kind(), kind);
             assert_eq!(begun.len(), 1);
         }
+    }
+
+    /// Another request would be another approval: it must not look as if one might help.
+    #[tokio::test(start_paused = true)]
+    async fn an_approval_stays_pending_when_asking_again_takes_too_long() {
+        let script = vec![Err(error(SignErrorKind::ApprovalPending))];
+        let (ended, begun) = run(Limits::default(), script).await;
+        assert!(begun.len() > 1, "it was asked again");
+        assert_eq!(ended.unwrap_err().kind(), SignErrorKind::ApprovalPending);
     }
 
     /// Whoever asks anew asks for another approval, so it does not count as what passes; the same
