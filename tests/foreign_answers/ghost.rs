@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -63,6 +63,8 @@ struct Shared {
     /// How many requests are being worked on.
     busy: AtomicUsize,
     close: broadcast::Sender<()>,
+    /// Each is alive for as long as a connection is.
+    connections: Mutex<Vec<Weak<()>>>,
 }
 
 impl Ghost {
@@ -78,6 +80,7 @@ impl Ghost {
             extras: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
             close: broadcast::Sender::new(1),
+            connections: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), shared.clone()));
         Self { address, shared, accepting }
@@ -102,10 +105,12 @@ impl Ghost {
         self.shared.extras.load(Ordering::SeqCst)
     }
 
-    /// Closes all connections, of whatever sort.
-    pub(crate) fn close_all(&self) {
+    /// Closes all connections, of whatever sort. They are closed when what is returned is dead.
+    pub(crate) fn close_all(&self) -> Vec<Weak<()>> {
+        let connections = self.shared.connections.lock().expect("nobody panics").split_off(0);
         // There may be none.
         let _ = self.shared.close.send(());
+        connections
     }
 
     /// Tells whether a request is being worked on.
@@ -125,7 +130,10 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     while let Ok((tcp, _)) = listener.accept().await {
         while serving.try_join_next().is_some() {}
         let (tls, shared, mut close) = (tls.clone(), shared.clone(), shared.close.subscribe());
+        let is_open = Arc::new(());
+        shared.connections.lock().expect("nobody panics").push(Arc::downgrade(&is_open));
         serving.spawn(async move {
+            let _until_the_end = is_open;
             tokio::select! {
                 ended = serve(tcp, tls, &shared) => ended,
                 _ = close.recv() => Ok(()),

@@ -133,7 +133,9 @@ impl Run {
         }
         self.call(&runtime, client, server, first, 3)?;
         if self.wrong == Wrong::Closed {
-            ghost.close_all();
+            let closing = ghost.close_all();
+            let are_closed = || closing.iter().all(|connection| connection.strong_count() == 0);
+            runtime.block_on(until("all connections are closed", are_closed));
             self.wait(&runtime, Duration::from_millis(random.u64(5..=20)));
         } else if self.wrong == Wrong::Unasked {
             let sent = ghost.answer_unasked();
