@@ -24,7 +24,11 @@ fuzz_target!(|text: &str| {
         Err(error) => assert_good_error(&error),
     }
     match SerialNo::new(text) {
-        Ok(serial) => assert!(serial.as_str().eq_ignore_ascii_case(text)),
+        // 38 digits are those of a number whose first byte is zero.
+        Ok(serial) => {
+            let (zeros, digits) = serial.as_str().split_at(40 - text.len());
+            assert!(matches!(zeros, "" | "00") && digits.eq_ignore_ascii_case(text));
+        }
         Err(error) => assert_good_error(&error),
     }
     match WechatpaySerial::new(text) {
