@@ -61,7 +61,7 @@ async fn all_sessions_closed_on_p11_kit_proxy() {
 /// With the process that serves the client. The client finds the new server when it is initialised anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
-async fn p11_kit_client_loses_its_server() {
+async fn the_server_of_p11_kit_client_is_killed() {
     let _alone = alone().await;
     let (signer, server) = (connect(&Token::p11_kit_client().faulty()).await, Server::p11_kit());
     let load = Load::start(&signer);
