@@ -7,7 +7,7 @@ use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11Mechanism, Pkcs11Sign
 use wxpay_tests::chain;
 use wxpay_tests::token::{PIN, Token, certificate, reference};
 use wxpay_tests::token_checks::{
-    comes_and_goes, conforms, conforms_with, connect_with, terminates,
+    comes_and_goes, conforms, conforms_with, connect_with, sign_at_once, terminates,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,16 +86,7 @@ async fn several_signers_share_modules_with_opencryptoki() {
     for token in &tokens {
         signers.push(connect_with(token, Pkcs11Mechanism::RsaPkcs).await);
     }
-    let signing: Vec<_> = (0..256_u32)
-        .map(|i| {
-            let signer = signers[i as usize % signers.len()].clone();
-            tokio::spawn(async move { (i, signer.sign(&i.to_be_bytes()).await.unwrap()) })
-        })
-        .collect();
-    for ended in signing {
-        let (i, signature) = ended.await.unwrap();
-        assert_eq!(signature.as_bytes(), reference().sign(&i.to_be_bytes()).unwrap());
-    }
+    sign_at_once(&signers, 256).await;
     // The end of one leaves the login of the other alone.
     signers.remove(0).shut_down().await.unwrap();
     signers[0].sign(b"still there").await.unwrap();

@@ -98,13 +98,9 @@ pub async fn terminates(token: &Token) {
     assert_eq!(gateway.executions(), 1);
 }
 
-/// Several signers on one token sign at once. The end of one leaves the login of the others alone.
-pub async fn shares(token: &Token) {
-    let mut signers = Vec::new();
-    for _ in 0..3 {
-        signers.push(connect_with(token, Pkcs11Mechanism::RsaPkcs).await);
-    }
-    let signing: Vec<_> = (0..96_u32)
+/// Signs so many messages at once, with one signer after the other, and checks each signature.
+pub async fn sign_at_once(signers: &[Pkcs11Signer], messages: u32) {
+    let signing: Vec<_> = (0..messages)
         .map(|i| {
             let signer = signers[i as usize % signers.len()].clone();
             tokio::spawn(async move { (i, signer.sign(&i.to_be_bytes()).await.unwrap()) })
@@ -114,6 +110,15 @@ pub async fn shares(token: &Token) {
         let (i, signature) = ended.await.unwrap();
         assert_eq!(signature.as_bytes(), reference().sign(&i.to_be_bytes()).unwrap());
     }
+}
+
+/// Several signers on one token sign at once. The end of one leaves the login of the others alone.
+pub async fn shares(token: &Token) {
+    let mut signers = Vec::new();
+    for _ in 0..3 {
+        signers.push(connect_with(token, Pkcs11Mechanism::RsaPkcs).await);
+    }
+    sign_at_once(&signers, 96).await;
     while let Some(signer) = signers.pop() {
         signer.sign(b"still there").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
         signer.shut_down().await.unwrap();
