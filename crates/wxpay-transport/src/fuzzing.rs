@@ -7,12 +7,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode, Uri};
 use wxpay_auth::{Nonce, Timestamp};
 
-use crate::answer_headers;
-use crate::base_url::{self, BaseUrl};
+use crate::call::sent::Secrets;
+use crate::connection::base_url::{self, BaseUrl};
 use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error, RequestError};
-use crate::replay::Replay;
-use crate::sent::Secrets;
-use crate::target::Target;
+use crate::message::replay::Replay;
+use crate::message::response_headers;
+use crate::message::target::Target;
 
 /// Makes the error of an answer that is no success, as a client does that signed this message.
 pub fn refusal(
@@ -26,8 +26,8 @@ pub fn refusal(
     let answer = ApiAnswer {
         status,
         request_id: request_id(headers),
-        retry_after: answer_headers::retry_after(headers, now),
-        clock_offset: answer_headers::clock_offset(headers, now),
+        retry_after: response_headers::retry_after(headers, now),
+        clock_offset: response_headers::clock_offset(headers, now),
         signature: AnswerSignature::Missing,
         was_kept: false,
         body: Ok(body),
@@ -38,17 +38,17 @@ pub fn refusal(
 /// Reads `Request-ID`.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
     let nonce = Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242")?;
-    answer_headers::request_id(headers, &nonce, Secrets::default)
+    response_headers::request_id(headers, &nonce, Secrets::default)
 }
 
 /// Reads `Retry-After`.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    answer_headers::retry_after(headers, now)
+    response_headers::retry_after(headers, now)
 }
 
 /// Reads `Date`.
 pub fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
-    answer_headers::clock_offset(headers, now)
+    response_headers::clock_offset(headers, now)
 }
 
 /// Writes an origin with its port, as a tunnel is asked for.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::answer::Answer;
 use crate::error::Error;
-use crate::request::Request;
+use crate::message::request::Request;
+use crate::message::response::Answer;
 
 /// Sends signed requests and returns verified answers: what typed services are generic over.
 ///

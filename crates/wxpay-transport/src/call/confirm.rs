@@ -2,8 +2,8 @@
 
 use super::model::{End, Scripted, builder};
 use super::*;
-use crate::retry::NoRetry;
-use crate::target::Target;
+use crate::message::target::Target;
+use crate::retry::policy::NoRetry;
 
 /// Runs a call that may be repeated; returns how it ended, and which attempts were made on an unused connection.
 async fn call(ends: &[End]) -> (Result<Answer, Error>, Vec<bool>) {

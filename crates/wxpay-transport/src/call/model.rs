@@ -16,17 +16,17 @@ use wxpay_auth::{
 };
 
 use super::*;
-use crate::base_url::BaseUrl;
-use crate::builder::ClientBuilder;
+use crate::call::sent::Secrets;
 use crate::client::Client;
+use crate::client::builder::ClientBuilder;
+use crate::connection::base_url::BaseUrl;
+use crate::domains::failover::Failover;
 use crate::error::{
     AnswerSignature, ApiAnswer, ApiError, ConnectError, ConnectStage, ExchangeError, SigningError,
     UnverifiedCause, UnverifiedError,
 };
-use crate::failover::Failover;
-use crate::replay::Replay;
-use crate::sent::Secrets;
-use crate::target::Target;
+use crate::message::replay::Replay;
+use crate::message::target::Target;
 
 /// How an attempt ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::replay::Replay;
+use crate::message::replay::Replay;
 
 /// Names the call in an error.
 #[derive(Debug, Clone)]

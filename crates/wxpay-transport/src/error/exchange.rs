@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::ASK;
 use super::call::Call;
-use crate::delivery::Delivery;
-use crate::panics::Panicked;
+use crate::call::panics::Panicked;
+use crate::error::delivery::Delivery;
 
 /// Names how a connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::api::AnswerSignature;
 use super::api_body::ErrorBody;
-use crate::delivery::Outcome;
+use crate::error::delivery::Outcome;
 
 /// Tells whether WeChat Pay said this, as far as can be told.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::sent::Secrets;
+use crate::call::sent::Secrets;
 
 /// Names a line of the signed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ASK;
 use super::call::Call;
-use crate::delivery::Delivery;
+use crate::error::delivery::Delivery;
 
 /// Names the time-out that ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

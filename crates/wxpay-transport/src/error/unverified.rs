@@ -155,7 +155,7 @@ impl StdError for UnverifiedError {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::replay::Replay;
+    use crate::message::replay::Replay;
 
     fn error(cause: VerifyError) -> UnverifiedError {
         let call = Call::first("delivery_plans.list", "h", Replay::Safe);

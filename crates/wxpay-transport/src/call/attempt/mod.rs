@@ -1,0 +1,419 @@
+//! One attempt: connect and sign, send, read, verify.
+
+use std::panic::resume_unwind;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use http_body_util::Full;
+use tokio::time::{Instant, timeout_at};
+use wxpay_auth::{
+    Clock, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verifier, authorization,
+    is_signed, request_message, verify_response,
+};
+
+use crate::call::clock_after::ClockAfter;
+use crate::call::panics::{self, Payload, until_panic};
+use crate::call::progress::Progress;
+use crate::call::record::AttemptRecord;
+use crate::call::sent::{Secrets, Sent};
+use crate::call::signature_length::require_length;
+use crate::call::{Attempts, Plan};
+use crate::client::Inner;
+use crate::connection::http1::{BodyFailure, Connection};
+use crate::connection::spares::Demand;
+use crate::domains::domain::Domain;
+use crate::error::delivery::Delivery;
+use crate::error::{
+    AnswerSignature, ApiAnswer, ApiError, Call, ConnectError, ConnectStage, Error, ErrorBody,
+    ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    VerifierError,
+};
+use crate::message::request::Request;
+use crate::message::response::Answer;
+use crate::message::response_headers::{clock_offset, coding, request_id, retry_after};
+use crate::observe::telemetry::{self, Purpose};
+
+/// A request that is ready to be written.
+struct Signed {
+    request: http::Request<Full<Bytes>>,
+    sent: Sent,
+}
+
+/// What came back, before anything in it is believed.
+struct Received {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Result<Bytes, BodyFailure>,
+    /// What it came on, where it was read to its end.
+    connection: Option<Connection>,
+}
+
+impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
+    async fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Answer, Error> {
+        let Plan { call, end, limit, after, fresh } = plan;
+        let progress = Progress::new(*end);
+        // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
+        // is closed before the record is written.
+        let record = AttemptRecord::begin(self, call, request, &progress);
+        let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
+        let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
+        // Its connection ends with it: nothing more is written.
+        drop(attempt);
+        let ended =
+            ended.map(|ended| ended.unwrap_or_else(|panic| panicked(panic, call, &progress)));
+        let ended = ended.unwrap_or_else(|_| {
+            let (stage, delivery) = (progress.stage(), progress.delivery());
+            let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
+            Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
+        });
+        record.end(&ended);
+        ended
+    }
+}
+
+/// Ends an attempt in which code of the application panicked. Where it may have been carried out, that is
+/// what its caller must know.
+fn panicked(panic: Payload, call: &Call, progress: &Progress) -> Result<Answer, Error> {
+    match progress.delivery() {
+        Delivery::NotSent => resume_unwind(panic),
+        delivery @ (Delivery::Answered | Delivery::Unknown) => {
+            panics::tell("Verifier");
+            Err(Error::Exchange(ExchangeError::panicked(call.clone(), delivery)))
+        }
+    }
+}
+
+impl<S: Signer, V: Verifier> Inner<S, V> {
+    async fn go(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+        fresh: bool,
+    ) -> Result<Answer, Error> {
+        self.require_verifier(call, self.clock.now())?;
+        let may_be_kept = self.reuse.allows(request);
+        let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
+        let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
+        let (connection, signed) = prepared.await?;
+        if Instant::now() >= progress.deadline() {
+            // The signature came in the last moment. Nothing is sent any more: the time-out ends it.
+            drop(connection);
+            return std::future::pending().await;
+        }
+        // Signing and connecting took their time, in which the last key may have gone.
+        if let Some(signed_by) = progress.signed_by() {
+            self.require_verifier(call, signed_by.signed_at)?;
+        }
+        let was_kept = connection.is_reused();
+        let mut received = self.exchange(call, connection, signed.request, progress).await?;
+        progress.enter(Stage::Verifying);
+        let connection = received.connection.take();
+        let signed_by = progress.signed_by().map(|signed| (signed.signed_at, signed.at));
+        let clock = ClockAfter { clock: &*self.clock, signed: signed_by };
+        let ended = if received.status.is_success() {
+            self.verify(call, request, received, &signed.sent, &clock, was_kept).await
+        } else {
+            Err(self.refusal(call, request, received, &signed.sent, &clock, was_kept).await)
+        };
+        let used = match connection {
+            Some(connection) if is_orderly(&ended) => domain.keep(connection, may_be_kept),
+            connection => connection,
+        };
+        if let Some(demand) = &demand {
+            demand.open_ahead(used);
+        }
+        ended
+    }
+
+    /// Requires that the answer can be verified: nobody could believe it otherwise.
+    fn require_verifier(&self, call: &Call, now: Timestamp) -> Result<(), Error> {
+        let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
+        self.verifier.readiness(now).map_err(not_ready)
+    }
+
+    /// Requires that the verifier does not ask for answers signed with the merchant's own certificate.
+    fn require_other_serial(
+        &self,
+        call: &Call,
+        serial_no: &SerialNo,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        match self.verifier.preferred_serial(now) {
+            Some(preferred) if preferred == serial_no.clone().into() => {
+                Err(Error::Verifier(VerifierError::own_serial(call.clone(), serial_no.clone())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Signs, and finds a connection to send on: a kept one, or one that has carried no request where there is
+    /// demand for such.
+    ///
+    /// A kept connection is taken after signing, so that it has not grown too old meanwhile. Where there is
+    /// none that waits, one is opened while the signer works.
+    async fn prepare(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+        demand: Option<&mut Demand<'_>>,
+    ) -> Result<(Connection, Signed), Error> {
+        let one_waits = match &demand {
+            Some(demand) => demand.has_spare(),
+            None => domain.kept.len_here() > 0,
+        };
+        if !one_waits {
+            return tokio::try_join!(
+                biased;
+                self.open(domain, call, progress),
+                self.sign(domain, call, request, progress),
+            );
+        }
+        let signed = self.sign(domain, call, request, progress).await?;
+        let waiting = match demand {
+            Some(demand) => demand.take_spare(),
+            None => domain.kept.take(),
+        };
+        let connection = match waiting {
+            Some(connection) => connection,
+            None => self.open(domain, call, progress).await?,
+        };
+        Ok((connection, signed))
+    }
+
+    async fn open(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        progress: &Progress,
+    ) -> Result<Connection, Error> {
+        progress.connecting(true);
+        // It keeps to the time for connecting by itself, and knows what it tried in it. Boxed, since a call that
+        // finds a connection would carry its room along.
+        let stream = Box::pin(domain.connector.connect()).await.map_err(|failure| {
+            domain.spares.connected(false);
+            if !failure.is_timeout {
+                return Error::Connect(ConnectError::of(call.clone(), failure));
+            }
+            let (limit, after) = (Limit::Connect, self.calls.timeouts.connect);
+            let (stage, delivery) = (Stage::Preparing, Delivery::NotSent);
+            let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
+            Error::Timeout(error.while_connecting(true).with_source(failure.source))
+        })?;
+        progress.connecting(false);
+        domain.spares.connected(true);
+        telemetry::connected(&domain.name, stream.handshake(), Purpose::Call);
+        let failed = |e| ConnectError::new(call.clone(), ConnectStage::Http, Box::new(e));
+        Connection::open(stream).await.map_err(|e| Error::Connect(failed(e)))
+    }
+
+    async fn sign(
+        &self,
+        domain: &Domain,
+        call: &Call,
+        request: &Request,
+        progress: &Progress,
+    ) -> Result<Signed, Error> {
+        let failed = |error| Error::Signing(SigningError::signer(call.clone(), error));
+        let target = request.target().to_path_and_query()?;
+        let nonce = self
+            .nonces
+            .nonce()
+            .map_err(|e| Error::Signing(SigningError::nonce(call.clone(), e)))?;
+        let timestamp = self.clock.now();
+        let message = request_message(
+            request.method().as_str(),
+            target.as_str(),
+            timestamp,
+            nonce.as_str(),
+            request.body(),
+        );
+        let begin = Instant::now();
+        let left = progress.deadline().saturating_duration_since(begin);
+        let signature = self.signer.sign_within(&message, left).await.map_err(failed)?;
+        telemetry::signed(call, begin.elapsed());
+        if signature.serial_no().is_uncertified() {
+            let what = "the key of the signer has no merchant certificate yet: request one \
+                        (CertificateRequest), and give the signer its serial";
+            return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
+        }
+        self.require_other_serial(call, signature.serial_no(), timestamp)?;
+        let algorithm = self.signer.algorithm();
+        require_length(algorithm, &signature).map_err(failed)?;
+        let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
+            .map_err(|e| failed(SignError::new(SignErrorKind::Unsupported, e.to_string())))?;
+        let mut authorization = HeaderValue::try_from(authorization)
+            .map_err(|_| failed(SignError::new(SignErrorKind::Other, "no header value")))?;
+        authorization.set_sensitive(true);
+        progress.signed(signature.serial_no().clone(), timestamp);
+
+        let mut sent = http::Request::new(Full::new(request.body().clone()));
+        *sent.method_mut() = request.method().clone();
+        *sent.uri_mut() = Uri::from(target);
+        *sent.headers_mut() = self.headers(domain, request, timestamp);
+        sent.headers_mut().insert(header::AUTHORIZATION, authorization);
+        Ok(Signed { request: sent, sent: Sent { message, nonce, timestamp, signature } })
+    }
+
+    fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
+        let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
+        headers.extend(request.headers().iter().map(|(n, v)| (n.clone(), v.clone())));
+        headers.insert(header::HOST, domain.host.clone());
+        headers.insert(header::ACCEPT, JSON);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        let serial = self.verifier.preferred_serial(now);
+        if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
+            headers.insert(WECHATPAY_SERIAL, serial);
+        }
+        // Hyper leaves it out of an empty request, and servers in front answer 411 then.
+        if request.body().is_empty() && request.method() != Method::GET {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        headers
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        mut connection: Connection,
+        request: http::Request<Full<Bytes>>,
+        progress: &Progress,
+    ) -> Result<Received, Error> {
+        progress.begin_sending(connection.traffic());
+        let response = match connection.send(request).await {
+            Ok(response) => response,
+            Err(broken) => {
+                // Closed first: afterwards nothing more can be written.
+                drop(connection);
+                let delivery =
+                    if broken.untouched { Delivery::NotSent } else { progress.delivery() };
+                let error =
+                    ExchangeError::new(call.clone(), delivery, broken.is_stale, broken.source);
+                return Err(Error::Exchange(error));
+            }
+        };
+        progress.enter(Stage::Reading);
+        let (head, body) = response.into_parts();
+        let (status, headers) = (head.status, head.headers);
+        let reading = connection.read(body, self.max_answer_bytes);
+        let body = if status.is_success() {
+            reading.await
+        } else {
+            // The status of a refusal is worth having, even when time runs out in its body.
+            timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
+        };
+        let connection = body.is_ok().then_some(connection);
+        Ok(Received { status, headers, body, connection })
+    }
+
+    async fn verify(
+        &self,
+        call: &Call,
+        request: &Request,
+        received: Received,
+        sent: &Sent,
+        clock: &ClockAfter<'_>,
+        was_kept: bool,
+    ) -> Result<Answer, Error> {
+        let Received { status, headers, body, .. } = received;
+        let secrets = || self.secrets(request, sent);
+        let request_id = request_id(&headers, &sent.nonce, secrets);
+        let wait = retry_after(&headers, clock.now());
+        let cause = match body {
+            Err(BodyFailure::Broken) => UnverifiedCause::Truncated,
+            Err(BodyFailure::TooLarge) => {
+                UnverifiedCause::TooLarge { limit: self.max_answer_bytes }
+            }
+            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
+                // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
+                // answer can have come.
+                Ok(verified)
+                    if (was_kept || status != StatusCode::ACCEPTED)
+                        && !request.is_answered_by(verified.body()) =>
+                {
+                    UnverifiedCause::Foreign
+                }
+                Ok(verified) => {
+                    let answer = Answer::new(status, request_id, call.host.clone(), verified);
+                    return Ok(answer.with_retry_after(wait));
+                }
+                Err(error) => {
+                    let coding = coding(&headers, secrets);
+                    UnverifiedCause::of_signature(secrets().cut_out_of(error), coding)
+                }
+            },
+        };
+        let clock_offset = clock_offset(&headers, clock.now());
+        let error = UnverifiedError::new(call.clone(), status, request_id, clock_offset, cause);
+        Err(Error::Unverified(error))
+    }
+
+    async fn refusal(
+        &self,
+        call: &Call,
+        request: &Request,
+        received: Received,
+        sent: &Sent,
+        clock: &ClockAfter<'_>,
+        was_kept: bool,
+    ) -> Error {
+        let Received { status, headers, body, .. } = received;
+        let secrets = self.secrets(request, sent);
+        let signature = match &body {
+            _ if !is_signed(&headers) => AnswerSignature::Missing,
+            Err(_) => AnswerSignature::Unchecked,
+            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
+                Ok(verified) => AnswerSignature::Verified(verified.serial().clone()),
+                Err(error) => AnswerSignature::Refused(secrets.cut_out_of(error)),
+            },
+        };
+        let is_plain = matches!(signature, AnswerSignature::Verified(_))
+            || coding(&headers, Secrets::default).is_none();
+        let answer = ApiAnswer {
+            status,
+            request_id: request_id(&headers, &sent.nonce, || self.secrets(request, sent)),
+            retry_after: retry_after(&headers, clock.now()),
+            clock_offset: clock_offset(&headers, clock.now()),
+            signature,
+            was_kept,
+            body: match body {
+                // A signature covers the plain body: where it is verified, the header is what is wrong.
+                Ok(body) if is_plain => Ok(body),
+                Ok(_) => Err(ErrorBody::Encoded),
+                Err(BodyFailure::TooLarge) => Err(ErrorBody::TooLarge),
+                Err(BodyFailure::Broken) => Err(ErrorBody::Truncated),
+            },
+        };
+        Error::Api(ApiError::new(call.clone(), answer, &sent.message, &secrets))
+    }
+
+    /// Gathers what an answer may repeat and no error may show.
+    fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
+        sent.secrets(&self.identity, self.signer.algorithm(), request.headers())
+    }
+}
+
+/// Tells whether an answer was what it should be, so that its connection can be kept: a verified one, or
+/// an orderly refusal.
+fn is_orderly(ended: &Result<Answer, Error>) -> bool {
+    match ended {
+        Ok(_) => true,
+        Err(Error::Api(error)) => error.is_refusal(),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod on_the_wire;

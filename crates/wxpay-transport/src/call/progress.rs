@@ -1,0 +1,139 @@
+//! How far an attempt has come: what remains of it when its future is dropped by a time-out.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxpay_auth::{SerialNo, Timestamp};
+
+use crate::connection::io::traffic::Traffic;
+use crate::error::Stage;
+use crate::error::delivery::Delivery;
+
+#[derive(Debug)]
+pub(crate) struct Progress {
+    deadline: Instant,
+    stage: AtomicU8,
+    /// A connection is being opened.
+    is_connecting: AtomicBool,
+    signed: OnceLock<SignedBy>,
+    sending: OnceLock<Sending>,
+}
+
+/// Which key signed the request, and which time the message says.
+#[derive(Debug, Clone)]
+pub(crate) struct SignedBy {
+    pub(crate) serial_no: SerialNo,
+    pub(crate) signed_at: Timestamp,
+    /// When that was.
+    pub(crate) at: Instant,
+}
+
+/// The counter of the connection in use, and where it stood before the request.
+#[derive(Debug)]
+struct Sending {
+    traffic: Traffic,
+    before: u64,
+    since: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            stage: AtomicU8::new(0),
+            is_connecting: AtomicBool::new(false),
+            signed: OnceLock::new(),
+            sending: OnceLock::new(),
+        }
+    }
+
+    /// Returns when the attempt must have ended.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Notes that a connection is being opened, or that it has come about.
+    pub(crate) fn connecting(&self, is_connecting: bool) {
+        self.is_connecting.store(is_connecting, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.is_connecting.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the request was signed.
+    pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp) {
+        // An attempt signs once.
+        let at = Instant::now();
+        let _ = self.signed.set(SignedBy { serial_no, signed_at, at });
+    }
+
+    /// Returns who signed; `None` when nobody has.
+    pub(crate) fn signed_by(&self) -> Option<&SignedBy> {
+        self.signed.get()
+    }
+
+    /// Returns how long ago the request began to be sent.
+    pub(crate) fn since_sending(&self) -> Option<Duration> {
+        self.sending.get().map(|sending| sending.since.elapsed())
+    }
+
+    /// Notes that from here on, what is written on the connection is the request.
+    pub(crate) fn begin_sending(&self, traffic: &Traffic) {
+        // An attempt sends once, so this is the first and only time.
+        let (traffic, before) = (traffic.clone(), traffic.written());
+        let _ = self.sending.set(Sending { traffic, before, since: Instant::now() });
+        self.enter(Stage::Waiting);
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        let number = match stage {
+            Stage::Queueing | Stage::Preparing => 0,
+            Stage::Waiting => 1,
+            Stage::Reading => 2,
+            Stage::Verifying => 3,
+        };
+        self.stage.store(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Preparing,
+            1 => Stage::Waiting,
+            2 => Stage::Reading,
+            _ => Stage::Verifying,
+        }
+    }
+
+    /// Tells what an attempt that ended here delivered. Its connection must be closed by now, or
+    /// more could be written afterwards.
+    pub(crate) fn delivery(&self) -> Delivery {
+        match self.sending.get() {
+            Some(sending) if sending.traffic.written() != sending.before => Delivery::Unknown,
+            _ => Delivery::NotSent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bytes_written_since_the_request_began_count() {
+        let progress = Progress::new(Instant::now());
+        let traffic = Traffic::default();
+        traffic.add_written(700);
+        assert_eq!((progress.stage(), progress.delivery()), (Stage::Preparing, Delivery::NotSent));
+        progress.begin_sending(&traffic);
+        assert_eq!((progress.stage(), progress.delivery()), (Stage::Waiting, Delivery::NotSent));
+        traffic.add_written(1);
+        assert_eq!(progress.delivery(), Delivery::Unknown);
+        for stage in [Stage::Reading, Stage::Verifying] {
+            progress.enter(stage);
+            assert_eq!((progress.stage(), progress.delivery()), (stage, Delivery::Unknown));
+        }
+    }
+}

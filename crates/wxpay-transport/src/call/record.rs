@@ -1,0 +1,127 @@
+//! What is told of an attempt when it has ended, or was dropped.
+
+use http::StatusCode;
+use tokio::time::Instant;
+use wxpay_auth::Identity;
+
+use crate::call::panics::caught;
+use crate::call::progress::Progress;
+use crate::client::Inner;
+use crate::error::delivery::Delivery;
+use crate::error::{Call, Error};
+use crate::message::request::Request;
+use crate::message::response::Answer;
+use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
+use crate::observe::telemetry;
+
+/// Tells logs, metrics and auditors of an attempt, once: when it has ended, or when it is dropped.
+pub(crate) struct AttemptRecord<'a> {
+    identity: &'a Identity,
+    audit: Option<&'a dyn Audit>,
+    call: &'a Call,
+    request: &'a Request,
+    progress: &'a Progress,
+    begun: Instant,
+    is_told: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Ended<'a> {
+    outcome: AuditOutcome,
+    status: Option<StatusCode>,
+    request_id: Option<&'a str>,
+}
+
+impl<'a> AttemptRecord<'a> {
+    pub(crate) fn begin<S, V>(
+        inner: &'a Inner<S, V>,
+        call: &'a Call,
+        request: &'a Request,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            identity: &inner.identity,
+            audit: inner.audit.as_deref(),
+            call,
+            request,
+            progress,
+            begun: Instant::now(),
+            is_told: false,
+        }
+    }
+
+    /// Tells how the attempt ended.
+    pub(crate) fn end(mut self, ended: &Result<Answer, Error>) {
+        self.is_told = true;
+        self.tell(Ended::of(ended), false);
+    }
+
+    fn tell(&self, ended: Ended<'_>, was_dropped: bool) {
+        let Ended { outcome, status, request_id } = ended;
+        let took = self.begun.elapsed();
+        tracing::debug!(
+            attempt = self.call.attempt,
+            host = &*self.call.host,
+            status = status.map(|status| status.as_u16()),
+            request_id,
+            %outcome,
+            ?took,
+            was_dropped,
+            "an attempt ended",
+        );
+        telemetry::attempt(self.call, outcome, self.progress.since_sending());
+        let (Some(audit), Some(signed_by)) = (self.audit, self.progress.signed_by()) else {
+            return;
+        };
+        let record = AuditRecord {
+            signed_at: signed_by.signed_at,
+            identity: self.identity,
+            serial_no: &signed_by.serial_no,
+            operation: &self.call.operation,
+            method: self.request.method(),
+            path: self.request.target().path(),
+            host: &self.call.host,
+            attempt: self.call.attempt,
+            outcome,
+            status,
+            request_id,
+            took,
+        };
+        // What became of the attempt is known; and this may be a drop while another panic unwinds.
+        let _ = caught("Audit", || audit.record(&record));
+    }
+}
+
+impl<'a> Ended<'a> {
+    fn of(ended: &'a Result<Answer, Error>) -> Self {
+        match ended {
+            Ok(answer) => Self {
+                outcome: AuditOutcome::Verified,
+                status: Some(answer.status()),
+                request_id: answer.request_id(),
+            },
+            Err(error) => Self {
+                outcome: error.last_outcome().into(),
+                status: error.status(),
+                request_id: error.request_id(),
+            },
+        }
+    }
+
+    /// What is known of an attempt whose call was dropped.
+    fn dropped(progress: &Progress) -> Self {
+        let outcome = match progress.delivery() {
+            Delivery::NotSent => AuditOutcome::NotSent,
+            Delivery::Answered | Delivery::Unknown => AuditOutcome::Unknown,
+        };
+        Self { outcome, status: None, request_id: None }
+    }
+}
+
+impl Drop for AttemptRecord<'_> {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.tell(Ended::dropped(self.progress), true);
+        }
+    }
+}

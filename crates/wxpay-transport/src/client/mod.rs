@@ -1,0 +1,203 @@
+//! The client: signs what it sends and verifies what it gets.
+
+pub(crate) mod builder;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::HeaderValue;
+use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::{Empty, display};
+use wxpay_auth::{Clock, Identity, NonceSource, Signer, Verifier};
+
+use crate::call::Calls;
+use crate::client::builder::ClientBuilder;
+use crate::connection::base_url::BaseUrl;
+use crate::connection::reuse::ConnectionReuse;
+use crate::domains::domain::Domain;
+use crate::domains::router::Domains;
+use crate::error::Error;
+use crate::error::delivery::Outcome;
+use crate::message::request::Request;
+use crate::message::response::Answer;
+use crate::observe::audit::{Audit, AuditOutcome};
+use crate::observe::telemetry::CallCount;
+use crate::transport::Transport;
+
+/// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each answer with `V`.
+///
+/// Cloning is cheap, and clones share their connections. A call that is dropped, at whatever point,
+/// closes the connection it was using and leaves nothing behind; whether WeChat Pay carried it out is
+/// then not known to anybody.
+///
+/// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`](crate::RetryPolicy) and
+/// [`Failover`](crate::Failover). A call that must not be repeated ([`Replay::Never`](crate::Replay))
+/// is sent again only when nothing of it was sent, or when it was not accepted (429).
+///
+/// # Example
+///
+/// ```no_run
+/// use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PublicKey};
+/// use wxpay_transport::Client;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let signer = FileKeySigner::from_pem_file(
+///     "apiclient_key.pem",
+///     "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse()?,
+/// )?;
+/// let ring = KeyRing::new();
+/// ring.insert_public_key(
+///     "PUB_KEY_ID_0000000000000024101100397200000006".parse()?,
+///     PublicKey::from_pem_file("pub_key.pem")?,
+/// )?;
+/// let client = Client::builder(Mchid::new("1900007291")?, signer, ring)
+///     .user_agent("my-shop/1.2")
+///     .build()?;
+/// # let _ = client;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Client<S, V> {
+    inner: Arc<Inner<S, V>>,
+}
+
+pub(crate) struct Inner<S, V> {
+    pub(crate) identity: Identity,
+    pub(crate) signer: S,
+    pub(crate) verifier: V,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) calls: Calls,
+    pub(crate) audit: Option<Arc<dyn Audit>>,
+    pub(crate) reuse: ConnectionReuse,
+    pub(crate) max_answer_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) nonces: Arc<dyn NonceSource>,
+}
+
+impl<S: Signer, V: Verifier> Client<S, V> {
+    /// Begins to set up a client for a merchant (or a brand), which signs with `signer` and verifies
+    /// with `verifier`.
+    ///
+    /// The verifier need not have a key yet: an application may fill a [`KeyRing`](wxpay_auth::KeyRing)
+    /// later. A call that comes before it is [ready](Verifier::readiness) ends with
+    /// [`Error::Verifier`]; nothing is signed and nothing is sent then.
+    pub fn builder(identity: impl Into<Identity>, signer: S, verifier: V) -> ClientBuilder<S, V> {
+        ClientBuilder::new(identity.into(), signer, verifier)
+    }
+
+    pub(crate) fn from_inner(inner: Inner<S, V>) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner<S, V> {
+        &self.inner
+    }
+
+    /// Returns where requests go: the main domain.
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.inner.calls.domains.main.base_url
+    }
+
+    /// Returns where requests go when the main domain fails.
+    pub fn standby_url(&self) -> Option<&BaseUrl> {
+        self.inner.calls.domains.standby.as_ref().map(|standby| &standby.base_url)
+    }
+
+    /// Returns the signer.
+    pub fn signer(&self) -> &S {
+        &self.inner.signer
+    }
+
+    /// Returns the verifier.
+    pub fn verifier(&self) -> &V {
+        &self.inner.verifier
+    }
+
+    /// Returns how many connections wait for calls at the moment, to both domains: those that are kept after
+    /// a call, and those that were opened ahead.
+    pub fn idle_connections(&self) -> usize {
+        let Domains { main, standby, .. } = &self.inner.calls.domains;
+        main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
+    }
+}
+
+/// Adds a duration that may be absurdly long.
+pub(crate) fn deadline(start: Instant, after: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    start.checked_add(after).unwrap_or(start + FAR)
+}
+
+#[async_trait]
+impl<S: Signer, V: Verifier> Transport for Client<S, V> {
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
+        let span = tracing::info_span!(
+            "wxpay_call",
+            operation = request.operation(),
+            attempt = Empty,
+            host = Empty,
+            status = Empty,
+            request_id = Empty,
+            delivery = Empty,
+            outcome = Empty,
+        );
+        let count = CallCount::begin(request.operation_name());
+        let inner = &*self.inner;
+        let call = inner.calls.run(inner.identity.value(), &request, &span, inner);
+        let result = call.instrument(span.clone()).await;
+        count.end(AuditOutcome::of(&result));
+        let _entered = span.enter();
+        report(&span, &result);
+        result
+    }
+}
+
+/// Notes on the span, and in one event, how a call ended.
+fn report(span: &tracing::Span, result: &Result<Answer, Error>) {
+    let (status, request_id) = match result {
+        Ok(answer) => (Some(answer.status()), answer.request_id()),
+        Err(error) => (error.status(), error.request_id()),
+    };
+    if let Some(status) = status {
+        span.record("status", status.as_u16());
+    }
+    if let Some(request_id) = request_id {
+        span.record("request_id", request_id);
+    }
+    match result {
+        Ok(answer) => {
+            span.record("delivery", "answered");
+            tracing::debug!(signed_by = %answer.body().serial(), "answered and verified");
+        }
+        Err(error) => {
+            span.record("delivery", error.delivery().as_str());
+            span.record("outcome", display(error.outcome()));
+            let hint = error.hint();
+            if error.outcome() == Outcome::Unknown {
+                tracing::warn!(%error, %hint, "the outcome of the call is unknown");
+            } else {
+                tracing::info!(%error, %hint, "the call did not succeed");
+            }
+        }
+    }
+}
+
+impl<S, V> Clone for Client<S, V> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for Client<S, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("identity", &self.inner.identity)
+            .field("signer", &self.inner.signer)
+            .field("verifier", &self.inner.verifier)
+            .field("calls", &self.inner.calls)
+            .finish_non_exhaustive()
+    }
+}

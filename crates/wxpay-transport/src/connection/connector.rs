@@ -1,0 +1,252 @@
+//! How a connection comes about: name, TCP, proxy, TLS.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use crate::client::deadline;
+use crate::connection::base_url::{BaseUrl, authority};
+use crate::connection::dialer::dial;
+use crate::connection::dns::failed_addresses::FailedAddresses;
+use crate::connection::dns::lookup::Lookup;
+use crate::connection::failure::Failure;
+use crate::connection::io::paced::paced;
+use crate::connection::io::stream::{Counted, Link, Stream};
+use crate::connection::proxy::tunnel::{self, TunnelError};
+use crate::connection::proxy::url::ProxyUrl;
+use crate::connection::trail::Trail;
+use crate::error::{ConfigError, ConnectStage};
+
+/// Opens connections to one origin.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    origin: Hop,
+    proxy: Option<ProxyHop>,
+    tls: TlsConnector,
+    lookup: Lookup,
+    failed: Arc<FailedAddresses>,
+    patience: Patience,
+}
+
+/// How long connecting may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// All of it: name, TCP, proxy, TLS.
+    pub(crate) all: Duration,
+    /// What is divided among several addresses: that, or what an attempt has, whichever is less.
+    pub(crate) divided: Duration,
+}
+
+/// A server that is connected to.
+#[derive(Clone)]
+struct Hop {
+    /// Without brackets.
+    host: String,
+    port: u16,
+    /// `None` where it is reached without TLS.
+    server_name: Option<ServerName<'static>>,
+}
+
+#[derive(Clone)]
+struct ProxyHop {
+    hop: Hop,
+    credentials: Option<HeaderValue>,
+}
+
+/// How far an address led.
+enum Way {
+    ToOrigin(Stream),
+    ToProxy(Link),
+}
+
+impl Connector {
+    pub(crate) fn new(
+        base: &BaseUrl,
+        proxy: Option<ProxyUrl>,
+        tls: Arc<ClientConfig>,
+        lookup: Lookup,
+        patience: Patience,
+    ) -> Result<Self, ConfigError> {
+        let proxy = proxy.map(|proxy| {
+            let hop = Hop::new(&proxy.host, proxy.port, proxy.is_https, ConfigError::Proxy)?;
+            Ok(ProxyHop { hop, credentials: proxy.credentials })
+        });
+        let malformed = ConfigError::MalformedUrl;
+        Ok(Self {
+            origin: Hop::new(base.host(), base.port(), base.is_https(), malformed)?,
+            proxy: proxy.transpose()?,
+            tls: TlsConnector::from(tls),
+            lookup,
+            failed: Arc::default(),
+            patience,
+        })
+    }
+
+    /// Opens a connection, within the time for that. Nothing of a request is written on it yet.
+    pub(crate) async fn connect(&self) -> Result<Stream, Failure> {
+        let trail = Trail::new();
+        let end = deadline(Instant::now(), self.patience.all);
+        let connected = timeout_at(end, paced(self.reach(&trail))).await.unwrap_or_else(|_| {
+            trail.addresses().into_iter().for_each(|address| self.failed.add(address));
+            let source = trail.unreached(&self.next_hop().authority(), None);
+            Err(Failure::timed_out(trail.stage(), source))
+        });
+        connected.map_err(|failure| {
+            self.lookup.forget();
+            let proxy = self.proxy.as_ref().map(|proxy| proxy.hop.authority());
+            failure.on_the_way(proxy, trail.addresses())
+        })
+    }
+
+    async fn reach(&self, trail: &Trail) -> Result<Stream, Failure> {
+        let way = self.enter(trail).await?;
+        let link = match way {
+            Way::ToOrigin(stream) => return Ok(stream),
+            Way::ToProxy(link) => link,
+        };
+        // Behind the tunnel no address is left to choose.
+        self.to_origin(link, trail).await
+    }
+
+    /// Reaches the next hop at one of its addresses. One that takes connections and then says nothing has
+    /// a part of the time only.
+    async fn enter(&self, trail: &Trail) -> Result<Way, Failure> {
+        let hop = self.next_hop();
+        let stage = |stage| if self.proxy.is_some() { ConnectStage::Proxy } else { stage };
+        trail.enter(stage(ConnectStage::Dns));
+        let end = deadline(Instant::now(), self.patience.divided);
+        let addresses = self.lookup.addresses(&hop.host, hop.port).await;
+        let mut addresses =
+            addresses.map_err(|e| Failure::new(stage(ConnectStage::Dns), NotFound(e)))?;
+        let mut failure = None;
+        loop {
+            addresses = self.failed.order(&addresses);
+            trail.enter(stage(ConnectStage::Tcp));
+            let left = end.saturating_duration_since(Instant::now());
+            let (address, tcp) = match dial(&addresses, left, trail, &self.failed).await {
+                Ok(connected) => connected,
+                Err(error) => {
+                    let unreached = trail.unreached(&hop.authority(), Some(error));
+                    // One that took connections says more.
+                    let unreached = || Failure::new(stage(ConnectStage::Tcp), unreached);
+                    return Err(failure.unwrap_or_else(unreached));
+                }
+            };
+            addresses.retain(|other| *other != address && !trail.has_failed(*other));
+            let entered = self.pass(tcp, trail);
+            let ended = if addresses.is_empty() {
+                entered.await
+            } else {
+                let share = self.share(end, addresses.len());
+                let silent =
+                    || Failure::new(trail.stage(), io::Error::from(io::ErrorKind::TimedOut));
+                timeout_at(share, entered).await.unwrap_or_else(|_| Err(silent()))
+            };
+            match ended {
+                Ok(way) => {
+                    self.failed.remove(address);
+                    return Ok(way);
+                }
+                Err(ended) if ended.is_answer => return Err(ended),
+                Err(ended) => {
+                    self.failed.add(address);
+                    if addresses.is_empty() {
+                        return Err(ended);
+                    }
+                    let error = &ended.source;
+                    tracing::debug!(%address, %error, "the next address is tried");
+                    failure = Some(ended);
+                }
+            }
+        }
+    }
+
+    /// Returns until when an address may take, when so many others are left.
+    fn share(&self, end: Instant, others: usize) -> Instant {
+        /// What TLS takes over a slow line; of a short time it is a quarter.
+        const LEAST: Duration = Duration::from_secs(1);
+        let (now, count) = (Instant::now(), u32::try_from(others).unwrap_or(u32::MAX));
+        let part = end.saturating_duration_since(now) / count.saturating_add(1);
+        deadline(now, part.max(LEAST.min(self.patience.divided / 4)))
+    }
+
+    /// Goes from TCP to where no address of the next hop matters any more.
+    async fn pass(&self, tcp: TcpStream, trail: &Trail) -> Result<Way, Failure> {
+        let tcp = Counted::new(tcp);
+        let Some(ProxyHop { hop, credentials }) = &self.proxy else {
+            return self.to_origin(Link::Tcp(tcp), trail).await.map(Way::ToOrigin);
+        };
+        trail.enter(ConnectStage::Proxy);
+        let mut link = match &hop.server_name {
+            None => Link::Tcp(tcp),
+            Some(name) => {
+                let tls = self.tls.connect(name.clone(), tcp).await;
+                let tls = tls.map_err(|e| Failure::new(ConnectStage::Proxy, ToProxy(e)))?;
+                Link::TlsToProxy(Box::new(tls))
+            }
+        };
+        let opened = tunnel::open(&mut link, &self.origin.authority(), credentials.as_ref()).await;
+        let failed = |e: TunnelError| {
+            let (status, is_answer) = (e.status(), e.is_answer());
+            Failure { proxy_status: status, is_answer, ..Failure::new(ConnectStage::Proxy, e) }
+        };
+        opened.map_err(failed)?;
+        Ok(Way::ToProxy(link))
+    }
+
+    async fn to_origin(&self, link: Link, trail: &Trail) -> Result<Stream, Failure> {
+        let Some(name) = &self.origin.server_name else { return Ok(Stream::Plain(link)) };
+        trail.enter(ConnectStage::Tls);
+        let tls = self.tls.connect(name.clone(), link).await;
+        tls.map(|tls| Stream::Tls(Box::new(tls))).map_err(|e| Failure::new(ConnectStage::Tls, e))
+    }
+
+    fn next_hop(&self) -> &Hop {
+        self.proxy.as_ref().map_or(&self.origin, |proxy| &proxy.hop)
+    }
+}
+
+impl Hop {
+    fn new(
+        host: &str,
+        port: u16,
+        is_https: bool,
+        malformed: ConfigError,
+    ) -> Result<Self, ConfigError> {
+        let server_name = is_https.then(|| ServerName::try_from(host.to_owned())).transpose();
+        let server_name = server_name.map_err(|_| malformed)?;
+        Ok(Self { host: host.to_owned(), port, server_name })
+    }
+
+    fn authority(&self) -> String {
+        authority(&self.host, self.port)
+    }
+}
+
+/// Says that a name was not found.
+#[derive(Debug, thiserror::Error)]
+#[error("the name was not found")]
+struct NotFound(#[source] io::Error);
+
+/// Says that the TLS to the proxy did not come about.
+#[derive(Debug, thiserror::Error)]
+#[error("no tls to the proxy")]
+struct ToProxy(#[source] io::Error);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector")
+            .field("origin", &self.origin.authority())
+            .field("proxy", &self.proxy.as_ref().map(|proxy| proxy.hop.authority()))
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

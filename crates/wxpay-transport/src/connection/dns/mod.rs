@@ -1,0 +1,6 @@
+//! Addresses of host names.
+
+pub(crate) mod failed_addresses;
+pub(crate) mod lookup;
+pub(crate) mod recent_addresses;
+pub(crate) mod resolve;

@@ -1,0 +1,52 @@
+//! Where the way to a server ended.
+
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+
+use http::StatusCode;
+
+use crate::connection::trail::Unreached;
+use crate::error::ConnectStage;
+
+/// Says where the way to a server ended, and what lay on it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) stage: ConnectStage,
+    /// Its time was over.
+    pub(crate) is_timeout: bool,
+    /// Somebody answered: another address would say the same.
+    pub(crate) is_answer: bool,
+    /// Host and port of the proxy.
+    pub(crate) proxy: Option<String>,
+    /// What the proxy refused with.
+    pub(crate) proxy_status: Option<StatusCode>,
+    /// What was tried: of the proxy, where there is one.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) source: Box<dyn StdError + Send + Sync>,
+}
+
+impl Failure {
+    pub(crate) fn new(
+        stage: ConnectStage,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self {
+            stage,
+            is_timeout: false,
+            is_answer: false,
+            proxy: None,
+            proxy_status: None,
+            addresses: Vec::new(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn timed_out(stage: ConnectStage, source: Unreached) -> Self {
+        Self { is_timeout: true, ..Self::new(stage, source) }
+    }
+
+    /// Notes what lay on the way.
+    pub(crate) fn on_the_way(self, proxy: Option<String>, addresses: Vec<SocketAddr>) -> Self {
+        Self { proxy, addresses, ..self }
+    }
+}

@@ -1,0 +1,170 @@
+//! Idle connections, kept for a while, each for the runtime that it belongs to.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::connection::http1::{Connection, current_runtime};
+
+/// Keeps the idle connections to one origin, each for less time than the server does.
+pub(crate) struct Pool {
+    shared: Arc<Mutex<Shared>>,
+    keep: Duration,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// The one that has been idle longest stands first.
+    idle: VecDeque<(Instant, Connection)>,
+    /// When the last one was put here.
+    last_put: Option<Instant>,
+    /// One for each runtime that put connections here: another one may sleep.
+    reapers: Vec<(Option<runtime::Id>, JoinHandle<()>)>,
+}
+
+impl Pool {
+    /// Makes a pool that keeps a connection for this long, and so many at most.
+    pub(crate) fn new(keep: Duration, most: usize) -> Self {
+        Self { shared: Arc::default(), keep, most }
+    }
+
+    /// Takes the connection that was put here last, if it still stands, and belongs to this runtime.
+    pub(crate) fn take(&self) -> Option<Connection> {
+        let here = current_runtime();
+        // The runtime that would close them may have ended.
+        let expired = lock(&self.shared).take_expired(self.keep);
+        drop(expired);
+        loop {
+            let mut connection = lock(&self.shared).take(here)?;
+            if connection.is_usable() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Keeps a connection, which is looked at when it is taken.
+    pub(crate) fn put(&self, connection: Connection) {
+        let (mut shared, now) = (lock(&self.shared), Instant::now());
+        let here = connection.runtime();
+        let expired = shared.take_expired(self.keep);
+        let oldest = if shared.idle.len() < self.most { None } else { shared.idle.pop_front() };
+        shared.idle.push_back((now, connection));
+        shared.last_put = Some(now);
+        // The reaper of a runtime that has ended is finished, too.
+        shared.reapers.retain(|(_, reaper)| !reaper.is_finished());
+        if !shared.reapers.iter().any(|(runtime, _)| *runtime == here) {
+            let reaper = tokio::spawn(reap(Arc::downgrade(&self.shared), here, self.keep));
+            shared.reapers.push((here, reaper));
+        }
+        drop(shared);
+        drop((expired, oldest));
+    }
+
+    /// Counts the idle connections.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.shared).idle.len()
+    }
+
+    /// Counts those that belong to this runtime.
+    pub(crate) fn len_here(&self) -> usize {
+        let here = current_runtime();
+        let shared = lock(&self.shared);
+        shared.idle.iter().filter(|(_, connection)| connection.runtime() == here).count()
+    }
+}
+
+impl Shared {
+    fn take(&mut self, runtime: Option<runtime::Id>) -> Option<Connection> {
+        let is_here = |(_, connection): &(Instant, Connection)| connection.runtime() == runtime;
+        let last = self.idle.iter().rposition(is_here)?;
+        self.idle.remove(last).map(|(_, connection)| connection)
+    }
+
+    /// Returns when to look for expired ones again; `None` when there is none, and was none for as long. One that
+    /// has just expired is looked for at once.
+    fn next_look(&self, keep: Duration, now: Instant) -> Option<Instant> {
+        let oldest = self.idle.front().map(|(since, _)| *since + keep);
+        oldest.or_else(|| self.last_put.map(|put| put + keep).filter(|next| *next > now))
+    }
+
+    fn take_expired(&mut self, keep: Duration) -> Vec<(Instant, Connection)> {
+        let fresh = self.idle.iter().position(|(since, _)| since.elapsed() < keep);
+        self.idle.drain(..fresh.unwrap_or(self.idle.len())).collect()
+    }
+}
+
+/// Closes connections that were idle for too long, and ends when there was none for as long. Were it to end
+/// with the last one, a lone caller would start another with each call.
+async fn reap(shared: Weak<Mutex<Shared>>, here: Option<runtime::Id>, keep: Duration) {
+    loop {
+        let (expired, next) = {
+            let Some(shared) = shared.upgrade() else { return };
+            let mut shared = lock(&shared);
+            let expired = shared.take_expired(keep);
+            let next = shared.next_look(keep, Instant::now());
+            if next.is_none() {
+                // Under the lock, so that whoever adds the next one starts another reaper.
+                shared.reapers.retain(|(runtime, _)| *runtime != here);
+            }
+            (expired, next)
+        };
+        drop(expired);
+        let Some(next) = next else { return };
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for (_, reaper) in lock(&self.shared).reapers.drain(..) {
+            reaper.abort();
+        }
+    }
+}
+
+/// No code panics while it holds the lock; were it otherwise, the list would still be a list.
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("idle", &self.len())
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::connection::io::stream::{Counted, Link, Stream};
+
+    #[tokio::test]
+    async fn nobody_stops_looking_while_a_connection_is_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let stream = Stream::Plain(Link::Tcp(Counted::new(tcp)));
+        let connection = Connection::open(stream).await.unwrap();
+        let (keep, since) = (Duration::from_secs(7), Instant::now());
+        let mut shared = Shared { last_put: Some(since), ..Shared::default() };
+        shared.idle.push_back((since, connection));
+        // It may expire right after those that had expired were taken.
+        for late in [0, 6, 7, 8, 60] {
+            let now = since + Duration::from_secs(late);
+            assert_eq!(shared.next_look(keep, now), Some(since + keep), "{late} s later");
+        }
+        shared.idle.clear();
+        assert_eq!(shared.next_look(keep, since), Some(since + keep));
+        assert_eq!(shared.next_look(keep, since + keep), None);
+    }
+}

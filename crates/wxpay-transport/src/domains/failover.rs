@@ -1,0 +1,87 @@
+//! How calls move to the standby domain, and back.
+
+use std::time::Duration;
+
+use crate::connection::base_url::BaseUrl;
+use crate::domains::breaker::BreakerSettings;
+use crate::error::ConfigError;
+
+/// Says when calls go to the standby domain (备域名).
+///
+/// Calls go to the main domain. After so many failures in a row (no connection, or 502, 503, 504) they
+/// go to the standby domain for a while; then one call at a time tries the main domain again, and when
+/// it is answered, all go back.
+///
+/// A call that could not be connected moves at once. One of which a byte was written moves only when
+/// it may be repeated ([`Replay`](crate::Replay)): both domains share their state, so that it would be
+/// carried out twice.
+///
+/// ```
+/// use std::time::Duration;
+/// use wxpay_transport::{BaseUrl, Failover};
+///
+/// let failover = Failover::to(BaseUrl::new(BaseUrl::STANDBY)?)
+///     .after_failures(5)
+///     .probe_after(Duration::from_secs(5))
+///     .sample_one_in(100);
+/// # let _ = failover;
+/// # Ok::<(), wxpay_transport::ConfigError>(())
+/// ```
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012090454>
+#[derive(Debug, Clone)]
+pub struct Failover {
+    pub(crate) standby: BaseUrl,
+    pub(crate) breaker: BreakerSettings,
+    pub(crate) sample_one_in: Option<u64>,
+}
+
+impl Failover {
+    /// Moves to this domain.
+    pub fn to(standby: BaseUrl) -> Self {
+        let breaker = BreakerSettings {
+            threshold: 5,
+            open_for: Duration::from_secs(5),
+            longest: Duration::from_secs(60),
+        };
+        Self { standby, breaker, sample_one_in: None }
+    }
+
+    /// Sets how many failures in a row make calls leave a domain: 5 by default.
+    #[must_use]
+    pub fn after_failures(mut self, failures: u32) -> Self {
+        self.breaker.threshold = failures;
+        self
+    }
+
+    /// Sets after which time a domain that failed is tried again: 5 s by default. Each try that fails
+    /// doubles it, up to 60 s or this time, whichever is longer.
+    #[must_use]
+    pub fn probe_after(mut self, open_for: Duration) -> Self {
+        self.breaker.open_for = open_for;
+        self.breaker.longest = Duration::from_secs(60).max(open_for);
+        self
+    }
+
+    /// Sends one call in so many to the standby domain while all is well, to know that it works. By
+    /// default none; WeChat Pay asks for no more than one in 100.
+    #[must_use]
+    pub fn sample_one_in(mut self, calls: u64) -> Self {
+        self.sample_one_in = Some(calls);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        if self.breaker.threshold == 0 {
+            return Err(ConfigError::ZeroFailures);
+        }
+        if self.breaker.open_for.is_zero() || self.breaker.open_for > DAY {
+            return Err(ConfigError::ProbeTime);
+        }
+        if self.sample_one_in.is_some_and(|calls| calls < 100) {
+            return Err(ConfigError::SampleTooLarge);
+        }
+        Ok(())
+    }
+}

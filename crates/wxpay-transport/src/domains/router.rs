@@ -1,0 +1,119 @@
+//! Which domain an attempt goes to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::time::Instant;
+
+use crate::domains::breaker::{Admission, Breaker, BreakerState};
+use crate::domains::domain::Domain;
+use crate::message::replay::Replay;
+
+/// The main domain, and the standby domain where there is one.
+#[derive(Debug)]
+pub(crate) struct Domains {
+    pub(crate) main: Domain,
+    pub(crate) standby: Option<Domain>,
+    pub(crate) sample_one_in: Option<u64>,
+    calls: AtomicU64,
+}
+
+/// Says what an attempt showed of its domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It answered.
+    Good,
+    /// It was out of reach, or what stands before it was (502, 503, 504).
+    Bad,
+    /// Neither.
+    Unknown,
+}
+
+/// Holds the domain of an attempt. An attempt that is dropped says nothing of its domain.
+#[derive(Debug)]
+pub(crate) struct Route<'d> {
+    pub(crate) domain: &'d Domain,
+    admission: Admission,
+}
+
+impl Domains {
+    pub(crate) fn new(main: Domain, standby: Option<Domain>, sample_one_in: Option<u64>) -> Self {
+        Self { main, standby, sample_one_in, calls: AtomicU64::new(0) }
+    }
+
+    /// Chooses the domain of a call's first attempt.
+    pub(crate) fn first(&self, replay: Replay) -> Route<'_> {
+        let Some(standby) = &self.standby else { return Route::on(&self.main, Admission::Normal) };
+        let main = Route::ask(&self.main, replay);
+        match main.admission {
+            Admission::Normal if replay.is_repeatable() && self.samples() => Some(standby)
+                .filter(|standby| standby.breaker().state() == BreakerState::Closed)
+                .map_or(main, |standby| Route::on(standby, Admission::Normal)),
+            Admission::Normal | Admission::Probe => main,
+            Admission::Barred => self.last_resort(Route::ask(standby, replay)),
+        }
+    }
+
+    /// Chooses the other domain for the next attempt, unless that is known to fail.
+    pub(crate) fn other(&self, failed: &Domain, replay: Replay) -> Option<Route<'_>> {
+        let standby = self.standby.as_ref()?;
+        let other = if std::ptr::eq(failed, standby) { &self.main } else { standby };
+        Some(Route::ask(other, replay)).filter(|route| route.admission != Admission::Barred)
+    }
+
+    /// Chooses the same domain again.
+    pub(crate) fn same(&self, domain: &Domain, replay: Replay) -> Route<'_> {
+        let domain = match &self.standby {
+            Some(standby) if std::ptr::eq(domain, standby) => standby,
+            _ => &self.main,
+        };
+        Route::ask(domain, replay)
+    }
+
+    /// Where both domains fail, a call is tried on the main one all the same.
+    fn last_resort<'d>(&'d self, standby: Route<'d>) -> Route<'d> {
+        match standby.admission {
+            Admission::Barred => Route::on(&self.main, Admission::Barred),
+            Admission::Normal | Admission::Probe => standby,
+        }
+    }
+
+    fn samples(&self) -> bool {
+        self.sample_one_in
+            .is_some_and(|one_in| self.calls.fetch_add(1, Ordering::Relaxed) % one_in == one_in - 1)
+    }
+}
+
+impl<'d> Route<'d> {
+    fn on(domain: &'d Domain, admission: Admission) -> Self {
+        Self { domain, admission }
+    }
+
+    fn ask(domain: &'d Domain, replay: Replay) -> Self {
+        let admit = |breaker: &mut Breaker| breaker.admit(Instant::now(), replay.is_repeatable());
+        let admission = domain.change_breaker(admit);
+        Self::on(domain, admission)
+    }
+
+    /// Notes what the attempt showed of its domain.
+    pub(crate) fn report(mut self, health: Health) {
+        self.note(health);
+        // The probe is over: nothing is given up.
+        self.admission = Admission::Normal;
+    }
+
+    fn note(&self, health: Health) {
+        self.domain.change_breaker(|breaker| match health {
+            Health::Good => breaker.succeeded(self.admission),
+            Health::Bad => breaker.failed(Instant::now(), self.admission),
+            Health::Unknown => breaker.given_up(self.admission),
+        });
+    }
+}
+
+impl Drop for Route<'_> {
+    fn drop(&mut self) {
+        if self.admission == Admission::Probe {
+            self.note(Health::Unknown);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What can go wrong with a call, and what it means.
+
+mod api;
+mod api_body;
+mod call;
+mod config;
+mod connect;
+pub(crate) mod delivery;
+mod exchange;
+mod overload;
+mod refusal;
+mod request;
+mod sign_diagnosis;
+mod signing;
+mod timeout;
+mod unverified;
+mod verifier;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use http::StatusCode;
+use thiserror::Error;
+use wxpay_auth::write_report;
+
+pub use self::api::{AnswerSignature, ApiError};
+pub(crate) use self::api::{ApiAnswer, RefusedWith};
+pub use self::api_body::{ErrorBody, ErrorDetail};
+pub(crate) use self::call::Call;
+pub use self::config::ConfigError;
+pub use self::connect::{ConnectError, ConnectStage};
+pub use self::exchange::{ExchangeError, ExchangeFault};
+pub use self::overload::{Overload, OverloadError};
+pub use self::request::RequestError;
+pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
+pub use self::signing::SigningError;
+pub use self::timeout::{Limit, Stage, TimeoutError};
+pub use self::unverified::{UnverifiedCause, UnverifiedError};
+pub use self::verifier::VerifierError;
+
+use crate::error::delivery::{Delivery, Outcome};
+
+/// Says why a call did not end with a verified 2xx answer.
+///
+/// Ask [`outcome`](Error::outcome) what became of the call, [`may_retry`](Error::may_retry) whether
+/// it may be sent again, and [`hint`](Error::hint) what to do.
+///
+/// A time-out after sending and an answer that fails verification are never "failed": their outcome
+/// is unknown.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The client is not set up correctly. Nothing was sent.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The request cannot be sent like this. Nothing was sent.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Too many calls were made at the same time. Nothing was sent.
+    #[error(transparent)]
+    Overload(OverloadError),
+    /// The answer could not have been verified. Nothing was sent.
+    #[error(transparent)]
+    Verifier(VerifierError),
+    /// The signer did not sign. Nothing was sent.
+    #[error(transparent)]
+    Signing(SigningError),
+    /// No connection came about. Nothing was sent.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// Time ran out; whether anything had been sent by then, [`Error::delivery`] tells.
+    #[error(transparent)]
+    Timeout(TimeoutError),
+    /// The connection broke; whether anything had been sent by then, [`Error::delivery`] tells.
+    #[error(transparent)]
+    Exchange(ExchangeError),
+    /// WeChat Pay, or something in front of it, answered with another status than 2xx.
+    #[error(transparent)]
+    Api(ApiError),
+    /// A 2xx answer came back that cannot be trusted: it is not signed, its signature was not accepted, or
+    /// its body is not whole.
+    #[error(transparent)]
+    Unverified(UnverifiedError),
+}
+
+impl Error {
+    /// Says what happened to the request on the connection: whether it was sent, and an answer came back.
+    ///
+    /// Where a call took several attempts, it is that of the last one; but it is never `NotSent` when an
+    /// earlier one was sent.
+    pub fn delivery(&self) -> Delivery {
+        match self.last_delivery() {
+            Delivery::NotSent if self.is_earlier_unknown() => Delivery::Unknown,
+            delivery => delivery,
+        }
+    }
+
+    fn last_delivery(&self) -> Delivery {
+        match self {
+            Self::Config(_)
+            | Self::Request(_)
+            | Self::Overload(_)
+            | Self::Verifier(_)
+            | Self::Signing(_)
+            | Self::Connect(_) => Delivery::NotSent,
+            Self::Timeout(e) => e.last_delivery(),
+            Self::Exchange(e) => e.last_delivery(),
+            Self::Api(_) => Delivery::Answered,
+            Self::Unverified(_) => Delivery::Unknown,
+        }
+    }
+
+    /// Says what became of the call.
+    ///
+    /// An answer of 4xx is a rejection when WeChat Pay said it: its signature was verified, or it has none
+    /// and is JSON with a `code`. Any other 4xx (a web page, say, or one with a signature that was not
+    /// accepted), 408, and everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves
+    /// the outcome open.
+    ///
+    /// Where a call took several attempts, it is unknown as soon as one of them may have been carried
+    /// out and none was verified.
+    pub fn outcome(&self) -> Outcome {
+        if self.is_earlier_unknown() { Outcome::Unknown } else { self.last_outcome() }
+    }
+
+    /// Says what became of the last attempt by itself.
+    pub(crate) fn last_outcome(&self) -> Outcome {
+        match (self, self.last_delivery()) {
+            (Self::Api(e), _) => e.outcome(),
+            (_, Delivery::NotSent) => Outcome::NotSent,
+            (_, Delivery::Answered | Delivery::Unknown) => Outcome::Unknown,
+        }
+    }
+
+    /// Tells whether the same call may be sent again, after a wait, without the danger of doing it
+    /// twice, and with some hope of success.
+    ///
+    /// Yes when nothing was sent because something was out of reach; yes when WeChat Pay itself asks to slow
+    /// down (429); after an unknown outcome only when the request's [`Replay`](crate::Replay) class
+    /// allows it.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Request(_) | Self::Verifier(_) => false,
+            Self::Signing(e) => e.sign_error().is_some_and(|e| e.kind().is_transient()),
+            Self::Overload(_) | Self::Connect(_) => true,
+            Self::Timeout(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
+            Self::Exchange(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
+            Self::Api(e) => e.may_retry(),
+            Self::Unverified(e) => e.call.replay.is_repeatable(),
+        }
+    }
+
+    /// Returns the HTTP status, where an answer came back.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Api(e) => Some(e.status()),
+            Self::Unverified(e) => Some(e.status()),
+            _ => None,
+        }
+    }
+
+    /// Returns the `Request-ID`, where an answer came back: WeChat Pay's support asks for it.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Api(e) => e.request_id(),
+            Self::Unverified(e) => e.request_id(),
+            _ => None,
+        }
+    }
+
+    /// Returns what the call is named in logs, where the error belongs to one.
+    pub fn operation(&self) -> Option<&str> {
+        self.call().map(|c| &*c.operation)
+    }
+
+    /// Returns how many attempts the call took, where the error belongs to one.
+    pub fn attempts(&self) -> Option<u32> {
+        self.call().map(|c| c.attempt)
+    }
+
+    /// Returns the host that was called, where the error belongs to a call.
+    pub fn host(&self) -> Option<&str> {
+        self.call().map(|c| &*c.host)
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> Cow<'static, str> {
+        if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
+            return format!(
+                "{ASK} (an earlier attempt was sent). Of the last attempt: {}",
+                self.last_hint()
+            )
+            .into();
+        }
+        self.last_hint()
+    }
+
+    fn last_hint(&self) -> Cow<'static, str> {
+        match self {
+            Self::Config(e) => e.hint().into(),
+            Self::Request(e) => e.hint().into(),
+            Self::Overload(e) => e.hint().into(),
+            Self::Verifier(e) => e.hint().into(),
+            Self::Signing(e) => e.hint().into(),
+            Self::Connect(e) => e.hint().into(),
+            Self::Timeout(e) => e.hint().into(),
+            Self::Exchange(e) => e.hint().into(),
+            Self::Api(e) => e.hint(),
+            Self::Unverified(e) => e.hint(),
+        }
+    }
+
+    fn call(&self) -> Option<&Call> {
+        match self {
+            Self::Config(_) | Self::Request(_) => None,
+            Self::Overload(e) => Some(&e.call),
+            Self::Verifier(e) => Some(&e.call),
+            Self::Signing(e) => Some(&e.call),
+            Self::Connect(e) => Some(&e.call),
+            Self::Timeout(e) => Some(&e.call),
+            Self::Exchange(e) => Some(&e.call),
+            Self::Api(e) => Some(e.call()),
+            Self::Unverified(e) => Some(&e.call),
+        }
+    }
+
+    fn is_earlier_unknown(&self) -> bool {
+        self.call().is_some_and(|call| call.earlier_unknown)
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, &self.hint())
+    }
+}
+
+/// What to do when the outcome is unknown; used by several errors.
+const ASK: &str = "the call may have been carried out: read the state before sending it again";

@@ -1,0 +1,4 @@
+//! What is recorded of calls: audit records, logs and metrics.
+
+pub(crate) mod audit;
+pub(crate) mod telemetry;

@@ -1,0 +1,164 @@
+//! What can be counted: one place for logs of state and for metrics.
+
+use std::borrow::Cow;
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::HandshakeKind;
+
+use crate::domains::breaker::BreakerState;
+use crate::error::{Call, Overload};
+use crate::observe::audit::AuditOutcome;
+
+/// Notes the state of a domain's breaker, where it changed.
+pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
+    if before == after {
+        return;
+    }
+    match after {
+        BreakerState::Open => tracing::warn!(host, "calls leave this domain: it keeps failing"),
+        BreakerState::HalfOpen => tracing::info!(host, "one call tries this domain again"),
+        BreakerState::Closed => tracing::info!(host, "this domain works again"),
+    }
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match after {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    });
+}
+
+/// What a connection was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// For a call that waits for it.
+    Call,
+    /// For the next call, ahead.
+    Spare,
+}
+
+/// Notes that a connection came about, and how TLS was agreed on.
+pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: Purpose) {
+    let tls = match handshake {
+        None => "none",
+        Some(HandshakeKind::Resumed) => "resumed",
+        Some(_) => "full",
+    };
+    tracing::debug!(host, tls, ?purpose, "a connection came about");
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "wxpay_connections_total",
+        "host" => host.to_owned(),
+        "tls" => tls,
+        "purpose" => match purpose {
+            Purpose::Call => "call",
+            Purpose::Spare => "spare",
+        },
+    )
+    .increment(1);
+}
+
+/// Notes how long a signature took.
+pub(crate) fn signed(call: &Call, took: Duration) {
+    #[cfg(feature = "metrics")]
+    metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone()).record(took);
+    let _ = (call, took);
+}
+
+/// Notes how an attempt ended; `round_trip` is the time since it began to be sent.
+pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Duration>) {
+    #[cfg(feature = "metrics")]
+    {
+        metrics::counter!(
+            "wxpay_attempts_total",
+            "operation" => call.operation.clone(),
+            "host" => Arc::clone(&call.host),
+            "outcome" => outcome.as_str(),
+        )
+        .increment(1);
+        if let Some(round_trip) = round_trip {
+            metrics::histogram!(
+                "wxpay_round_trip_seconds",
+                "operation" => call.operation.clone(),
+                "host" => Arc::clone(&call.host),
+            )
+            .record(round_trip);
+        }
+    }
+    let _ = (call, outcome, round_trip);
+}
+
+/// Counts a call when it is over, or was dropped.
+pub(crate) struct CallCount {
+    operation: Cow<'static, str>,
+    outcome: Option<AuditOutcome>,
+}
+
+impl CallCount {
+    pub(crate) fn begin(operation: Cow<'static, str>) -> Self {
+        Self { operation, outcome: None }
+    }
+
+    /// Notes how the call ended.
+    pub(crate) fn end(mut self, outcome: AuditOutcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for CallCount {
+    fn drop(&mut self) {
+        let Self { operation, outcome } = self;
+        #[cfg(feature = "metrics")]
+        metrics::counter!(
+            "wxpay_calls_total",
+            "operation" => std::mem::take(operation),
+            "outcome" => outcome.map_or("dropped", AuditOutcome::as_str),
+        )
+        .increment(1);
+        let _ = (operation, outcome);
+    }
+}
+
+/// Notes that an attempt moved to another domain.
+pub(crate) fn moved(from: &str, to: &str) {
+    tracing::debug!(from, to, "the next attempt goes to the other domain");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("wxpay_failovers_total", "from" => from.to_owned(), "to" => to.to_owned())
+        .increment(1);
+}
+
+/// Notes that a call was turned away.
+pub(crate) fn overload(operation: &str, overload: Overload) {
+    #[cfg(feature = "metrics")]
+    metrics::counter!(
+        "wxpay_overloads_total",
+        "operation" => operation.to_owned(),
+        "what" => match overload {
+            Overload::Calls => "calls",
+            Overload::Rate => "rate",
+        },
+    )
+    .increment(1);
+    let _ = (operation, overload);
+}
+
+/// Sets the gauge of a limit that several processes share.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_degraded(is_degraded: bool) {
+    #[cfg(feature = "metrics")]
+    metrics::gauge!("wxpay_rate_limiter_degraded").set(if is_degraded { 1.0 } else { 0.0 });
+    let _ = is_degraded;
+}
+
+/// Notes that the store of a shared limit was lost.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_lost(server: &str, why: &crate::rate_limit::redis::shared_limit::Lost) {
+    tracing::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
+}
+
+/// Notes that the store of a shared limit answers again.
+#[cfg(feature = "redis")]
+pub(crate) fn shared_limit_back(server: &str) {
+    tracing::info!(server, "the shared rate limit is back");
+}

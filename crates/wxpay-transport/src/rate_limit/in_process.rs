@@ -1,0 +1,300 @@
+//! Limits the requests of one process.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter as Governor};
+use tokio::sync::Mutex as FairMutex;
+use tokio::time::Instant;
+
+use crate::call::concurrency::Queue;
+use crate::rate_limit::keyed::Lanes;
+use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
+
+/// Limits the requests of this process, each interface by itself.
+///
+/// In no second more requests are let through than the limit says: a tenth of it at once, the others
+/// evenly spread. Those who wait go in the order in which they came.
+///
+/// Where `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
+/// `RedisRateLimiter` (feature `redis`).
+pub struct InProcessRateLimiter {
+    processes: NonZeroU32,
+    queue: usize,
+    lanes: Lanes<Lane>,
+}
+
+/// How many requests may wait for each interface, unless another number is set.
+pub(crate) const QUEUE: usize = 1000;
+
+/// One interface of one caller.
+struct Lane {
+    interval: Duration,
+    governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
+    /// Who holds it is the first in the queue.
+    turn: FairMutex<()>,
+    queue: Queue,
+}
+
+impl InProcessRateLimiter {
+    /// Makes one for a process that has the limits for itself.
+    pub fn new() -> Self {
+        Self { processes: NonZeroU32::MIN, queue: QUEUE, lanes: Lanes::default() }
+    }
+
+    /// Takes one `n`th of each limit: for one of `n` processes that share an `mchid`.
+    #[must_use]
+    pub fn share_of(mut self, processes: NonZeroU32) -> Self {
+        self.processes = processes;
+        self
+    }
+
+    /// Sets how many requests may wait for each interface: 1000 by default.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.queue = requests;
+        self
+    }
+}
+
+impl Default for InProcessRateLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl RateLimiter for InProcessRateLimiter {
+    async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
+        let make = || Lane::new(key.limit, self.processes, self.queue);
+        self.lanes.lane(key, make).acquire(left).await
+    }
+}
+
+impl fmt::Debug for InProcessRateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcessRateLimiter")
+            .field("processes", &self.processes)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    fn new(limit: RateLimit, processes: NonZeroU32, queue: usize) -> Self {
+        let (burst, interval) = spread(limit, processes);
+        #[expect(clippy::expect_used, reason = "the interval is at least a nanosecond")]
+        let quota = Quota::with_period(interval).expect("an interval").allow_burst(burst);
+        Self {
+            interval,
+            governor: Governor::direct_with_clock(quota, TokioClock),
+            turn: FairMutex::new(()),
+            queue: Queue::new(queue),
+        }
+    }
+
+    async fn acquire(&self, left: Duration) -> Result<(), RateLimited> {
+        // Nobody passes those who wait already.
+        if self.queue.is_empty() && self.governor.check().is_ok() {
+            return Ok(());
+        }
+        let place = self.queue.enter().map_err(|full| self.limited(full.waiting))?;
+        if self.interval.saturating_mul(count(place.before())) >= left {
+            return Err(self.limited(place.before()));
+        }
+        let deadline = Instant::now().checked_add(left);
+        let _turn = self.turn.lock().await;
+        loop {
+            let Err(not_yet) = self.governor.check() else { return Ok(()) };
+            let wait = not_yet.wait_time_from(TokioClock.now());
+            if deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
+                return Err(RateLimited { retry_after: wait });
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn limited(&self, before: usize) -> RateLimited {
+        RateLimited { retry_after: self.interval.saturating_mul(count(before).max(1)) }
+    }
+}
+
+pub(crate) fn count(requests: usize) -> u32 {
+    u32::try_from(requests).unwrap_or(u32::MAX)
+}
+
+/// Returns how many requests may be sent at once, and the time for each further one, so that there are
+/// never more in a second than the share of the limit.
+pub(crate) fn spread(limit: RateLimit, processes: NonZeroU32) -> (NonZeroU32, Duration) {
+    let requests = limit.requests().get();
+    let burst = (requests / processes.get() / 10).max(1);
+    // Of the first ones in a second, one lies at its very beginning.
+    let steady = f64::from(requests) / f64::from(processes.get()) - f64::from(burst - 1);
+    let interval = Duration::from_secs_f64(1.0 / steady).max(Duration::from_nanos(1));
+    (NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN), interval)
+}
+
+/// The clock of tokio, which tests can stop.
+#[derive(Debug, Clone)]
+struct TokioClock;
+
+impl Clock for TokioClock {
+    type Instant = std::time::Instant;
+
+    fn now(&self) -> Self::Instant {
+        Instant::now().into_std()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
+        let limit = RateLimit::per_second(per_second);
+        LimitKey { identity: "1900007291", operation, limit }
+    }
+
+    /// Lets so many requests through as fast as they may go; returns when each one went.
+    async fn times(limiter: &InProcessRateLimiter, per_second: u32, n: u32) -> Vec<Duration> {
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..n {
+            limiter.acquire(key("x", per_second), MINUTE).await.unwrap();
+            times.push(start.elapsed());
+        }
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_second_there_are_more_than_the_limit() {
+        for (limit, processes) in [(100, 1), (100, 7), (10, 1), (1, 1), (1, 4), (5000, 3)] {
+            let processes = NonZeroU32::new(processes).unwrap();
+            let limiter = InProcessRateLimiter::new().share_of(processes);
+            let n = (3 * limit / processes.get()).max(3);
+            let times = times(&limiter, limit, n).await;
+            let share = f64::from(limit) / f64::from(processes.get());
+            let most = times
+                .iter()
+                .map(|from| {
+                    let second = *from..*from + Duration::from_millis(999);
+                    count(times.iter().filter(|&time| second.contains(time)).count())
+                })
+                .max();
+            assert!(
+                f64::from(most.unwrap()) <= share.max(1.0).ceil(),
+                "{limit}/{processes}: {most:?}"
+            );
+            // And hardly less.
+            let rate = f64::from(n) / times.last().unwrap().as_secs_f64();
+            assert!(rate >= share * 0.8, "{limit}/{processes}: {rate}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn interfaces_do_not_hold_each_other_up() {
+        let limiter = InProcessRateLimiter::new();
+        let start = Instant::now();
+        for operation in ["a", "b", "c"] {
+            limiter.acquire(key(operation, 1), MINUTE).await.unwrap();
+        }
+        let other = LimitKey { identity: "1900000001", ..key("a", 1) };
+        limiter.acquire(other, MINUTE).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        limiter.acquire(key("a", 1), MINUTE).await.unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(999), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_for_too_long_is_told_so_at_once() {
+        let limiter = InProcessRateLimiter::new();
+        limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+        let start = Instant::now();
+        let left = Duration::from_millis(500);
+        let refused = limiter.acquire(key("x", 1), left).await.unwrap_err();
+        assert!(refused.retry_after > left && refused.retry_after <= Duration::from_secs(1));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn they_go_in_the_order_in_which_they_came_and_too_many_are_refused() {
+        let limiter = Arc::new(InProcessRateLimiter::new().queue(3));
+        limiter.acquire(key("x", 10), MINUTE).await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..5)
+            .map(|n| {
+                let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let ended = limiter.acquire(key("x", 10), MINUTE).await;
+                    order.lock().unwrap().push(n);
+                    ended
+                })
+            })
+            .collect();
+        let mut refused = Vec::new();
+        for (n, task) in tasks.into_iter().enumerate() {
+            if task.await.unwrap().is_err() {
+                refused.push(n);
+            }
+        }
+        assert_eq!(refused, [3, 4]);
+        assert_eq!(*order.lock().unwrap(), [3, 4, 0, 1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_leaves_its_turn_to_the_next() {
+        let limiter = Arc::new(InProcessRateLimiter::new());
+        limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+        let waits = {
+            let limiter = Arc::clone(&limiter);
+            tokio::spawn(async move { limiter.acquire(key("x", 1), MINUTE).await })
+        };
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        waits.abort();
+        assert!(waits.await.unwrap_err().is_cancelled());
+        let start = Instant::now();
+        limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_for_an_interface_is_kept_when_they_take_turns() {
+        let limiter = InProcessRateLimiter::new();
+        let start = Instant::now();
+        for _ in 0..3 {
+            limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+            limiter.acquire(key("x", 2), MINUTE).await.unwrap();
+        }
+        assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+
+    /// The turn is held for a moment by each caller.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn without_a_queue_nobody_is_refused_while_there_is_room() {
+        let limiter = Arc::new(InProcessRateLimiter::new().queue(0));
+        let barrier = Arc::new(tokio::sync::Barrier::new(8));
+        for round in 0..200_u32 {
+            let tasks = (0..8).map(|_| {
+                let (limiter, barrier) = (Arc::clone(&limiter), Arc::clone(&barrier));
+                tokio::spawn(async move {
+                    let operation = format!("x{round}");
+                    let key = LimitKey { operation: &operation, ..key("", 1000) };
+                    barrier.wait().await;
+                    limiter.acquire(key, MINUTE).await
+                })
+            });
+            for task in tasks.collect::<Vec<_>>() {
+                assert_eq!(task.await.unwrap(), Ok(()));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How many requests a second an interface takes, and who sees to it.
+
+pub(crate) mod in_process;
+pub(crate) mod keyed;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// Says how many requests WeChat Pay takes in a second of one interface, for one `mchid`.
+///
+/// A request without one ([`Request::with_rate_limit`](crate::Request::with_rate_limit)) is not
+/// limited: for many interfaces no figure is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RateLimit {
+    per_second: NonZeroU32,
+}
+
+impl RateLimit {
+    /// Makes one. 0 is taken as 1.
+    pub const fn per_second(requests: u32) -> Self {
+        match NonZeroU32::new(requests) {
+            Some(per_second) => Self { per_second },
+            None => Self { per_second: NonZeroU32::MIN },
+        }
+    }
+
+    /// Returns the number of requests a second.
+    pub fn requests(self) -> NonZeroU32 {
+        self.per_second
+    }
+}
+
+/// Names what is limited: one interface, for one caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitKey<'a> {
+    /// Whose limit it is: the `mchid`, or the `brand_id`.
+    pub identity: &'a str,
+    /// The interface, as [`Request::operation`](crate::Request::operation) names it.
+    pub operation: &'a str,
+    /// What WeChat Pay takes.
+    pub limit: RateLimit,
+}
+
+/// Says that a request would have had to wait for too long. It was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimited {
+    /// After which time it is worth asking again.
+    pub retry_after: Duration,
+}
+
+/// Keeps requests below the limits of WeChat Pay.
+///
+/// [`InProcessRateLimiter`](crate::InProcessRateLimiter) does so for one process;
+/// `RedisRateLimiter` (feature `redis`) for several that share an `mchid`. Clones of an `Arc` may be given to
+/// several clients.
+///
+/// A panic in it passes on to the caller before the first attempt of a call, when nothing was sent. Later it
+/// is caught and logged, and the call ends as its last attempt ended.
+#[async_trait]
+pub trait RateLimiter: fmt::Debug + Send + Sync {
+    /// Waits until a request may be sent. `left` is for how long its call may wait: where it would have to
+    /// wait for longer, it is told so at once.
+    ///
+    /// Dropping the future gives the place up.
+    ///
+    /// # Errors
+    /// [`RateLimited`] when the wait would be too long, or too many wait already.
+    async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited>;
+}
+
+#[async_trait]
+impl<T: RateLimiter + ?Sized> RateLimiter for Arc<T> {
+    async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
+        (**self).acquire(key, left).await
+    }
+}
+
+/// Limits nothing: for tests, or where something in front of WeChat Pay does it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoRateLimit;
+
+#[async_trait]
+impl RateLimiter for NoRateLimit {
+    async fn acquire(&self, _: LimitKey<'_>, _: Duration) -> Result<(), RateLimited> {
+        Ok(())
+    }
+}

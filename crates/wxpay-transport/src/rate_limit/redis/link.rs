@@ -1,0 +1,516 @@
+//! The connection to Redis, and the script that runs there.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    Script,
+};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::connection::io::bounded::{Bound, BoundedStream};
+use crate::connection::tls;
+use crate::connection::userinfo::is_encoded;
+use crate::error::ConfigError;
+use crate::rate_limit::redis::shared_limit::{Answer, Lost, Place, Reach, SharedStore, Wanted};
+
+/// Asks Redis. A connection is made in the background by the first question that finds none.
+pub(crate) struct RedisLink {
+    address: Arc<Address>,
+    script: Script,
+    line: Mutex<Option<Arc<Line>>>,
+}
+
+/// Where Redis is, and how it is reached.
+#[derive(Clone)]
+struct Address {
+    host: String,
+    port: u16,
+    /// With the password.
+    settings: RedisConnectionInfo,
+    tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// One connection, from the first step towards it until it is closed. The task ends with it.
+pub(crate) struct Line {
+    connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
+    task: JoinHandle<()>,
+    /// An answer had no end.
+    is_too_long: Arc<AtomicBool>,
+}
+
+/// Reads and writes for a connection until it is closed.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long connecting may take. It holds no call up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer has less than a hundred bytes, an error some hundreds; and many questions may wait for theirs.
+const ANSWERS: Bound = Bound { each: 16 * 1024, most: 1024 * 1024 };
+
+impl RedisLink {
+    /// Reads the URL. Nothing is connected yet.
+    pub(crate) fn new(url: &str) -> Result<Self, ConfigError> {
+        let address = Arc::new(Address::new(url)?);
+        let script = Script::new(include_str!("reserve.lua"));
+        Ok(Self { address, script, line: Mutex::default() })
+    }
+
+    /// Returns host and port, for logs.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.address.host, self.address.port)
+    }
+
+    /// Sets the TLS settings, where the URL asks for TLS.
+    pub(crate) fn tls(&mut self, config: ClientConfig) {
+        if let Some(tls) = &mut Arc::make_mut(&mut self.address).tls {
+            tls.config = adapted(config);
+        }
+    }
+}
+
+impl Line {
+    fn begin(address: Arc<Address>) -> Self {
+        let (made, connection) = watch::channel(None);
+        let is_too_long = Arc::default();
+        let noted = Arc::clone(&is_too_long);
+        let task = tokio::spawn(async move {
+            let connecting = timeout(CONNECT_TIMEOUT, address.connect(&noted));
+            match connecting.await.unwrap_or(Err(Lost::Slow)) {
+                Ok((connection, driver)) => {
+                    made.send_replace(Some(Ok(connection)));
+                    driver.await;
+                }
+                Err(lost) => drop(made.send_replace(Some(Err(lost)))),
+            }
+        });
+        Self { connection, task, is_too_long }
+    }
+
+    /// Waits for the connection; the task that makes it goes on when this is dropped.
+    async fn connection(&self) -> Result<MultiplexedConnection, Lost> {
+        let mut connection = self.connection.clone();
+        let made = connection.wait_for(Option::is_some).await;
+        made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection))
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[async_trait]
+impl SharedStore for RedisLink {
+    type Line = Arc<Line>;
+
+    fn line(&self) -> Arc<Line> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*line {
+            Some(line) if !line.task.is_finished() => Arc::clone(line),
+            _ => Arc::clone(line.insert(Arc::new(Line::begin(Arc::clone(&self.address))))),
+        }
+    }
+
+    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<Answer, Lost> {
+        let mut connection = line.connection().await?;
+        let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
+        let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
+        let answer: (i64, i64, i64, i64) = self
+            .script
+            // The braces keep all keys of one caller on one node of a cluster.
+            .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
+            .arg(micros_rounded_up(wanted.interval))
+            .arg(micros_rounded_up(early))
+            .arg(micros_rounded_up(wanted.longest))
+            .arg(micros_rounded_up(wanted.farthest))
+            .arg(known.next)
+            .arg(known.seen)
+            .invoke_async(&mut connection)
+            .await
+            .map_err(|e| lost(&e, &line.is_too_long))?;
+        read(answer)
+    }
+
+    fn hang_up(&self, line: &Arc<Line>) -> bool {
+        let mut current = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
+            return false;
+        }
+        // One that is only being made needs its time.
+        if line.connection.borrow().is_some() {
+            *current = None;
+            line.task.abort();
+        }
+        true
+    }
+}
+
+/// Reads what the script answers. The numbers are signed there, and are so here: what is negative is
+/// not to become something huge.
+fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<Answer, Lost> {
+    let micros = |number: i64| u64::try_from(number).map_err(|_| Lost::Untrue);
+    let (wait, next, seen) = (micros(wait)?, micros(next)?, micros(seen)?);
+    let wait = Duration::from_micros(wait);
+    let place = match what {
+        0 => Place::TooFar(wait),
+        1 => Place::After(wait),
+        2 => return Err(Lost::Forgotten),
+        _ => return Err(Lost::Untrue),
+    };
+    Ok(Answer { place, reach: Reach { next, seen } })
+}
+
+/// The clock of Redis counts microseconds. Lua counts exactly up to 2^53, so what is absurdly long is
+/// cut to a day.
+fn micros_rounded_up(duration: Duration) -> u64 {
+    let day = Duration::from_secs(86400);
+    u64::try_from(duration.min(day).as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+impl Address {
+    fn new(url: &str) -> Result<Self, ConfigError> {
+        // The errors of the library may hold parts of the URL, so none is passed on.
+        let (scheme, rest) = url.split_once("://").ok_or(ConfigError::RedisUrl)?;
+        let with_tls = match scheme {
+            "redis" | "valkey" => false,
+            "rediss" | "valkeys" => true,
+            _ => return Err(ConfigError::RedisUrl),
+        };
+        // A fragment is mostly a password with a `#`; `#insecure` is not for us.
+        if rest.contains('#') {
+            return Err(ConfigError::RedisUrl);
+        }
+        // Behind a raw `/` or `?` the rest of the password is left out, and its beginning a host.
+        if rest.rsplit_once('@').is_some_and(|(userinfo, _)| !is_encoded(userinfo)) {
+            return Err(ConfigError::RedisUrl);
+        }
+        // TLS is ours: the library would take a provider of cryptography from the whole process.
+        let plain = format!("redis://{rest}");
+        let info = plain.as_str().into_connection_info().map_err(|_| ConfigError::RedisUrl)?;
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            return Err(ConfigError::RedisUrl);
+        };
+        let tls = if with_tls { Some(Tls::new(host)?) } else { None };
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        Ok(Self { host: host.clone(), port: *port, settings, tls })
+    }
+
+    async fn connect(
+        &self,
+        is_too_long: &Arc<AtomicBool>,
+    ) -> Result<(MultiplexedConnection, Driver), Lost> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port));
+        let tcp = tcp.await.map_err(|_| Lost::Connection)?;
+        tcp.set_nodelay(true).map_err(|_| Lost::Connection)?;
+        let Some(tls) = &self.tls else { return self.log_in(tcp, is_too_long).await };
+        let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.name.clone(), tcp);
+        self.log_in(connecting.await.map_err(|_| Lost::Tls)?, is_too_long).await
+    }
+
+    async fn log_in<C>(
+        &self,
+        stream: C,
+        is_too_long: &Arc<AtomicBool>,
+    ) -> Result<(MultiplexedConnection, Driver), Lost>
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = BoundedStream::new(stream, ANSWERS, Arc::clone(is_too_long));
+        // Questions have a bound of their own.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let made = MultiplexedConnection::new_with_config(&self.settings, stream, config);
+        let (connection, driver) = made.await.map_err(|e| lost(&e, is_too_long))?;
+        Ok((connection, Box::pin(driver)))
+    }
+}
+
+impl Tls {
+    fn new(host: &str) -> Result<Self, ConfigError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| ConfigError::RedisUrl)?;
+        let config = adapted(Arc::unwrap_or_clone(tls::default_config(tls::shared_roots())?));
+        Ok(Self { config, name })
+    }
+}
+
+/// Redis knows no ALPN.
+fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols.clear();
+    config.enable_early_data = false;
+    Arc::new(config)
+}
+
+/// Says what went wrong without the words of the server: an error about a command may repeat its
+/// arguments, and with them the password.
+fn lost(error: &RedisError, is_too_long: &AtomicBool) -> Lost {
+    if error.is_io_error() && is_too_long.load(Ordering::Relaxed) {
+        return Lost::TooLong;
+    }
+    if error.is_io_error() {
+        return Lost::Connection;
+    }
+    let code = error.code().filter(|code| {
+        let is_of_code = |c: u8| c.is_ascii_uppercase() || c == b'_';
+        code.len() <= 16 && code.bytes().all(is_of_code)
+    });
+    Lost::Refused(code.unwrap_or(error.category()).to_owned())
+}
+
+impl fmt::Debug for RedisLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLink")
+            .field("host", &self.address.host)
+            .field("port", &self.address.port)
+            .field("tls", &self.address.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use redis::{ErrorKind, ServerErrorKind};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::rate_limit::{LimitKey, RateLimit};
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_no_host() {
+        for url in ["redis://token?x@redis.example", "redis://user:6379/x@redis.example"] {
+            assert_eq!(RedisLink::new(url).err(), Some(ConfigError::RedisUrl), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_are_read() {
+        for (url, server, user, password, has_tls) in [
+            ("redis://127.0.0.1", "127.0.0.1:6379", None, None, false),
+            ("valkey://cache.test:7000/3", "cache.test:7000", None, None, false),
+            ("redis://:p%40ss%23@h:1", "h:1", None, Some("p@ss#"), false),
+            (
+                "rediss://user:pw@cache.test:6380/0",
+                "cache.test:6380",
+                Some("user"),
+                Some("pw"),
+                true,
+            ),
+        ] {
+            let link = RedisLink::new(url).unwrap_or_else(|e| panic!("{url}: {e}"));
+            assert_eq!(link.server(), server);
+            assert_eq!(link.address.settings.username(), user, "{url}");
+            assert_eq!(link.address.settings.password(), password, "{url}");
+            assert_eq!(link.address.tls.is_some(), has_tls, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_redis_is_refused_and_not_repeated() {
+        for url in [
+            "",
+            "pa55word",
+            "127.0.0.1:6379",
+            "http://:pa55word@127.0.0.1",
+            "redis+unix:///pa55word",
+            "redis://",
+            "redis://:pa55word@",
+            "redis://:pa55word@h:port",
+            "redis://:pa55word@h/db",
+            "redis://:pa55#word@h",
+            "rediss://:pa55word@h/#insecure",
+            "rediss://:pa55word@a..b",
+        ] {
+            let error = RedisLink::new(url).err().unwrap_or_else(|| panic!("{url}"));
+            assert_eq!(error, ConfigError::RedisUrl, "{url}");
+            let text = format!("{error} {error:?} {}", error.hint());
+            assert!(!text.contains("pa55"), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_holds_no_password() {
+        let link = RedisLink::new("rediss://user:pa55word@h/0").unwrap();
+        assert!(!format!("{link:?} {link:#?}").contains("pa55"));
+    }
+
+    #[test]
+    fn an_error_of_the_server_is_named_by_its_code_only() {
+        let unknown = "unknown command `HELLO`, with args beginning with: `pa55word`".to_owned();
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        let error = RedisError::from((kind, "an error", unknown));
+        let lost = |error| lost(&error, &AtomicBool::new(false));
+        assert_eq!(lost(error), Lost::Refused("ERR".to_owned()));
+        let extension = |code: &str| redis::make_extension_error(code.to_owned(), None);
+        assert_eq!(lost(extension("WRONGPASS")), Lost::Refused("WRONGPASS".to_owned()));
+        assert!(!lost(extension("pa55word")).to_string().contains("pa55"));
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_no_answer() {
+        for untrue in
+            [(1, -1, 9, 8), (0, i64::MIN, 9, 8), (1, 7, -9, 8), (1, 7, 9, -8), (3, 7, 9, 8)]
+        {
+            assert_eq!(read(untrue), Err(Lost::Untrue), "{untrue:?}");
+        }
+        assert_eq!(read((1, 7, 9, 8)), RESERVED);
+    }
+
+    #[test]
+    fn times_are_rounded_up_to_what_lua_can_count() {
+        for (nanos, micros) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(micros_rounded_up(Duration::from_nanos(nanos)), micros);
+        }
+        assert_eq!(micros_rounded_up(Duration::MAX), 86_400_000_000);
+    }
+
+    /// What a double of Redis does with one connection, question by question.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Reserves,
+        LogsIn,
+        Waits,
+        Closes,
+        /// Answers without an end: 64 MiB, which nobody should read.
+        Floods,
+    }
+
+    /// Starts a double of Redis that takes so many connections, one after the other, and closes none but
+    /// those it is told to. Those that wait go on with each permit.
+    async fn double(connections: Vec<Vec<Step>>) -> (u16, Arc<tokio::sync::Semaphore>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let go_on = Arc::new(tokio::sync::Semaphore::new(0));
+        let waits = Arc::clone(&go_on);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            for steps in connections {
+                let (stream, _) = listener.accept().await.unwrap();
+                let waits = Arc::clone(&waits);
+                open.push(tokio::spawn(async move { play(stream, &steps, &waits).await }));
+            }
+            std::future::pending::<()>().await;
+        });
+        (port, go_on)
+    }
+
+    async fn play(mut stream: TcpStream, steps: &[Step], waits: &tokio::sync::Semaphore) {
+        for step in steps {
+            let answer = match step {
+                Step::Reserves => "*4\r\n:1\r\n:7\r\n:9\r\n:8\r\n",
+                Step::LogsIn => "+OK\r\n",
+                Step::Waits => {
+                    waits.acquire().await.unwrap().forget();
+                    continue;
+                }
+                Step::Closes => return,
+                Step::Floods => {
+                    assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+                    stream.write_all(b"+").await.unwrap();
+                    for _ in 0..64 * 1024 {
+                        if stream.write_all(&[b'a'; 1024]).await.is_err() {
+                            break;
+                        }
+                    }
+                    return;
+                }
+            };
+            assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        std::future::pending::<()>().await;
+    }
+
+    const RESERVED: Result<Answer, Lost> = Ok(Answer {
+        place: Place::After(Duration::from_micros(7)),
+        reach: Reach { next: 9, seen: 8 },
+    });
+
+    /// Asks, and gives up at some time if there is no answer.
+    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<Answer, Lost>> {
+        let limit = RateLimit::per_second(10);
+        let wanted = Wanted {
+            key: LimitKey { identity: "1900007291", operation: "x", limit },
+            burst: NonZeroU32::MIN,
+            interval: Duration::from_millis(100),
+            longest: Duration::from_secs(1),
+            farthest: Duration::from_secs(60),
+            known: None,
+        };
+        timeout(at_most, link.reserve(&link.line(), wanted)).await.ok()
+    }
+
+    const SAFETY: Duration = Duration::from_secs(60);
+    /// It is given up for certain: there is no answer.
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_connection_that_has_gone_dead_is_replaced() {
+        let (port, _) = double(vec![vec![Step::Reserves], vec![Step::Reserves]]).await;
+        let link = RedisLink::new(&format!("redis://127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+        assert_eq!(ask(&link, SHORT).await, None);
+        assert!(link.hang_up(&link.line()));
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_replaced_at_once() {
+        let closing = vec![Step::Reserves, Step::Closes];
+        let (port, _) = double(vec![closing, vec![Step::Reserves]]).await;
+        let link = RedisLink::new(&format!("redis://127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+        let is_closed = || link.line.lock().unwrap().as_ref().unwrap().task.is_finished();
+        let closed = async {
+            while !is_closed() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(SAFETY, closed).await.unwrap();
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_its_time_is_not_given_up_with_the_question() {
+        let slow = vec![Step::Waits, Step::LogsIn, Step::Reserves];
+        let (port, go_on) = double(vec![slow]).await;
+        let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();
+        assert_eq!(ask(&link, SHORT).await, None);
+        assert!(link.hang_up(&link.line()));
+        go_on.add_permits(1);
+        assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_not_read() {
+        for steps in [vec![Step::Floods], vec![Step::LogsIn, Step::Floods]] {
+            let (port, _) = double(vec![steps.clone(), vec![Step::LogsIn, Step::Reserves]]).await;
+            let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();
+            assert_eq!(ask(&link, SAFETY).await, Some(Err(Lost::TooLong)), "{steps:?}");
+            link.hang_up(&link.line());
+            assert_eq!(ask(&link, SAFETY).await, Some(RESERVED), "{steps:?}");
+        }
+    }
+}

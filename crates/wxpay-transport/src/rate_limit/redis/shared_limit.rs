@@ -1,0 +1,757 @@
+//! A limit that several processes share, kept somewhere that may be lost.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use crate::call::concurrency::Queue;
+use crate::rate_limit::in_process::{InProcessRateLimiter, QUEUE, count, spread};
+use crate::rate_limit::keyed::Lanes;
+use crate::rate_limit::redis::health::{Asking, SharedHealth};
+use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
+
+/// Where the processes reserve their places.
+#[async_trait]
+pub(crate) trait SharedStore: Send + Sync {
+    /// One connection, made or being made.
+    type Line: Send + Sync;
+
+    /// Returns the connection to ask on.
+    fn line(&self) -> Self::Line;
+
+    /// Reserves the next place, unless it lies too far ahead.
+    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<Answer, Lost>;
+
+    /// Begins afresh with the next question: one on this connection was not answered as it should.
+    /// Returns `false` when that has happened already.
+    fn hang_up(&self, line: &Self::Line) -> bool;
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) key: LimitKey<'a>,
+    /// How many requests may be sent at once.
+    pub(crate) burst: NonZeroU32,
+    /// The time for each further one.
+    pub(crate) interval: Duration,
+    /// Which wait would be too long.
+    pub(crate) longest: Duration,
+    /// How far ahead places can be reserved by all processes together, with room to spare.
+    pub(crate) farthest: Duration,
+    /// What the last answer said. What is reserved never begins before that, even if the store has
+    /// forgotten it.
+    pub(crate) known: Option<Reach>,
+}
+
+/// How far the reserved places reach, in microseconds of the clock of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// When the place after the last one begins, if requests are evenly spread.
+    pub(crate) next: u64,
+    /// The time of the answer.
+    pub(crate) seen: u64,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) place: Place,
+    pub(crate) reach: Reach,
+}
+
+/// Where the place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A place is reserved: it begins after so much time.
+    After(Duration),
+    /// It would begin after so much time only. Nothing is reserved.
+    TooFar(Duration),
+}
+
+/// Why there was no answer. It names no secret, so nothing of what a server says beyond a code.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Lost {
+    #[error("there was no answer in time")]
+    Slow,
+    #[error("there is no connection")]
+    Connection,
+    #[error("the TLS connection cannot be made")]
+    Tls,
+    #[error("the answer was an error: {0}")]
+    Refused(String),
+    #[error("the answer was too long")]
+    TooLong,
+    #[error("the answer cannot be true")]
+    Untrue,
+    #[error(
+        "a key was lost or overwritten: set maxmemory-policy to noeviction, and flush nothing there"
+    )]
+    Forgotten,
+}
+
+/// Reserves places in the store, and keeps to the share of this process while it is lost.
+pub(crate) struct SharedLimit<S> {
+    pub(crate) store: S,
+    pub(crate) processes: NonZeroU32,
+    /// The bound on each question.
+    pub(crate) answer_within: Duration,
+    pub(crate) health: SharedHealth,
+    share: InProcessRateLimiter,
+    lanes: Lanes<Lane>,
+}
+
+/// Why a place was not had from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Without {
+    /// It is lost.
+    Lost,
+    /// This call cannot wait for it. That says nothing about the store.
+    Late,
+}
+
+/// So much further than they should places may have been reserved.
+const SLACK: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86400);
+
+/// One interface of one caller, as this process sees it.
+struct Lane {
+    burst: NonZeroU32,
+    interval: Duration,
+    farthest: Duration,
+    /// What the last answer said.
+    known: Mutex<Option<Reach>>,
+    /// So many places may be reserved and not reached yet. The others wait here, where a place costs
+    /// nothing when its caller gives up.
+    window: Semaphore,
+    queue: Queue,
+    /// Places that were reserved by callers that gave up.
+    spare: Mutex<Vec<Instant>>,
+}
+
+/// A place that is reserved. If it is not taken, the next caller has it.
+struct Reserved<'l> {
+    lane: &'l Lane,
+    at: Instant,
+    is_taken: bool,
+}
+
+impl<S: SharedStore> SharedLimit<S> {
+    pub(crate) fn new(store: S, server: String, processes: NonZeroU32) -> Self {
+        Self {
+            store,
+            processes,
+            answer_within: Duration::from_millis(50),
+            health: SharedHealth::new(server, Duration::from_secs(1)),
+            share: InProcessRateLimiter::new().share_of(processes),
+            lanes: Lanes::default(),
+        }
+    }
+
+    pub(crate) async fn acquire(
+        &self,
+        key: LimitKey<'_>,
+        left: Duration,
+    ) -> Result<(), RateLimited> {
+        let deadline = Instant::now().checked_add(left);
+        loop {
+            let remaining =
+                || deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
+            let without = match self.shared(key, remaining()).await {
+                Ok(ended) => return ended,
+                Err(without) => without,
+            };
+            let left = remaining();
+            if without == Without::Late {
+                return self.share.acquire(key, left).await;
+            }
+            // Those who wait for the share go back to the shared limit when the others do: both
+            // together would be too many.
+            tokio::select! {
+                biased;
+                ended = self.share.acquire(key, left) => return ended,
+                () = self.health.is_back() => {}
+            }
+        }
+    }
+
+    /// Waits for a place in the store.
+    async fn shared(
+        &self,
+        key: LimitKey<'_>,
+        left: Duration,
+    ) -> Result<Result<(), RateLimited>, Without> {
+        let asking = self.health.ask().ok_or(Without::Lost)?;
+        let lane = self.lanes.lane(key, || Lane::new(key, self.processes));
+        let deadline = Instant::now().checked_add(left);
+        // Who finds out whether it is back holds nobody up.
+        let (asking, _turn) = if asking.is_probe() {
+            (asking, None)
+        } else {
+            let turn = match lane.turn(deadline, left).await {
+                Ok(turn) => turn,
+                Err(limited) => return Ok(Err(limited)),
+            };
+            // It may have been lost meanwhile.
+            (self.health.ask().ok_or(Without::Lost)?, Some(turn))
+        };
+        let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
+        let reserved = match self.reserve(&lane, key, left, asking).await? {
+            Ok(reserved) => reserved,
+            Err(limited) => return Ok(Err(limited)),
+        };
+        if deadline.is_some_and(|deadline| reserved.at > deadline) {
+            let retry_after = reserved.at.saturating_duration_since(Instant::now());
+            return Ok(Err(RateLimited { retry_after }));
+        }
+        reserved.take().await;
+        Ok(Ok(()))
+    }
+
+    async fn reserve<'l>(
+        &self,
+        lane: &'l Lane,
+        key: LimitKey<'_>,
+        longest: Duration,
+        asking: Asking<'_>,
+    ) -> Result<Result<Reserved<'l>, RateLimited>, Without> {
+        if !asking.is_probe()
+            && let Some(reserved) = lane.spare()
+        {
+            return Ok(Ok(reserved));
+        }
+        let wanted = lane.wanted(key, longest);
+        let on = self.store.line();
+        // Half of the time is kept for the share of this process, should there be no answer.
+        let patience = self.answer_within.min(longest / 2);
+        let answer = match timeout(patience, self.store.reserve(&on, wanted)).await {
+            Ok(answer) => answer,
+            Err(_) if patience < self.answer_within => return Err(Without::Late),
+            Err(_) => Err(Lost::Slow),
+        };
+        match answer.and_then(|answer| wanted.believe(answer)) {
+            Ok(answer) => {
+                lane.note(answer.reach);
+                asking.answered();
+                Ok(match answer.place {
+                    Place::After(wait) => Ok(lane.reserved(Instant::now() + wait)),
+                    Place::TooFar(wait) => Err(RateLimited { retry_after: wait }),
+                })
+            }
+            Err(lost) => {
+                // On a connection that was given up already it says nothing new.
+                if self.store.hang_up(&on) {
+                    asking.failed(&lost);
+                }
+                Err(Without::Lost)
+            }
+        }
+    }
+}
+
+impl Wanted<'_> {
+    /// Returns the answer, unless it cannot be true: a wait that nobody may have reserved would stop
+    /// payments.
+    fn believe(&self, answer: Answer) -> Result<Answer, Lost> {
+        let can_be = match answer.place {
+            Place::After(wait) => wait <= self.longest,
+            Place::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
+        };
+        let ahead = Duration::from_micros(answer.reach.next.saturating_sub(answer.reach.seen));
+        if can_be && ahead <= self.farthest + self.interval {
+            Ok(answer)
+        } else {
+            Err(Lost::Untrue)
+        }
+    }
+}
+
+impl<S> fmt::Debug for SharedLimit<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedLimit")
+            .field("processes", &self.processes)
+            .field("answer_within", &self.answer_within)
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lane {
+    fn new(key: LimitKey<'_>, processes: NonZeroU32) -> Self {
+        let (burst, interval) = spread(key.limit, NonZeroU32::MIN);
+        // All processes together reserve about a tenth of a second ahead. That bridges the way to the
+        // server, and little is lost with a process that dies.
+        let window = (burst.get() / processes.get()).max(1);
+        let places = burst.get().saturating_add(processes.get());
+        Self {
+            burst,
+            interval,
+            // Callers that give up between question and answer push places back, too.
+            farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
+            known: Mutex::default(),
+            window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
+            queue: Queue::new(QUEUE),
+            spare: Mutex::default(),
+        }
+    }
+
+    fn wanted<'k>(&self, key: LimitKey<'k>, longest: Duration) -> Wanted<'k> {
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self { burst, interval, farthest, .. } = *self;
+        Wanted { key, burst, interval, longest, farthest, known }
+    }
+
+    /// Keeps what the store said last. An older answer may be handled after a newer one: it says
+    /// less, but nothing that is wrong. The clock of the store cannot tell which is newer: it may have been
+    /// set back.
+    fn note(&self, reach: Reach) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(reach);
+    }
+
+    /// Waits until it is this caller's turn to reserve a place.
+    async fn turn(
+        &self,
+        deadline: Option<Instant>,
+        left: Duration,
+    ) -> Result<SemaphorePermit<'_>, RateLimited> {
+        // Nobody passes those who wait already.
+        if let Ok(turn) = self.window.try_acquire() {
+            return Ok(turn);
+        }
+        let place = self.queue.enter().map_err(|full| self.limited(full.waiting))?;
+        if self.interval.saturating_mul(count(place.before())) >= left {
+            return Err(self.limited(place.before()));
+        }
+        let turn = match deadline {
+            Some(deadline) => timeout_at(deadline, self.window.acquire()).await.ok(),
+            None => Some(self.window.acquire().await),
+        };
+        // It is never closed.
+        turn.and_then(Result::ok).ok_or_else(|| self.limited(place.before()))
+    }
+
+    fn limited(&self, before: usize) -> RateLimited {
+        RateLimited { retry_after: self.interval.saturating_mul(count(before).max(1)) }
+    }
+
+    fn reserved(&self, at: Instant) -> Reserved<'_> {
+        Reserved { lane: self, at, is_taken: false }
+    }
+
+    /// Takes the next place that somebody left. Those that are past are nobody's any more.
+    fn spare(&self) -> Option<Reserved<'_>> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        spare.retain(|at| *at >= now);
+        let next = (0..spare.len()).min_by_key(|n| spare.get(*n))?;
+        Some(self.reserved(spare.swap_remove(next)))
+    }
+}
+
+impl Reserved<'_> {
+    async fn take(mut self) {
+        sleep_until(self.at).await;
+        self.is_taken = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            self.lane.spare.lock().unwrap_or_else(PoisonError::into_inner).push(self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::rate_limit::RateLimit;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// A store that does what it is told to, by the clock of the test.
+    #[derive(Default)]
+    struct Double {
+        mode: Mutex<Mode>,
+        tat: Mutex<Option<Instant>>,
+        questions: AtomicUsize,
+        hung_up: AtomicUsize,
+    }
+
+    #[derive(Default, Clone, Copy)]
+    enum Mode {
+        #[default]
+        Works,
+        Fails,
+        Hangs,
+        Says(Answer),
+        Forgets,
+    }
+
+    impl Double {
+        fn set(&self, mode: Mode) {
+            *self.mode.lock().unwrap() = mode;
+        }
+
+        fn questions(&self) -> usize {
+            self.questions.load(Ordering::Relaxed)
+        }
+    }
+
+    #[async_trait]
+    impl SharedStore for Arc<Double> {
+        /// How many were hung up before.
+        type Line = usize;
+
+        fn line(&self) -> usize {
+            self.hung_up.load(Ordering::Relaxed)
+        }
+
+        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<Answer, Lost> {
+            self.questions.fetch_add(1, Ordering::Relaxed);
+            let mode = *self.mode.lock().unwrap();
+            match mode {
+                Mode::Works => {}
+                Mode::Fails => return Err(Lost::Connection),
+                Mode::Hangs => std::future::pending().await,
+                Mode::Says(answer) => return Ok(answer),
+                Mode::Forgets => return Err(Lost::Forgotten),
+            }
+            // The way to a real one takes its time, too.
+            tokio::time::sleep(MILLISECOND).await;
+            let (mut last, now) = (self.tat.lock().unwrap(), Instant::now());
+            let tat = last.unwrap_or(now).max(now);
+            let early = wanted.interval * (wanted.burst.get() - 1);
+            let wait = (tat - early).saturating_duration_since(now);
+            let reach = Reach { next: 0, seen: 0 };
+            if !wait.is_zero() && wait >= wanted.longest {
+                return Ok(Answer { place: Place::TooFar(wait), reach });
+            }
+            *last = Some(tat + wanted.interval);
+            Ok(Answer { place: Place::After(wait), reach })
+        }
+
+        fn hang_up(&self, line: &usize) -> bool {
+            let next = line + 1;
+            let (done, seen) = (Ordering::Relaxed, Ordering::Relaxed);
+            self.hung_up.compare_exchange(*line, next, done, seen).is_ok()
+        }
+    }
+
+    type Limit = Arc<SharedLimit<Arc<Double>>>;
+
+    /// Makes one of so many processes.
+    fn process(store: &Arc<Double>, processes: u32) -> Limit {
+        let processes = NonZeroU32::new(processes).unwrap();
+        Arc::new(SharedLimit::new(Arc::clone(store), "redis.test:6379".to_owned(), processes))
+    }
+
+    fn key(per_second: u32) -> LimitKey<'static> {
+        let limit = RateLimit::per_second(per_second);
+        LimitKey { identity: "1900007291", operation: "x", limit }
+    }
+
+    /// Lets every process have so many requests through as fast as they may go, with so many callers
+    /// each; returns when each one went.
+    async fn times(of: &[Limit], callers: u32, per_second: u32, each: u32) -> Vec<Duration> {
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        for limit in of {
+            for _ in 0..callers {
+                let limit = Arc::clone(limit);
+                tasks.spawn(async move {
+                    let mut times = Vec::new();
+                    for _ in 0..each / callers {
+                        limit.acquire(key(per_second), MINUTE).await.unwrap();
+                        times.push(start.elapsed());
+                    }
+                    times
+                });
+            }
+        }
+        tasks.join_all().await.concat()
+    }
+
+    /// Returns how many there are at most in any second. Timers of tokio are a millisecond late at most,
+    /// and so is the answer of the store.
+    fn most_in_a_second(times: &[Duration]) -> usize {
+        let in_second = |from: Duration| {
+            let second = from..from + Duration::from_millis(997);
+            times.iter().filter(|&time| second.contains(time)).count()
+        };
+        times.iter().map(|from| in_second(*from)).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_second_there_are_more_than_the_limit_over_all_processes() {
+        for (limit, processes, callers) in [(100, 4, 8), (10, 3, 1), (1000, 2, 50), (2, 5, 2)] {
+            let store = Arc::default();
+            let all: Vec<_> = (0..processes).map(|_| process(&store, processes)).collect();
+            let each = (3 * limit / processes / callers).max(1) * callers;
+            let times = times(&all, callers, limit, each).await;
+            let most = most_in_a_second(&times);
+            assert!(most <= usize::try_from(limit).unwrap(), "{limit}/{processes}: {most}");
+            // And hardly less.
+            let rate = f64::from(each * processes) / times.iter().max().unwrap().as_secs_f64();
+            assert!(rate >= f64::from(limit) * 0.8, "{limit}/{processes}: {rate}");
+            assert!(all.iter().all(|limit| !limit.health.is_lost()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_process_may_use_what_the_others_leave() {
+        let store = Arc::default();
+        let times = times(&[process(&store, 4)], 20, 100, 300).await;
+        assert!(times.iter().max().unwrap() < &Duration::from_secs(4), "{:?}", times.iter().max());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_for_too_long_is_told_so_at_once_and_has_no_place() {
+        let store = Arc::default();
+        let (one, other) = (process(&store, 2), process(&store, 2));
+        one.acquire(key(1), MINUTE).await.unwrap();
+        let tat = *store.tat.lock().unwrap();
+        let start = Instant::now();
+        let left = Duration::from_millis(500);
+        let refused = other.acquire(key(1), left).await.unwrap_err();
+        assert!(refused.retry_after > left && refused.retry_after <= Duration::from_secs(1));
+        assert!(start.elapsed() <= 3 * MILLISECOND, "{:?}", start.elapsed());
+        assert_eq!(*store.tat.lock().unwrap(), tat);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_is_asked_once_a_second_and_the_share_is_kept() {
+        for (mode, answer_within) in
+            [(Mode::Fails, Duration::ZERO), (Mode::Hangs, Duration::from_millis(50))]
+        {
+            let store = Arc::new(Double::default());
+            store.set(mode);
+            let limit = process(&store, 4);
+            let start = Instant::now();
+            limit.acquire(key(100), MINUTE).await.unwrap();
+            assert!(start.elapsed() <= answer_within + MILLISECOND, "{:?}", start.elapsed());
+            assert_eq!((store.questions(), limit.health.is_lost()), (1, true));
+            assert_eq!(store.hung_up.load(Ordering::Relaxed), 1, "the next one begins afresh");
+            let times = times(std::slice::from_ref(&limit), 5, 100, 100).await;
+            let most = most_in_a_second(&times);
+            assert!((20..=25).contains(&most), "a fourth of 100: {most}");
+            let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+            assert!((2..=1 + seconds).contains(&store.questions()), "{}", store.questions());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_cannot_be_true_stops_nobody() {
+        let (day, hour) = (86_400_000_000, 3_600_000_000);
+        let reach = Reach { next: 1_000, seen: 1_000 };
+        let far = Reach { next: day, ..reach };
+        for answer in [
+            Answer { place: Place::After(MINUTE + MILLISECOND), reach },
+            Answer { place: Place::After(Duration::from_secs(1_000_000)), reach },
+            Answer { place: Place::TooFar(Duration::from_micros(hour)), reach },
+            Answer { place: Place::TooFar(Duration::ZERO), reach },
+            Answer { place: Place::After(Duration::ZERO), reach: far },
+        ] {
+            let store = Arc::new(Double::default());
+            store.set(Mode::Says(answer));
+            let limit = process(&store, 1);
+            let start = Instant::now();
+            assert_eq!(limit.acquire(key(10), MINUTE).await, Ok(()), "{answer:?}");
+            assert_eq!(start.elapsed(), Duration::ZERO, "{answer:?}");
+            assert!(limit.health.is_lost(), "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_forgets_is_left_alone_for_longer() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        store.set(Mode::Forgets);
+        let start = Instant::now();
+        let mut asked = Vec::new();
+        while asked.len() < 3 {
+            let before = store.questions();
+            limit.acquire(key(10), MINUTE).await.unwrap();
+            assert!(limit.health.is_lost());
+            if store.questions() > before {
+                asked.push(start.elapsed().as_secs());
+            }
+        }
+        // Whether it is back is found out as with any other.
+        assert_eq!(asked, [0, 10, 11]);
+        // A loss of another kind is not longer for that.
+        store.set(Mode::Works);
+        while limit.health.is_lost() {
+            limit.acquire(key(10), MINUTE).await.unwrap();
+        }
+        store.set(Mode::Fails);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        store.set(Mode::Works);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(!limit.health.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_last_answer_said_is_given_with_the_next_question() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        let lane = limit.lanes.lane(key(10), || Lane::new(key(10), limit.processes));
+        assert_eq!(lane.wanted(key(10), MINUTE).known, None);
+        // The clock of the store may be set back.
+        for (next, seen) in [(5, 4), (9, 8), (3, 2)] {
+            let reach = Reach { next, seen };
+            store.set(Mode::Says(Answer { place: Place::After(Duration::ZERO), reach }));
+            limit.acquire(key(10), MINUTE).await.unwrap();
+            assert_eq!(lane.wanted(key(10), MINUTE).known, Some(reach));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_cannot_wait_for_an_answer_takes_the_share_in_time() {
+        let store = Arc::new(Double::default());
+        store.set(Mode::Hangs);
+        let limit = process(&store, 4);
+        let start = Instant::now();
+        limit.acquire(key(100), Duration::from_millis(40)).await.unwrap();
+        // Half of its time went into the question.
+        assert_eq!(start.elapsed().as_millis(), 20);
+        // That it had no time says nothing about the store.
+        assert!(!limit.health.is_lost());
+        assert_eq!(store.hung_up.load(Ordering::Relaxed), 0);
+        // One that has time finds out.
+        limit.acquire(key(100), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_on_a_connection_that_was_given_up_already_says_nothing_new() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        let old = limit.health.ask().unwrap();
+        let lane = limit.lanes.lane(key(100), || Lane::new(key(100), limit.processes));
+        store.set(Mode::Hangs);
+        let slow = limit.reserve(&lane, key(100), MINUTE, old);
+        let replaced = async {
+            tokio::time::sleep(MILLISECOND).await;
+            assert!(store.hang_up(&store.line()));
+        };
+        let (ended, ()) = tokio::join!(slow, replaced);
+        assert_eq!(ended.err(), Some(Without::Lost));
+        assert!(!limit.health.is_lost());
+        assert_eq!(store.hung_up.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_out_whether_it_is_back_holds_nobody_up() {
+        let store = Arc::new(Double::default());
+        store.set(Mode::Hangs);
+        let limit = process(&store, 1);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let asks = tokio::spawn({
+            let limit = Arc::clone(&limit);
+            async move { limit.acquire(key(10), MINUTE).await }
+        });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.questions(), 2);
+        let start = Instant::now();
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // One that gives up leaves asking to the next.
+        asks.abort();
+        assert!(asks.await.unwrap_err().is_cancelled());
+        store.set(Mode::Works);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert_eq!((store.questions(), limit.health.is_lost()), (3, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_the_share_go_on_with_the_shared_limit_when_it_is_back() {
+        let store = Arc::new(Double::default());
+        store.set(Mode::Fails);
+        let limit = process(&store, 10);
+        let start = Instant::now();
+        // One goes at once; of the others, one goes each second.
+        let mut waiting = JoinSet::new();
+        for _ in 0..10 {
+            let limit = Arc::clone(&limit);
+            waiting.spawn(async move { limit.acquire(key(10), MINUTE).await });
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        store.set(Mode::Works);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(waiting.join_all().await.into_iter().all(|ended| ended.is_ok()));
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(store.questions() >= 9, "{}", store.questions());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_their_turn_take_the_share_when_it_is_lost() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 2);
+        store.set(Mode::Hangs);
+        let start = Instant::now();
+        let mut waiting = JoinSet::new();
+        for _ in 0..4 {
+            let limit = Arc::clone(&limit);
+            waiting.spawn(async move { limit.acquire(key(4), MINUTE).await });
+        }
+        assert!(waiting.join_all().await.into_iter().all(|ended| ended.is_ok()));
+        // Nobody but the first one waited for an answer; then it goes on with two a second.
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(store.questions() <= 3, "{}", store.questions());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_place_of_one_who_gives_up_is_taken_by_the_next() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        let start = Instant::now();
+        limit.acquire(key(1), MINUTE).await.unwrap();
+        for _ in 0..5 {
+            let gives_up = timeout(Duration::from_millis(100), limit.acquire(key(1), MINUTE));
+            assert!(gives_up.await.is_err());
+        }
+        limit.acquire(key(1), MINUTE).await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(1010), "{:?}", start.elapsed());
+        assert_eq!(store.questions(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_give_up_do_not_push_the_others_back() {
+        let store = Arc::new(Double::default());
+        let all: Vec<_> = (0..2).map(|_| process(&store, 2)).collect();
+        // Far more than go through, and none of them waits for long.
+        let mut impatient = JoinSet::new();
+        for n in 0..2000 {
+            let limit = Arc::clone(&all[n % 2]);
+            impatient.spawn(async move {
+                tokio::time::sleep(MILLISECOND * u32::try_from(n).unwrap()).await;
+                let acquired = limit.acquire(key(20), MINUTE);
+                timeout(Duration::from_millis(120), acquired).await.is_ok_and(|ended| ended.is_ok())
+            });
+        }
+        let went = impatient.join_all().await.into_iter().filter(|went| *went).count();
+        assert!((30..=45).contains(&went), "20 a second go through, for 2 seconds: {went}");
+        let start = Instant::now();
+        all[0].acquire(key(20), MINUTE).await.unwrap();
+        assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,4 @@
+//! Whether and when a call is tried again.
+
+pub(crate) mod budget;
+pub(crate) mod policy;

@@ -1,0 +1,216 @@
+//! Whether, and when, a call is tried again.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::error::Error;
+use crate::message::replay::Replay;
+use crate::message::response::Answer;
+
+/// Decides how long to wait before another attempt, or to give up.
+///
+/// It is asked only where another attempt does no harm: when nothing was sent, when WeChat Pay said
+/// that it did not accept the call (429), or when the call may be repeated
+/// ([`Replay`]) and there is hope. So no policy can make the client execute a call
+/// twice that must not be.
+///
+/// Each attempt is a request of its own, with a fresh time, nonce and signature.
+///
+/// A panic in it is caught and logged: the call ends as its last attempt ended.
+///
+/// ```
+/// use std::time::Duration;
+/// use wxpay_transport::{Attempted, RetryPolicy};
+///
+/// /// Waits for a second, once.
+/// #[derive(Debug)]
+/// struct Once;
+///
+/// impl RetryPolicy for Once {
+///     fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration> {
+///         (attempted.attempts() == 1).then_some(Duration::from_secs(1))
+///     }
+/// }
+/// ```
+pub trait RetryPolicy: fmt::Debug + Send + Sync {
+    /// Returns how long to wait before the next attempt; `None` to end the call as the last attempt
+    /// ended. A wait that does not fit into what is [`left`](Attempted::left) ends it as well.
+    fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration>;
+}
+
+/// Tells a [`RetryPolicy`] how the last attempt ended.
+#[derive(Debug)]
+pub struct Attempted<'a> {
+    attempts: u32,
+    replay: Replay,
+    left: Duration,
+    ended: &'a Result<Answer, Error>,
+}
+
+impl<'a> Attempted<'a> {
+    pub(crate) fn new(
+        attempts: u32,
+        replay: Replay,
+        left: Duration,
+        ended: &'a Result<Answer, Error>,
+    ) -> Self {
+        Self { attempts, replay, left, ended }
+    }
+
+    /// Returns how many attempts have been made, at least 1.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Returns whether the call may be repeated.
+    pub fn replay(&self) -> Replay {
+        self.replay
+    }
+
+    /// Returns for how long the call may wait: the time that it has left, but for a second for the attempt
+    /// itself (or a quarter of the time of the call, where that is less).
+    pub fn left(&self) -> Duration {
+        self.left
+    }
+
+    /// Returns the error of the last attempt; `None` after a verified 202 (accepted, not finished).
+    pub fn error(&self) -> Option<&'a Error> {
+        self.ended.as_ref().err()
+    }
+
+    /// Returns the HTTP status of the last attempt, where an answer came back.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self.ended {
+            Ok(answer) => Some(answer.status()),
+            Err(error) => error.status(),
+        }
+    }
+
+    /// Returns how long WeChat Pay asks to wait (`Retry-After`).
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.ended {
+            Ok(answer) => answer.retry_after(),
+            Err(Error::Api(error)) => error.retry_after(),
+            Err(_) => None,
+        }
+    }
+
+    /// Tells whether the last attempt found that WeChat Pay had closed a kept connection.
+    pub fn was_stale(&self) -> bool {
+        matches!(self.ended, Err(Error::Exchange(error)) if error.is_stale())
+    }
+}
+
+/// Waits longer each time, by chance (full jitter), so that callers who failed together do not come
+/// back together.
+///
+/// The wait before attempt `n + 1` lies between nothing and `first * 2^(n - 1)`, at most `longest`. A
+/// `Retry-After` is honoured: the wait is not shorter. A kept connection that had been closed costs no
+/// wait the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    attempts: u32,
+    first: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// Makes the default: 3 attempts, waits of at most 200 ms and 400 ms.
+    pub fn new() -> Self {
+        Self { attempts: 3, first: Duration::from_millis(200), longest: Duration::from_secs(5) }
+    }
+
+    /// Sets how many attempts there are, the first one included. Less than 1 means 1.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Sets the longest wait before the second attempt.
+    #[must_use]
+    pub fn first(mut self, wait: Duration) -> Self {
+        self.first = wait;
+        self
+    }
+
+    /// Sets the longest wait at all, a `Retry-After` aside.
+    #[must_use]
+    pub fn longest(mut self, wait: Duration) -> Self {
+        self.longest = wait;
+        self
+    }
+
+    fn bound(&self, attempts: u32) -> Duration {
+        // Far beyond the time of any call, and within what a `Duration` can be multiplied by.
+        const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        let doublings = attempts.saturating_sub(1).min(16);
+        self.first.saturating_mul(1 << doublings).min(self.longest).min(FAR)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RetryPolicy for Backoff {
+    fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration> {
+        if attempted.attempts() >= self.attempts {
+            return None;
+        }
+        if attempted.attempts() == 1 && attempted.was_stale() {
+            return Some(Duration::ZERO);
+        }
+        let wait = self.bound(attempted.attempts()).mul_f64(fastrand::f64());
+        Some(wait.max(attempted.retry_after().unwrap_or_default()))
+    }
+}
+
+/// Never tries again.
+///
+/// A call that could not be connected still moves to the standby domain ([`Failover`](crate::Failover)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoRetry;
+
+impl RetryPolicy for NoRetry {
+    fn wait(&self, _: &Attempted<'_>) -> Option<Duration> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_and_ends() {
+        let backoff = Backoff::new().first(Duration::from_millis(100));
+        let backoff = backoff.longest(Duration::from_millis(500));
+        let bounds: Vec<_> = (1..6).map(|n| backoff.bound(n).as_millis()).collect();
+        assert_eq!(bounds, [100, 200, 400, 500, 500]);
+        let absurd = Backoff::new().first(Duration::MAX).longest(Duration::MAX);
+        assert!(absurd.bound(u32::MAX).mul_f64(1.0) < Duration::MAX);
+    }
+
+    #[test]
+    fn waits_are_spread_and_attempts_are_bounded() {
+        let call = crate::error::Call::first("x", "h", Replay::Safe);
+        let overload = crate::error::OverloadError::new(call, crate::error::Overload::Rate, None);
+        let ended = Err(Error::Overload(overload));
+        let wait = |attempts| {
+            let left = Duration::from_secs(60);
+            Backoff::new().wait(&Attempted::new(attempts, Replay::Safe, left, &ended))
+        };
+        let bound = Backoff::new().bound(1);
+        let waits: Vec<_> = (0..500).filter_map(|_| wait(1)).collect();
+        assert_eq!(waits.len(), 500);
+        assert!(waits.iter().all(|wait| *wait <= bound));
+        assert!(waits.iter().any(|wait| *wait < bound / 4));
+        assert!(waits.iter().any(|wait| *wait > bound * 3 / 4));
+        assert_eq!((wait(2).is_some(), wait(3)), (true, None));
+    }
+}
