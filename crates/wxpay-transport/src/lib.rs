@@ -3,6 +3,7 @@
 mod call;
 mod client;
 mod connection;
+mod deadline;
 mod domains;
 mod error;
 #[cfg(fuzzing)]

@@ -8,6 +8,7 @@ pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod sent;
 pub(crate) mod signature_length;
+pub(crate) mod timeouts;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use tracing::Span;
 
 use crate::call::concurrency::Gate;
 use crate::call::panics::{caught, until_panic};
-use crate::client::builder::Timeouts;
-use crate::client::deadline;
+use crate::call::timeouts::Timeouts;
+use crate::deadline::deadline;
 use crate::domains::domain::Domain;
 use crate::domains::router::{Domains, Health, Route};
 use crate::error::delivery::{Delivery, Outcome};

@@ -6,7 +6,6 @@ use wxpay_auth::Identity;
 
 use crate::call::panics::caught;
 use crate::call::progress::Progress;
-use crate::client::Inner;
 use crate::error::delivery::Delivery;
 use crate::error::{Call, Error};
 use crate::message::request::Request;
@@ -33,21 +32,14 @@ struct Ended<'a> {
 }
 
 impl<'a> AttemptRecord<'a> {
-    pub(crate) fn begin<S, V>(
-        inner: &'a Inner<S, V>,
+    pub(crate) fn begin(
+        identity: &'a Identity,
+        audit: Option<&'a dyn Audit>,
         call: &'a Call,
         request: &'a Request,
         progress: &'a Progress,
     ) -> Self {
-        Self {
-            identity: &inner.identity,
-            audit: inner.audit.as_deref(),
-            call,
-            request,
-            progress,
-            begun: Instant::now(),
-            is_told: false,
-        }
+        Self { identity, audit, call, request, progress, begun: Instant::now(), is_told: false }
     }
 
     /// Tells how the attempt ended.

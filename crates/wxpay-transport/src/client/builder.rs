@@ -12,7 +12,9 @@ use wxpay_auth::{
 };
 
 use crate::call::Calls;
+use crate::call::attempt::SignedAttempts;
 use crate::call::concurrency::Gate;
+use crate::call::timeouts::Timeouts;
 use crate::client::{Client, Inner};
 use crate::connection::base_url::BaseUrl;
 use crate::connection::connector::{Connector, Patience};
@@ -80,14 +82,6 @@ enum Standby {
     Default,
     None,
     Given(Failover),
-}
-
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
-    pub(crate) connect: Duration,
-    pub(crate) attempt: Duration,
-    pub(crate) call: Duration,
 }
 
 /// How long an attempt may take, where nothing else was said.
@@ -353,15 +347,17 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
                 retry_budget: self.retry_budget,
                 timeouts,
             },
-            audit: self.audit,
-            user_agent: user_agent(self.user_agent.as_deref())?,
-            identity: self.identity,
-            signer: self.signer,
-            verifier: self.verifier,
-            reuse: self.reuse,
-            max_answer_bytes: self.max_answer_bytes,
-            clock: self.clock,
-            nonces: self.nonces,
+            attempts: SignedAttempts {
+                audit: self.audit,
+                user_agent: user_agent(self.user_agent.as_deref())?,
+                identity: self.identity,
+                signer: self.signer,
+                verifier: self.verifier,
+                reuse: self.reuse,
+                max_answer_bytes: self.max_answer_bytes,
+                clock: self.clock,
+                nonces: self.nonces,
+            },
         }))
     }
 

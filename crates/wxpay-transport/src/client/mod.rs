@@ -4,26 +4,23 @@ pub(crate) mod builder;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
-use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::{Empty, display};
-use wxpay_auth::{Clock, Identity, NonceSource, Signer, Verifier};
+use wxpay_auth::{Identity, Signer, Verifier};
 
 use crate::call::Calls;
+use crate::call::attempt::SignedAttempts;
 use crate::client::builder::ClientBuilder;
 use crate::connection::base_url::BaseUrl;
-use crate::connection::reuse::ConnectionReuse;
 use crate::domains::domain::Domain;
 use crate::domains::router::Domains;
 use crate::error::Error;
 use crate::error::delivery::Outcome;
 use crate::message::request::Request;
 use crate::message::response::Answer;
-use crate::observe::audit::{Audit, AuditOutcome};
+use crate::observe::audit::AuditOutcome;
 use crate::observe::telemetry::CallCount;
 use crate::transport::Transport;
 
@@ -65,16 +62,8 @@ pub struct Client<S, V> {
 }
 
 pub(crate) struct Inner<S, V> {
-    pub(crate) identity: Identity,
-    pub(crate) signer: S,
-    pub(crate) verifier: V,
-    pub(crate) user_agent: HeaderValue,
     pub(crate) calls: Calls,
-    pub(crate) audit: Option<Arc<dyn Audit>>,
-    pub(crate) reuse: ConnectionReuse,
-    pub(crate) max_answer_bytes: usize,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) nonces: Arc<dyn NonceSource>,
+    pub(crate) attempts: SignedAttempts<S, V>,
 }
 
 impl<S: Signer, V: Verifier> Client<S, V> {
@@ -109,12 +98,12 @@ impl<S: Signer, V: Verifier> Client<S, V> {
 
     /// Returns the signer.
     pub fn signer(&self) -> &S {
-        &self.inner.signer
+        &self.inner.attempts.signer
     }
 
     /// Returns the verifier.
     pub fn verifier(&self) -> &V {
-        &self.inner.verifier
+        &self.inner.attempts.verifier
     }
 
     /// Returns how many connections wait for calls at the moment, to both domains: those that are kept after
@@ -123,12 +112,6 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         let Domains { main, standby, .. } = &self.inner.calls.domains;
         main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
     }
-}
-
-/// Adds a duration that may be absurdly long.
-pub(crate) fn deadline(start: Instant, after: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    start.checked_add(after).unwrap_or(start + FAR)
 }
 
 #[async_trait]
@@ -145,8 +128,8 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
             outcome = Empty,
         );
         let count = CallCount::begin(request.operation_name());
-        let inner = &*self.inner;
-        let call = inner.calls.run(inner.identity.value(), &request, &span, inner);
+        let Inner { calls, attempts } = &*self.inner;
+        let call = calls.run(attempts.identity.value(), &request, &span, attempts);
         let result = call.instrument(span.clone()).await;
         count.end(AuditOutcome::of(&result));
         let _entered = span.enter();
@@ -194,9 +177,9 @@ impl<S, V> Clone for Client<S, V> {
 impl<S: fmt::Debug, V: fmt::Debug> fmt::Debug for Client<S, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("identity", &self.inner.identity)
-            .field("signer", &self.inner.signer)
-            .field("verifier", &self.inner.verifier)
+            .field("identity", &self.inner.attempts.identity)
+            .field("signer", &self.inner.attempts.signer)
+            .field("verifier", &self.inner.attempts.verifier)
             .field("calls", &self.inner.calls)
             .finish_non_exhaustive()
     }

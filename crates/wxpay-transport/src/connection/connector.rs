@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use crate::client::deadline;
 use crate::connection::base_url::{BaseUrl, authority};
 use crate::connection::dialer::dial;
 use crate::connection::dns::failed_addresses::FailedAddresses;
@@ -23,6 +22,7 @@ use crate::connection::io::stream::{Counted, Link, Stream};
 use crate::connection::proxy::tunnel::{self, TunnelError};
 use crate::connection::proxy::url::ProxyUrl;
 use crate::connection::trail::Trail;
+use crate::deadline::deadline;
 use crate::error::{ConfigError, ConnectStage};
 
 /// Opens connections to one origin.
@@ -88,6 +88,11 @@ impl Connector {
             failed: Arc::default(),
             patience,
         })
+    }
+
+    /// Returns how long connecting may take.
+    pub(crate) fn time(&self) -> Duration {
+        self.patience.all
     }
 
     /// Opens a connection, within the time for that. Nothing of a request is written on it yet.

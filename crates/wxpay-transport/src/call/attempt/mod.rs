@@ -1,6 +1,7 @@
 //! One attempt: connect and sign, send, read, verify.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -8,8 +9,8 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use wxpay_auth::{
-    Clock, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verifier, authorization,
-    is_signed, request_message, verify_response,
+    Clock, Identity, NonceSource, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verifier,
+    authorization, is_signed, request_message, verify_response,
 };
 
 use crate::call::clock_after::ClockAfter;
@@ -19,8 +20,8 @@ use crate::call::record::AttemptRecord;
 use crate::call::sent::{Secrets, Sent};
 use crate::call::signature_length::require_length;
 use crate::call::{Attempts, Plan};
-use crate::client::Inner;
 use crate::connection::http1::{BodyFailure, Connection};
+use crate::connection::reuse::ConnectionReuse;
 use crate::connection::spares::Demand;
 use crate::domains::domain::Domain;
 use crate::error::delivery::Delivery;
@@ -32,6 +33,7 @@ use crate::error::{
 use crate::message::request::Request;
 use crate::message::response::Answer;
 use crate::message::response_headers::{clock_offset, coding, request_id, retry_after};
+use crate::observe::audit::Audit;
 use crate::observe::telemetry::{self, Purpose};
 
 /// A request that is ready to be written.
@@ -49,7 +51,20 @@ struct Received {
     connection: Option<Connection>,
 }
 
-impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
+/// Makes attempts: signs with `S`, and verifies with `V`.
+pub(crate) struct SignedAttempts<S, V> {
+    pub(crate) identity: Identity,
+    pub(crate) signer: S,
+    pub(crate) verifier: V,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) audit: Option<Arc<dyn Audit>>,
+    pub(crate) reuse: ConnectionReuse,
+    pub(crate) max_answer_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) nonces: Arc<dyn NonceSource>,
+}
+
+impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     async fn attempt(
         &self,
         domain: &Domain,
@@ -60,7 +75,8 @@ impl<S: Signer, V: Verifier> Attempts for Inner<S, V> {
         let progress = Progress::new(*end);
         // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
         // is closed before the record is written.
-        let record = AttemptRecord::begin(self, call, request, &progress);
+        let record =
+            AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
         let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
         let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
         // Its connection ends with it: nothing more is written.
@@ -89,7 +105,7 @@ fn panicked(panic: Payload, call: &Call, progress: &Progress) -> Result<Answer, 
     }
 }
 
-impl<S: Signer, V: Verifier> Inner<S, V> {
+impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn go(
         &self,
         domain: &Domain,
@@ -204,7 +220,7 @@ impl<S: Signer, V: Verifier> Inner<S, V> {
             if !failure.is_timeout {
                 return Error::Connect(ConnectError::of(call.clone(), failure));
             }
-            let (limit, after) = (Limit::Connect, self.calls.timeouts.connect);
+            let (limit, after) = (Limit::Connect, domain.connector.time());
             let (stage, delivery) = (Stage::Preparing, Delivery::NotSent);
             let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
             Error::Timeout(error.while_connecting(true).with_source(failure.source))
