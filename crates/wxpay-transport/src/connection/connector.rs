@@ -18,7 +18,7 @@ use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::failure::Failure;
 use crate::connection::io::paced::paced;
-use crate::connection::io::stream::{Counted, Link, Stream};
+use crate::connection::io::stream::{CountedTcp, Link, Stream};
 use crate::connection::proxy::tunnel::{self, TunnelError};
 use crate::connection::proxy::url::ProxyUrl;
 use crate::connection::trail::Trail;
@@ -185,7 +185,7 @@ impl Connector {
 
     /// Goes from TCP to where no address of the next hop matters any more.
     async fn pass(&self, tcp: TcpStream, trail: &Trail) -> Result<Way, Failure> {
-        let tcp = Counted::new(tcp);
+        let tcp = CountedTcp::counted(tcp);
         let Some(ProxyHop { hop, credentials }) = &self.proxy else {
             return self.to_origin(Link::Tcp(tcp), trail).await.map(Way::ToOrigin);
         };

@@ -16,13 +16,13 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::{self, Handle};
 use tokio::task::unconstrained;
 
-use crate::connection::io::stream::{Heard, Stream};
+use crate::connection::io::stream::{CountedStream, Stream};
 use crate::connection::io::traffic::Traffic;
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None` once the connection has ended.
-    driver: Option<http1::Connection<TokioIo<Heard<Stream>>, Full<Bytes>>>,
+    driver: Option<http1::Connection<TokioIo<CountedStream>, Full<Bytes>>>,
     traffic: Traffic,
     /// It has carried a request before.
     is_reused: bool,
@@ -60,7 +60,7 @@ impl Connection {
         let traffic = stream.traffic();
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_HEAD_BYTES)
-            .handshake(TokioIo::new(Heard::new(stream)))
+            .handshake(TokioIo::new(CountedStream::counted(stream)))
             .await?;
         let (driver, runtime) = (Some(driver), current_runtime());
         Ok(Self { sender, driver, traffic, is_reused: false, runtime })
@@ -192,7 +192,7 @@ pub(crate) fn current_runtime() -> Option<runtime::Id> {
 
 /// Lets the connection read and write as far as it can.
 fn drive(
-    driver: &mut Option<http1::Connection<TokioIo<Heard<Stream>>, Full<Bytes>>>,
+    driver: &mut Option<http1::Connection<TokioIo<CountedStream>, Full<Bytes>>>,
     cx: &mut Context<'_>,
 ) {
     if let Some(connection) = driver

@@ -147,13 +147,13 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::connection::io::stream::{Counted, Link, Stream};
+    use crate::connection::io::stream::{CountedTcp, Link, Stream};
 
     #[tokio::test]
     async fn nobody_stops_looking_while_a_connection_is_kept() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let stream = Stream::Plain(Link::Tcp(Counted::new(tcp)));
+        let stream = Stream::Plain(Link::Tcp(CountedTcp::counted(tcp)));
         let connection = Connection::open(stream).await.unwrap();
         let (keep, since) = (Duration::from_secs(7), Instant::now());
         let mut shared = Shared { last_put: Some(since), ..Shared::default() };

@@ -1,18 +1,18 @@
 //! A stream that ends when an answer does not.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::connection::io::metered::{Meter, Metered};
 
 /// Reads so many bytes for each thing that is written, and as many as those have. What is not read is kept
 /// for the answers that are still to come, up to a bound.
+pub(crate) type BoundedStream<S> = Metered<S, Allowance>;
+
+/// How many bytes may still be read.
 #[derive(Debug)]
-pub(crate) struct BoundedStream<S> {
-    stream: S,
+pub(crate) struct Allowance {
     bound: Bound,
     left: usize,
     is_exceeded: Arc<AtomicBool>,
@@ -28,67 +28,27 @@ pub(crate) struct Bound {
 }
 
 impl<S> BoundedStream<S> {
-    /// Sets the bound, and what is to be set when there is more.
-    pub(crate) fn new(stream: S, bound: Bound, is_exceeded: Arc<AtomicBool>) -> Self {
-        Self { stream, bound, left: 0, is_exceeded }
+    /// Sets the bound, and what is set when there is more.
+    pub(crate) fn bounded(stream: S, bound: Bound, is_exceeded: Arc<AtomicBool>) -> Self {
+        Self::new(stream, Allowance { bound, left: 0, is_exceeded })
+    }
+}
+
+impl<S> Meter<S> for Allowance {
+    fn has_read(&mut self, bytes: usize) -> io::Result<()> {
+        let Some(left) = self.left.checked_sub(bytes) else {
+            self.is_exceeded.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("the answer is too long"));
+        };
+        self.left = left;
+        Ok(())
     }
 
-    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes @ 1..)) = written {
+    fn has_written(&mut self, bytes: usize) {
+        if bytes > 0 {
             let left = self.left.saturating_add(bytes).saturating_add(self.bound.each);
             self.left = left.min(self.bound.most);
         }
-        written
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let read = buf.filled().len().saturating_sub(before);
-        let Some(left) = self.left.checked_sub(read) else {
-            self.is_exceeded.store(true, Ordering::Relaxed);
-            return Poll::Ready(Err(io::Error::other("the answer is too long")));
-        };
-        self.left = left;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedStream<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.count(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.count(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -105,7 +65,7 @@ mod tests {
             let (near, mut far) = tokio::io::duplex(64);
             let is_exceeded = Arc::default();
             let bound = Bound { each: 3, most: 10 };
-            let mut stream = BoundedStream::new(near, bound, Arc::clone(&is_exceeded));
+            let mut stream = BoundedStream::bounded(near, bound, Arc::clone(&is_exceeded));
             for _ in 0..3 {
                 for _ in 0..questions {
                     stream.write_all(b"?").await.unwrap();

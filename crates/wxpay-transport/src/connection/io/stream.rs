@@ -10,163 +10,93 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::connection::io::metered::{Meter, Metered};
 use crate::connection::io::traffic::Traffic;
 
-/// TCP that counts what is written and read. It lies below TLS, so a byte that TLS still holds back is not
-/// counted, and none that left is missed.
-#[derive(Debug)]
-pub(crate) struct Counted {
-    tcp: TcpStream,
-    traffic: Traffic,
-}
+/// TCP whose bytes are counted. It lies below TLS, so a byte that TLS still holds back is not counted, and
+/// none that left is missed.
+pub(crate) type CountedTcp = Metered<TcpStream, WireCount>;
 
-impl Counted {
-    pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, traffic: Traffic::default() }
-    }
+/// Counts what goes over the wire.
+#[derive(Debug, Default)]
+pub(crate) struct WireCount(Traffic);
 
-    fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(n)) = &result {
-            self.traffic.add_written(*n);
-        }
-        result
-    }
-
-    /// Reads what the operating system has, without asking the runtime. Nobody is woken when there is
-    /// nothing.
-    fn read_now(&self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let socket = SockRef::from(&self.tcp);
-        loop {
-            match (&*socket).read(buf.initialize_unfilled()) {
-                Ok(n) => buf.advance(n),
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-                Err(e) => return Poll::Ready(Err(e)),
-            }
-            return Poll::Ready(Ok(()));
-        }
+impl CountedTcp {
+    /// Counts what goes over this connection from now on.
+    pub(crate) fn counted(tcp: TcpStream) -> Self {
+        Self::new(tcp, WireCount::default())
     }
 }
 
-impl AsyncRead for Counted {
+impl Meter<TcpStream> for WireCount {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        &mut self,
+        tcp: &mut TcpStream,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = if self.traffic.is_looking() {
-            self.read_now(buf)
-        } else {
-            Pin::new(&mut self.tcp).poll_read(cx, buf)
-        };
-        self.traffic.add_read(buf.filled().len().saturating_sub(before));
-        result
+        if self.0.is_looking() { read_now(tcp, buf) } else { Pin::new(tcp).poll_read(cx, buf) }
+    }
+
+    fn has_read(&mut self, bytes: usize) -> io::Result<()> {
+        self.0.add_read(bytes);
+        Ok(())
+    }
+
+    fn has_written(&mut self, bytes: usize) {
+        self.0.add_written(bytes);
     }
 }
 
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.count(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.count(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+/// Reads what the operating system has, without asking the runtime. Nobody is woken when there is nothing.
+fn read_now(tcp: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    let socket = SockRef::from(tcp);
+    loop {
+        match (&*socket).read(buf.initialize_unfilled()) {
+            Ok(n) => buf.advance(n),
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+            Err(e) => return Poll::Ready(Err(e)),
+        }
+        return Poll::Ready(Ok(()));
     }
 }
 
-/// A stream that counts the bytes that were read from it. It lies above TLS: what counts is what may be
-/// an answer, and not a ticket or an alert.
+/// A stream whose plain bytes are counted as they are read. It lies above TLS: what counts is what may be a
+/// response, and not a ticket or an alert.
+pub(crate) type CountedStream = Metered<Stream, PlainCount>;
+
+/// Counts what is read of responses.
 #[derive(Debug)]
-pub(crate) struct Heard<S> {
-    stream: S,
-    traffic: Traffic,
-}
+pub(crate) struct PlainCount(Traffic);
 
-impl Heard<Stream> {
-    pub(crate) fn new(stream: Stream) -> Self {
+impl CountedStream {
+    /// Counts what is read from this stream from now on, beside what goes over its wire.
+    pub(crate) fn counted(stream: Stream) -> Self {
         let traffic = stream.traffic();
-        Self { stream, traffic }
+        Self::new(stream, PlainCount(traffic))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.traffic.add_heard(buf.filled().len().saturating_sub(before));
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+impl Meter<Stream> for PlainCount {
+    fn has_read(&mut self, bytes: usize) -> io::Result<()> {
+        self.0.add_heard(bytes);
+        Ok(())
     }
 }
 
 /// What a destination is reached over: TCP to it (or to a proxy), or TLS to a proxy.
 #[derive(Debug)]
 pub(crate) enum Link {
-    Tcp(Counted),
-    TlsToProxy(Box<TlsStream<Counted>>),
+    Tcp(CountedTcp),
+    TlsToProxy(Box<TlsStream<CountedTcp>>),
 }
 
 impl Link {
     fn traffic(&self) -> Traffic {
         match self {
-            Self::Tcp(tcp) => tcp.traffic.clone(),
-            Self::TlsToProxy(tls) => tls.get_ref().0.traffic.clone(),
+            Self::Tcp(tcp) => tcp.meter().0.clone(),
+            Self::TlsToProxy(tls) => tls.get_ref().0.meter().0.clone(),
         }
     }
 }

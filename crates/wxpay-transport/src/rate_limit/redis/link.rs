@@ -237,7 +237,7 @@ impl Address {
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = BoundedStream::new(stream, ANSWERS, Arc::clone(is_too_long));
+        let stream = BoundedStream::bounded(stream, ANSWERS, Arc::clone(is_too_long));
         // Questions have a bound of their own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&self.settings, stream, config);
