@@ -7,11 +7,12 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode, Uri};
 use wxpay_auth::{Nonce, Timestamp};
 
-use crate::call::sent::Secrets;
 use crate::connection::base_url::{self, BaseUrl};
-use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error, RequestError};
+use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error};
 use crate::message::replay::Replay;
+use crate::message::request_error::RequestError;
 use crate::message::response_headers;
+use crate::message::secrets::Secrets;
 use crate::message::target::Target;
 
 /// Makes the error of an answer that is no success, as a client does that signed this message.

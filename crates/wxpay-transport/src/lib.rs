@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod bounded_queue;
+mod breaker;
 mod call;
 mod client;
 mod connection;
@@ -30,12 +32,12 @@ pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
     AnswerSignature, ApiError, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
-    ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError, RequestError,
-    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
-    VerifierError,
+    ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError, SignDiagnosis,
+    SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError, VerifierError,
 };
 pub use message::replay::Replay;
 pub use message::request::Request;
+pub use message::request_error::RequestError;
 pub use message::response::Answer;
 pub use message::target::Target;
 pub use observe::audit::{Audit, AuditOutcome, AuditRecord};

@@ -16,7 +16,6 @@ use wxpay_auth::{
 };
 
 use super::*;
-use crate::call::sent::Secrets;
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
 use crate::connection::base_url::BaseUrl;
@@ -26,6 +25,7 @@ use crate::error::{
     UnverifiedCause, UnverifiedError,
 };
 use crate::message::replay::Replay;
+use crate::message::secrets::Secrets;
 use crate::message::target::Target;
 
 /// How an attempt ends.
@@ -146,7 +146,12 @@ impl Scripted {
 }
 
 impl Attempts for Scripted {
-    async fn attempt(&self, domain: &Domain, plan: &Plan, _: &Request) -> Result<Answer, Error> {
+    async fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &AttemptPlan,
+        _: &Request,
+    ) -> Result<Answer, Error> {
         assert_eq!(domain.name, plan.call.host);
         assert!(Instant::now() < plan.end, "begun when its time was over");
         let made = (domain.name.to_string(), self.start.elapsed(), plan.fresh);

@@ -9,15 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use thiserror::Error;
-
 /// What a panic leaves behind. It may be anything, a secret as well: it is never looked at.
 pub(crate) type Payload = Box<dyn Any + Send>;
-
-/// Says that code of the application panicked while the answer was dealt with.
-#[derive(Debug, Error)]
-#[error("code of the application panicked")]
-pub(crate) struct Panicked;
 
 /// Calls a hook; `None` when it panics.
 pub(crate) fn caught<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {

@@ -5,12 +5,10 @@ use std::borrow::Cow;
 use http::HeaderMap;
 use percent_encoding::percent_decode;
 use serde_json::Value;
-use wxpay_auth::{
-    Algorithm, Identity, Nonce, Signature, Timestamp, VerifyError, authorization, foreign_text,
-};
+use wxpay_auth::{Algorithm, Identity, Nonce, Signature, Timestamp, authorization};
 
-/// How many characters of a foreign text are shown.
-const MAX_TEXT: usize = 300;
+use crate::message::secrets::Secrets;
+
 /// How many a value of a body has, at least, that is cut out of what comes back. Shorter ones are what
 /// an error is about: the number of a plan, say.
 const LONG: usize = 16;
@@ -51,7 +49,7 @@ impl Sent {
             Ok(body) => texts(body, &mut secrets),
             Err(_) => secrets.push(String::from_utf8_lossy(body).into_owned()),
         }
-        Secrets(secrets)
+        Secrets::new(secrets)
     }
 }
 
@@ -64,48 +62,6 @@ fn texts(body: Value, secrets: &mut Vec<String>) {
             members.into_iter().for_each(|(_, member)| texts(member, secrets));
         }
         _ => {}
-    }
-}
-
-/// Holds what was sent and must not be shown.
-#[derive(Default)]
-pub(crate) struct Secrets(Vec<String>);
-
-impl Secrets {
-    #[cfg(test)]
-    pub(crate) fn of(secrets: &[&str]) -> Self {
-        Self(secrets.iter().map(|secret| (*secret).to_owned()).collect())
-    }
-
-    /// Makes a text of an answer fit to be shown.
-    pub(crate) fn shown(&self, text: &str) -> String {
-        self.shown_within(text, MAX_TEXT)
-    }
-
-    pub(crate) fn shown_within(&self, text: &str, most: usize) -> String {
-        let secrets: Vec<&str> = self.0.iter().map(String::as_str).collect();
-        foreign_text(text, most, &secrets)
-    }
-
-    /// Makes an error that quotes a header of an answer fit to be shown.
-    pub(crate) fn cut_out_of(&self, mut error: VerifyError) -> VerifyError {
-        let named = match &error {
-            VerifyError::KeyNotValid { serial, .. }
-            | VerifyError::Mismatch { serial, .. }
-            | VerifyError::Unavailable { serial, .. } => Some(serial),
-            _ => None,
-        };
-        // A key that is called like something that was sent is none.
-        if let Some(serial) = named.filter(|serial| self.shown(serial.as_str()) != serial.as_str())
-        {
-            error = VerifyError::unknown_serial(serial);
-        }
-        if let VerifyError::UnknownSerial { serial, .. } | VerifyError::Probe { serial, .. } =
-            &mut error
-        {
-            *serial = self.shown(serial);
-        }
-        error
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client: signs what it sends and verifies what it gets.
 
+mod build;
 pub(crate) mod builder;
 
 use std::fmt;

@@ -16,13 +16,13 @@ use crate::connection::base_url::{BaseUrl, authority};
 use crate::connection::dialer::dial;
 use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::dns::lookup::Lookup;
-use crate::connection::failure::Failure;
 use crate::connection::io::paced::paced;
 use crate::connection::io::stream::{CountedTcp, Link, Stream};
 use crate::connection::proxy::tunnel::{self, TunnelError};
 use crate::connection::proxy::url::ProxyUrl;
 use crate::connection::trail::Trail;
 use crate::deadline::deadline;
+use crate::error::connect_failure::Failure;
 use crate::error::{ConfigError, ConnectStage};
 
 /// Opens connections to one origin.

@@ -4,7 +4,6 @@ pub(crate) mod base_url;
 pub(crate) mod connector;
 pub(crate) mod dialer;
 pub(crate) mod dns;
-pub(crate) mod failure;
 pub(crate) mod http1;
 pub(crate) mod io;
 pub(crate) mod pool;

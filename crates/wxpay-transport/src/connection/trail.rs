@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 use crate::error::ConnectStage;
+use crate::error::connect_failure::NAMED;
 
 /// What remains of an attempt to connect when its future is dropped by a time-out.
 #[derive(Debug)]
@@ -100,9 +101,6 @@ pub(crate) struct Unreached {
     tried: Vec<(SocketAddr, Reply)>,
     source: Option<io::Error>,
 }
-
-/// How many addresses an error names.
-pub(crate) const NAMED: usize = 4;
 
 impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

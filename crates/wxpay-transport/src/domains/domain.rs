@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderValue;
 
+use crate::breaker::Breaker;
 use crate::connection::base_url::BaseUrl;
 use crate::connection::connector::Connector;
 use crate::connection::http1::Connection;
 use crate::connection::pool::Pool;
 use crate::connection::spares::Spares;
-use crate::domains::breaker::Breaker;
 use crate::observe::telemetry;
 
 /// Holds what belongs to the main or to the standby domain.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::breaker::BreakerSettings;
 use crate::connection::base_url::BaseUrl;
-use crate::domains::breaker::BreakerSettings;
 use crate::error::ConfigError;
 
 /// Says when calls go to the standby domain (备域名).

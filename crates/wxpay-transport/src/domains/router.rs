@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::time::Instant;
 
-use crate::domains::breaker::{Admission, Breaker, BreakerState};
+use crate::breaker::{Admission, Breaker, BreakerState};
 use crate::domains::domain::Domain;
 use crate::message::replay::Replay;
 

@@ -13,9 +13,9 @@ use super::api_body::{self, ErrorBody, ErrorDetail, Parsed};
 use super::call::Call;
 use super::refusal;
 use super::sign_diagnosis::SignDiagnosis;
-use crate::call::sent::Secrets;
 use crate::error::delivery::Outcome;
 use crate::message::replay::Replay;
+use crate::message::secrets::Secrets;
 
 /// Says how the signature of an error answer turned out. WeChat Pay is known to sign some of them (400, 403);
 /// whether it signs all is not known.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::sign_diagnosis::SignInformation;
-use crate::call::sent::Secrets;
+use crate::message::secrets::Secrets;
 
 /// Says what the body of an error answer was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

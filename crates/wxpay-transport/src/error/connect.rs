@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use super::call::Call;
-use crate::connection::failure::Failure;
-use crate::connection::trail::NAMED;
+use crate::error::connect_failure::Failure;
+use crate::error::connect_failure::NAMED;
 
 /// Names how far the way to WeChat Pay led.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,9 +3,10 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use thiserror::Error;
+
 use super::ASK;
 use super::call::Call;
-use crate::call::panics::Panicked;
 use crate::error::delivery::Delivery;
 
 /// Names how a connection broke.
@@ -29,6 +30,11 @@ impl fmt::Display for ExchangeFault {
         })
     }
 }
+
+/// Says that code of the application panicked while the response was dealt with.
+#[derive(Debug, Error)]
+#[error("code of the application panicked")]
+struct Panicked;
 
 /// Says that the connection broke while the request was sent or the answer awaited.
 #[derive(Debug)]

@@ -5,11 +5,11 @@ mod api_body;
 mod call;
 mod config;
 mod connect;
+pub(crate) mod connect_failure;
 pub(crate) mod delivery;
 mod exchange;
 mod overload;
 mod refusal;
-mod request;
 mod sign_diagnosis;
 mod signing;
 mod timeout;
@@ -23,6 +23,8 @@ use http::StatusCode;
 use thiserror::Error;
 use wxpay_auth::write_report;
 
+use crate::message::request_error::RequestError;
+
 pub use self::api::{AnswerSignature, ApiError};
 pub(crate) use self::api::{ApiAnswer, RefusedWith};
 pub use self::api_body::{ErrorBody, ErrorDetail};
@@ -31,7 +33,7 @@ pub use self::config::ConfigError;
 pub use self::connect::{ConnectError, ConnectStage};
 pub use self::exchange::{ExchangeError, ExchangeFault};
 pub use self::overload::{Overload, OverloadError};
-pub use self::request::RequestError;
+
 pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
 pub use self::signing::SigningError;
 pub use self::timeout::{Limit, Stage, TimeoutError};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::call::sent::Secrets;
+use crate::message::secrets::Secrets;
 
 /// Names a line of the signed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,6 +2,8 @@
 
 pub(crate) mod replay;
 pub(crate) mod request;
+pub(crate) mod request_error;
 pub(crate) mod response;
 pub(crate) mod response_headers;
+pub(crate) mod secrets;
 pub(crate) mod target;

@@ -9,8 +9,8 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
-use crate::error::RequestError;
 use crate::message::replay::Replay;
+use crate::message::request_error::RequestError;
 use crate::message::target::Target;
 use crate::rate_limit::RateLimit;
 

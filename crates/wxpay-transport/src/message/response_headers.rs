@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use wxpay_auth::{Nonce, Timestamp};
 
-use crate::call::sent::Secrets;
+use crate::message::secrets::Secrets;
 
 /// The longest wait that is believed, 100 years: no clock goes on for ever.
 const LONGEST_WAIT: u64 = 100 * 365 * 86_400;

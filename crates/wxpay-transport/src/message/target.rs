@@ -5,7 +5,7 @@ use std::fmt;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::error::RequestError;
+use crate::message::request_error::RequestError;
 
 /// Everything but the unreserved characters of RFC 3986. More could stay as it is in a path, but
 /// what is encoded survives every server on the way unchanged.

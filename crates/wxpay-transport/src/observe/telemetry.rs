@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::HandshakeKind;
 
-use crate::domains::breaker::BreakerState;
+use crate::breaker::BreakerState;
 use crate::error::{Call, Overload};
 use crate::observe::audit::AuditOutcome;
 
@@ -153,7 +153,7 @@ pub(crate) fn shared_limit_degraded(is_degraded: bool) {
 
 /// Notes that the store of a shared limit was lost.
 #[cfg(feature = "redis")]
-pub(crate) fn shared_limit_lost(server: &str, why: &crate::rate_limit::redis::shared_limit::Lost) {
+pub(crate) fn shared_limit_lost(server: &str, why: &dyn std::fmt::Display) {
     tracing::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
 }
 

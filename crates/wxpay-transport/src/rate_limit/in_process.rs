@@ -12,8 +12,8 @@ use governor::{Quota, RateLimiter as Governor};
 use tokio::sync::Mutex as FairMutex;
 use tokio::time::Instant;
 
-use crate::call::concurrency::Queue;
-use crate::rate_limit::keyed::Lanes;
+use crate::bounded_queue::BoundedQueue;
+use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 
 /// Limits the requests of this process, each interface by itself.
@@ -26,7 +26,7 @@ use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 pub struct InProcessRateLimiter {
     processes: NonZeroU32,
     queue: usize,
-    lanes: Lanes<Lane>,
+    keyed: Keyed<Lane>,
 }
 
 /// How many requests may wait for each interface, unless another number is set.
@@ -38,13 +38,13 @@ struct Lane {
     governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     /// Who holds it is the first in the queue.
     turn: FairMutex<()>,
-    queue: Queue,
+    queue: BoundedQueue,
 }
 
 impl InProcessRateLimiter {
     /// Makes one for a process that has the limits for itself.
     pub fn new() -> Self {
-        Self { processes: NonZeroU32::MIN, queue: QUEUE, lanes: Lanes::default() }
+        Self { processes: NonZeroU32::MIN, queue: QUEUE, keyed: Keyed::default() }
     }
 
     /// Takes one `n`th of each limit: for one of `n` processes that share an `mchid`.
@@ -72,7 +72,7 @@ impl Default for InProcessRateLimiter {
 impl RateLimiter for InProcessRateLimiter {
     async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
         let make = || Lane::new(key.limit, self.processes, self.queue);
-        self.lanes.lane(key, make).acquire(left).await
+        self.keyed.state(key, make).acquire(left).await
     }
 }
 
@@ -94,7 +94,7 @@ impl Lane {
             interval,
             governor: Governor::direct_with_clock(quota, TokioClock),
             turn: FairMutex::new(()),
-            queue: Queue::new(queue),
+            queue: BoundedQueue::new(queue),
         }
     }
 

@@ -13,13 +13,13 @@ use wxpay_auth::{
     authorization, is_signed, request_message, verify_response,
 };
 
+use crate::call::attempt_plan::{AttemptPlan, Attempts};
 use crate::call::clock_after::ClockAfter;
 use crate::call::panics::{self, Payload, until_panic};
 use crate::call::progress::Progress;
 use crate::call::record::AttemptRecord;
-use crate::call::sent::{Secrets, Sent};
+use crate::call::sent::Sent;
 use crate::call::signature_length::require_length;
-use crate::call::{Attempts, Plan};
 use crate::connection::http1::{BodyFailure, Connection};
 use crate::connection::reuse::ConnectionReuse;
 use crate::connection::spares::Demand;
@@ -33,6 +33,7 @@ use crate::error::{
 use crate::message::request::Request;
 use crate::message::response::Answer;
 use crate::message::response_headers::{clock_offset, coding, request_id, retry_after};
+use crate::message::secrets::Secrets;
 use crate::observe::audit::Audit;
 use crate::observe::telemetry::{self, Purpose};
 
@@ -68,10 +69,10 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     async fn attempt(
         &self,
         domain: &Domain,
-        plan: &Plan,
+        plan: &AttemptPlan,
         request: &Request,
     ) -> Result<Answer, Error> {
-        let Plan { call, end, limit, after, fresh } = plan;
+        let AttemptPlan { call, end, limit, after, fresh } = plan;
         let progress = Progress::new(*end);
         // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
         // is closed before the record is written.

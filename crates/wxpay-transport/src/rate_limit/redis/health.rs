@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::domains::breaker::{Admission, Breaker, BreakerSettings, BreakerState};
+use crate::breaker::{Admission, Breaker, BreakerSettings, BreakerState};
 use crate::observe::telemetry;
 use crate::rate_limit::redis::shared_limit::Lost;
 

@@ -26,7 +26,7 @@ use crate::connection::io::bounded::{Bound, BoundedStream};
 use crate::connection::tls;
 use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
-use crate::rate_limit::redis::shared_limit::{Answer, Lost, Place, Reach, SharedStore, Wanted};
+use crate::rate_limit::redis::shared_limit::{Lost, Reach, SharedStore, Slot, StoreReply, Wanted};
 
 /// Asks Redis. A connection is made in the background by the first question that finds none.
 pub(crate) struct RedisLink {
@@ -133,7 +133,7 @@ impl SharedStore for RedisLink {
         }
     }
 
-    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<Answer, Lost> {
+    async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<StoreReply, Lost> {
         let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
@@ -169,17 +169,17 @@ impl SharedStore for RedisLink {
 
 /// Reads what the script answers. The numbers are signed there, and are so here: what is negative is
 /// not to become something huge.
-fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<Answer, Lost> {
+fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<StoreReply, Lost> {
     let micros = |number: i64| u64::try_from(number).map_err(|_| Lost::Untrue);
     let (wait, next, seen) = (micros(wait)?, micros(next)?, micros(seen)?);
     let wait = Duration::from_micros(wait);
     let place = match what {
-        0 => Place::TooFar(wait),
-        1 => Place::After(wait),
+        0 => Slot::TooFar(wait),
+        1 => Slot::After(wait),
         2 => return Err(Lost::Forgotten),
         _ => return Err(Lost::Untrue),
     };
-    Ok(Answer { place, reach: Reach { next, seen } })
+    Ok(StoreReply { place, reach: Reach { next, seen } })
 }
 
 /// The clock of Redis counts microseconds. Lua counts exactly up to 2^53, so what is absurdly long is
@@ -443,13 +443,13 @@ mod tests {
         std::future::pending::<()>().await;
     }
 
-    const RESERVED: Result<Answer, Lost> = Ok(Answer {
-        place: Place::After(Duration::from_micros(7)),
+    const RESERVED: Result<StoreReply, Lost> = Ok(StoreReply {
+        place: Slot::After(Duration::from_micros(7)),
         reach: Reach { next: 9, seen: 8 },
     });
 
     /// Asks, and gives up at some time if there is no answer.
-    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<Answer, Lost>> {
+    async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<StoreReply, Lost>> {
         let limit = RateLimit::per_second(10);
         let wanted = Wanted {
             key: LimitKey { identity: "1900007291", operation: "x", limit },

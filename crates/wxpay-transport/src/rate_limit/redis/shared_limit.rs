@@ -10,9 +10,9 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::call::concurrency::Queue;
+use crate::bounded_queue::BoundedQueue;
 use crate::rate_limit::in_process::{InProcessRateLimiter, QUEUE, count, spread};
-use crate::rate_limit::keyed::Lanes;
+use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::redis::health::{Asking, SharedHealth};
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
@@ -26,7 +26,7 @@ pub(crate) trait SharedStore: Send + Sync {
     fn line(&self) -> Self::Line;
 
     /// Reserves the next place, unless it lies too far ahead.
-    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<Answer, Lost>;
+    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<StoreReply, Lost>;
 
     /// Begins afresh with the next question: one on this connection was not answered as it should.
     /// Returns `false` when that has happened already.
@@ -61,14 +61,14 @@ pub(crate) struct Reach {
 
 /// What is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) place: Place,
+pub(crate) struct StoreReply {
+    pub(crate) place: Slot,
     pub(crate) reach: Reach,
 }
 
 /// Where the place is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Slot {
     /// A place is reserved: it begins after so much time.
     After(Duration),
     /// It would begin after so much time only. Nothing is reserved.
@@ -104,7 +104,7 @@ pub(crate) struct SharedLimit<S> {
     pub(crate) answer_within: Duration,
     pub(crate) health: SharedHealth,
     share: InProcessRateLimiter,
-    lanes: Lanes<Lane>,
+    keyed: Keyed<KeyState>,
 }
 
 /// Why a place was not had from the store.
@@ -121,7 +121,7 @@ const SLACK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86400);
 
 /// One interface of one caller, as this process sees it.
-struct Lane {
+struct KeyState {
     burst: NonZeroU32,
     interval: Duration,
     farthest: Duration,
@@ -130,14 +130,14 @@ struct Lane {
     /// So many places may be reserved and not reached yet. The others wait here, where a place costs
     /// nothing when its caller gives up.
     window: Semaphore,
-    queue: Queue,
+    queue: BoundedQueue,
     /// Places that were reserved by callers that gave up.
     spare: Mutex<Vec<Instant>>,
 }
 
 /// A place that is reserved. If it is not taken, the next caller has it.
 struct Reserved<'l> {
-    lane: &'l Lane,
+    key_state: &'l KeyState,
     at: Instant,
     is_taken: bool,
 }
@@ -150,7 +150,7 @@ impl<S: SharedStore> SharedLimit<S> {
             answer_within: Duration::from_millis(50),
             health: SharedHealth::new(server, Duration::from_secs(1)),
             share: InProcessRateLimiter::new().share_of(processes),
-            lanes: Lanes::default(),
+            keyed: Keyed::default(),
         }
     }
 
@@ -188,13 +188,13 @@ impl<S: SharedStore> SharedLimit<S> {
         left: Duration,
     ) -> Result<Result<(), RateLimited>, Without> {
         let asking = self.health.ask().ok_or(Without::Lost)?;
-        let lane = self.lanes.lane(key, || Lane::new(key, self.processes));
+        let key_state = self.keyed.state(key, || KeyState::new(key, self.processes));
         let deadline = Instant::now().checked_add(left);
         // Who finds out whether it is back holds nobody up.
         let (asking, _turn) = if asking.is_probe() {
             (asking, None)
         } else {
-            let turn = match lane.turn(deadline, left).await {
+            let turn = match key_state.turn(deadline, left).await {
                 Ok(turn) => turn,
                 Err(limited) => return Ok(Err(limited)),
             };
@@ -202,7 +202,7 @@ impl<S: SharedStore> SharedLimit<S> {
             (self.health.ask().ok_or(Without::Lost)?, Some(turn))
         };
         let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
-        let reserved = match self.reserve(&lane, key, left, asking).await? {
+        let reserved = match self.reserve(&key_state, key, left, asking).await? {
             Ok(reserved) => reserved,
             Err(limited) => return Ok(Err(limited)),
         };
@@ -216,17 +216,17 @@ impl<S: SharedStore> SharedLimit<S> {
 
     async fn reserve<'l>(
         &self,
-        lane: &'l Lane,
+        key_state: &'l KeyState,
         key: LimitKey<'_>,
         longest: Duration,
         asking: Asking<'_>,
     ) -> Result<Result<Reserved<'l>, RateLimited>, Without> {
         if !asking.is_probe()
-            && let Some(reserved) = lane.spare()
+            && let Some(reserved) = key_state.spare()
         {
             return Ok(Ok(reserved));
         }
-        let wanted = lane.wanted(key, longest);
+        let wanted = key_state.wanted(key, longest);
         let on = self.store.line();
         // Half of the time is kept for the share of this process, should there be no answer.
         let patience = self.answer_within.min(longest / 2);
@@ -237,11 +237,11 @@ impl<S: SharedStore> SharedLimit<S> {
         };
         match answer.and_then(|answer| wanted.believe(answer)) {
             Ok(answer) => {
-                lane.note(answer.reach);
+                key_state.note(answer.reach);
                 asking.answered();
                 Ok(match answer.place {
-                    Place::After(wait) => Ok(lane.reserved(Instant::now() + wait)),
-                    Place::TooFar(wait) => Err(RateLimited { retry_after: wait }),
+                    Slot::After(wait) => Ok(key_state.reserved(Instant::now() + wait)),
+                    Slot::TooFar(wait) => Err(RateLimited { retry_after: wait }),
                 })
             }
             Err(lost) => {
@@ -258,10 +258,10 @@ impl<S: SharedStore> SharedLimit<S> {
 impl Wanted<'_> {
     /// Returns the answer, unless it cannot be true: a wait that nobody may have reserved would stop
     /// payments.
-    fn believe(&self, answer: Answer) -> Result<Answer, Lost> {
+    fn believe(&self, answer: StoreReply) -> Result<StoreReply, Lost> {
         let can_be = match answer.place {
-            Place::After(wait) => wait <= self.longest,
-            Place::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
+            Slot::After(wait) => wait <= self.longest,
+            Slot::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
         };
         let ahead = Duration::from_micros(answer.reach.next.saturating_sub(answer.reach.seen));
         if can_be && ahead <= self.farthest + self.interval {
@@ -282,7 +282,7 @@ impl<S> fmt::Debug for SharedLimit<S> {
     }
 }
 
-impl Lane {
+impl KeyState {
     fn new(key: LimitKey<'_>, processes: NonZeroU32) -> Self {
         let (burst, interval) = spread(key.limit, NonZeroU32::MIN);
         // All processes together reserve about a tenth of a second ahead. That bridges the way to the
@@ -296,7 +296,7 @@ impl Lane {
             farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
             known: Mutex::default(),
             window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
-            queue: Queue::new(QUEUE),
+            queue: BoundedQueue::new(QUEUE),
             spare: Mutex::default(),
         }
     }
@@ -341,7 +341,7 @@ impl Lane {
     }
 
     fn reserved(&self, at: Instant) -> Reserved<'_> {
-        Reserved { lane: self, at, is_taken: false }
+        Reserved { key_state: self, at, is_taken: false }
     }
 
     /// Takes the next place that somebody left. Those that are past are nobody's any more.
@@ -364,7 +364,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if !self.is_taken {
-            self.lane.spare.lock().unwrap_or_else(PoisonError::into_inner).push(self.at);
+            self.key_state.spare.lock().unwrap_or_else(PoisonError::into_inner).push(self.at);
         }
     }
 }
@@ -397,7 +397,7 @@ mod tests {
         Works,
         Fails,
         Hangs,
-        Says(Answer),
+        Says(StoreReply),
         Forgets,
     }
 
@@ -420,7 +420,7 @@ mod tests {
             self.hung_up.load(Ordering::Relaxed)
         }
 
-        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<Answer, Lost> {
+        async fn reserve(&self, _: &usize, wanted: Wanted<'_>) -> Result<StoreReply, Lost> {
             self.questions.fetch_add(1, Ordering::Relaxed);
             let mode = *self.mode.lock().unwrap();
             match mode {
@@ -438,10 +438,10 @@ mod tests {
             let wait = (tat - early).saturating_duration_since(now);
             let reach = Reach { next: 0, seen: 0 };
             if !wait.is_zero() && wait >= wanted.longest {
-                return Ok(Answer { place: Place::TooFar(wait), reach });
+                return Ok(StoreReply { place: Slot::TooFar(wait), reach });
             }
             *last = Some(tat + wanted.interval);
-            Ok(Answer { place: Place::After(wait), reach })
+            Ok(StoreReply { place: Slot::After(wait), reach })
         }
 
         fn hang_up(&self, line: &usize) -> bool {
@@ -559,11 +559,11 @@ mod tests {
         let reach = Reach { next: 1_000, seen: 1_000 };
         let far = Reach { next: day, ..reach };
         for answer in [
-            Answer { place: Place::After(MINUTE + MILLISECOND), reach },
-            Answer { place: Place::After(Duration::from_secs(1_000_000)), reach },
-            Answer { place: Place::TooFar(Duration::from_micros(hour)), reach },
-            Answer { place: Place::TooFar(Duration::ZERO), reach },
-            Answer { place: Place::After(Duration::ZERO), reach: far },
+            StoreReply { place: Slot::After(MINUTE + MILLISECOND), reach },
+            StoreReply { place: Slot::After(Duration::from_secs(1_000_000)), reach },
+            StoreReply { place: Slot::TooFar(Duration::from_micros(hour)), reach },
+            StoreReply { place: Slot::TooFar(Duration::ZERO), reach },
+            StoreReply { place: Slot::After(Duration::ZERO), reach: far },
         ] {
             let store = Arc::new(Double::default());
             store.set(Mode::Says(answer));
@@ -610,14 +610,14 @@ mod tests {
     async fn what_the_last_answer_said_is_given_with_the_next_question() {
         let store = Arc::new(Double::default());
         let limit = process(&store, 1);
-        let lane = limit.lanes.lane(key(10), || Lane::new(key(10), limit.processes));
-        assert_eq!(lane.wanted(key(10), MINUTE).known, None);
+        let key_state = limit.keyed.state(key(10), || KeyState::new(key(10), limit.processes));
+        assert_eq!(key_state.wanted(key(10), MINUTE).known, None);
         // The clock of the store may be set back.
         for (next, seen) in [(5, 4), (9, 8), (3, 2)] {
             let reach = Reach { next, seen };
-            store.set(Mode::Says(Answer { place: Place::After(Duration::ZERO), reach }));
+            store.set(Mode::Says(StoreReply { place: Slot::After(Duration::ZERO), reach }));
             limit.acquire(key(10), MINUTE).await.unwrap();
-            assert_eq!(lane.wanted(key(10), MINUTE).known, Some(reach));
+            assert_eq!(key_state.wanted(key(10), MINUTE).known, Some(reach));
         }
     }
 
@@ -643,9 +643,9 @@ mod tests {
         let store = Arc::new(Double::default());
         let limit = process(&store, 1);
         let old = limit.health.ask().unwrap();
-        let lane = limit.lanes.lane(key(100), || Lane::new(key(100), limit.processes));
+        let key_state = limit.keyed.state(key(100), || KeyState::new(key(100), limit.processes));
         store.set(Mode::Hangs);
-        let slow = limit.reserve(&lane, key(100), MINUTE, old);
+        let slow = limit.reserve(&key_state, key(100), MINUTE, old);
         let replaced = async {
             tokio::time::sleep(MILLISECOND).await;
             assert!(store.hang_up(&store.line()));

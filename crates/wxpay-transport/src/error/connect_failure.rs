@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 
-use crate::connection::trail::Unreached;
 use crate::error::ConnectStage;
+
+/// How many addresses an error names.
+pub(crate) const NAMED: usize = 4;
 
 /// Says where the way to a server ended, and what lay on it.
 #[derive(Debug)]
@@ -41,7 +43,10 @@ impl Failure {
         }
     }
 
-    pub(crate) fn timed_out(stage: ConnectStage, source: Unreached) -> Self {
+    pub(crate) fn timed_out(
+        stage: ConnectStage,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
         Self { is_timeout: true, ..Self::new(stage, source) }
     }
 

@@ -1,0 +1,32 @@
+//! What a call asks of one attempt.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domains::domain::Domain;
+use crate::error::{Call, Error, Limit};
+use crate::message::request::Request;
+use crate::message::response::Answer;
+
+/// Makes single attempts, each within its time.
+pub(crate) trait Attempts: Sync {
+    fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &AttemptPlan,
+        request: &Request,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+}
+
+/// An attempt as it is to be made.
+#[derive(Debug)]
+pub(crate) struct AttemptPlan {
+    pub(crate) call: Call,
+    /// When it ends, which time-out that is, and how long.
+    pub(crate) end: Instant,
+    pub(crate) limit: Limit,
+    pub(crate) after: Duration,
+    /// It needs a connection of its own.
+    pub(crate) fresh: bool,
+}

@@ -1,0 +1,76 @@
+//! Where another attempt goes after one that ended.
+
+use http::StatusCode;
+
+use crate::domains::router::Health;
+use crate::error::delivery::Delivery;
+use crate::error::{Error, UnverifiedCause};
+use crate::message::response::Answer;
+
+/// Where an attempt would go after one that ended so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextAttempt {
+    /// To the other domain, since this one cannot be reached: nothing was sent.
+    MoveUnsent,
+    /// To the other domain, since this one does not work.
+    Move,
+    /// To the same domain.
+    Stay,
+    /// To the same domain, on a connection that has carried no request.
+    StayFresh,
+    /// The same, to hear once more that the call is refused.
+    Confirm,
+}
+
+impl NextAttempt {
+    /// Says where another attempt would go, if there may be one.
+    pub(crate) fn after(ended: &Result<Answer, Error>) -> Self {
+        match ended {
+            Err(Error::Exchange(e)) if e.is_stale() => Self::StayFresh,
+            Err(Error::Exchange(e)) if e.last_delivery() == Delivery::NotSent => Self::MoveUnsent,
+            Err(Error::Connect(_)) => Self::MoveUnsent,
+            Err(Error::Timeout(e)) if e.is_connecting => Self::MoveUnsent,
+            Err(Error::Exchange(_)) => Self::Move,
+            Err(Error::Timeout(e)) if e.last_delivery() != Delivery::NotSent => Self::Move,
+            Err(Error::Api(e)) if is_gateway_failure(e.status()) => Self::Move,
+            Err(Error::Api(e)) if e.is_unconfirmed() => match e.status() {
+                // It is to be repeated in any case, later.
+                StatusCode::TOO_MANY_REQUESTS => Self::StayFresh,
+                _ => Self::Confirm,
+            },
+            Err(Error::Unverified(e)) if matches!(e.cause(), UnverifiedCause::Foreign) => {
+                Self::StayFresh
+            }
+            _ => Self::Stay,
+        }
+    }
+}
+
+/// Tells what an attempt showed of its domain.
+pub(crate) fn health(ended: &Result<Answer, Error>) -> Health {
+    let Err(error) = ended else { return Health::Good };
+    match error {
+        Error::Connect(_) => Health::Bad,
+        Error::Timeout(e) if e.is_connecting => Health::Bad,
+        // A new connection that was closed at once; a kept one only had grown old.
+        Error::Exchange(e) if e.last_delivery() == Delivery::NotSent && !e.is_stale() => {
+            Health::Bad
+        }
+        Error::Api(e) if is_gateway_failure(e.status()) => Health::Bad,
+        Error::Api(_) | Error::Unverified(_) => Health::Good,
+        Error::Timeout(_)
+        | Error::Exchange(_)
+        | Error::Config(_)
+        | Error::Request(_)
+        | Error::Overload(_)
+        | Error::Verifier(_)
+        | Error::Signing(_) => Health::Unknown,
+    }
+}
+
+fn is_gateway_failure(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+}
