@@ -72,7 +72,7 @@ fn client<S: Signer>(
     let builder = Client::builder(Mchid::new(&settings.mchid)?, signer, ring)
         .base_url(BaseUrl::new(&settings.base_url)?);
     let builder = match &settings.ca_file {
-        Some(ca_file) if settings.origin.is_tls => builder.root_certificates(tls::roots(ca_file)?),
+        Some(ca_file) if settings.origin.is_tls => builder.tls(tls::roots(ca_file)?),
         _ => builder,
     };
     Ok(builder.build()?)

@@ -6,7 +6,7 @@ use std::fmt;
 use http::StatusCode;
 use thiserror::Error;
 use wxpay_auth::write_report;
-use wxpay_transport::{Delivery, Outcome};
+use wxpay_transport::{ConfigError, Delivery, Outcome, RequestError};
 
 use crate::plan_id::PlanIdError;
 
@@ -56,6 +56,28 @@ impl Error {
         }
     }
 
+    /// Tells whether what was asked for is at fault, and nothing was done: the id cannot be one, or WeChat Pay
+    /// refused the call for what it says; see [`wxpay_transport::Error::is_input`].
+    ///
+    /// ```
+    /// use wxpay_marketing::{Error, PlanId};
+    ///
+    /// /// What a handler of one's own answers.
+    /// fn status(error: &Error) -> u16 {
+    ///     if error.is_input() { 400 } else { 503 }
+    /// }
+    ///
+    /// let error = Error::from(PlanId::new("12 000").unwrap_err());
+    /// assert_eq!(status(&error), 400);
+    /// ```
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::PlanId(_) => true,
+            Self::Transport(e) => e.is_input(),
+            Self::UnexpectedStatus(_) => false,
+        }
+    }
+
     /// Returns the `Request-ID`, where an answer came back: WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
@@ -80,6 +102,18 @@ impl Error {
             Self::Transport(e) => e.hint(),
             Self::UnexpectedStatus(e) => e.hint().into(),
         }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Transport(error.into())
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        Self::Transport(error.into())
     }
 }
 
@@ -128,5 +162,29 @@ impl fmt::Debug for Error {
 impl fmt::Debug for UnexpectedStatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxpay_transport::{BaseUrl, Target};
+
+    use super::*;
+
+    /// A function that sets a client up and calls it needs one error type.
+    fn all_in_one(url: &str, path: &str) -> Result<(), Error> {
+        let (_, _) = (BaseUrl::new(url)?, Target::new(path)?);
+        Ok(())
+    }
+
+    #[test]
+    fn errors_of_the_transport_become_this_one() {
+        assert!(all_in_one("https://api.mch.weixin.qq.com", "/v3/x").is_ok());
+        let error = all_in_one("ftp://api.mch.weixin.qq.com", "/v3/x").unwrap_err();
+        assert!(matches!(error, Error::Transport(wxpay_transport::Error::Config(_))), "{error:?}");
+        assert!(!error.is_input());
+        let error = all_in_one("https://api.mch.weixin.qq.com", "v3/x").unwrap_err();
+        assert!(matches!(error, Error::Transport(wxpay_transport::Error::Request(_))), "{error:?}");
+        assert!(error.is_input());
     }
 }

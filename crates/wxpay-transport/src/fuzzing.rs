@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use wxpay_auth::{Nonce, Timestamp};
 
 use crate::connection::base_url::{self, BaseUrl};
-use crate::error::{AnswerSignature, ApiAnswer, ApiError, Call, ConfigError, Error};
+use crate::error::{AnswerSignature, ApiAnswer, ApiError, CallContext, ConfigError, Error};
 use crate::message::replay::Replay;
 use crate::message::request_error::RequestError;
 use crate::message::response_headers;
@@ -23,7 +23,7 @@ pub fn refusal(
     signed_message: &[u8],
     now: Timestamp,
 ) -> Error {
-    let call = Call::first("fuzz", "localhost", Replay::Keyed);
+    let call = CallContext::first("fuzz", "localhost", Replay::Keyed);
     let answer = ApiAnswer {
         status,
         request_id: request_id(headers),

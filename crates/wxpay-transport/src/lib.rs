@@ -28,13 +28,16 @@ pub use connection::base_url::BaseUrl;
 pub use connection::dns::resolve::Resolve;
 pub use connection::proxy::Proxy;
 pub use connection::reuse::ConnectionReuse;
+pub use connection::tls::Tls;
 pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
-    AnswerSignature, ApiError, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
-    ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError, SignDiagnosis,
-    SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError, VerifierError,
+    AnswerSignature, ApiError, CallContext, ConfigError, ConnectError, ConnectStage, Error,
+    ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError,
+    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    VerifierError,
 };
+pub use message::body_error::BodyError;
 pub use message::replay::Replay;
 pub use message::request::Request;
 pub use message::request_error::RequestError;

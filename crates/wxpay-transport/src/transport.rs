@@ -15,6 +15,11 @@ use crate::message::response::Answer;
 ///
 /// Whoever implements it promises what [`Client`](crate::Client) does: nothing unverified is
 /// returned as an [`Answer`], and [`Error::delivery`] is true.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Transport`",
+    label = "expected a `Client`, a reference to one, or a transport of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_transport::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Sends a request and returns its verified 2xx answer.

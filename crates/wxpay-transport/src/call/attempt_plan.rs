@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domains::domain::Domain;
-use crate::error::{Call, Error, Limit};
+use crate::error::{CallContext, Error, Limit};
 use crate::message::request::Request;
 use crate::message::response::Answer;
 
@@ -22,7 +22,7 @@ pub(crate) trait Attempts: Sync {
 /// An attempt as it is to be made.
 #[derive(Debug)]
 pub(crate) struct AttemptPlan {
-    pub(crate) call: Call,
+    pub(crate) call: CallContext,
     /// When it ends, which time-out that is, and how long.
     pub(crate) end: Instant,
     pub(crate) limit: Limit,

@@ -32,7 +32,7 @@ use crate::deadline::deadline;
 use crate::domains::domain::Domain;
 use crate::domains::router::{Domains, Route};
 use crate::error::delivery::{Delivery, Outcome};
-use crate::error::{Call, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
+use crate::error::{CallContext, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
 use crate::message::replay::Replay;
 use crate::message::request::Request;
 use crate::message::response::Answer;
@@ -199,7 +199,7 @@ impl Calls {
     }
 
     fn plan(&self, state: &CallState<'_>, domain: &Domain, fresh: bool) -> AttemptPlan {
-        let call = Call { host: Arc::clone(&domain.name), ..self.unsent(state) };
+        let call = CallContext { host: Arc::clone(&domain.name), ..self.unsent(state) };
         let end = deadline(Instant::now(), self.timeouts.attempt);
         if end < state.deadline {
             AttemptPlan { call, end, limit: Limit::Attempt, after: self.timeouts.attempt, fresh }
@@ -291,8 +291,8 @@ impl Calls {
         ))
     }
 
-    fn unsent(&self, state: &CallState<'_>) -> Call {
-        Call {
+    fn unsent(&self, state: &CallState<'_>) -> CallContext {
+        CallContext {
             operation: state.request.operation_name(),
             host: Arc::clone(&self.domains.main.name),
             replay: state.request.replay(),

@@ -194,7 +194,7 @@ impl Answers {
         Self { verified }
     }
 
-    async fn make(&self, end: End, call: &Call) -> Result<Answer, Error> {
+    async fn make(&self, end: End, call: &CallContext) -> Result<Answer, Error> {
         let call = call.clone();
         let api_on = |status: u16, code: &str, retry_after, was_kept| {
             let answer = ApiAnswer {
@@ -243,15 +243,18 @@ impl Answers {
                 timeout(Stage::Preparing, Delivery::NotSent).while_connecting(true),
             )),
             End::AnswerTimeout => Err(Error::Timeout(timeout(Stage::Waiting, Delivery::Unknown))),
-            End::Broken { sent } => Err(Error::Exchange(ExchangeError::new(
+            End::Broken { sent } => Err(Error::Exchange(ExchangeError::of_hyper(
                 call,
                 delivery(sent),
                 false,
                 closed().await,
             ))),
-            End::Stale { sent } => {
-                Err(Error::Exchange(ExchangeError::new(call, delivery(sent), true, closed().await)))
-            }
+            End::Stale { sent } => Err(Error::Exchange(ExchangeError::of_hyper(
+                call,
+                delivery(sent),
+                true,
+                closed().await,
+            ))),
             End::SignerBusy => signer(SignErrorKind::Throttled),
             End::SignerWrong => signer(SignErrorKind::Configuration),
         }

@@ -7,7 +7,7 @@ use wxpay_auth::Identity;
 use crate::call::panics::caught;
 use crate::call::progress::Progress;
 use crate::error::delivery::Delivery;
-use crate::error::{Call, Error};
+use crate::error::{CallContext, Error};
 use crate::message::request::Request;
 use crate::message::response::Answer;
 use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
@@ -17,7 +17,7 @@ use crate::observe::telemetry;
 pub(crate) struct AttemptRecord<'a> {
     identity: &'a Identity,
     audit: Option<&'a dyn Audit>,
-    call: &'a Call,
+    call: &'a CallContext,
     request: &'a Request,
     progress: &'a Progress,
     begun: Instant,
@@ -35,7 +35,7 @@ impl<'a> AttemptRecord<'a> {
     pub(crate) fn begin(
         identity: &'a Identity,
         audit: Option<&'a dyn Audit>,
-        call: &'a Call,
+        call: &'a CallContext,
         request: &'a Request,
         progress: &'a Progress,
     ) -> Self {

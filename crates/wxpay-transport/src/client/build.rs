@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use wxpay_auth::{Scheme, Signer, Verifier};
 
@@ -13,14 +13,13 @@ use crate::call::Calls;
 use crate::call::attempt::SignedAttempts;
 use crate::call::concurrency::ConcurrencyLimit;
 use crate::call::timeouts::Timeouts;
-use crate::client::builder::{ClientBuilder, Standby, Tls};
+use crate::client::builder::{ClientBuilder, Standby};
 use crate::client::{Client, Inner};
 use crate::connection::base_url::BaseUrl;
 use crate::connection::connector::{Connector, Patience};
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::pool::Pool;
 use crate::connection::spares::Spares;
-use crate::connection::tls;
 use crate::domains::domain::Domain;
 use crate::domains::failover::Failover;
 use crate::domains::router::Domains;
@@ -160,21 +159,13 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         })
     }
 
-    /// Returns what all connections share. Reading the roots takes time, so they are read only where TLS
-    /// is spoken.
     fn tls_config(&self, origins: &[&BaseUrl]) -> Result<Arc<ClientConfig>, ConfigError> {
-        match &self.tls {
-            Tls::Given(config) => return Ok(tls::adapted(ClientConfig::clone(config))),
-            Tls::Roots(roots) => return tls::default_config(Arc::clone(roots)),
-            Tls::Platform => {}
-        }
         let mut is_spoken = false;
         for origin in origins {
             let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }
-        let roots = if is_spoken { tls::shared_roots() } else { Arc::new(RootCertStore::empty()) };
-        tls::default_config(roots)
+        self.tls.config(is_spoken)
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{ClientConfig, RootCertStore};
 use wxpay_auth::{Clock, Identity, NonceSource, Signer, SystemClock, SystemNonce, Verifier};
 
 #[cfg(doc)]
@@ -13,6 +12,7 @@ use crate::connection::base_url::BaseUrl;
 use crate::connection::dns::resolve::Resolve;
 use crate::connection::proxy::Proxy;
 use crate::connection::reuse::ConnectionReuse;
+use crate::connection::tls::Tls;
 use crate::domains::failover::Failover;
 #[cfg(doc)]
 use crate::error::Error;
@@ -52,16 +52,6 @@ pub struct ClientBuilder<S, V> {
     pub(super) nonces: Arc<dyn NonceSource>,
 }
 
-/// How TLS is spoken.
-pub(super) enum Tls {
-    /// With the roots of the platform.
-    Platform,
-    /// With these roots.
-    Roots(Arc<RootCertStore>),
-    /// As the application says.
-    Given(Box<ClientConfig>),
-}
-
 /// Where calls go when the main domain fails.
 #[derive(Debug)]
 pub(super) enum Standby {
@@ -87,7 +77,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             max_queued_calls: 1024,
             audit: None,
             proxy: Proxy::default(),
-            tls: Tls::Platform,
+            tls: Tls::platform(),
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: None,
             call_timeout: Duration::from_secs(30),
@@ -182,22 +172,11 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets the TLS settings: roots of one's own, a client certificate, another provider. The
-    /// protocol is set to HTTP/1.1, and early data are turned off.
-    ///
-    /// The default is `ring`, TLS 1.2 and 1.3, and the roots of the platform, or those of Mozilla
-    /// where the platform has none.
+    /// Sets how TLS is spoken, and whom it trusts: [`Tls::platform`] by default. It takes settings of `rustls`
+    /// and a store of roots as well.
     #[must_use]
-    pub fn tls(mut self, config: ClientConfig) -> Self {
-        self.tls = Tls::Given(Box::new(config));
-        self
-    }
-
-    /// Sets whom TLS trusts, in place of the roots of the platform, and leaves all other settings as they
-    /// are: a gateway with an authority of its own, say. It takes the place of [`tls`](Self::tls).
-    #[must_use]
-    pub fn root_certificates(mut self, roots: RootCertStore) -> Self {
-        self.tls = Tls::Roots(Arc::new(roots));
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.tls = tls.into();
         self
     }
 

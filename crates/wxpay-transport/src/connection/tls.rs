@@ -1,15 +1,106 @@
 //! TLS settings: `ring`, TLS 1.2 and 1.3, HTTP/1.1.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::hash::HashAlgorithm;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 
 use crate::error::ConfigError;
 
+/// Says how TLS is spoken, and whom it trusts. The protocol is HTTP/1.1, and early data are off, whatever is
+/// chosen.
+///
+/// ```
+/// use wxpay_transport::Tls;
+///
+/// // A gateway with an authority of its own.
+/// # let pem = wxpay_testing::ca_pem();
+/// let tls = Tls::roots_pem(pem.as_bytes())?;
+/// # let _ = tls;
+/// # Ok::<(), wxpay_transport::ConfigError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Tls(Choice);
+
+#[derive(Clone, Default)]
+enum Choice {
+    #[default]
+    Platform,
+    Roots(Arc<RootCertStore>),
+    Given(Box<ClientConfig>),
+}
+
+impl Tls {
+    /// Trusts the roots of the platform, or those of Mozilla where the platform has none, and speaks TLS 1.2 and
+    /// 1.3 on `ring`. This is the default.
+    pub fn platform() -> Self {
+        Self(Choice::Platform)
+    }
+
+    /// Trusts the certificates in this PEM text, and no others.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`] when there is none in it, or one cannot be read.
+    pub fn roots_pem(pem: &[u8]) -> Result<Self, ConfigError> {
+        let failed = |reason: String| ConfigError::Tls { reason };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|e| failed(format!("root certificates: {e}")))?;
+            roots.add(certificate).map_err(|e| failed(format!("a root certificate: {e}")))?;
+        }
+        if roots.is_empty() {
+            return Err(failed("there is no root certificate in the PEM text".into()));
+        }
+        Ok(roots.into())
+    }
+
+    /// Takes settings of `rustls`: a client certificate, another provider, a verifier of one's own. This is the
+    /// way to everything that has no name here.
+    pub fn rustls(config: ClientConfig) -> Self {
+        Self(Choice::Given(Box::new(config)))
+    }
+
+    /// Returns what all connections share. Reading the roots of the platform takes time, so they are read only
+    /// where TLS is spoken.
+    pub(crate) fn config(&self, is_spoken: bool) -> Result<Arc<ClientConfig>, ConfigError> {
+        match &self.0 {
+            Choice::Given(config) => Ok(adapted(ClientConfig::clone(config))),
+            Choice::Roots(roots) => default_config(Arc::clone(roots)),
+            Choice::Platform if is_spoken => default_config(shared_roots()),
+            Choice::Platform => default_config(Arc::new(RootCertStore::empty())),
+        }
+    }
+}
+
+impl From<ClientConfig> for Tls {
+    fn from(config: ClientConfig) -> Self {
+        Self::rustls(config)
+    }
+}
+
+/// Trusts these roots, and no others.
+impl From<RootCertStore> for Tls {
+    fn from(roots: RootCertStore) -> Self {
+        Self(Choice::Roots(Arc::new(roots)))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Choice::Platform => f.write_str("Tls(platform)"),
+            Choice::Roots(roots) => write!(f, "Tls({} roots)", roots.len()),
+            Choice::Given(_) => f.write_str("Tls(rustls)"),
+        }
+    }
+}
+
 /// Makes the default settings. The cryptography is passed in: no process-wide provider is read or set.
-pub(crate) fn default_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, ConfigError> {
+fn default_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, ConfigError> {
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| ConfigError::Tls { reason: e.to_string() })?
@@ -34,7 +125,7 @@ fn provider() -> CryptoProvider {
 
 /// Adapts settings that the caller made: the protocol is HTTP/1.1, and early data stay off, since
 /// whoever records them can play them again.
-pub(crate) fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
+fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.enable_early_data = false;
     Arc::new(config)
@@ -46,7 +137,7 @@ static ROOTS: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
 
 /// Returns the platform's roots, or those of Mozilla where the platform has none: those in use, or, when no
 /// client has any, read anew, which takes milliseconds.
-pub(crate) fn shared_roots() -> Arc<RootCertStore> {
+fn shared_roots() -> Arc<RootCertStore> {
     let mut shared = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
         let read = Arc::new(roots());
@@ -93,6 +184,18 @@ mod tests {
         let (first, second) = (shared_roots(), shared_roots());
         assert!(Arc::ptr_eq(&first, &second));
         assert!(!first.is_empty());
+    }
+
+    #[test]
+    fn roots_are_read_from_pem_and_none_is_an_error() {
+        let roots = Tls::roots_pem(wxpay_testing::ca_pem().as_bytes()).unwrap();
+        assert_eq!(format!("{roots:?}"), "Tls(1 roots)");
+        for wrong in
+            ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+        {
+            let error = Tls::roots_pem(wrong.as_bytes()).unwrap_err();
+            assert!(matches!(error, ConfigError::Tls { .. }), "{wrong}: {error}");
+        }
     }
 
     #[test]

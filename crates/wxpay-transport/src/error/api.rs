@@ -6,15 +6,16 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
-use wxpay_auth::{VerifyError, WechatpaySerial};
+use http::{HeaderMap, StatusCode};
+use wxpay_auth::{Timestamp, VerifyError, WechatpaySerial};
 
 use super::api_body::{self, ErrorBody, ErrorDetail, Parsed};
-use super::call::Call;
+use super::call_context::CallContext;
 use super::refusal;
 use super::sign_diagnosis::SignDiagnosis;
 use crate::error::delivery::Outcome;
 use crate::message::replay::Replay;
+use crate::message::response_headers;
 use crate::message::secrets::Secrets;
 
 /// Says how the signature of an error answer turned out. WeChat Pay is known to sign some of them (400, 403);
@@ -45,7 +46,7 @@ pub struct ApiError {
 
 #[derive(Debug)]
 struct Inner {
-    call: Call,
+    call: CallContext,
     status: StatusCode,
     request_id: Option<String>,
     retry_after: Option<Duration>,
@@ -91,7 +92,7 @@ impl ApiError {
     /// Joins an answer with the call, with the message that was signed for it, and with what of that is
     /// not to be shown.
     pub(crate) fn new(
-        call: Call,
+        call: CallContext,
         answer: ApiAnswer,
         signed_message: &[u8],
         secrets: &Secrets,
@@ -129,6 +130,34 @@ impl ApiError {
                 sign_diagnosis,
             }),
         }
+    }
+
+    /// Reads a response with another status than 2xx. `signature` says how its signature turned out,
+    /// `signed_message` is what was signed for the request, and `now` is the local time.
+    /// For transports of one's own.
+    ///
+    /// The texts of the response are shown as they are, without control characters: cut out of the body
+    /// beforehand what must not be shown.
+    pub fn from_response(
+        call: CallContext,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+        signature: AnswerSignature,
+        signed_message: &[u8],
+        now: Timestamp,
+    ) -> Self {
+        let request_id = headers.get("request-id").and_then(|id| id.to_str().ok());
+        let answer = ApiAnswer {
+            status,
+            request_id: request_id.map(|id| Secrets::default().shown(id)),
+            retry_after: response_headers::retry_after(headers, now),
+            clock_offset: response_headers::clock_offset(headers, now),
+            signature,
+            was_kept: false,
+            body: Ok(body),
+        };
+        Self::new(call, answer, signed_message, &Secrets::default())
     }
 
     /// Returns the HTTP status.
@@ -189,7 +218,7 @@ impl ApiError {
         self.inner.sign_diagnosis.as_ref()
     }
 
-    pub(super) fn call(&self) -> &Call {
+    pub(super) fn call(&self) -> &CallContext {
         &self.inner.call
     }
 
@@ -297,6 +326,13 @@ impl ApiError {
         }
     }
 
+    pub(super) fn is_input(&self) -> bool {
+        match self.inner.status {
+            StatusCode::BAD_REQUEST => !self.is_about_serial(),
+            status => status == StatusCode::NOT_FOUND,
+        }
+    }
+
     /// Tells whether it is the header that names WeChat Pay's key that was refused.
     fn is_about_serial(&self) -> bool {
         let names_it = |text: Option<&str>| {
@@ -385,7 +421,7 @@ mod tests {
     use super::*;
 
     fn error(status: u16, signature: AnswerSignature, body: &str) -> ApiError {
-        let call = Call::first("x", "h", Replay::Keyed);
+        let call = CallContext::first("x", "h", Replay::Keyed);
         let answer = ApiAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             request_id: Some("08F7".into()),
@@ -408,6 +444,52 @@ mod tests {
         let html = error(502, AnswerSignature::Missing, "<html>secret</html>");
         assert_eq!(html.to_string(), "x answered 502 with a web page [request-id 08F7]");
         assert!(!format!("{html:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told_from_settings_and_from_what_may_have_happened() {
+        let is_input = |status, signature, body: &str| {
+            crate::error::Error::Api(error(status, signature, body)).is_input()
+        };
+        let refusal = r#"{"code":"PARAM_ERROR","message":"no"}"#;
+        assert!(is_input(400, AnswerSignature::Missing, refusal));
+        assert!(is_input(404, AnswerSignature::Missing, refusal));
+        assert!(!is_input(403, AnswerSignature::Missing, refusal), "the permission is missing");
+        assert!(!is_input(500, AnswerSignature::Missing, refusal), "it may have been carried out");
+        assert!(!is_input(404, AnswerSignature::Missing, "<html>"), "it is not WeChat Pay's");
+        let serial = r#"{"code":"PARAM_ERROR","message":"Wechatpay-Serial"}"#;
+        assert!(!is_input(400, AnswerSignature::Missing, serial), "it is a matter of the key ring");
+    }
+
+    /// An application's own transport reads a response as the client does.
+    #[test]
+    fn a_response_is_read_from_its_parts() {
+        let context = CallContext::first("x", "h", Replay::Keyed);
+        let headers = [
+            ("request-id", "08F7"),
+            ("retry-after", "7"),
+            ("date", "Thu, 01 Jan 1970 00:01:40 GMT"),
+        ];
+        let headers = headers.map(|(name, value)| {
+            (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+        });
+        let body = r#"{"code":"FREQUENCY_LIMITED","message":"slow\ndown"}"#;
+        let error = ApiError::from_response(
+            context,
+            StatusCode::TOO_MANY_REQUESTS,
+            &headers.into_iter().collect(),
+            body.into(),
+            AnswerSignature::Missing,
+            b"POST\n/\n1\n2\n\n",
+            Timestamp::from_unix_secs(90),
+        );
+        assert_eq!(
+            error.to_string(),
+            "x answered 429 FREQUENCY_LIMITED: slow down [request-id 08F7]"
+        );
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert_eq!(error.clock_offset(), Some(10));
+        assert!(crate::error::Error::Api(error).may_retry());
     }
 
     /// The texts are WeChat Pay's own.
@@ -467,7 +549,7 @@ mod tests {
 
     /// Reads a real `SIGN_ERROR`, for a message that was signed here.
     fn diagnosis(body: &str, message: &str) -> SignDiagnosis {
-        let call = Call::first("x", "h", Replay::Never);
+        let call = CallContext::first("x", "h", Replay::Never);
         let answer = ApiAnswer {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,
@@ -488,7 +570,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told_without_any_detail() {
-        let call = Call::first("x", "h", Replay::Never);
+        let call = CallContext::first("x", "h", Replay::Never);
         let answer = |clock_offset| ApiAnswer {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,

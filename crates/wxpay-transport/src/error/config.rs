@@ -129,7 +129,7 @@ impl ConfigError {
             Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one in 100, or fewer",
             Self::SameDomain => "give another domain, such as BaseUrl::STANDBY, or none",
             Self::Concurrency => "give a number of calls above zero, 256 by default",
-            Self::Tls { .. } => "check the rustls configuration that was given",
+            Self::Tls { .. } => "check the roots or the rustls settings that were given",
             #[cfg(feature = "redis")]
             Self::RedisUrl => {
                 "give it as redis://host:port or rediss://user:password@host:port/0, user and \

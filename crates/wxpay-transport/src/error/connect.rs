@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use http::StatusCode;
 
-use super::call::Call;
+use super::call_context::CallContext;
 use crate::error::connect_failure::Failure;
 use crate::error::connect_failure::NAMED;
 
@@ -41,20 +41,21 @@ impl fmt::Display for ConnectStage {
 /// Says that no connection came about. Nothing of the request was sent.
 #[derive(Debug)]
 pub struct ConnectError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     failure: Box<Failure>,
 }
 
 impl ConnectError {
-    pub(crate) fn new(
-        call: Call,
+    /// Says where the way to the server ended. For transports of one's own.
+    pub fn new(
+        call: CallContext,
         stage: ConnectStage,
         source: Box<dyn StdError + Send + Sync>,
     ) -> Self {
         Self::of(call, Failure::new(stage, source))
     }
 
-    pub(crate) fn of(call: Call, failure: Failure) -> Self {
+    pub(crate) fn of(call: CallContext, failure: Failure) -> Self {
         Self { call: Box::new(call), failure: Box::new(failure) }
     }
 

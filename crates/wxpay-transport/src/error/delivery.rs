@@ -16,7 +16,8 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Returns its name in logs, metrics and JSON: `answered`, `not_sent` or `unknown`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::NotSent => "not_sent",
@@ -43,12 +44,19 @@ pub enum Outcome {
     Unknown,
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Outcome {
+    /// Returns its name in logs, metrics and JSON: `rejected`, `not_sent` or `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Rejected => "rejected",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::ASK;
-use super::call::Call;
+use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
 /// Names how a connection broke.
@@ -39,7 +39,7 @@ struct Panicked;
 /// Says that the connection broke while the request was sent or the answer awaited.
 #[derive(Debug)]
 pub struct ExchangeError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     fault: ExchangeFault,
     delivery: Delivery,
     is_stale: bool,
@@ -47,7 +47,22 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    pub(crate) fn new(call: Call, delivery: Delivery, is_stale: bool, error: hyper::Error) -> Self {
+    /// Says how the connection broke, and whether anything had been sent by then. For transports of one's own.
+    pub fn new(
+        call: CallContext,
+        fault: ExchangeFault,
+        delivery: Delivery,
+        source: Box<dyn StdError + Send + Sync>,
+    ) -> Self {
+        Self { call: Box::new(call), fault, delivery, is_stale: false, source }
+    }
+
+    pub(crate) fn of_hyper(
+        call: CallContext,
+        delivery: Delivery,
+        is_stale: bool,
+        error: hyper::Error,
+    ) -> Self {
         let fault = if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             ExchangeFault::Closed
         } else if error.is_parse() {
@@ -60,9 +75,8 @@ impl ExchangeError {
     }
 
     /// The answer was not dealt with to the end.
-    pub(crate) fn panicked(call: Call, delivery: Delivery) -> Self {
-        let (call, fault) = (Box::new(call), ExchangeFault::Broken);
-        Self { call, fault, delivery, is_stale: false, source: Box::new(Panicked) }
+    pub(crate) fn panicked(call: CallContext, delivery: Delivery) -> Self {
+        Self::new(call, ExchangeFault::Broken, delivery, Box::new(Panicked))
     }
 
     /// Returns how it broke.

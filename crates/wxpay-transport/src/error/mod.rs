@@ -2,7 +2,7 @@
 
 mod api;
 mod api_body;
-mod call;
+mod call_context;
 mod config;
 mod connect;
 pub(crate) mod connect_failure;
@@ -28,7 +28,7 @@ use crate::message::request_error::RequestError;
 pub use self::api::{AnswerSignature, ApiError};
 pub(crate) use self::api::{ApiAnswer, RefusedWith};
 pub use self::api_body::{ErrorBody, ErrorDetail};
-pub(crate) use self::call::Call;
+pub use self::call_context::CallContext;
 pub use self::config::ConfigError;
 pub use self::connect::{ConnectError, ConnectStage};
 pub use self::exchange::{ExchangeError, ExchangeFault};
@@ -152,6 +152,19 @@ impl Error {
         }
     }
 
+    /// Tells whether what was asked for is at fault, and nothing was done: the request cannot be sent like this,
+    /// or WeChat Pay refused it for what it says (400, 404). A handler answers 400 or 404 then, where a network
+    /// that is down is a 503.
+    ///
+    /// A 400 about the key that `Wechatpay-Serial` names is a matter of the settings, and is not counted.
+    pub fn is_input(&self) -> bool {
+        match self {
+            Self::Request(_) => true,
+            Self::Api(e) if self.outcome() == Outcome::Rejected => e.is_input(),
+            _ => false,
+        }
+    }
+
     /// Returns the HTTP status, where an answer came back.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
@@ -212,7 +225,7 @@ impl Error {
         }
     }
 
-    fn call(&self) -> Option<&Call> {
+    fn call(&self) -> Option<&CallContext> {
         match self {
             Self::Config(_) | Self::Request(_) => None,
             Self::Overload(e) => Some(&e.call),

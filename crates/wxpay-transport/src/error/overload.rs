@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::call::Call;
+use super::call_context::CallContext;
 
 /// Names what there was too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,13 +28,14 @@ impl fmt::Display for Overload {
 /// Says that a call was turned away in this process. Nothing was sent.
 #[derive(Debug)]
 pub struct OverloadError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     overload: Overload,
     retry_after: Option<Duration>,
 }
 
 impl OverloadError {
-    pub(crate) fn new(call: Call, overload: Overload, retry_after: Option<Duration>) -> Self {
+    /// Says that a call was turned away, and after which time it is worth trying again. For transports of one's own.
+    pub fn new(call: CallContext, overload: Overload, retry_after: Option<Duration>) -> Self {
         Self { call: Box::new(call), overload, retry_after }
     }
 

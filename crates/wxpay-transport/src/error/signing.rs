@@ -5,12 +5,12 @@ use std::fmt;
 
 use wxpay_auth::{NonceError, SignError};
 
-use super::call::Call;
+use super::call_context::CallContext;
 
 /// Says that a request could not be signed. Nothing was sent.
 #[derive(Debug)]
 pub struct SigningError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     cause: Cause,
 }
 
@@ -21,11 +21,13 @@ enum Cause {
 }
 
 impl SigningError {
-    pub(crate) fn signer(call: Call, error: SignError) -> Self {
+    /// Says that the signer did not sign. For transports of one's own.
+    pub fn signer(call: CallContext, error: SignError) -> Self {
         Self { call: Box::new(call), cause: Cause::Signer(error) }
     }
 
-    pub(crate) fn nonce(call: Call, error: NonceError) -> Self {
+    /// Says that there was no nonce to sign. For transports of one's own.
+    pub fn nonce(call: CallContext, error: NonceError) -> Self {
         Self { call: Box::new(call), cause: Cause::Nonce(error) }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ASK;
-use super::call::Call;
+use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
 /// Names the time-out that ran out.
@@ -61,7 +61,7 @@ impl fmt::Display for Stage {
 /// Says that time ran out.
 #[derive(Debug)]
 pub struct TimeoutError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     limit: Limit,
     after: Duration,
     stage: Stage,
@@ -73,8 +73,10 @@ pub struct TimeoutError {
 }
 
 impl TimeoutError {
-    pub(crate) fn new(
-        call: Call,
+    /// Says that a call took longer than the time-out `limit`, which is `after` long, and what it was doing.
+    /// For transports of one's own.
+    pub fn new(
+        call: CallContext,
         limit: Limit,
         after: Duration,
         stage: Stage,

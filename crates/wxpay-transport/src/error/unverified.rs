@@ -8,7 +8,7 @@ use http::StatusCode;
 use wxpay_auth::VerifyError;
 
 use super::ASK;
-use super::call::Call;
+use super::call_context::CallContext;
 
 /// Says why a 2xx answer cannot be trusted.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub enum UnverifiedCause {
 /// not known: after a signature probe, for instance, it has been.
 #[derive(Debug)]
 pub struct UnverifiedError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     status: StatusCode,
     request_id: Option<String>,
     cause: Box<UnverifiedCause>,
@@ -64,8 +64,10 @@ impl UnverifiedCause {
 }
 
 impl UnverifiedError {
-    pub(crate) fn new(
-        call: Call,
+    /// Says why a 2xx response cannot be trusted; `clock_offset` is by how many seconds the server's `Date` is
+    /// later than the local clock. For transports of one's own.
+    pub fn new(
+        call: CallContext,
         status: StatusCode,
         request_id: Option<String>,
         clock_offset: Option<i64>,
@@ -158,7 +160,7 @@ mod tests {
     use crate::message::replay::Replay;
 
     fn error(cause: VerifyError) -> UnverifiedError {
-        let call = Call::first("delivery_plans.list", "h", Replay::Safe);
+        let call = CallContext::first("delivery_plans.list", "h", Replay::Safe);
         let cause = UnverifiedCause::of_signature(cause, None);
         UnverifiedError::new(call, StatusCode::OK, Some("08F7".into()), None, cause)
     }

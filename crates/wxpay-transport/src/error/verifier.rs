@@ -5,12 +5,12 @@ use std::fmt;
 
 use wxpay_auth::{NotReady, SerialNo};
 
-use super::call::Call;
+use super::call_context::CallContext;
 
 /// Says that the answer to a request could not have been verified, so the request was not sent.
 #[derive(Debug)]
 pub struct VerifierError {
-    pub(super) call: Box<Call>,
+    pub(super) call: Box<CallContext>,
     cause: Cause,
 }
 
@@ -21,11 +21,13 @@ enum Cause {
 }
 
 impl VerifierError {
-    pub(crate) fn not_ready(call: Call, cause: NotReady) -> Self {
+    /// Says that the response could not have been verified. For transports of one's own.
+    pub fn not_ready(call: CallContext, cause: NotReady) -> Self {
         Self { call: Box::new(call), cause: Cause::NotReady(cause) }
     }
 
-    pub(crate) fn own_serial(call: Call, serial_no: SerialNo) -> Self {
+    /// Says that the verifier asks for responses signed with the certificate of the signer. For transports of one's own.
+    pub fn own_serial(call: CallContext, serial_no: SerialNo) -> Self {
         Self { call: Box::new(call), cause: Cause::OwnSerial(serial_no) }
     }
 

@@ -1,5 +1,7 @@
 //! Requests and responses, without the way between them.
 
+pub(crate) mod body_error;
+pub(crate) mod query_pairs;
 pub(crate) mod replay;
 pub(crate) mod request;
 pub(crate) mod request_error;

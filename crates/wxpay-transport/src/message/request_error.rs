@@ -44,6 +44,14 @@ pub enum RequestError {
         /// Its name.
         name: String,
     },
+    /// What was given as query parameters has no form as such.
+    #[error("query parameters are a struct or map of texts, numbers and booleans{}",
+        name.as_ref().map(|name| format!(", and {name} is none of these")).unwrap_or_default())]
+    #[non_exhaustive]
+    QueryForm {
+        /// The member that cannot be one.
+        name: Option<String>,
+    },
     /// The body has no JSON form.
     #[error("the body has no JSON form")]
     NotJson,
@@ -62,6 +70,9 @@ impl RequestError {
             Self::SegmentAfterQuery => "add the segments first, then the query",
             Self::TargetTooLong { .. } => "check the ids and the query",
             Self::ReservedHeader { .. } => "leave it out",
+            Self::QueryForm { .. } => {
+                "write lists and nested values as the documentation of the call says"
+            }
             Self::NotJson => "check the Serialize implementation: maps need string keys",
         }
     }

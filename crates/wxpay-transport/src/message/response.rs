@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde::de::DeserializeOwned;
 use wxpay_auth::Verified;
+
+use crate::message::body_error::BodyError;
 
 /// Holds a 2xx answer whose signature was verified.
 #[derive(Debug, Clone)]
@@ -59,5 +62,97 @@ impl Answer {
     /// Returns the verified body; it is empty with 204.
     pub fn body(&self) -> &Verified<Bytes> {
         &self.body
+    }
+
+    /// Gives the verified body up.
+    pub fn into_body(self) -> Verified<Bytes> {
+        self.body
+    }
+
+    /// Reads the verified body as JSON.
+    ///
+    /// # Errors
+    /// [`BodyError`] when it is no JSON, or not of this form. The call was answered with success all the same:
+    /// it was carried out.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
+        let body = self.body.body();
+        serde_json::from_slice(body)
+            .map_err(|e| BodyError::new(&e, body.len(), self.request_id.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use http::HeaderName;
+    use serde_json::Value;
+    use wxpay_auth::{
+        Clock, KeyRing, PrivateKey, PublicKey, SystemClock, response_message, verify_response,
+    };
+
+    use super::*;
+
+    async fn response(body: &'static str) -> Answer {
+        let (ring, key) = keys();
+        let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
+        let message = response_message(&time, nonce, body.as_bytes());
+        let signature = STANDARD.encode(key.sign(&message).unwrap());
+        let headers = [
+            ("Wechatpay-Timestamp", &*time),
+            ("Wechatpay-Nonce", nonce),
+            ("Wechatpay-Serial", SERIAL),
+            ("Wechatpay-Signature", &signature),
+        ];
+        let headers = headers
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .into_iter()
+            .collect();
+        let verified = verify_response(&ring, &SystemClock, &headers, Bytes::from(body)).await;
+        Answer::new(StatusCode::OK, Some("08F7".into()), "h", verified.unwrap())
+    }
+
+    const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
+
+    fn keys() -> (KeyRing, PrivateKey) {
+        const PUBLIC: &str =
+            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+        const PRIVATE: &str =
+            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
+        let ring = KeyRing::new();
+        let key = PublicKey::from_pem(PUBLIC).unwrap();
+        ring.insert_public_key(SERIAL.parse().unwrap(), key).unwrap();
+        (ring, PrivateKey::from_pem(PRIVATE).unwrap())
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Named {
+        name: u8,
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_as_json() {
+        let response = response(r#"{"name":7}"#).await;
+        assert_eq!(response.json::<Named>().unwrap().name, 7);
+        assert_eq!(response.json::<Value>().unwrap()["name"], 7);
+        assert_eq!(response.into_body().into_body(), r#"{"name":7}"#);
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_form_is_told_without_its_values() {
+        let other = response(r#"{"name":"a-name-that-nobody-may-see"}"#).await;
+        let error = other.json::<Named>().unwrap_err();
+        assert!(error.is_json());
+        assert_eq!(
+            error.to_string(),
+            "the body of the response is not of the expected form, at line 1, column 36 \
+             [request-id 08F7]"
+        );
+        assert!(!format!("{error:?}").contains("nobody"), "{error:?}");
+        let cut = response(r#"{"name":"#).await.json::<Named>().unwrap_err();
+        assert!(!cut.is_json());
+        assert!(cut.to_string().contains("is no json"), "{cut}");
+        let empty = response("").await.json::<Named>().unwrap_err();
+        assert_eq!(empty.to_string(), "the body of the response is empty [request-id 08F7]");
     }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 
+use crate::message::query_pairs::query_pairs;
 use crate::message::request_error::RequestError;
 
 /// Everything but the unreserved characters of RFC 3986. More could stay as it is in a path, but
@@ -81,16 +83,43 @@ impl Target {
         self.checked()
     }
 
-    /// Adds one query parameter, percent-encoding name and value.
+    /// Adds one query parameter, percent-encoding name and value: a text or a number.
     ///
     /// # Errors
     /// [`RequestError`] when the target becomes too long.
-    pub fn query(mut self, name: &str, value: &str) -> Result<Self, RequestError> {
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Result<Self, RequestError> {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
         self.0.extend(utf8_percent_encode(name, ENCODED));
         self.0.push('=');
-        self.0.extend(utf8_percent_encode(value, ENCODED));
+        self.0.extend(utf8_percent_encode(&value.to_string(), ENCODED));
         self.checked()
+    }
+
+    /// Adds the members of a struct or map as query parameters, in their order. A member that is `None` is
+    /// left out.
+    ///
+    /// ```
+    /// # use wxpay_transport::Target;
+    /// #[derive(serde::Serialize)]
+    /// struct Page<'a> {
+    ///     brand_id: &'a str,
+    ///     offset: u32,
+    ///     limit: Option<u32>,
+    /// }
+    ///
+    /// let page = Page { brand_id: "12", offset: 20, limit: None };
+    /// let target = Target::new("/v3/x")?.queries(&page)?;
+    /// assert_eq!(target.as_str(), "/v3/x?brand_id=12&offset=20");
+    /// # Ok::<(), wxpay_transport::RequestError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RequestError::QueryForm`] when it is neither a struct nor a map, or a member is no text, number or
+    /// boolean; [`RequestError::TargetTooLong`].
+    pub fn queries(self, parameters: &impl Serialize) -> Result<Self, RequestError> {
+        query_pairs(parameters)?
+            .into_iter()
+            .try_fold(self, |target, (name, value)| target.query(&name, value))
     }
 
     /// Returns the target as it is signed and sent.

@@ -18,6 +18,11 @@ use crate::message::response::Answer;
 /// on rather than wait for a disk; see the example `audit_log`.
 ///
 /// A panic in it is caught and logged: the call ends as its last attempt ended.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Audit`",
+    label = "expected an implementation of your own",
+    note = "the type is also `Debug + Send + Sync`"
+)]
 pub trait Audit: fmt::Debug + Send + Sync {
     /// Takes note of a signed request.
     fn record(&self, record: &AuditRecord<'_>);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::HandshakeKind;
 
 use crate::breaker::BreakerState;
-use crate::error::{Call, Overload};
+use crate::error::{CallContext, Overload};
 use crate::observe::audit::AuditOutcome;
 
 /// Notes the state of a domain's breaker, where it changed.
@@ -60,14 +60,14 @@ pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: P
 }
 
 /// Notes how long a signature took.
-pub(crate) fn signed(call: &Call, took: Duration) {
+pub(crate) fn signed(call: &CallContext, took: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone()).record(took);
     let _ = (call, took);
 }
 
 /// Notes how an attempt ended; `round_trip` is the time since it began to be sent.
-pub(crate) fn attempt(call: &Call, outcome: AuditOutcome, round_trip: Option<Duration>) {
+pub(crate) fn attempt(call: &CallContext, outcome: AuditOutcome, round_trip: Option<Duration>) {
     #[cfg(feature = "metrics")]
     {
         metrics::counter!(

@@ -62,6 +62,11 @@ pub struct RateLimited {
 ///
 /// A panic in it passes on to the caller before the first attempt of a call, when nothing was sent. Later it
 /// is caught and logged, and the call ends as its last attempt ended.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `RateLimiter`",
+    label = "expected an `InProcessRateLimiter`, a `RedisRateLimiter`, or a limiter of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_transport::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait RateLimiter: fmt::Debug + Send + Sync {
     /// Waits until a request may be sent. `left` is for how long its call may wait: where it would have to

@@ -34,6 +34,11 @@ use crate::message::response::Answer;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `RetryPolicy`",
+    label = "expected a `Backoff`, `NoRetry`, or a policy of your own",
+    note = "the type is also `Debug + Send + Sync`"
+)]
 pub trait RetryPolicy: fmt::Debug + Send + Sync {
     /// Returns how long to wait before the next attempt; `None` to end the call as the last attempt
     /// ended. A wait that does not fit into what is [`left`](Attempted::left) ends it as well.
@@ -198,7 +203,7 @@ mod tests {
 
     #[test]
     fn waits_are_spread_and_attempts_are_bounded() {
-        let call = crate::error::Call::first("x", "h", Replay::Safe);
+        let call = crate::error::CallContext::first("x", "h", Replay::Safe);
         let overload = crate::error::OverloadError::new(call, crate::error::Overload::Rate, None);
         let ended = Err(Error::Overload(overload));
         let wait = |attempts| {

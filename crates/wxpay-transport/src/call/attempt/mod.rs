@@ -26,9 +26,9 @@ use crate::connection::spares::Demand;
 use crate::domains::domain::Domain;
 use crate::error::delivery::Delivery;
 use crate::error::{
-    AnswerSignature, ApiAnswer, ApiError, Call, ConnectError, ConnectStage, Error, ErrorBody,
-    ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
-    VerifierError,
+    AnswerSignature, ApiAnswer, ApiError, CallContext, ConnectError, ConnectStage, Error,
+    ErrorBody, ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause,
+    UnverifiedError, VerifierError,
 };
 use crate::message::request::Request;
 use crate::message::response::Answer;
@@ -96,7 +96,7 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
 
 /// Ends an attempt in which code of the application panicked. Where it may have been carried out, that is
 /// what its caller must know.
-fn panicked(panic: Payload, call: &Call, progress: &Progress) -> Result<Answer, Error> {
+fn panicked(panic: Payload, call: &CallContext, progress: &Progress) -> Result<Answer, Error> {
     match progress.delivery() {
         Delivery::NotSent => resume_unwind(panic),
         delivery @ (Delivery::Answered | Delivery::Unknown) => {
@@ -110,7 +110,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn go(
         &self,
         domain: &Domain,
-        call: &Call,
+        call: &CallContext,
         request: &Request,
         progress: &Progress,
         fresh: bool,
@@ -151,7 +151,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     }
 
     /// Requires that the answer can be verified: nobody could believe it otherwise.
-    fn require_verifier(&self, call: &Call, now: Timestamp) -> Result<(), Error> {
+    fn require_verifier(&self, call: &CallContext, now: Timestamp) -> Result<(), Error> {
         let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
         self.verifier.readiness(now).map_err(not_ready)
     }
@@ -159,7 +159,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     /// Requires that the verifier does not ask for answers signed with the merchant's own certificate.
     fn require_other_serial(
         &self,
-        call: &Call,
+        call: &CallContext,
         serial_no: &SerialNo,
         now: Timestamp,
     ) -> Result<(), Error> {
@@ -179,7 +179,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn prepare(
         &self,
         domain: &Domain,
-        call: &Call,
+        call: &CallContext,
         request: &Request,
         progress: &Progress,
         demand: Option<&mut Demand<'_>>,
@@ -210,7 +210,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn open(
         &self,
         domain: &Domain,
-        call: &Call,
+        call: &CallContext,
         progress: &Progress,
     ) -> Result<Connection, Error> {
         progress.connecting(true);
@@ -236,7 +236,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn sign(
         &self,
         domain: &Domain,
-        call: &Call,
+        call: &CallContext,
         request: &Request,
         progress: &Progress,
     ) -> Result<Signed, Error> {
@@ -303,7 +303,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
 
     async fn exchange(
         &self,
-        call: &Call,
+        call: &CallContext,
         mut connection: Connection,
         request: http::Request<Full<Bytes>>,
         progress: &Progress,
@@ -317,7 +317,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 let delivery =
                     if broken.untouched { Delivery::NotSent } else { progress.delivery() };
                 let error =
-                    ExchangeError::new(call.clone(), delivery, broken.is_stale, broken.source);
+                    ExchangeError::of_hyper(call.clone(), delivery, broken.is_stale, broken.source);
                 return Err(Error::Exchange(error));
             }
         };
@@ -337,7 +337,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
 
     async fn verify(
         &self,
-        call: &Call,
+        call: &CallContext,
         request: &Request,
         received: Received,
         sent: &Sent,
@@ -379,7 +379,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
 
     async fn refusal(
         &self,
-        call: &Call,
+        call: &CallContext,
         request: &Request,
         received: Received,
         sent: &Sent,

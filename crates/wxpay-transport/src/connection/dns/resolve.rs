@@ -17,6 +17,11 @@ use async_trait::async_trait;
 ///
 /// A panic in it passes on to the caller in the first attempt of a call, when nothing was sent. Later it is
 /// caught and logged, and the call ends as the attempt before ended.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Resolve`",
+    label = "expected an implementation of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_transport::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait Resolve: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, the best one first.
