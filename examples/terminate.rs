@@ -8,19 +8,13 @@
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
 //! 3 in that order, and 4 for wrong usage or configuration.
 
-use std::env::VarError;
 use std::error::Error as StdError;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use wxpay_auth::{
-    FileKeySigner, KeyRing, Mchid, PublicKey, SerialNo, Signer, SignerUri, SignerUriError,
-    UriSigner,
-};
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
-use wxpay_transport::{BaseUrl, Client, Outcome};
+use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome};
 
 const USAGE: &str = "\
 usage: terminate [--live] [--timeout SECONDS] [--verbose] PLAN_ID
@@ -91,62 +85,18 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
 }
 
 async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode, Misuse> {
-    let mchid =
-        Mchid::new(variable("WXPAY_MCHID")?).map_err(|e| wrong("WXPAY_MCHID", &e, e.hint()))?;
-    let signer: Arc<dyn Signer> = match (optional("WXPAY_SIGNER")?, optional("WXPAY_PRIVATE_KEY")?)
-    {
-        (Some(address), None) => Arc::new(signer_at(&address).await?),
-        (None, Some(path)) => Arc::new(
-            FileKeySigner::from_pem_file(path, serial_no()?)
-                .map_err(|e| wrong("WXPAY_PRIVATE_KEY", &e, e.hint()))?,
-        ),
-        (None, None) => return Err(usage("neither WXPAY_PRIVATE_KEY nor WXPAY_SIGNER is set")),
-        (Some(_), Some(_)) => {
-            return Err(Misuse(
-                "WXPAY_SIGNER and WXPAY_PRIVATE_KEY are both set".to_owned(),
-                "remove WXPAY_PRIVATE_KEY to sign with the key at the address, or WXPAY_SIGNER to sign \
-                 with the key in the file"
-                    .to_owned(),
-            ));
-        }
-    };
-    let key_id = variable("WXPAY_PUBLIC_KEY_ID")?.parse().map_err(
-        |e: wxpay_auth::WechatpaySerialError| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()),
-    )?;
-    let public_key = PublicKey::from_pem_file(variable("WXPAY_PUBLIC_KEY")?)
-        .map_err(|e| wrong("WXPAY_PUBLIC_KEY", &e, e.hint()))?;
-    let base_url = match optional("WXPAY_BASE_URL")? {
-        Some(url) => BaseUrl::new(url).map_err(|e| wrong("WXPAY_BASE_URL", &e, e.hint()))?,
-        None => BaseUrl::new(BaseUrl::MAIN).map_err(|e| wrong("base URL", &e, e.hint()))?,
-    };
-    println!("calling {base_url} as {mchid}");
-
-    let ring = KeyRing::new();
-    ring.insert_public_key(key_id, public_key)
-        .map_err(|e| wrong("WXPAY_PUBLIC_KEY_ID", &e, e.hint()))?;
-    let client = Client::builder(mchid, signer, ring)
-        .base_url(base_url)
+    let settings = ClientSettings::from_env().map_err(|e| settings_error(&e))?;
+    let mchid = settings.mchid().to_owned();
+    let client = settings
+        .builder()
+        .await
+        .map_err(|e| settings_error(&e))?
         .call_timeout(timeout)
         .user_agent("wxpay-example-terminate/0.1")
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;
+    println!("calling {} as {mchid}", client.base_url());
     Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
-}
-
-/// Connects the signer at an address.
-async fn signer_at(address: &str) -> Result<UriSigner, Misuse> {
-    let wrong = |e: SignerUriError| wrong("WXPAY_SIGNER", &e, e.hint());
-    let mut address: SignerUri = address.parse().map_err(wrong)?;
-    if !address.names_certificate() && optional("WXPAY_SERIAL_NO")?.is_some() {
-        address = address.serial_no(serial_no()?);
-    }
-    address.connect().await.map_err(wrong)
-}
-
-fn serial_no() -> Result<SerialNo, Misuse> {
-    variable("WXPAY_SERIAL_NO")?
-        .parse()
-        .map_err(|e: wxpay_auth::SerialNoError| wrong("WXPAY_SERIAL_NO", &e, e.hint()))
 }
 
 async fn terminate_on_embedded_gateway(
@@ -267,19 +217,8 @@ fn arguments() -> Result<Option<Arguments>, Misuse> {
     Ok(Some(parsed))
 }
 
-fn variable(name: &str) -> Result<String, Misuse> {
-    optional(name)?.ok_or_else(|| usage(&format!("{name} is not set")))
-}
-
-/// Reads a variable that need not be there. One that is there and says nothing is a mistake: another
-/// key, or another host, must not be taken in its place.
-fn optional(name: &str) -> Result<Option<String>, Misuse> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(Some(value)),
-        Ok(_) => Err(usage(&format!("{name} is set, and empty: give it a value, or remove it"))),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(usage(&format!("{name} is not UTF-8"))),
-    }
+fn settings_error(error: &wxpay_transport::Error) -> Misuse {
+    Misuse(chain(error), error.hint().into_owned())
 }
 
 fn usage(what: &str) -> Misuse {

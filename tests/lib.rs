@@ -68,7 +68,7 @@ pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
         wxpay_marketing::Error::PlanId(_) => "plan_id",
         wxpay_marketing::Error::UnexpectedStatus(_) => "unexpected status",
         wxpay_marketing::Error::Transport(error) => match error {
-            Error::Config(_) => "config",
+            Error::Config(_) | Error::Settings(_) => "config",
             Error::Request(_) => "request",
             Error::Overload(_) => "overload",
             Error::Verifier(_) => "verifier",

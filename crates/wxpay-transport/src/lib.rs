@@ -24,6 +24,7 @@ pub use rustls;
 
 pub use client::Client;
 pub use client::builder::ClientBuilder;
+pub use client::settings::ClientSettings;
 pub use connection::base_url::BaseUrl;
 pub use connection::dns::resolve::Resolve;
 pub use connection::proxy::Proxy;
@@ -34,8 +35,8 @@ pub use error::delivery::{Delivery, Outcome};
 pub use error::{
     AnswerSignature, ApiError, CallContext, ConfigError, ConnectError, ConnectStage, Error,
     ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError,
-    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
-    VerifierError,
+    SettingsError, SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause,
+    UnverifiedError, VerifierError,
 };
 pub use message::body_error::BodyError;
 pub use message::replay::Replay;

@@ -19,6 +19,10 @@ pub(super) struct FileAddress {
 }
 
 impl FileAddress {
+    pub(super) fn new(path: &str) -> Self {
+        Self { file: FileSource::parse(path.to_owned()), backend: Backend::Ring }
+    }
+
     pub(super) fn parse(path: &str, parameters: &mut Parameters) -> Result<Self, SignerUriError> {
         let path = decoded(path.strip_prefix("//").unwrap_or(path))
             .filter(|path| is_path(path))

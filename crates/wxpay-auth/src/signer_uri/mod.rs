@@ -119,6 +119,31 @@ const SCHEMES: [(&str, &str); 6] = [
 ];
 
 impl SignerUri {
+    /// Makes the address of a key in a file, by its path as it is, or `credential:NAME`.
+    ///
+    /// ```
+    /// # use wxpay_auth::SignerUri;
+    /// # if cfg!(feature = "file-key") {
+    /// let address = SignerUri::key_file("/etc/pay/apiclient_key.pem")?;
+    /// assert_eq!(address.scheme(), "file");
+    /// # }
+    /// # Ok::<(), wxpay_auth::SignerUriError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SignerUriError::NotCompiledIn`] without the feature `file-key`.
+    #[allow(unused_variables, reason = "without features there is no scheme")]
+    pub fn key_file(path: &str) -> Result<Self, SignerUriError> {
+        #[cfg(feature = "file-key")]
+        return Ok(Self {
+            scheme: "file",
+            address: Arc::new(file::FileAddress::new(path)),
+            merchant: None,
+        });
+        #[cfg(not(feature = "file-key"))]
+        Err(SignerUriError::NotCompiledIn { scheme: "file", feature: "file-key" })
+    }
+
     /// Returns the scheme: `file`, say.
     pub fn scheme(&self) -> &'static str {
         self.scheme

@@ -61,6 +61,7 @@ pub(crate) fn health(ended: &Result<Answer, Error>) -> Health {
         Error::Timeout(_)
         | Error::Exchange(_)
         | Error::Config(_)
+        | Error::Settings(_)
         | Error::Request(_)
         | Error::Overload(_)
         | Error::Verifier(_)

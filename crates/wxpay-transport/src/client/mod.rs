@@ -2,6 +2,7 @@
 
 mod build;
 pub(crate) mod builder;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ pub(crate) mod delivery;
 mod exchange;
 mod overload;
 mod refusal;
+mod settings;
 mod sign_diagnosis;
 mod signing;
 mod timeout;
@@ -34,6 +35,8 @@ pub use self::connect::{ConnectError, ConnectStage};
 pub use self::exchange::{ExchangeError, ExchangeFault};
 pub use self::overload::{Overload, OverloadError};
 
+pub(crate) use self::settings::SettingsCause;
+pub use self::settings::SettingsError;
 pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
 pub use self::signing::SigningError;
 pub use self::timeout::{Limit, Stage, TimeoutError};
@@ -55,6 +58,9 @@ pub enum Error {
     /// The client is not set up correctly. Nothing was sent.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A setting of the application cannot be used. Nothing was sent.
+    #[error(transparent)]
+    Settings(SettingsError),
     /// The request cannot be sent like this. Nothing was sent.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -100,6 +106,7 @@ impl Error {
     fn last_delivery(&self) -> Delivery {
         match self {
             Self::Config(_)
+            | Self::Settings(_)
             | Self::Request(_)
             | Self::Overload(_)
             | Self::Verifier(_)
@@ -142,7 +149,7 @@ impl Error {
     /// allows it.
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Request(_) | Self::Verifier(_) => false,
+            Self::Config(_) | Self::Settings(_) | Self::Request(_) | Self::Verifier(_) => false,
             Self::Signing(e) => e.sign_error().is_some_and(|e| e.kind().is_transient()),
             Self::Overload(_) | Self::Connect(_) => true,
             Self::Timeout(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
@@ -213,6 +220,7 @@ impl Error {
     fn last_hint(&self) -> Cow<'static, str> {
         match self {
             Self::Config(e) => e.hint().into(),
+            Self::Settings(e) => e.hint(),
             Self::Request(e) => e.hint().into(),
             Self::Overload(e) => e.hint().into(),
             Self::Verifier(e) => e.hint().into(),
@@ -227,7 +235,7 @@ impl Error {
 
     fn call(&self) -> Option<&CallContext> {
         match self {
-            Self::Config(_) | Self::Request(_) => None,
+            Self::Config(_) | Self::Settings(_) | Self::Request(_) => None,
             Self::Overload(e) => Some(&e.call),
             Self::Verifier(e) => Some(&e.call),
             Self::Signing(e) => Some(&e.call),

@@ -1,0 +1,297 @@
+//! The settings of a client as an application keeps them: in its environment, or in a file.
+
+use std::env::VarError;
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::Deserialize;
+use wxpay_auth::{KeyRing, Mchid, PublicKey, SerialNo, SignerUri, UriSigner, WechatpaySerial};
+
+use crate::client::Client;
+use crate::client::builder::ClientBuilder;
+use crate::connection::base_url::BaseUrl;
+use crate::error::{Error, SettingsCause, SettingsError};
+
+/// Holds what a client needs to know: who calls, with which key, and which key of WeChat Pay verifies responses.
+/// It is read from the environment, or by `serde` from a file.
+///
+/// | member | variable | what it is |
+/// |---|---|---|
+/// | `mchid` | `WXPAY_MCHID` | the merchant number of the service provider |
+/// | `private_key` | `WXPAY_PRIVATE_KEY` | the path of `apiclient_key.pem`, or in its place, not both: |
+/// | `signer` | `WXPAY_SIGNER` | the address of the signer ([`SignerUri`]) |
+/// | `serial_no` | `WXPAY_SERIAL_NO` | the serial of the merchant certificate; needed with `private_key`, and with a signer whose address does not name the certificate |
+/// | `public_key_id` | `WXPAY_PUBLIC_KEY_ID` | `PUB_KEY_ID_…` |
+/// | `public_key` | `WXPAY_PUBLIC_KEY` | the path of `pub_key.pem` |
+/// | `base_url` | `WXPAY_BASE_URL` | where requests go, if not to WeChat Pay's main domain |
+///
+/// A member that is there and empty is an error: another key, or another host, must not be taken in its place.
+///
+/// ```
+/// use wxpay_transport::ClientSettings;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../wxpay-auth/testdata/keys");
+/// # let text = serde_json::json!({
+/// #     "mchid": "1900007291",
+/// #     "signer": format!("file:{keys}/merchant_private_key.pem?certificate={keys}/merchant_certificate.pem"),
+/// #     "public_key_id": "PUB_KEY_ID_0000000000000024101100397200000006",
+/// #     "public_key": format!("{keys}/wechat_pay_public_key.pem"),
+/// # }).to_string();
+/// let settings: ClientSettings = serde_json::from_str(&text)?; // from a file
+/// let client = settings.builder().await?.user_agent("my-shop/1.2").build()?;
+/// # assert_eq!(client.base_url().to_string(), "https://api.mch.weixin.qq.com");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    mchid: String,
+    #[serde(default)]
+    private_key: Option<String>,
+    #[serde(default)]
+    signer: Option<String>,
+    #[serde(default)]
+    serial_no: Option<String>,
+    public_key_id: String,
+    public_key: String,
+    #[serde(default)]
+    base_url: Option<String>,
+    #[serde(skip)]
+    is_from_env: bool,
+}
+
+impl ClientSettings {
+    /// Reads them from the environment.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], which names the variable that is missing, empty, or no text.
+    pub fn from_env() -> Result<Self, Error> {
+        Ok(Self {
+            mchid: required("mchid")?,
+            signer: variable("signer")?,
+            private_key: variable("private_key")?,
+            serial_no: variable("serial_no")?,
+            public_key_id: required("public_key_id")?,
+            public_key: required("public_key")?,
+            base_url: variable("base_url")?,
+            is_from_env: true,
+        })
+    }
+
+    /// Returns the merchant number.
+    pub fn mchid(&self) -> &str {
+        &self.mchid
+    }
+
+    /// Connects the signer, reads the keys, and begins to set up a client with them.
+    ///
+    /// It needs a Tokio runtime with timers, as the signer does.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], which names what cannot be used.
+    pub async fn builder(self) -> Result<ClientBuilder<UriSigner, KeyRing>, Error> {
+        self.require_values()?;
+        let mchid = Mchid::new(&*self.mchid).map_err(|e| self.wrong("mchid", e.hint(), e))?;
+        let signer = self.connect_signer().await?;
+        let key_id: Result<WechatpaySerial, _> = self.public_key_id.parse();
+        let key_id = key_id.map_err(|e| self.wrong("public_key_id", e.hint(), e))?;
+        let public_key = PublicKey::from_pem_file(&self.public_key)
+            .map_err(|e| self.wrong("public_key", e.hint(), e))?;
+        let ring = KeyRing::new();
+        ring.insert_public_key(key_id, public_key)
+            .map_err(|e| self.wrong("public_key_id", e.hint(), e))?;
+        let builder = Client::builder(mchid, signer, ring);
+        let Some(base_url) = &self.base_url else { return Ok(builder) };
+        let base_url =
+            BaseUrl::new(&**base_url).map_err(|e| self.wrong("base_url", e.hint(), e))?;
+        Ok(builder.base_url(base_url))
+    }
+
+    async fn connect_signer(&self) -> Result<UriSigner, Error> {
+        let (setting, address) = match (&self.signer, &self.private_key) {
+            (Some(address), None) => ("signer", address.parse()),
+            (None, Some(path)) => ("private_key", SignerUri::key_file(path)),
+            (None, None) => return Err(self.error("private_key", SettingsCause::NoKey)),
+            (Some(_), Some(_)) => return Err(self.error("signer", SettingsCause::TwoKeys)),
+        };
+        let mut address: SignerUri = address.map_err(|e| self.uri(setting, e))?;
+        if !address.names_certificate() {
+            if let Some(serial_no) = &self.serial_no {
+                let serial_no: Result<SerialNo, _> = serial_no.parse();
+                address =
+                    address.serial_no(serial_no.map_err(|e| self.wrong("serial_no", e.hint(), e))?);
+            } else if setting == "private_key" {
+                return Err(self.error("serial_no", SettingsCause::Missing));
+            }
+        }
+        address.connect().await.map_err(|e| self.uri(setting, e))
+    }
+
+    fn require_values(&self) -> Result<(), Error> {
+        let given = [
+            ("mchid", Some(&self.mchid)),
+            ("private_key", self.private_key.as_ref()),
+            ("signer", self.signer.as_ref()),
+            ("serial_no", self.serial_no.as_ref()),
+            ("public_key_id", Some(&self.public_key_id)),
+            ("public_key", Some(&self.public_key)),
+            ("base_url", self.base_url.as_ref()),
+        ];
+        match given.into_iter().find(|(_, value)| value.is_some_and(String::is_empty)) {
+            Some((setting, _)) => Err(self.error(setting, SettingsCause::Empty)),
+            None => Ok(()),
+        }
+    }
+
+    fn error(&self, setting: &'static str, cause: SettingsCause) -> Error {
+        Error::Settings(SettingsError::new(setting, self.is_from_env, cause))
+    }
+
+    fn uri(&self, setting: &'static str, error: wxpay_auth::SignerUriError) -> Error {
+        let hint = error.hint().to_owned();
+        self.error(setting, SettingsCause::Unusable { source: Box::new(error), hint: hint.into() })
+    }
+
+    fn wrong(
+        &self,
+        setting: &'static str,
+        hint: &'static str,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Error {
+        let source = Box::new(source);
+        self.error(setting, SettingsCause::Unusable { source, hint: hint.into() })
+    }
+}
+
+impl Client<UriSigner, KeyRing> {
+    /// Makes a client of the settings in the environment; see [`ClientSettings`].
+    ///
+    /// ```no_run
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), wxpay_transport::Error> {
+    /// let client = wxpay_transport::Client::from_env().await?;
+    /// # let _ = client;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Settings`], which names the variable, or [`Error::Config`].
+    pub async fn from_env() -> Result<Self, Error> {
+        ClientSettings::from_env()?.builder().await?.build()
+    }
+}
+
+fn required(setting: &'static str) -> Result<String, Error> {
+    variable(setting)?.ok_or_else(|| of_env(setting, SettingsCause::Missing))
+}
+
+/// Reads a variable that need not be there.
+fn variable(setting: &'static str) -> Result<Option<String>, Error> {
+    match std::env::var(SettingsError::variable(setting)) {
+        Ok(value) if value.is_empty() => Err(of_env(setting, SettingsCause::Empty)),
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(of_env(setting, SettingsCause::NotUnicode)),
+    }
+}
+
+fn of_env(setting: &'static str, cause: SettingsCause) -> Error {
+    Error::Settings(SettingsError::new(setting, true, cause))
+}
+
+/// It leaves out all that could be a secret by mistake: addresses and paths.
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientSettings").field("mchid", &self.mchid).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::connection::proxy::Proxy;
+
+    const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wxpay-auth/testdata/keys");
+
+    fn settings(changes: Value) -> ClientSettings {
+        let mut settings = json!({
+            "mchid": "1900007291",
+            "private_key": format!("{KEYS}/merchant_private_key.pem"),
+            "serial_no": "5F1C72E2A8931B72A2E13AF8DEE92471EB397115",
+            "public_key_id": "PUB_KEY_ID_0000000000000024101100397200000006",
+            "public_key": format!("{KEYS}/wechat_pay_public_key.pem"),
+        });
+        let Value::Object(changes) = changes else { panic!("{changes}") };
+        for (name, value) in changes {
+            settings[name] = value;
+        }
+        serde_json::from_value(settings).unwrap()
+    }
+
+    async fn refused(changes: Value) -> Error {
+        settings(changes).builder().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_client_is_made_of_settings() {
+        let by_path = settings(json!({})).builder().await.unwrap();
+        let client = by_path.proxy(Proxy::none()).build().unwrap();
+        assert_eq!(client.base_url().to_string(), BaseUrl::MAIN);
+        let address = format!(
+            "file:{KEYS}/merchant_private_key.pem?certificate={KEYS}/merchant_certificate.pem"
+        );
+        let changes = json!({"private_key": null, "serial_no": null, "signer": address,
+            "base_url": "http://127.0.0.1:7"});
+        let client = settings(changes).builder().await.unwrap().build().unwrap();
+        assert_eq!(client.base_url().to_string(), "http://127.0.0.1:7");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named_with_what_to_do() {
+        for (changes, says, hint) in [
+            (json!({"mchid": "19x"}), "mchid cannot be used", "digits"),
+            (json!({"mchid": ""}), "mchid is set, and empty", "remove it"),
+            (json!({"signer": "", "private_key": null}), "signer is set, and empty", "remove it"),
+            (json!({"signer": "file:x"}), "signer and private_key are both set", "remove"),
+            (json!({"private_key": null}), "neither private_key nor signer is set", "set"),
+            (json!({"serial_no": null}), "serial_no is not set", "set"),
+            (json!({"serial_no": "PUB_KEY_ID_01"}), "serial_no cannot be used", "certificate"),
+            (json!({"private_key": "/nothing.pem"}), "private_key cannot be used", "path"),
+            (json!({"public_key": "/nothing.pem"}), "public_key cannot be used", "path"),
+            (json!({"public_key_id": "12:34"}), "public_key_id cannot be used", "PUB_KEY_ID_"),
+            (json!({"base_url": "ftp://x"}), "base_url cannot be used", "https"),
+        ] {
+            let error = refused(changes.clone()).await;
+            assert_eq!(error.to_string(), says, "{changes}");
+            assert!(error.hint().contains(hint), "{changes}: {}", error.hint());
+            assert_eq!(error.delivery(), crate::error::delivery::Delivery::NotSent);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_in_place_of_its_path_is_shown_nowhere() {
+        let pem = std::fs::read_to_string(format!("{KEYS}/merchant_private_key.pem")).unwrap();
+        let line = pem.lines().nth(1).unwrap();
+        for setting in ["private_key", "public_key", "signer", "mchid"] {
+            let mut changes = json!({"private_key": null});
+            changes[setting] = pem.clone().into();
+            let settings = settings(changes);
+            let shown = format!("{settings:?}");
+            assert!(setting == "mchid" || !shown.contains(line), "{shown}");
+            let error = settings.builder().await.unwrap_err();
+            assert!(!format!("{error:?}").contains(line), "{setting}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_not_known_is_refused() {
+        let error = serde_json::from_value::<ClientSettings>(json!({"mch_id": "1"})).unwrap_err();
+        assert!(error.to_string().contains("mch_id"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Settings of an application that cannot be used.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use wxpay_auth::write_report;
+
+/// Says which setting cannot be used, and why. Nothing was sent.
+pub struct SettingsError {
+    setting: &'static str,
+    is_from_env: bool,
+    cause: SettingsCause,
+}
+
+/// Why a setting cannot be used.
+pub(crate) enum SettingsCause {
+    Missing,
+    Empty,
+    NotUnicode,
+    /// There is neither a key in a file nor a signer.
+    NoKey,
+    /// There is a key in a file, and a signer.
+    TwoKeys,
+    Unusable {
+        source: Box<dyn StdError + Send + Sync>,
+        hint: Cow<'static, str>,
+    },
+}
+
+impl SettingsError {
+    pub(crate) fn new(setting: &'static str, is_from_env: bool, cause: SettingsCause) -> Self {
+        Self { setting, is_from_env, cause }
+    }
+
+    /// Returns the variable that a setting has in the environment.
+    pub(crate) fn variable(setting: &str) -> String {
+        format!("WXPAY_{}", setting.to_ascii_uppercase())
+    }
+
+    /// Returns the name of the setting: of the variable, where it comes from the environment.
+    pub fn setting(&self) -> Cow<'static, str> {
+        self.named(self.setting)
+    }
+
+    fn named(&self, setting: &'static str) -> Cow<'static, str> {
+        if self.is_from_env { Self::variable(setting).into() } else { setting.into() }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> Cow<'static, str> {
+        match &self.cause {
+            SettingsCause::Missing => format!("set {}", self.setting()).into(),
+            SettingsCause::Empty => "give it a value, or remove it".into(),
+            SettingsCause::NotUnicode => "write it in UTF-8".into(),
+            SettingsCause::NoKey => {
+                let (file, signer) = (self.named("private_key"), self.named("signer"));
+                format!("set {file} to the path of apiclient_key.pem, or {signer} to an address")
+                    .into()
+            }
+            SettingsCause::TwoKeys => {
+                let (file, signer) = (self.named("private_key"), self.named("signer"));
+                format!(
+                    "remove {file} to sign with the key at the address, or {signer} to sign with the \
+                     key in the file"
+                )
+                .into()
+            }
+            SettingsCause::Unusable { hint, .. } => hint.clone(),
+        }
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let setting = self.setting();
+        match &self.cause {
+            SettingsCause::Missing => write!(f, "{setting} is not set"),
+            SettingsCause::Empty => write!(f, "{setting} is set, and empty"),
+            SettingsCause::NotUnicode => write!(f, "{setting} is not UTF-8"),
+            SettingsCause::NoKey => {
+                write!(f, "neither {} nor {} is set", setting, self.named("signer"))
+            }
+            SettingsCause::TwoKeys => {
+                write!(f, "{} and {} are both set", setting, self.named("private_key"))
+            }
+            SettingsCause::Unusable { .. } => write!(f, "{setting} cannot be used"),
+        }
+    }
+}
+
+impl StdError for SettingsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            SettingsCause::Unusable { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+/// It is one line, with what caused the error and what to do: `main` prints it so.
+impl fmt::Debug for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_report(f, self, &self.hint())
+    }
+}
