@@ -19,6 +19,11 @@ struct ControlGroup {
 
 impl ControlGroup {
     fn new() -> Self {
+        Self::with("1h", "")
+    }
+
+    /// Adds more rules to the policy.
+    fn with(ttl: &str, rules: &str) -> Self {
         let bao = OpenBao::shared();
         let (mount, alice, group) = (name("userpass"), name("alice"), name("approvers"));
         let approve =
@@ -44,7 +49,7 @@ impl ControlGroup {
 path "transit/sign/merchant/sha2-256" {{
   capabilities = ["update"]
   control_group = {{
-    ttl = "1h"
+    ttl = "{ttl}"
     factor "payments" {{
       controlled_capabilities = ["update"]
       identity {{
@@ -54,13 +59,17 @@ path "transit/sign/merchant/sha2-256" {{
     }}
   }}
 }}
-"#
+{rules}"#
         ));
         Self { bao, approver, policy }
     }
 
     fn vault(&self) -> VaultTransit {
-        let token = Secret::new(self.bao.token(&self.policy, &[]));
+        self.vault_with(self.bao.token(&self.policy, &[]))
+    }
+
+    fn vault_with(&self, token: String) -> VaultTransit {
+        let token = Secret::new(token);
         let vault = self.bao.backend("transit", "merchant").auth(VaultAuth::token(token));
         vault.build().unwrap()
     }
@@ -80,6 +89,9 @@ path "transit/sign/merchant/sha2-256" {{
         builder().connect().await.unwrap_or_else(|e| panic!("{}", chain(&e)))
     }
 }
+
+/// Asks how a request stands.
+const MAY_ASK: &str = r#"path "sys/control-group/request" { capabilities = ["update"] }"#;
 
 /// Tokens of OpenBao begin like this.
 fn assert_no_token(shown: &str) {
@@ -170,4 +182,80 @@ async fn a_call_whose_signature_is_not_approved_is_not_sent() {
     );
     assert!(chain(&error).contains("approval-id"), "{}", chain(&error));
     assert_eq!(gateway.executions(), 0);
+}
+
+/// The result of what is revoked can never be had. OpenBao says so only where it may be asked.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_request_that_the_server_has_lost_is_told_where_it_may_be_asked() {
+    for rules in ["", MAY_ASK] {
+        let group = ControlGroup::with("1h", rules);
+        let signer = group.connect(&group.vault()).await;
+        let accessor = signer.sign(b"message").await.unwrap_err().approval_id().unwrap().to_owned();
+        let again = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(again.approval_id(), Some(accessor.as_str()));
+        group.bao.run(&["token", "revoke", "-accessor", &accessor]);
+        let error = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(error.approval_id(), Some(accessor.as_str()), "{}", chain(&error));
+        if rules.is_empty() {
+            assert_eq!(error.kind(), SignErrorKind::ApprovalPending, "{}", chain(&error));
+            assert!(error.hint().contains("sys/control-group/request"), "{}", error.hint());
+            continue;
+        }
+        assert_eq!(error.kind(), SignErrorKind::Other, "{}", chain(&error));
+        assert!(chain(&error).contains("lost"), "{}", chain(&error));
+        let anew = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(anew.kind(), SignErrorKind::ApprovalPending, "{}", chain(&anew));
+        assert_ne!(anew.approval_id(), Some(accessor.as_str()));
+        group.approve(anew.approval_id().unwrap());
+        let signature = signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+        assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
+    }
+}
+
+/// A request ends with the token that made it, though it was approved.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_request_of_a_token_that_was_revoked_is_lost() {
+    let group = ControlGroup::new();
+    let token = group.bao.token(&group.policy, &[]);
+    let vault = group.vault_with(token.clone());
+    let signer = group.connect(&vault).await;
+    let pending = signer.sign(b"message").await.unwrap_err();
+    group.approve(pending.approval_id().unwrap());
+    group.bao.run(&["token", "revoke", &token]);
+    let error = signer.sign(b"message").await.unwrap_err();
+    assert_eq!(error.approval_id(), pending.approval_id(), "{}", chain(&error));
+    assert_eq!(error.kind(), SignErrorKind::Other, "{}", chain(&error));
+    let error = signer.sign(b"message").await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
+}
+
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn the_same_message_at_once_is_one_request() {
+    let group = ControlGroup::with("1h", MAY_ASK);
+    let signer = group.connect(&group.vault()).await;
+    let (one, two) = tokio::join!(signer.sign(b"message"), signer.sign(b"message"));
+    let (one, two) = (one.unwrap_err(), two.unwrap_err());
+    assert_eq!(one.kind(), SignErrorKind::ApprovalPending, "{}", chain(&one));
+    assert!(one.approval_id().is_some());
+    assert_eq!(one.approval_id(), two.approval_id());
+    group.approve(one.approval_id().unwrap());
+    let (one, two) = tokio::join!(signer.sign(b"message"), signer.sign(b"message"));
+    for signature in [one, two] {
+        let signature = signature.unwrap_or_else(|e| panic!("{}", chain(&e)));
+        assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
+    }
+}
+
+/// The server does nothing then, and says that all is well.
+#[tokio::test]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_control_group_without_a_time_is_named() {
+    let group = ControlGroup::with("0", "");
+    let signer = KmsSigner::builder(group.vault()).certificate(certificate()).attempts(1);
+    let error = signer.connect().await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
+    assert!(error.hint().contains("ttl of 0"), "{}", error.hint());
 }

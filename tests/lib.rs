@@ -23,6 +23,7 @@ pub mod kms_service;
 pub mod load;
 pub mod log;
 pub mod openbao;
+pub mod openbao_cluster;
 pub mod openssl;
 pub mod redis_server;
 pub mod requests;

@@ -34,7 +34,7 @@ pub fn name(what: &str) -> String {
 pub struct OpenBao {
     /// Where it listens, plain HTTP.
     pub address: String,
-    token: String,
+    pub(crate) token: String,
     namespace: Option<String>,
     process: Option<Child>,
 }
@@ -72,23 +72,40 @@ impl OpenBao {
     pub fn restart(&mut self) {
         self.stop();
         let listen = self.address.trim_start_matches("http://").to_owned();
+        let (listen, token) =
+            (format!("-dev-listen-address={listen}"), format!("-dev-root-token-id={}", self.token));
+        self.serve(&["-dev", "-dev-no-store-token", &listen, &token]);
+        self.wait_for(&["secrets", "list"]);
+    }
+
+    /// A server that is not started yet, and what it is asked with.
+    pub(crate) fn at(address: String, token: String) -> Self {
+        Self { address, token, namespace: None, process: None }
+    }
+
+    /// Starts it with these arguments.
+    pub(crate) fn serve(&mut self, arguments: &[&str]) {
         let process = Command::new(variable("WXPAY_TEST_BAO"))
-            .args(["server", "-dev", "-dev-no-store-token"])
-            .arg(format!("-dev-listen-address={listen}"))
-            .arg(format!("-dev-root-token-id={}", self.token))
+            .arg("server")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("a server");
         self.process = Some(process);
+    }
+
+    /// Runs `bao` until it succeeds, and returns what it prints.
+    pub fn wait_for(&self, arguments: &[&str]) -> String {
         for _ in 0..300 {
-            if self.command(&["secrets", "list"]).output().is_ok_and(|o| o.status.success()) {
-                return;
+            let output = self.command(arguments).output().expect("bao");
+            if output.status.success() {
+                return String::from_utf8(output.stdout).expect("text").trim().to_owned();
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("OpenBao does not start");
+        panic!("{} never does bao {arguments:?}", self.address);
     }
 
     /// The same server, in a namespace.

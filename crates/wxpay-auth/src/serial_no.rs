@@ -12,6 +12,11 @@ use crate::report::debug_as_report;
 /// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
 /// hexadecimal digits, kept in upper case.
 ///
+/// Whether it is the right one cannot be seen from the digits: of a serial that lost two of them while it
+/// was copied, 38 are left, which are taken for a serial that begins with a zero byte. Then WeChat Pay
+/// answers every call with 401 (`SIGN_ERROR`). A signer that is given the certificate reads the serial
+/// from there, and nothing is copied.
+///
 /// It names the *merchant's* certificate, never WeChat Pay's: for that, see
 /// [`WechatpaySerial`](crate::WechatpaySerial).
 ///

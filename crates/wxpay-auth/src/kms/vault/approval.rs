@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,25 @@ pub(super) struct WrapInfo {
     ttl: u64,
 }
 
+/// How a request stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Waiting,
+    Approved,
+    /// There is none with this accessor.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+pub(super) struct StandingAnswer {
+    pub(super) data: Option<StandingData>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct StandingData {
+    pub(super) approved: Option<bool>,
+}
+
 /// A request that waits for approval. Its token fetches the result, for anybody who has it.
 pub(super) struct Approval {
     path: String,
@@ -39,15 +59,30 @@ pub(super) struct Approval {
     token: Zeroizing<String>,
     accessor: String,
     end: Instant,
+    /// A result was asked for, and it is not known what became of that.
+    interrupted: AtomicBool,
+    /// The service tells what is not approved from what there is not.
+    told_apart: AtomicBool,
+    /// The service has said what may mean either, and nothing was lost on the way until then.
+    not_told_apart: AtomicBool,
 }
 
 impl Approval {
     pub(super) fn new(call: Call<'_>, wrapped: WrapInfo) -> Self {
         let token = Zeroizing::new(wrapped.token);
         let accessor = foreign_text(&wrapped.accessor, MAX_ACCESSOR, &[&token]);
-        let ttl = Duration::from_secs(wrapped.ttl).min(LONGEST);
-        let (path, body) = (call.path.to_owned(), call.body.map(<[u8]>::to_vec));
-        Self { path, body, token, accessor, end: Instant::now() + ttl }
+        // 0 is no time to approve anything in: it was not said.
+        let ttl = if wrapped.ttl == 0 { LONGEST } else { Duration::from_secs(wrapped.ttl) };
+        Self {
+            path: call.path.to_owned(),
+            body: call.body.map(<[u8]>::to_vec),
+            token,
+            accessor,
+            end: Instant::now() + ttl.min(LONGEST),
+            interrupted: AtomicBool::new(false),
+            told_apart: AtomicBool::new(false),
+            not_told_apart: AtomicBool::new(false),
+        }
     }
 
     fn is_of(&self, call: Call<'_>) -> bool {
@@ -58,15 +93,70 @@ impl Approval {
         &self.token
     }
 
+    pub(super) fn accessor(&self) -> &str {
+        &self.accessor
+    }
+
+    /// Remembers that the result is asked for, and tells whether the answer to the last time was lost.
+    pub(super) fn ask(&self) -> bool {
+        self.interrupted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Makes the error of a request that waits, as the service has said.
+    pub(super) fn waits(&self, told_apart: bool) -> KmsError {
+        self.interrupted.store(false, Ordering::Relaxed);
+        self.told_apart.fetch_or(told_apart, Ordering::Relaxed);
+        self.pending()
+    }
+
+    /// Makes the error of a request that waits or is lost: the service does not say which.
+    pub(super) fn waits_or_is_lost(&self, was_interrupted: bool) -> KmsError {
+        if self.told_apart.load(Ordering::Relaxed) {
+            return self.lost();
+        }
+        if !was_interrupted {
+            self.interrupted.store(false, Ordering::Relaxed);
+            self.not_told_apart.store(true, Ordering::Relaxed);
+            return self.pending();
+        }
+        if !self.not_told_apart.load(Ordering::Relaxed) {
+            return self.lost();
+        }
+        self.error(
+            SignErrorKind::ApprovalPending,
+            "vault asks for the approval of others first, or its answer to that was lost",
+        )
+        .with_hint(
+            "where it is not approved yet, let the control group approve it. Where it is, the answer \
+             was lost on the way: let the policy allow update on sys/control-group/request, which \
+             tells the two apart, and sign again, or use a new VaultTransit, which asks anew",
+        )
+    }
+
     /// Makes the error of a request that nobody has approved yet.
     pub(super) fn pending(&self) -> KmsError {
-        KmsError::new(SignErrorKind::ApprovalPending, "vault asks for the approval of others first")
-            .with_approval_id(&self.accessor)
+        self.error(SignErrorKind::ApprovalPending, "vault asks for the approval of others first")
             .with_hint(
                 "let the control group approve it: bao write sys/control-group/authorize \
                  accessor=APPROVAL_ID; then sign the same message again, with the same VaultTransit. \
+                 Where vault knows no such accessor, let the policy allow update on \
+                 sys/control-group/request: then a request that was lost is noticed. \
                  A call to WeChat Pay cannot wait for people: its signature is good for 5 minutes",
             )
+    }
+
+    /// Makes the error of a request that the service does not have any more.
+    pub(super) fn lost(&self) -> KmsError {
+        self.error(SignErrorKind::Other, "vault has lost the request for approval, or its result")
+            .with_hint(
+                "sign the same message again, which asks for another approval: this one was fetched \
+                 and lost on the way, was revoked, or ended with the token that had asked for it \
+                 (look at its TTL, and at num_uses)",
+            )
+    }
+
+    fn error(&self, kind: SignErrorKind, message: &str) -> KmsError {
+        KmsError::new(kind, message).with_approval_id(&self.accessor)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::approval::WrapInfo;
 use super::refusal::{Doing, lacking, refusal};
@@ -64,42 +64,29 @@ impl Client {
     }
 }
 
-/// What a request was answered with.
-pub(super) enum Reply<T> {
-    /// What was asked for.
-    Part(T),
-    /// Nothing yet: others must approve it first.
-    Held(WrapInfo),
-}
-
 /// Reads the part of an answer that was asked for: without it, no answer is a success.
 pub(super) fn read<T, P: DeserializeOwned>(
     answer: &Answer,
     doing: Doing,
     part: impl FnOnce(P) -> Option<T>,
 ) -> Result<T, KmsError> {
-    match reply(answer, doing, part)? {
-        Reply::Part(part) => Ok(part),
-        Reply::Held(_) => Err(lacking(answer, &[])),
+    let Remarks { errors, warnings, .. } = remarks(answer, doing)?;
+    let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
+    match part(answer.json()?) {
+        Some(part) if errors.is_empty() => Ok(part),
+        _ => Err(lacking(answer, &[errors, warnings].concat())),
     }
 }
 
-/// Reads an answer to what others may have to approve first.
-pub(super) fn reply<T, P: DeserializeOwned>(
-    answer: &Answer,
-    doing: Doing,
-    part: impl FnOnce(P) -> Option<T>,
-) -> Result<Reply<T>, KmsError> {
-    if !answer.status.is_success() {
-        return Err(refusal(answer, doing));
-    }
-    let Remarks { errors, warnings, wrap_info } = answer.json()?;
-    let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
-    match (part(answer.json()?), wrap_info) {
-        (Some(part), _) if errors.is_empty() => Ok(Reply::Part(part)),
-        (None, Some(wrapped)) if errors.is_empty() => Ok(Reply::Held(wrapped)),
-        _ => Err(lacking(answer, &[errors, warnings].concat())),
-    }
+/// Reads what a success holds in place of data, where others must approve it first.
+pub(super) fn held(answer: &Answer, doing: Doing) -> Result<Option<WrapInfo>, KmsError> {
+    let Remarks { errors, wrap_info, data, .. } = remarks(answer, doing)?;
+    let is_held = data.is_none() && errors.is_none_or(|errors| errors.is_empty());
+    Ok(wrap_info.filter(|_| is_held))
+}
+
+fn remarks(answer: &Answer, doing: Doing) -> Result<Remarks, KmsError> {
+    if answer.status.is_success() { answer.json() } else { Err(refusal(answer, doing)) }
 }
 
 /// What an answer says beside its data.
@@ -108,4 +95,5 @@ struct Remarks {
     errors: Option<Vec<String>>,
     warnings: Option<Vec<String>>,
     wrap_info: Option<WrapInfo>,
+    data: Option<IgnoredAny>,
 }

@@ -11,6 +11,7 @@ mod key;
 mod lockout;
 mod login;
 mod names;
+mod questions;
 mod refusal;
 mod session;
 mod token;

@@ -37,15 +37,34 @@ const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption
                        new signer, with the certificate of a version that may";
 const NO_VERSION: &str = "give a version that the key has";
 
-/// Tells whether a result cannot be fetched yet. OpenBao says the same of a token that it does not know.
-pub(super) fn is_not_approved(answer: &Answer) -> bool {
-    let refusal =
-        matches!(answer.status.as_u16(), 400 | 403).then(|| answer.json::<Refusal>().ok());
-    refusal.flatten().is_some_and(|refusal| {
-        refusal.errors.iter().any(|said| {
-            said.contains("wrapping token is not valid") || said.contains("further approval")
-        })
-    })
+/// Why the result of a request that others must approve was not had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotHad {
+    /// It is not approved yet.
+    Waiting,
+    /// `OpenBao` says this of what is not approved yet, and everybody of what there is not.
+    WaitingOrLost,
+    /// The token that asked has ended, and the request with it.
+    Lost,
+}
+
+/// Tells why a result was not had, where that is because of the request itself.
+pub(super) fn not_had(answer: &Answer) -> Option<NotHad> {
+    let status = answer.status.as_u16();
+    let refusal: Refusal = matches!(status, 400 | 403).then(|| answer.json().ok()).flatten()?;
+    let said = |words| refusal.errors.iter().any(|said| said.contains(words));
+    match status {
+        _ if said("further approval") => Some(NotHad::Waiting),
+        _ if said("wrapping token is not valid") => Some(NotHad::WaitingOrLost),
+        403 if said("permission denied") => Some(NotHad::Lost),
+        _ => None,
+    }
+}
+
+/// Tells whether there is no request with this accessor.
+pub(super) fn is_unknown(answer: &Answer) -> bool {
+    let refusal = (answer.status.as_u16() == 400).then(|| answer.json::<Refusal>().ok()).flatten();
+    refusal.is_some_and(|refusal| refusal.errors.iter().any(|s| s.contains("invalid accessor")))
 }
 
 /// Makes an error of an answer that is no success.
@@ -127,8 +146,10 @@ pub(super) fn lacking(answer: &Answer, remarks: &[String]) -> KmsError {
         said if said.is_empty() => format!("vault answered {status} without what was asked for"),
         said => format!("vault answered {status} without what was asked for: {said}"),
     };
-    KmsError::new(SignErrorKind::Configuration, message)
-        .with_hint("check that the mount is one of Transit, and the login what it is said to be")
+    KmsError::new(SignErrorKind::Configuration, message).with_hint(
+        "check that the mount is one of Transit, the login what it is said to be, and that no \
+             control group of the policy has a ttl of 0",
+    )
 }
 
 #[cfg(test)]
@@ -220,6 +241,28 @@ mod tests {
             // Rounded up.
             assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
         }
+    }
+
+    #[test]
+    fn why_a_result_was_not_had_is_told_by_words() {
+        let unknown = "wrapping token is not valid or does not exist";
+        for (status, said, why) in [
+            (400, unknown, Some(NotHad::WaitingOrLost)),
+            (403, "Request needs further approval", Some(NotHad::Waiting)),
+            (400, "Request needs further approval", Some(NotHad::Waiting)),
+            (403, "permission denied", Some(NotHad::Lost)),
+            (400, "permission denied", None),
+            (500, unknown, None),
+            (503, "Vault is sealed", None),
+        ] {
+            let body = serde_json::json!({ "errors": [said] }).to_string();
+            assert_eq!(not_had(&answer(status, &body)), why, "{status} {said}");
+        }
+        assert_eq!(not_had(&answer(403, "<html>permission denied</html>")), None);
+        let invalid = r#"{"errors": ["1 error occurred:\n\t* invalid accessor\n\n"]}"#;
+        assert!(is_unknown(&answer(400, invalid)));
+        assert!(!is_unknown(&answer(403, invalid)));
+        assert!(!is_unknown(&answer(400, r#"{"errors": ["unsupported path"]}"#)));
     }
 
     #[test]

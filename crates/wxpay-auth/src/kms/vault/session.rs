@@ -9,15 +9,18 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::approval::{Approval, Approvals};
+use super::approval::{Approval, Approvals, Standing, StandingAnswer};
 use super::auth::{Method, VaultAuth};
-use super::client::{Call, Client, Reply, read, reply};
+use super::client::{Call, Client, held, read};
 use super::lockout::Lockout;
 use super::login;
-use super::refusal::is_not_approved;
+use super::questions::Questions;
+use super::refusal::{Doing, NotHad, is_unknown, not_had};
 use super::token::{Lease, Token};
 use crate::kms::error::KmsError;
 use crate::kms::flight::Flight;
+use crate::kms::http::Answer;
+use crate::sign_error::SignErrorKind;
 
 /// How long a token that was just obtained is not replaced when it is refused: it is refused for what
 /// will not change by asking.
@@ -37,6 +40,8 @@ pub(super) struct Session {
     lockout: Lockout,
     /// What others must approve before the service does it.
     approvals: Approvals,
+    /// What is being asked.
+    questions: Questions,
     /// Logs in or renews, while those who have a token go on with it.
     flight: Flight<Arc<Token>>,
     /// Told when there is another token.
@@ -51,6 +56,7 @@ impl Session {
             auth,
             token: ArcSwapOption::empty(),
             approvals: Approvals::default(),
+            questions: Questions::default(),
             flight: Flight::new(PATIENCE),
             changed: Arc::default(),
         }
@@ -69,14 +75,20 @@ impl Session {
     }
 
     /// Makes a request, and once more with another token where the service refuses the first. Of one
-    /// that others must approve, the result is fetched when it is asked for again.
+    /// that others must approve, the result is fetched when it is asked for again. Callers who ask for
+    /// the same at once share the answer.
     pub(super) async fn ask<T, P: DeserializeOwned>(
         self: &Arc<Self>,
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
+        let answer = self.questions.share(call, self.answer(call)).await?;
+        read(&answer, call.doing, part)
+    }
+
+    async fn answer(self: &Arc<Self>, call: Call<'_>) -> Result<Answer, KmsError> {
         if let Some(approval) = self.approvals.of(call) {
-            return self.fetch(&approval, call, part).await;
+            return self.fetch(&approval, call).await;
         }
         let mut token = self.current().await?;
         let mut answer = self.client.send(call, Some(token.secret())).await?;
@@ -86,41 +98,79 @@ impl Session {
             token = other;
             answer = self.client.send(call, Some(token.secret())).await?;
         }
-        let reply = reply(&answer, call.doing, part)?;
+        let held = held(&answer, call.doing)?;
         token.prove();
-        match reply {
-            Reply::Part(part) => Ok(part),
-            Reply::Held(wrapped) => {
-                let pending = self.approvals.keep(Approval::new(call, wrapped)).pending();
-                tracing::info!(
-                    approval_id = pending.approval_id(),
-                    path = call.path,
-                    "vault asks for the approval of others first"
-                );
-                Err(pending)
-            }
-        }
+        let Some(wrapped) = held else { return Ok(answer) };
+        let pending = self.approvals.keep(Approval::new(call, wrapped)).pending();
+        tracing::info!(
+            approval_id = pending.approval_id(),
+            path = call.path,
+            "vault asks for the approval of others first"
+        );
+        Err(pending)
     }
 
     /// Fetches the result of a request that others may have approved meanwhile.
-    async fn fetch<T, P: DeserializeOwned>(
-        &self,
+    async fn fetch(
+        self: &Arc<Self>,
         approval: &Arc<Approval>,
         call: Call<'_>,
-        part: impl FnOnce(P) -> Option<T>,
-    ) -> Result<T, KmsError> {
+    ) -> Result<Answer, KmsError> {
         let unwrap = Call { path: "/v1/sys/wrapping/unwrap", body: Some(b"{}"), ..call };
-        let answer = self.client.send(unwrap, Some(approval.token())).await?;
-        if is_not_approved(&answer) {
-            return Err(approval.pending());
+        let was_interrupted = approval.ask();
+        let mut answer = self.client.send(unwrap, Some(approval.token())).await?;
+        let mut why = not_had(&answer);
+        if why == Some(NotHad::WaitingOrLost) {
+            why = match self.standing(approval).await? {
+                Some(Standing::Waiting) => return Err(approval.waits(false)),
+                Some(Standing::Unknown) => Some(NotHad::Lost),
+                Some(Standing::Approved) => {
+                    // Perhaps only just now.
+                    answer = self.client.send(unwrap, Some(approval.token())).await?;
+                    not_had(&answer).map(|_| NotHad::Lost)
+                }
+                None => why,
+            };
         }
-        let fetched = read(&answer, call.doing, part);
-        match &fetched {
-            // What is under way may still be had.
-            Err(error) if error.kind().is_transient() => {}
-            _ => self.approvals.forget(approval),
+        let error = match why {
+            Some(NotHad::Waiting) => approval.waits(true),
+            Some(NotHad::WaitingOrLost) => approval.waits_or_is_lost(was_interrupted),
+            Some(NotHad::Lost) => approval.lost(),
+            None => {
+                let fetched = held(&answer, call.doing);
+                // What is under way may still be had.
+                if fetched.as_ref().err().is_none_or(|error| !error.kind().is_transient()) {
+                    self.approvals.forget(approval);
+                }
+                return fetched.map(|_| answer);
+            }
+        };
+        if error.kind() != SignErrorKind::ApprovalPending {
+            self.approvals.forget(approval);
+            tracing::warn!(approval_id = error.approval_id(), path = call.path, "{error}");
         }
-        fetched
+        Err(error)
+    }
+
+    /// Asks how a request stands; `None` where that is not allowed.
+    async fn standing(self: &Arc<Self>, approval: &Approval) -> Result<Option<Standing>, KmsError> {
+        let token = self.current().await?;
+        let body = serde_json::json!({ "accessor": approval.accessor() }).to_string();
+        let path = "/v1/sys/control-group/request";
+        let call = Call { doing: Doing::Read, path, body: Some(body.as_bytes()) };
+        let answer = self.client.send(call, Some(token.secret())).await?;
+        if is_unknown(&answer) {
+            return Ok(Some(Standing::Unknown));
+        }
+        match read(&answer, Doing::Read, |part: StandingAnswer| part.data?.approved) {
+            Ok(true) => Ok(Some(Standing::Approved)),
+            Ok(false) => Ok(Some(Standing::Waiting)),
+            Err(error) if error.kind().is_transient() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "vault does not tell how a request for approval stands");
+                Ok(None)
+            }
+        }
     }
 
     async fn current(self: &Arc<Self>) -> Result<Arc<Token>, KmsError> {
