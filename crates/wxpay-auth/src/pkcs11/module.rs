@@ -163,6 +163,13 @@ impl Module {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether this is tpm2-pkcs11, and its TPM works.
+    pub(super) fn is_tpm_that_works(&self, session: &Session) -> bool {
+        let info = self.context.get_library_info();
+        info.is_ok_and(|info| info.library_description().starts_with("TPM2"))
+            && answers(session).is_ok()
+    }
+
     /// Opens a session, which does nothing when it is dropped.
     pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
         let _turn = self.turns.take();
@@ -192,15 +199,17 @@ impl Module {
         let pin = pin.read()?;
         let send = || {
             // One that is away, or whose module is broken, gets no PIN: it would have to rest.
-            if let Err(error) = answers(session) {
+            let flags = match token::flags(&self.context, slot) {
+                Ok(flags) => flags,
+                Err(error) => return Ok(Err(error)),
+            };
+            if flags.makes_random_numbers
+                && let Err(error) = answers(session)
+            {
                 return Ok(Err(error));
             }
-            if !uses_last_try {
-                match token::has_last_try(&self.context, slot) {
-                    Ok(false) => {}
-                    Ok(true) => return Err(Pkcs11Error::LastPinTry),
-                    Err(error) => return Ok(Err(error)),
-                }
+            if flags.has_last_try && !uses_last_try {
+                return Err(Pkcs11Error::LastPinTry);
             }
             Ok(session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))))
         };
@@ -253,7 +262,7 @@ fn arguments() -> CInitializeArgs {
     CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
 }
 
-/// Asks the token for something that needs no login: a random number. What has none answers that, too.
+/// Asks the token for something that needs no login: a random number.
 fn answers(session: &Session) -> cryptoki::error::Result<()> {
     match session.generate_random_slice(&mut [0; 8]) {
         Err(Error::Pkcs11(code, function)) if kind(&code) == SignErrorKind::Unavailable => {
