@@ -12,6 +12,9 @@
  *   find HEX     C_FindObjectsInit answers with this code
  *   open HEX     C_OpenSession answers with this code
  *   blind        C_FindObjects finds nothing
+ *   random HEX   C_GenerateRandom answers with this code
+ *   no-rng       C_GetTokenInfo says that the token makes no random numbers
+ *   generate HEX C_GenerateKeyPair answers with this code
  *   wrong        a bit of each signature is turned over
  *   hang         C_SignInit does not answer until the file is another one
  *   close-all N  the next C_SignInit finds all sessions of its token closed
@@ -33,7 +36,8 @@ typedef unsigned long CK_RV, CK_ULONG;
 /* CK_FUNCTION_LIST of PKCS#11 2.40, in its order. */
 enum { INITIALIZE = 0, FINALIZE = 1, GET_SLOT_LIST = 4, GET_TOKEN_INFO = 6, OPEN_SESSION = 12, CLOSE_SESSION = 13, CLOSE_ALL_SESSIONS = 14,
        GET_SESSION_INFO = 15, LOGIN = 18, LOGOUT = 19, GET_ATTRIBUTE_VALUE = 24, FIND_OBJECTS_INIT = 26,
-       FIND_OBJECTS = 27, FIND_OBJECTS_FINAL = 28, SIGN_INIT = 42, SIGN = 43 };
+       FIND_OBJECTS = 27, FIND_OBJECTS_FINAL = 28, SIGN_INIT = 42, SIGN = 43,
+       GENERATE_KEY_PAIR = 59, GENERATE_RANDOM = 64 };
 
 struct function_list {
     unsigned char version[sizeof(void *)];
@@ -118,6 +122,11 @@ static CK_RV get_token_info(CK_ULONG slot, unsigned char *info) {
         flags |= 0x20000; /* CKF_USER_PIN_FINAL_TRY */
         memcpy(info + 96, &flags, sizeof flags);
     }
+    if (result == 0 && told("no-rng", &code)) {
+        memcpy(&flags, info + 96, sizeof flags);
+        flags &= ~1UL; /* CKF_RNG */
+        memcpy(info + 96, &flags, sizeof flags);
+    }
     return result;
 }
 
@@ -198,6 +207,9 @@ static CK_RV sign_init(CK_ULONG session, void *mechanism, CK_ULONG key) {
     if (told("sign", &code)) {
         return code;
     }
+    if (told("hang", &code)) {
+        note("C_SignInit hangs");
+    }
     while (told("hang", &code)) {
         usleep(10000);
     }
@@ -221,6 +233,26 @@ static CK_RV sign(CK_ULONG session, unsigned char *data, CK_ULONG length, unsign
     if (result == 0 && signature != NULL && told("wrong", &code)) {
         signature[*size / 2] ^= 1;
     }
+    return result;
+}
+
+static CK_RV generate_key_pair(CK_ULONG session, void *mechanism, void *public, CK_ULONG publics, void *private, CK_ULONG privates,
+                               CK_ULONG *public_key, CK_ULONG *private_key) {
+    CK_ULONG code;
+    if (told("generate", &code)) {
+        return code;
+    }
+    GUARDED(REAL(GENERATE_KEY_PAIR, CK_ULONG, void *, void *, CK_ULONG, void *, CK_ULONG, CK_ULONG *, CK_ULONG *)(
+        session, mechanism, public, publics, private, privates, public_key, private_key));
+    return result;
+}
+
+static CK_RV generate_random(CK_ULONG session, void *random, CK_ULONG length) {
+    CK_ULONG code;
+    if (told("random", &code)) {
+        return code;
+    }
+    GUARDED(REAL(GENERATE_RANDOM, CK_ULONG, void *, CK_ULONG)(session, random, length));
     return result;
 }
 
@@ -248,6 +280,8 @@ CK_RV C_GetFunctionList(struct function_list **out) {
         list.functions[GET_ATTRIBUTE_VALUE] = (void (*)(void))get_attribute_value;
         list.functions[SIGN_INIT] = (void (*)(void))sign_init;
         list.functions[SIGN] = (void (*)(void))sign;
+        list.functions[GENERATE_KEY_PAIR] = (void (*)(void))generate_key_pair;
+        list.functions[GENERATE_RANDOM] = (void (*)(void))generate_random;
         *out = &list;
     }
     return result;

@@ -14,6 +14,7 @@ struct Hsm;
 struct Kms;
 
 pub mod black_hole;
+pub mod born;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;

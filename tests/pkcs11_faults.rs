@@ -17,6 +17,7 @@ use wxpay_tests::load::{LIMIT, Load, only};
 use wxpay_tests::signals::{self, Signal};
 use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, delete, softhsm_folder};
 use wxpay_tests::token_checks::{connect, survives_closed_sessions, survives_logouts};
+use wxpay_tests::until::until;
 
 /// The token that most faults are for.
 fn fault() -> Token {
@@ -168,6 +169,43 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
     load.sign_on(300).await;
     only(&load.stop().await, &[SignErrorKind::Timeout, SignErrorKind::Throttled]);
     assert_eq!(signer.waiting(), 0);
+    signer.shut_down().await.unwrap();
+}
+
+/// A module is not restarted while a call hangs in it, and callers are told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
+    let _alone = alone().await;
+    let builder = Pkcs11Signer::builder(fault().merchant()).certificate(certificate());
+    let signer = builder.sessions(2).sign_timeout(LIMIT).connect().await.unwrap();
+    let faults = Faults;
+    let before = faults.calls("C_SignInit hangs");
+    faults.set("hang");
+    let hanging = {
+        let signer = signer.clone();
+        tokio::spawn(async move { signer.sign(b"hanging").await })
+    };
+    until("a call hangs", || faults.calls("C_SignInit hangs") > before).await;
+    // CKR_DEVICE_ERROR
+    faults.set("hang\nsign 30");
+    let held_up = async {
+        loop {
+            let error = signer.sign(b"message").await.unwrap_err();
+            assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));
+            if chain(&error).contains("calls into it hang (1)") {
+                return error;
+            }
+            // It is not time for a restart yet.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let error = tokio::time::timeout(LIMIT, held_up).await.expect("it does not say so");
+    assert!(chain(&error).contains("C_SignInit answered CKR_DEVICE_ERROR"), "{}", chain(&error));
+    assert!(error.hint().contains("restart the program"), "{error:?}");
+    faults.clear();
+    hanging.await.unwrap().unwrap();
+    signer.sign(b"afterwards").await.unwrap();
     signer.shut_down().await.unwrap();
 }
 

@@ -166,3 +166,29 @@ async fn the_last_try_is_left_to_a_person() {
     faults.clear();
     signer.shut_down().await.unwrap();
 }
+
+/// Before it is sent a PIN, a token that makes random numbers is asked for one; another one is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn random_numbers_are_asked_for_where_there_are_some() {
+    let _alone = alone().await;
+    // Not the token of the others, whose signers may still be closing their sessions.
+    let (faults, token) = (Faults, Token::softhsm("other").faulty());
+    let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
+    for (code, name) in
+        [("5", "CKR_GENERAL_ERROR"), ("6", "CKR_FUNCTION_FAILED"), ("30", "CKR_DEVICE_ERROR")]
+    {
+        let logins = faults.calls("C_Login");
+        faults.set(&format!("random {code}"));
+        let error = connecting().connect().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("C_GenerateRandom answered {name}"));
+        assert_eq!(error.kind(), SignErrorKind::Unavailable);
+        assert_eq!(faults.calls("C_Login"), logins);
+
+        faults.set(&format!("random {code}\nno-rng"));
+        let signer = connecting().connect().await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+        signer.sign(b"message").await.unwrap();
+        assert_eq!(faults.calls("C_Login"), logins + 1);
+        signer.shut_down().await.unwrap();
+    }
+}

@@ -2,6 +2,7 @@
 
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_tests::born::the_whole_way;
 use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
 use wxpay_tests::token::{Server, Token, alone, certificate};
@@ -89,4 +90,12 @@ async fn tpm_makes_no_key_that_only_signs() {
     assert!(error.hint().contains("SignAndDecrypt"), "{}", error.hint());
     let found = Pkcs11KeyPair::find(uri).await;
     assert!(matches!(found, Err(Pkcs11Error::KeyNotFound { .. })), "{found:?}");
+}
+
+/// With the usage that a TPM has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs tpm2-pkcs11, swtpm and openssl: run scripts/test"]
+async fn the_whole_way_on_tpm() {
+    let _alone = alone().await;
+    the_whole_way(&Token::tpm().faulty(), Pkcs11KeyUsage::SignAndDecrypt).await;
 }

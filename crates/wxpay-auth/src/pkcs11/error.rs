@@ -251,15 +251,25 @@ pub enum Pkcs11Error {
         /// How long it had.
         waited: Duration,
     },
-    /// Somebody else's login to the token, or a restart of its module, has not ended.
+    /// Somebody else's login to the token, a restart of its module, or a call where there may be one at a time,
+    /// has not ended.
     #[error(
-        "a login to the token, or a restart of its module, has not ended within {} ms",
+        "a login to the token, a restart of its module, or another call has not ended within {} ms",
         waited.as_millis()
     )]
     #[non_exhaustive]
     HeldUp {
         /// How long this one has waited for it.
         waited: Duration,
+    },
+    /// The token does not work, and the module could not be restarted: calls into it do not return.
+    #[error("the PKCS#11 module cannot be restarted: calls into it hang ({calls})")]
+    #[non_exhaustive]
+    RestartHeldUp {
+        /// How many.
+        calls: usize,
+        /// What does not work.
+        source: Box<Pkcs11Error>,
     },
     /// The queue is full.
     #[error("{waiting} signatures are waiting already")]
@@ -318,6 +328,7 @@ impl Pkcs11Error {
             Self::LoginFailed { kind, .. }
             | Self::Initialize { kind, .. }
             | Self::Call { kind, .. } => *kind,
+            Self::RestartHeldUp { source, .. } => source.kind(),
             Self::Restarted => SignErrorKind::SessionLost,
             Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
             Self::Timeout { .. } | Self::HeldUp { .. } => SignErrorKind::Timeout,
@@ -417,7 +428,7 @@ impl Pkcs11Error {
                 "report it with the name and version of the module"
             }
             Self::Thread { .. } => "check the limits of the process",
-            Self::HeldUp { .. } => {
+            Self::HeldUp { .. } | Self::RestartHeldUp { .. } => {
                 "check the token, or the server behind its module: a call to it hangs. The signer goes on \
                  when that returns; if it never does, restart the program"
             }

@@ -22,6 +22,8 @@ pub(super) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
     patience: Duration,
+    /// Whether calls go one after the other: see [`one_at_a_time`](Self::one_at_a_time).
+    one_at_a_time: bool,
 }
 
 /// What a call concerns, or who is kept out.
@@ -48,6 +50,8 @@ struct State {
     module_is_closed: bool,
     closed_tokens: BTreeSet<u64>,
     generation: u64,
+    /// How many calls hung when the module was to be restarted, and it was not for that.
+    hung: usize,
 }
 
 impl Scope {
@@ -94,16 +98,23 @@ impl Default for Gate {
 
 impl Gate {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), patience }
+        Self { state: Mutex::default(), changed: Condvar::new(), patience, one_at_a_time: false }
     }
 
-    /// Waits until no restart and no login is under way there, and keeps the next one off until the guard is
-    /// dropped.
+    /// Lets in one call at a time, to whichever token, for a module that does not stand more.
+    pub(super) fn one_at_a_time(self) -> Self {
+        Self { one_at_a_time: true, ..self }
+    }
+
+    /// Waits until no restart and no login is under way there, and no other call where there may be one at a
+    /// time; and keeps the next one off until the guard is dropped.
     ///
     /// # Errors
     /// [`Pkcs11Error::HeldUp`] when that lasts too long.
     pub(super) fn enter(&self, scope: Scope) -> Result<Inside<'_>, Pkcs11Error> {
-        let mut state = self.lock_when(self.patience, |state| !state.keeps_out(scope))?;
+        let is_free = |state: &State| !self.one_at_a_time || state.inside(Scope::Module) == 0;
+        let may_enter = |state: &State| !state.keeps_out(scope) && is_free(state);
+        let mut state = self.lock_when(self.patience, may_enter)?;
         let slot = scope.slot();
         *state.inside.entry(slot).or_default() += 1;
         Ok(Inside { generation: state.generation, slot, gate: self })
@@ -116,7 +127,10 @@ impl Gate {
             Ok(closed) => closed,
             Err(error) => return matches!(error, Pkcs11Error::Restarted),
         };
+        self.lock().hung = closed.inside;
         if closed.inside > 0 {
+            let calls = closed.inside;
+            tracing::error!(calls, "the PKCS#11 module cannot be restarted: calls into it hang");
             return false;
         }
         let restarted = restart();
@@ -130,14 +144,18 @@ impl Gate {
     ///
     /// # Errors
     /// [`Pkcs11Error::Restarted`] when the module was restarted since `generation`, and
-    /// [`Pkcs11Error::HeldUp`] when somebody else is alone there for too long.
+    /// [`Pkcs11Error::HeldUp`] when somebody else is alone there for too long, or hangs there where there may
+    /// be one call at a time.
     pub(super) fn alone<T>(
         &self,
         scope: Scope,
         generation: u64,
         change: impl FnOnce() -> T,
     ) -> Result<T, Pkcs11Error> {
-        let _closed = self.close(scope, generation, self.patience)?;
+        let closed = self.close(scope, generation, self.patience)?;
+        if self.one_at_a_time && closed.inside > 0 {
+            return Err(Pkcs11Error::HeldUp { waited: PATIENCE });
+        }
         Ok(change())
     }
 
@@ -160,6 +178,11 @@ impl Gate {
             .wait_timeout_while(state, PATIENCE, |state| state.inside(scope) > 0)
             .unwrap_or_else(PoisonError::into_inner);
         Ok(Closed { inside: state.inside(scope), scope, gate: self })
+    }
+
+    /// Returns how many calls have kept the module from its last restart.
+    pub(super) fn hung(&self) -> usize {
+        self.lock().hung
     }
 
     /// Returns how often the module was restarted.
@@ -207,7 +230,7 @@ impl Drop for Inside<'_> {
         let mut state = self.gate.lock();
         if let Some(inside) = state.inside.get_mut(&self.slot) {
             *inside -= 1;
-            if *inside == 0 && state.is_closed(Scope::Module) {
+            if *inside == 0 && (self.gate.one_at_a_time || state.is_closed(Scope::Module)) {
                 self.gate.changed.notify_all();
             }
         }
@@ -290,13 +313,15 @@ mod tests {
     fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
         let gate = Gate::default();
         let hanging = gate.enter(Scope::Module).unwrap();
+        assert_eq!(gate.hung(), 0);
         assert!(!gate.restart(0, || panic!("a call is under way")));
+        assert_eq!(gate.hung(), 1);
         // A login may go beside it.
         assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
         assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 0);
         drop(hanging);
         assert!(gate.restart(0, || Restart::Done));
-        assert_eq!(gate.generation(), 1);
+        assert_eq!((gate.generation(), gate.hung()), (1, 0));
         assert_eq!(gate.alone(Scope::Module, 1, || 7).unwrap(), 7);
         let gone = gate.alone(Scope::Module, 0, || 7);
         assert!(matches!(gone, Err(Pkcs11Error::Restarted)));
@@ -365,6 +390,45 @@ mod tests {
             }
         });
         gate.enter(token(1)).unwrap();
+    }
+
+    #[test]
+    fn calls_go_one_after_the_other_where_the_module_stands_one_only() {
+        let (gate, inside) = (Gate::default().one_at_a_time(), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for slot in 0..8 {
+                let (gate, inside) = (&gate, &inside);
+                scope.spawn(move || {
+                    for round in 0..200 {
+                        let alone = || {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            thread::yield_now();
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                        };
+                        if round % 20 == 0 {
+                            gate.alone(Scope::Module, 0, alone).unwrap();
+                        }
+                        let _inside = gate.enter(token(slot)).unwrap();
+                        alone();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn one_call_that_hangs_holds_the_others_up_for_a_while_each() {
+        let gate = Gate::new(Duration::from_millis(20)).one_at_a_time();
+        let hanging = gate.enter(token(1)).unwrap();
+        for scope in [token(1), token(2), Scope::Module] {
+            let error = gate.enter(scope).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
+        }
+        let error = gate.alone(Scope::Module, 0, || panic!("a call is under way")).unwrap_err();
+        assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
+        drop(hanging);
+        gate.enter(token(2)).unwrap();
+        assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::error::Pkcs11Error;
 use super::gate::Scope;
 use super::key::{self, SigningKey};
 use super::login::{Access, LoggedIn, log_in};
+use super::module::Module;
 use super::restarts::Restarter;
 use super::uri::Pkcs11Uri;
 use crate::certificate::Certificate;
@@ -95,7 +96,7 @@ impl Pkcs11KeyPair {
     /// As [`connect`](super::Pkcs11SignerBuilder::connect), but without a certificate.
     pub async fn find(uri: Pkcs11Uri) -> Result<Self, Pkcs11Error> {
         on_thread(LIMIT, move || {
-            let key = on_token(&uri, Access::Use, || true, |session| key::find(session, &uri))?;
+            let key = on_token(&uri, Access::Use, || true, |_, session| key::find(session, &uri))?;
             Ok(Self::new(uri, key))
         })
         .await
@@ -122,7 +123,7 @@ impl Pkcs11KeyPair {
                 &uri,
                 Access::Change,
                 || true,
-                |session| {
+                |_, session| {
                     let key = key::find(session, &uri)?;
                     certificate.require_key(&key.public_key)?;
                     store(session, &key, &certificate)
@@ -149,13 +150,13 @@ fn on_token<T>(
     uri: &Pkcs11Uri,
     access: Access,
     again: impl Fn() -> bool,
-    something: impl Fn(&Session) -> Result<T, Pkcs11Error>,
+    something: impl Fn(&Module, &Session) -> Result<T, Pkcs11Error>,
 ) -> Result<T, Pkcs11Error> {
     let restarter = Restarter::new(uri.load_module()?, true);
     let module = restarter.module();
     restarter.twice(again, || {
         let (LoggedIn { session, slot, generation }, done) =
-            log_in(module, uri, access, |session, _| something(session))?;
+            log_in(module, uri, access, |session, _| something(module, session))?;
         // Where a login hangs, it stays open: what was to be done is done.
         let inside = module.gate().enter(Scope::Token(slot));
         if inside.is_ok_and(|inside| inside.generation() == generation) {
@@ -181,13 +182,13 @@ fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs
         &uri,
         Access::Change,
         || !begun.get(),
-        |session| {
+        |module, session| {
             let same_label = Pkcs11Uri { id: None, ..uri.clone() };
             if !key::matching(session, ObjectClass::PRIVATE_KEY, &same_label)?.is_empty() {
                 return Err(Pkcs11Error::KeyExists { wanted: same_label.key_part() });
             }
             begun.set(true);
-            let (public, private) = make(session, &label, &id, usage)?;
+            let (public, private) = make(module, session, (&label, &id), usage)?;
             let checked = check_bound(session, private)
                 .and_then(|()| key::find(session, &uri.clone().id(id.clone())));
             if checked.is_err() {
@@ -202,9 +203,9 @@ fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs
 }
 
 fn make(
+    module: &Module,
     session: &Session,
-    label: &str,
-    id: &[u8],
+    (label, id): (&str, &[u8]),
     usage: Pkcs11KeyUsage,
 ) -> Result<(ObjectHandle, ObjectHandle), Pkcs11Error> {
     let decrypt = usage == Pkcs11KeyUsage::SignAndDecrypt;
@@ -234,22 +235,23 @@ fn make(
             &[&name[..], &private].concat(),
         )
         .called()
-        .map_err(|error| if decrypt { error } else { sign_only(error) })
+        .map_err(|error| if decrypt { error } else { sign_only(error, module, session) })
 }
 
-/// Says so when it may be the template that was refused: tokens have many codes for that.
-fn sign_only(error: Pkcs11Error) -> Pkcs11Error {
-    const REFUSALS: [&str; 7] = [
+/// Says so when it is the template that was refused. tpm2-pkcs11 answers `CKR_GENERAL_ERROR` to it, which from
+/// others, or when its TPM is away, may mean anything.
+fn sign_only(error: Pkcs11Error, module: &Module, session: &Session) -> Pkcs11Error {
+    const REFUSALS: [&str; 4] = [
         "CKR_TEMPLATE_INCONSISTENT",
         "CKR_TEMPLATE_INCOMPLETE",
         "CKR_ATTRIBUTE_TYPE_INVALID",
         "CKR_ATTRIBUTE_VALUE_INVALID",
-        "CKR_ARGUMENTS_BAD",
-        "CKR_FUNCTION_FAILED",
-        "CKR_GENERAL_ERROR",
     ];
     match error {
-        Pkcs11Error::Call { code, .. } if REFUSALS.contains(&code.as_str()) => {
+        Pkcs11Error::Call { code, .. }
+            if REFUSALS.contains(&code.as_str())
+                || (code == "CKR_GENERAL_ERROR" && module.is_tpm_that_works(session)) =>
+        {
             Pkcs11Error::SignOnlyKeyRefused { code }
         }
         error => error,

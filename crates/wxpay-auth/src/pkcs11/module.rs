@@ -80,7 +80,7 @@ impl Module {
             // Only the loader knows where it finds a bare name.
             let context = open(path)?;
             let library = Library::loaded_as(path).map_err(failed)?;
-            (place_of(&library, Some(path)), path.to_owned(), Some(context))
+            (place_of(&library, Some(path)), library.path().to_owned(), Some(context))
         };
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = &*place {
@@ -93,10 +93,13 @@ impl Module {
                 initialized.called().map(|()| true).map_err(|error| error.starting(path))?
             }
         };
-        let (gate, logins, restarts) = (Gate::default(), Logins::new()?, Restarts::default());
+        let one_at_a_time = takes_one_call_at_a_time(&library);
+        let gate = Gate::default();
+        let gate = if one_at_a_time { gate.one_at_a_time() } else { gate };
+        let (logins, restarts) = (Logins::new()?, Restarts::default());
         let module = Arc::new(Self {
             path: path.to_owned(),
-            logs_in_alone: logs_in_alone(&context),
+            logs_in_alone: one_at_a_time || logs_in_alone(&context),
             context,
             ours,
             gate,
@@ -160,6 +163,13 @@ impl Module {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells whether this is tpm2-pkcs11, and its TPM works.
+    pub(super) fn is_tpm_that_works(&self, session: &Session) -> bool {
+        let info = self.context.get_library_info();
+        info.is_ok_and(|info| info.library_description().starts_with("TPM2"))
+            && answers(session).is_ok()
+    }
+
     /// Opens a session, which does nothing when it is dropped.
     pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
         let _turn = self.turns.take();
@@ -189,15 +199,17 @@ impl Module {
         let pin = pin.read()?;
         let send = || {
             // One that is away, or whose module is broken, gets no PIN: it would have to rest.
-            if let Err(error) = answers(session) {
+            let flags = match token::flags(&self.context, slot) {
+                Ok(flags) => flags,
+                Err(error) => return Ok(Err(error)),
+            };
+            if flags.makes_random_numbers
+                && let Err(error) = answers(session)
+            {
                 return Ok(Err(error));
             }
-            if !uses_last_try {
-                match token::has_last_try(&self.context, slot) {
-                    Ok(false) => {}
-                    Ok(true) => return Err(Pkcs11Error::LastPinTry),
-                    Err(error) => return Ok(Err(error)),
-                }
+            if flags.has_last_try && !uses_last_try {
+                return Err(Pkcs11Error::LastPinTry);
             }
             Ok(session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))))
         };
@@ -239,11 +251,18 @@ fn logs_in_alone(context: &Pkcs11) -> bool {
     info.map_or(true, |info| info.library_description().to_lowercase().contains("opencryptoki"))
 }
 
+/// The client of p11-kit has a fault: when its connection ends while several threads wait for answers, only
+/// one of them returns, and the others never do. Its server does one call at a time for a client anyway.
+fn takes_one_call_at_a_time(library: &Path) -> bool {
+    let name = library.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.replace('_', "-").contains("p11-kit-client")
+}
+
 fn arguments() -> CInitializeArgs {
     CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
 }
 
-/// Asks the token for something that needs no login: a random number. What has none answers that, too.
+/// Asks the token for something that needs no login: a random number.
 fn answers(session: &Session) -> cryptoki::error::Result<()> {
     match session.generate_random_slice(&mut [0; 8]) {
         Err(Error::Pkcs11(code, function)) if kind(&code) == SignErrorKind::Unavailable => {
@@ -257,4 +276,19 @@ fn answers(session: &Session) -> cryptoki::error::Result<()> {
 pub(super) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_of_p11_kit_is_known_by_its_file() {
+        for name in ["/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so", "p11-kit-client.dylib"] {
+            assert!(takes_one_call_at_a_time(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/lib/p11-kit-client/libsofthsm2.so", "p11-kit-proxy.so", "/"] {
+            assert!(!takes_one_call_at_a_time(Path::new(name)), "{name}");
+        }
+    }
 }

@@ -55,8 +55,13 @@ impl Restarter {
         ended.map_err(|error| self.explain(error))
     }
 
-    /// Says why the module is not there, rather than that it is not.
+    /// Says why the module is not there, rather than that it is not; and what keeps it from the restart that may
+    /// help.
     pub(super) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+        let hung = self.module.gate().hung();
+        if hung > 0 && help(&error, false) == (Help::Restart { harmless: false }) {
+            return Pkcs11Error::RestartHeldUp { calls: hung, source: Box::new(error) };
+        }
         if matches!(error, Pkcs11Error::Restarted) || error.is_not_initialized() {
             return self.module.down().unwrap_or(error);
         }

@@ -84,13 +84,23 @@ pub(super) fn unpadded(text: &str) -> &str {
     text.trim_end_matches([' ', '\0'])
 }
 
-/// Tells whether the token locks after one more wrong PIN, where it says so. One whose answer is not understood
-/// (opencryptoki's) cannot say.
-pub(super) fn has_last_try(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<bool> {
+/// What a token says of itself that matters before it is sent a PIN.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flags {
+    /// `CKF_RNG`
+    pub(super) makes_random_numbers: bool,
+    /// `CKF_USER_PIN_FINAL_TRY`: it locks after one more wrong PIN.
+    pub(super) has_last_try: bool,
+}
+
+/// Asks the token for its flags. One whose answer is not understood (opencryptoki's) cannot say.
+pub(super) fn flags(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<Flags> {
     match context.get_token_info(slot) {
-        Ok(info) => Ok(info.user_pin_final_try()),
+        Ok(info) => {
+            Ok(Flags { makes_random_numbers: info.rng(), has_last_try: info.user_pin_final_try() })
+        }
         Err(Error::Pkcs11(code, function)) => Err(Error::Pkcs11(code, function)),
-        Err(_) => Ok(false),
+        Err(_) => Ok(Flags::default()),
     }
 }
 
