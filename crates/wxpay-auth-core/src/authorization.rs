@@ -6,13 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
-use crate::algorithm::{Algorithm, Scheme};
 use crate::clock::Timestamp;
 use crate::identity::{BrandId, Identity, Mchid, MchidError};
 use crate::nonce::Nonce;
-use crate::report::debug_as_report;
 use crate::serial_no::{SerialNo, SerialNoError};
-use crate::signature::Signature;
+use crate::signer::{Algorithm, Scheme, Signature};
+use crate::text::debug_as_report;
 
 /// Writes the value of an `Authorization` header, in the order of the official SDKs and without
 /// spaces after the commas.

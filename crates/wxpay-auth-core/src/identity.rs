@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::invisible::{Number, invisible};
-use crate::report::debug_as_report;
+use crate::text::{Number, debug_as_report, invisible};
 
 /// Holds a merchant number (商户号, `mchid`): 1 to 32 decimal digits.
 ///

@@ -1,21 +1,18 @@
 //! What the crates of this workspace share beside the public API. It is none itself: any release may
 //! change it, so nobody else may depend on it.
 
-use crate::certificate::Certificate;
-use crate::key_error::KeyError;
+use crate::keys::{Certificate, KeyError, PublicKey, rsa};
 use crate::nonce::NonceError;
-use crate::public_key::PublicKey;
-use crate::rsa;
 
-pub use crate::file_source::FileSource;
-pub use crate::foreign_text::without;
-pub use crate::invisible::{Number, invisible};
-pub use crate::report::debug_as_report;
-pub use crate::shown_path::{Shown, ShownSecret, may_be_path, may_be_path_of_secret};
+pub use crate::keys::FileSource;
+pub use crate::text::{
+    Number, Shown, ShownSecret, debug_as_report, invisible, may_be_path, may_be_path_of_secret,
+    without,
+};
 
 /// Key files on disk.
 pub mod files {
-    pub use crate::files::{read, warn_if_exposed};
+    pub use crate::keys::key_file::{read, warn_if_exposed};
 }
 
 /// Makes a public key of modulus and exponent (big-endian, as PKCS#11 has them), and checks it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 
-use crate::report::debug_as_report;
+use crate::text::debug_as_report;
 
 /// Holds a request's nonce (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::invisible::{Number, invisible};
-use crate::report::debug_as_report;
+use crate::text::{Number, debug_as_report, invisible};
 
 /// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
 /// hexadecimal digits, kept in upper case.

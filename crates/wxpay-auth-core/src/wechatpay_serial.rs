@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::invisible::{Number, invisible};
-use crate::report::debug_as_report;
 use crate::serial_no::SerialNo;
+use crate::text::{Number, debug_as_report, invisible};
 
 /// Holds the value of a `Wechatpay-Serial` header: which WeChat Pay key signed, or may sign.
 ///

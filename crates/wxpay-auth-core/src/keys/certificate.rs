@@ -7,12 +7,8 @@ use std::sync::Arc;
 use x509_cert::der::Decode;
 
 use crate::clock::Timestamp;
-use crate::files;
-use crate::key_error::{KeyError, KeyMaterial};
-use crate::merchant_certificate::is_merchants;
-use crate::pem;
-use crate::public_key::PublicKey;
-use crate::rsa;
+use crate::keys::merchant_certificate::is_merchants;
+use crate::keys::{KeyError, KeyMaterial, PublicKey, key_file, pem, rsa};
 use crate::serial_no::SerialNo;
 
 /// Holds what matters of an X.509 certificate: serial, validity and key.
@@ -46,7 +42,7 @@ impl Certificate {
     /// # Errors
     /// As [`Certificate::from_pem`], and when the file is not there or cannot be read.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
-        Self::from_pem(&*files::read(path.as_ref())?)
+        Self::from_pem(&*key_file::read(path.as_ref())?)
     }
 
     /// Reads a certificate in DER.

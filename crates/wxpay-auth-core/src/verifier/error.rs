@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::report::debug_as_report;
+use crate::text::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Says why a signature of WeChat Pay was not accepted.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::report::debug_as_report;
+use crate::text::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Says why a [`Verifier`](crate::Verifier) could not verify any answer now. While it says so, a

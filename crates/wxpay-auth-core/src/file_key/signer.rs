@@ -7,15 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::algorithm::Algorithm;
-use crate::certificate::Certificate;
-use crate::cpu_gate::CpuGate;
-use crate::key_error::KeyError;
-use crate::private_key::PrivateKey;
+use crate::file_key::signing_pool::CpuGate;
+use crate::keys::{Certificate, KeyError, PrivateKey};
 use crate::serial_no::SerialNo;
-use crate::sign_error::{SignError, SignErrorKind};
-use crate::signature::Signature;
-use crate::signer::Signer;
+use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
 
 /// Signs with a private key that this process holds.
 ///
@@ -31,8 +26,8 @@ use crate::signer::Signer;
 /// # extern crate wxpay_auth_core as wxpay_auth;
 /// use wxpay_auth::{Certificate, FileKeySigner, PrivateKey};
 ///
-/// # let key_pem = include_str!("../testdata/keys/merchant_private_key.pem");
-/// # let certificate_pem = include_str!("../testdata/keys/merchant_certificate.pem");
+/// # let key_pem = include_str!("../../testdata/keys/merchant_private_key.pem");
+/// # let certificate_pem = include_str!("../../testdata/keys/merchant_certificate.pem");
 /// // The serial is read from the certificate, which must belong to the key …
 /// let signer = FileKeySigner::with_certificate(
 ///     PrivateKey::from_pem(key_pem)?,

@@ -5,9 +5,7 @@ use std::fmt;
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
-use crate::backend::Backend;
-use crate::key_error::{KeyError, KeyMaterial};
-use crate::{files, pem, rsa};
+use crate::keys::{Backend, KeyError, KeyMaterial, key_file, pem, rsa};
 
 /// Holds an RSA public key of 2048 bits, ready to verify.
 ///
@@ -57,7 +55,7 @@ impl PublicKey {
     /// # Errors
     /// As [`PublicKey::from_pem`], and when the file is not there or cannot be read.
     pub fn from_pem_file(path: impl AsRef<std::path::Path>) -> Result<Self, KeyError> {
-        Self::from_pem(&*files::read(path.as_ref())?)
+        Self::from_pem(&*key_file::read(path.as_ref())?)
     }
 
     /// Reads a public key in DER: a `SubjectPublicKeyInfo` (as a KMS returns it).

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::key_error::KeyError;
-use crate::shown_path::may_be_path;
+use crate::keys::KeyError;
+use crate::text::may_be_path;
 
 /// No key or certificate chain comes near this size; a wrong path (a log, a device) may.
 const MAX_BYTES: u64 = 1 << 20;
@@ -40,7 +40,7 @@ pub fn warn_if_exposed(path: &Path, what: &str) {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        if crate::file_source::is_credential(path) {
+        if crate::keys::file_source::is_credential(path) {
             return;
         }
         let Ok(metadata) = std::fs::metadata(path) else { return };

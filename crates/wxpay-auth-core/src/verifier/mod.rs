@@ -1,14 +1,21 @@
 //! The seam behind which WeChat Pay's keys live.
 
+mod error;
+mod key_ring;
+mod not_ready;
+mod response;
+
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::algorithm::Algorithm;
+pub use self::error::VerifyError;
+pub use self::key_ring::KeyRing;
+pub use self::not_ready::NotReady;
+pub use self::response::{CLOCK_WINDOW_SECS, Verified, is_signed, verify_response};
 use crate::clock::Timestamp;
-use crate::not_ready::NotReady;
-use crate::verify_error::VerifyError;
+use crate::signer::Algorithm;
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Holds one signed message of WeChat Pay, taken apart and ready to be verified.

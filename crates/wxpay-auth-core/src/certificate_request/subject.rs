@@ -9,7 +9,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 
 use crate::identity::Mchid;
-use crate::report::debug_as_report;
+use crate::text::debug_as_report;
 
 /// Names whom a certificate is asked for: the subject of a certificate request.
 ///

@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::key_error::KeyError;
-use crate::shown_path::may_be_path;
+use crate::keys::{KeyError, key_file};
+use crate::text::may_be_path;
 
 /// What begins the name of a credential, where the path of a file may stand as well.
 const CREDENTIAL: &str = "credential:";
@@ -63,8 +62,8 @@ impl FileSource {
     /// [`KeyError`]: those of [`FileSource::path`], and when the file is not there or cannot be read.
     pub fn read(&self, what: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
         let path = self.path()?;
-        let bytes = files::read(&path)?;
-        files::warn_if_exposed(&path, what);
+        let bytes = key_file::read(&path)?;
+        key_file::warn_if_exposed(&path, what);
         Ok(bytes)
     }
 }

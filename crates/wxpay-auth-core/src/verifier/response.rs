@@ -6,12 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 
-use crate::algorithm::Algorithm;
 use crate::clock::{Clock, Timestamp};
-use crate::foreign_text::foreign_text;
 use crate::message::response_message;
-use crate::verifier::{SignedMessage, Verifier};
-use crate::verify_error::VerifyError;
+use crate::signer::Algorithm;
+use crate::text::foreign_text;
+use crate::verifier::{SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// How far the time of an answer may be from the local clock, in seconds.
@@ -102,7 +101,7 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
 /// use wxpay_auth::{KeyRing, PublicKey, Timestamp, http::HeaderMap, verify_response};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let pem = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
+/// # let pem = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
 /// let ring = KeyRing::new();
 /// ring.insert_public_key("PUB_KEY_ID_0000000000000024101100397200000006".parse()?, PublicKey::from_pem(pem)?)?;
 ///

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::clock::Timestamp;
-use crate::invisible::{InPath, invisible};
-use crate::report::debug_as_report;
 use crate::serial_no::SerialNo;
+use crate::text::{InPath, debug_as_report, invisible};
 
 /// Names what a PEM block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

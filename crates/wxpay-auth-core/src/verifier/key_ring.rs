@@ -7,14 +7,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use crate::algorithm::Algorithm;
-use crate::certificate::Certificate;
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::key_error::KeyError;
-use crate::not_ready::NotReady;
-use crate::public_key::PublicKey;
-use crate::verifier::{SignedMessage, Verifier};
-use crate::verify_error::VerifyError;
+use crate::keys::{Certificate, KeyError, PublicKey};
+use crate::signer::Algorithm;
+use crate::verifier::{NotReady, SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Verifies with WeChat Pay public keys and platform certificates, whichever an answer names.
@@ -36,7 +32,7 @@ use crate::wechatpay_serial::WechatpaySerial;
 /// # extern crate wxpay_auth_core as wxpay_auth;
 /// use wxpay_auth::{KeyRing, PublicKey};
 ///
-/// # let pem = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
+/// # let pem = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
 /// let ring = KeyRing::new();
 /// let id = "PUB_KEY_ID_0000000000000024101100397200000006".parse()?;
 /// ring.insert_public_key(id, PublicKey::from_pem(pem)?)?;

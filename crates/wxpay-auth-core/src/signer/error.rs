@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::report::debug_as_report;
+use crate::text::debug_as_report;
 
 /// Sorts the reasons why a signer did not sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

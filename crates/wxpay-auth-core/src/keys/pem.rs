@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::invisible::invisible;
-use crate::key_error::{KeyError, KeyMaterial};
+use crate::keys::{KeyError, KeyMaterial};
+use crate::text::invisible;
 
 /// One decoded block. What it holds may be secret, so it is wiped when dropped.
 pub(crate) struct Block {

@@ -101,7 +101,7 @@ fn is_long_word(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
+    const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
 
     #[test]
     fn paths_are_shown() {

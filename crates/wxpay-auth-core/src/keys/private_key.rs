@@ -7,11 +7,8 @@ use pkcs1::RsaPrivateKeyRef;
 use pkcs1::der::{Decode, Encode};
 use pkcs8::PrivateKeyInfoRef;
 
-use crate::backend::Backend;
-use crate::key_error::{KeyError, KeyMaterial};
-use crate::public_key::PublicKey;
-use crate::sign_error::{SignError, SignErrorKind};
-use crate::{files, pem, rsa};
+use crate::keys::{Backend, KeyError, KeyMaterial, PublicKey, key_file, pem, rsa};
+use crate::signer::{SignError, SignErrorKind};
 
 /// Holds an RSA private key of 2048 bits, ready to sign.
 ///
@@ -87,8 +84,8 @@ impl PrivateKey {
     /// As [`PrivateKey::from_pem_file`].
     pub fn from_pem_file_with(backend: Backend, path: impl AsRef<Path>) -> Result<Self, KeyError> {
         let path = path.as_ref();
-        let pem = files::read(path)?;
-        files::warn_if_exposed(path, "this private key");
+        let pem = key_file::read(path)?;
+        key_file::warn_if_exposed(path, "this private key");
         Self::from_pem_with(backend, &*pem)
     }
 

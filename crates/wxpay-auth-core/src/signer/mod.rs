@@ -1,14 +1,18 @@
 //! The seam behind which the merchant's key lives.
 
+mod algorithm;
+mod error;
+mod signature;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::algorithm::Algorithm;
-use crate::sign_error::SignError;
-use crate::signature::Signature;
+pub use self::algorithm::{Algorithm, Scheme};
+pub use self::error::{SignError, SignErrorKind};
+pub use self::signature::Signature;
 
 /// Signs messages with the merchant's key.
 ///

@@ -1,5 +1,7 @@
 //! Requests for merchant certificates: PKCS#10.
 
+mod subject;
+
 use std::fmt;
 
 use base64::Engine;
@@ -10,12 +12,10 @@ use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier, SetOfVec};
 use x509_cert::request::{CertReq, CertReqInfo, Version};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-use crate::algorithm::Algorithm;
-use crate::certificate_subject::CertificateSubject;
-use crate::public_key::PublicKey;
-use crate::report::debug_as_report;
-use crate::sign_error::SignError;
-use crate::signer::Signer;
+pub use self::subject::{CertificateSubject, CertificateSubjectError};
+use crate::keys::PublicKey;
+use crate::signer::{Algorithm, SignError, Signer};
+use crate::text::debug_as_report;
 
 /// Holds a request for a merchant API certificate (证书请求串): a PKCS#10 certificate request, ready
 /// to be uploaded to the merchant platform (账户中心 → API安全 → 申请API证书).
@@ -35,7 +35,7 @@ use crate::signer::Signer;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let key_pem = include_str!("../testdata/keys/merchant_private_key.pem");
+/// # let key_pem = include_str!("../../testdata/keys/merchant_private_key.pem");
 /// let signer = FileKeySigner::without_certificate(PrivateKey::from_pem(key_pem)?);
 /// let subject = CertificateSubject::new(&Mchid::new("1900007291")?).country("CN")?;
 /// let request =

@@ -8,7 +8,7 @@ use x509_cert::spki::{
     AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned, SubjectPublicKeyInfoRef,
 };
 
-use crate::key_error::{KeyError, KeyMaterial};
+use crate::keys::{KeyError, KeyMaterial};
 
 /// The only size that WeChat Pay APIv3 uses.
 pub(crate) const MODULUS_BITS: usize = 2048;
