@@ -10,7 +10,8 @@ use wxpay_tests::openssl::check_request;
 use wxpay_tests::{chain, plan_id, token};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
-const OTHER_KEY: &str = include_str!("../crates/wxpay-auth/testdata/keys/apiclient_test_key.pem");
+const OTHER_KEY: &str =
+    include_str!("../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
 
 fn subject(gateway: &Gateway) -> CertificateSubject {
     CertificateSubject::new(&gateway.mchid())

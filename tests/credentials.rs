@@ -53,7 +53,7 @@ async fn keys_certificates_and_tokens_are_credentials() {
             );
             assert!(error.hint().contains("LoadCredential="), "{}", error.hint());
         }
-        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth/testdata/keys");
+        let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth-core/testdata/keys");
         let read = |name: &str| std::fs::read_to_string(format!("{keys}/{name}")).unwrap();
         let credentials = [
             ("apiclient_key", read("merchant_private_key.pem")),

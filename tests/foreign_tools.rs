@@ -10,13 +10,13 @@ use crate::token::{PIN, Token, delete};
 /// The merchant key.
 pub const KEY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../crates/wxpay-auth/testdata/keys/merchant_private_key.pem"
+    "/../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem"
 );
 
 /// The certificate that was issued for it.
 pub const CERTIFICATE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../crates/wxpay-auth/testdata/keys/issued_merchant_certificate.pem"
+    "/../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem"
 );
 
 /// Tools that work on one token, and a folder for their files, which goes when it is dropped.

@@ -23,7 +23,7 @@ const TOKEN: &str = "IQoJb3JpZ2luX2VjEHMaCXVzLWVhc3QtMSJHMEUCIQDk7Zt";
 const VAULT_TOKEN: &str = "hvs.CAESIJlr2Qp0vVd3bT8xk7ZyUw";
 const SECRET_ID: &str = "7f1c72e2-aa51-4c0e-9d3b-2f5c8e0b1a6d";
 const PIECE: usize = 16;
-const KEY: &str = include_str!("../crates/wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+const KEY: &str = include_str!("../crates/wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
 
 /// Answers with what was sent in place of the echo.
 #[derive(Clone, Default)]

@@ -23,7 +23,7 @@ impl KmsService {
     /// Starts a program: `tencent.py`, say. It has the merchant key of the test gateway.
     pub fn start(program: &str, arguments: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let key = root.join("crates/wxpay-auth/testdata/keys/merchant_private_key.pem");
+        let key = root.join("crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
         let mut process = Command::new(variable("WXPAY_TEST_PYTHON"))
             .arg("-B")
             .arg(root.join("tests/kms").join(program))

@@ -48,7 +48,7 @@ async fn sealed_or_stopped_and_back() {
         let file = std::env::temp_dir().join(name("wxpay-key"));
         let pem = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../crates/wxpay-auth/testdata/keys/merchant_private_key.pem"
+            "/../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem"
         );
         let convert =
             "openssl pkcs8 -topk8 -nocrypt -in \"$0\" -outform DER | openssl base64 -A > \"$1\"";

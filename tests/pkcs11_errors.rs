@@ -162,7 +162,7 @@ async fn the_certificate_must_belong_to_the_key() {
     let _alone = alone().await;
     let gateway = Gateway::start().await;
     let others = Certificate::from_pem(include_str!(
-        "../crates/wxpay-auth/testdata/keys/wechat_pay_certificate.pem"
+        "../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem"
     ))
     .unwrap();
     let second = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();

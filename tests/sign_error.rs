@@ -7,7 +7,8 @@ use wxpay_tests::{builder, kind, plan_id, plans};
 use wxpay_transport::{AnswerSignature, BaseUrl, Client, Delivery, Outcome, Proxy, SignDiagnosis};
 
 /// Another merchant's key: a published test key.
-const OTHER_KEY: &str = include_str!("../crates/wxpay-auth/testdata/keys/apiclient_test_key.pem");
+const OTHER_KEY: &str =
+    include_str!("../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
 
 fn assert_sign_error(error: &Error) -> &SignDiagnosis {
     assert_eq!((kind(error), error.delivery()), ("api", Delivery::Answered), "{error:?}");

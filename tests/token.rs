@@ -311,13 +311,14 @@ pub fn softhsm_folder(label: &str) -> PathBuf {
 
 /// The merchant key, read from the file it was imported from.
 pub fn reference() -> PrivateKey {
-    let pem = include_str!("../crates/wxpay-auth/testdata/keys/merchant_private_key.pem");
+    let pem = include_str!("../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
     PrivateKey::from_pem(pem).expect("a key")
 }
 
 /// The merchant certificate that lies beside it on the token `main`.
 pub fn certificate() -> Certificate {
-    let pem = include_str!("../crates/wxpay-auth/testdata/keys/issued_merchant_certificate.pem");
+    let pem =
+        include_str!("../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem");
     Certificate::from_pem(pem).expect("a certificate")
 }
 

@@ -34,9 +34,9 @@ const GENUINE: [Genuine; 2] = [
 ];
 
 static RING: LazyLock<KeyRing> = LazyLock::new(|| {
-    let key = include_str!("../../crates/wxpay-auth/testdata/keys/wechatpay_pub_key_doc.pem");
+    let key = include_str!("../../crates/wxpay-auth-core/testdata/keys/wechatpay_pub_key_doc.pem");
     let certificate =
-        include_str!("../../crates/wxpay-auth/testdata/keys/wechat_pay_certificate.pem");
+        include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem");
     let ring = KeyRing::with_clock(|| Timestamp::from_unix_secs(1_700_000_000));
     let key = PublicKey::from_pem(key).expect("a key of the test data");
     ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), key).expect("its kind");

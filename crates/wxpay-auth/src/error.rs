@@ -1,24 +1,18 @@
 //! One error for all that can go wrong while keys are set up and used.
 
 use thiserror::Error;
+use wxpay_auth_core::internal::debug_as_report;
+use wxpay_auth_core::{
+    AuthorizationError, CertificateRequestError, CertificateSubjectError, KeyError, MchidError,
+    NonceError, NotReady, SerialNoError, SignError, UnsupportedScheme, VerifyError,
+    WechatpaySerialError,
+};
 
-use crate::authorization::{AuthorizationError, UnsupportedScheme};
-use crate::certificate_request::CertificateRequestError;
-use crate::certificate_subject::CertificateSubjectError;
-use crate::identity::MchidError;
-use crate::key_error::KeyError;
 #[cfg(feature = "kms")]
 use crate::kms::KmsError;
-use crate::nonce::NonceError;
-use crate::not_ready::NotReady;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
-use crate::report::debug_as_report;
-use crate::serial_no::SerialNoError;
-use crate::sign_error::SignError;
 use crate::signer_uri::SignerUriError;
-use crate::verify_error::VerifyError;
-use crate::wechatpay_serial::WechatpaySerialError;
 
 /// Gathers the errors of this crate, for an application that wants one type for `?`.
 #[derive(Error)]
@@ -102,3 +96,22 @@ impl Error {
 }
 
 debug_as_report!(Error);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SignErrorKind;
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let error = SignError::new(SignErrorKind::Unavailable, "no answer")
+            .with_source(std::io::Error::other("the line is dead"))
+            .with_hint("mend the line");
+        let line = format!("{error:?}");
+        assert_eq!(
+            line,
+            "signing failed (unavailable): no answer: the line is dead; mend the line"
+        );
+        assert_eq!(format!("{:?}", Error::from(error)), line);
+    }
+}

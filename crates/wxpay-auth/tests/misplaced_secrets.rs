@@ -288,7 +288,7 @@ fn a_secret_of_a_key_service() {
             shown.result("Secret::variable", Secret::variable(variable));
         }
     }
-    #[cfg(feature = "vault")]
+    #[cfg(feature = "kms-vault")]
     for secret in all() {
         use wxpay_auth::kms::VaultAuth;
         let file = || Secret::file(&secret);
@@ -296,7 +296,7 @@ fn a_secret_of_a_key_service() {
         shown.value("VaultAuth::app_role", &VaultAuth::app_role(&secret, file()));
         shown.value("VaultAuth::jwt", &VaultAuth::kubernetes("role").jwt(&secret));
     }
-    #[cfg(any(feature = "vault", feature = "tencent-kms", feature = "alibaba-kms"))]
+    #[cfg(any(feature = "kms-vault", feature = "kms-tencent", feature = "kms-alibaba"))]
     for secret in all() {
         use wxpay_auth::kms::{Endpoint, KmsTls};
         for url in [
@@ -315,7 +315,7 @@ fn a_secret_of_a_key_service() {
         let client = KmsTls::new().client_certificate_pem(CERTIFICATE, &secret);
         shown.result("KmsTls::client_certificate_pem, key", client);
     }
-    #[cfg(any(feature = "vault", feature = "tencent-kms", feature = "alibaba-kms"))]
+    #[cfg(any(feature = "kms-vault", feature = "kms-tencent", feature = "kms-alibaba"))]
     for secret in long() {
         use wxpay_auth::kms::KmsTls;
         shown.result("KmsTls::ca_pem_file", KmsTls::new().ca_pem_file(&secret));
@@ -326,14 +326,14 @@ fn a_secret_of_a_key_service() {
             shown.result("KmsTls::client_certificate_pem_files", client);
         }
     }
-    #[cfg(any(feature = "tencent-kms", feature = "alibaba-kms"))]
+    #[cfg(any(feature = "kms-tencent", feature = "kms-alibaba"))]
     for secret in all() {
         use wxpay_auth::kms::Credentials;
         // Id and secret are easily mixed up.
         let credentials = Credentials::new(&secret, &secret).with_session_token(&secret);
         shown.value("Credentials", &credentials);
     }
-    #[cfg(feature = "tencent-kms")]
+    #[cfg(feature = "kms-tencent")]
     for secret in all() {
         use wxpay_auth::kms::TencentKms;
         let region = format!("{secret}.");
@@ -341,12 +341,12 @@ fn a_secret_of_a_key_service() {
         shown.result("key id", TencentKms::builder("ap-guangzhou", format!("{secret}+")).build());
     }
     add_log(&mut shown);
-    if cfg!(all(feature = "vault", feature = "tencent-kms")) {
+    if cfg!(all(feature = "kms-vault", feature = "kms-tencent")) {
         shown.assert_silent(16);
     }
 }
 
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn a_secret_in_the_address_of_a_key_service() {
     log();

@@ -5,21 +5,26 @@
 #[cfg(any(
     feature = "file-key",
     feature = "pkcs11",
-    feature = "vault",
-    feature = "aws-config"
+    feature = "kms-vault",
+    feature = "kms-aws-config"
 ))]
 use wxpay_auth::SignerUri;
 use wxpay_auth::{SignErrorKind, SignerUriError, signer_from_uri};
 
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
-#[cfg(any(feature = "file-key", feature = "pkcs11", feature = "vault", feature = "aws-config"))]
+#[cfg(any(
+    feature = "file-key",
+    feature = "pkcs11",
+    feature = "kms-vault",
+    feature = "kms-aws-config"
+))]
 fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
     uri.parse()
 }
 
 /// Joins an error with what lies behind it.
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 fn chain(error: &SignerUriError) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |&e| e.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -71,10 +76,10 @@ async fn a_scheme_names_its_feature() {
     let schemes = [
         ("file", "file-key", cfg!(feature = "file-key")),
         ("pkcs11", "pkcs11", cfg!(feature = "pkcs11")),
-        ("vault", "vault", cfg!(feature = "vault")),
-        ("tencent-kms", "tencent-kms", cfg!(feature = "tencent-kms")),
-        ("alibaba-kms", "alibaba-kms", cfg!(feature = "alibaba-kms")),
-        ("aws-kms", "aws-config", cfg!(feature = "aws-config")),
+        ("vault", "kms-vault", cfg!(feature = "kms-vault")),
+        ("tencent-kms", "kms-tencent", cfg!(feature = "kms-tencent")),
+        ("alibaba-kms", "kms-alibaba", cfg!(feature = "kms-alibaba")),
+        ("aws-kms", "kms-aws-config", cfg!(feature = "kms-aws-config")),
     ];
     for (scheme, feature, compiled_in) in schemes {
         let error = refused(&format!("{scheme}:?serial_no={SERIAL_NO}&no-such-parameter=1")).await;
@@ -247,7 +252,7 @@ async fn clouds_are_addressed_by_key_and_region() {
     }
 }
 
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn vault_is_addressed_by_key_and_login() {
     for (uri, text) in [
@@ -287,7 +292,7 @@ async fn vault_is_addressed_by_key_and_login() {
 }
 
 /// A wrong path is found when the signer connects: the settings can be read, and checked, elsewhere.
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn files_are_read_when_the_signer_connects() {
     let nothing = "/no/such/file.pem";
@@ -314,7 +319,7 @@ async fn files_are_read_when_the_signer_connects() {
 }
 
 /// Somebody puts the secret where its file belongs, or into another parameter.
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn no_value_is_quoted_that_may_be_a_secret() {
     let good = format!("address=http://127.0.0.1:1&serial_no={SERIAL_NO}");
@@ -343,7 +348,7 @@ async fn no_value_is_quoted_that_may_be_a_secret() {
     }
 }
 
-#[cfg(feature = "aws-config")]
+#[cfg(feature = "kms-aws-config")]
 #[test]
 fn aws_is_addressed_by_key_region_and_endpoint() {
     let address = parse(

@@ -1,6 +1,6 @@
 //! The checks that a request passes before anything is done.
 
-use wxpay_auth::{
+use wxpay_auth_core::{
     Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Certificate, Mchid, Nonce, Scheme,
     Timestamp, request_message,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::task::JoinSet;
-use wxpay_auth::{
+use wxpay_auth_core::{
     Algorithm, PrivateKey, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
 };
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, Issuer, KeyPair, SerialNumber, date_time_ymd,
 };
-use wxpay_auth::{Certificate, PrivateKey, WechatpaySerial};
+use wxpay_auth_core::{Certificate, PrivateKey, WechatpaySerial};
 
 const MERCHANT_KEY: &str = include_str!("../testdata/merchant_private_key.pem");
 const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
@@ -109,7 +109,7 @@ fn name(attributes: &Subject) -> DistinguishedName {
 
 #[cfg(test)]
 mod tests {
-    use wxpay_auth::PublicKey;
+    use wxpay_auth_core::PublicKey;
 
     use super::*;
 
@@ -128,10 +128,13 @@ mod tests {
 
     #[test]
     fn a_ring_tells_the_certificates_apart() {
-        let ring = wxpay_auth::KeyRing::new();
+        let ring = wxpay_auth_core::KeyRing::new();
         ring.insert_certificate(&KEYS.platform_certificate).unwrap();
         let refused = ring.insert_certificate(&KEYS.merchant_certificate).unwrap_err();
-        assert!(matches!(refused, wxpay_auth::KeyError::MerchantCertificate { .. }), "{refused:?}");
+        assert!(
+            matches!(refused, wxpay_auth_core::KeyError::MerchantCertificate { .. }),
+            "{refused:?}"
+        );
     }
 
     /// Programs find the same files each time.

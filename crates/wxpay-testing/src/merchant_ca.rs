@@ -8,7 +8,7 @@ use rcgen::{
     KeyPair, SerialNumber, date_time_ymd,
 };
 use thiserror::Error;
-use wxpay_auth::{Certificate, KeyError};
+use wxpay_auth_core::{Certificate, KeyError};
 
 /// Says why no certificate was issued.
 #[derive(Debug, Error)]

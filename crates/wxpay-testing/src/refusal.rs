@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wxpay_auth::{AuthorizationError, Mchid, SerialNo};
+use wxpay_auth_core::{AuthorizationError, Mchid, SerialNo};
 
 use crate::answer::RawAnswer;
 use crate::request::RawRequest;

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use wxpay_auth::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_message};
+use wxpay_auth_core::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_message};
 
 use crate::answer::RawAnswer;
 use crate::gzip::gzip;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use wxpay_auth::{
+use wxpay_auth_core::{
     Certificate, Clock, FileKeySigner, KeyRing, Mchid, Nonce, PrivateKey, PublicKey, SerialNo,
     Timestamp, WechatpaySerial,
 };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use wxpay_auth::{Certificate, Clock, Mchid, SystemClock};
+use wxpay_auth_core::{Certificate, Clock, Mchid, SystemClock};
 
 use crate::journal::Entry;
 use crate::keys::KEYS;

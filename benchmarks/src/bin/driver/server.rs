@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde::{Deserialize, Serialize};
 use wxpay_benchmarks::Result;
 
-const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth/testdata/keys");
+const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth-core/testdata/keys");
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 const TARGET: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";

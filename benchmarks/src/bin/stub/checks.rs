@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     const KEY: &str =
-        include_str!("../../../../crates/wxpay-auth/testdata/keys/merchant_private_key.pem");
+        include_str!("../../../../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
 
     fn authorization(message: &[u8]) -> String {
         let signature = PrivateKey::from_pem(KEY).unwrap().sign(message).unwrap();

@@ -1,10 +1,6 @@
 //! `aws-kms:`
 
 use async_trait::async_trait;
-use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use super::Address;
 use super::error::SignerUriError;
@@ -12,6 +8,7 @@ use super::kms::{KmsSettings, key, region};
 use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
+use crate::kms::internal::aws_client;
 use crate::kms::{AwsKms, Endpoint};
 
 /// `aws-kms:KEY?region=…&endpoint=…`
@@ -38,21 +35,7 @@ impl AwsAddress {
 #[async_trait]
 impl Address for AwsAddress {
     async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        // The signer tries again. The client would do so besides, three times for each attempt, and
-        // without a word of what was refused.
-        let mut config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
-            .retry_config(RetryConfig::disabled());
-        if let Some(region) = &self.region {
-            config = config.region(Region::new(region.clone()));
-        }
-        if let Some(endpoint) = &self.endpoint {
-            config = config.endpoint_url(endpoint.to_string());
-        }
-        let client = aws_sdk_kms::Client::new(&config.load().await);
+        let client = aws_client(self.region.clone(), self.endpoint.as_ref()).await;
         self.settings.connect(AwsKms::new(client, &self.key_id)?, merchant).await
     }
 }

@@ -1,15 +1,13 @@
 //! Why there is no signer at an address.
 
 use thiserror::Error;
+use wxpay_auth_core::internal::{Number, debug_as_report};
+use wxpay_auth_core::{KeyError, SignErrorKind};
 
-use crate::invisible::Number;
-use crate::key_error::KeyError;
 #[cfg(feature = "kms")]
 use crate::kms::KmsError;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
-use crate::report::debug_as_report;
-use crate::sign_error::SignErrorKind;
 
 /// Says why there is no signer at an address. Of values in the address it quotes the paths of keys,
 /// certificates and modules at most: a secret may have been put into any other.
@@ -166,10 +164,10 @@ fn enable(feature: &str) -> &'static str {
     cargo_add!(
         "file-key",
         "pkcs11",
-        "vault",
-        "tencent-kms",
-        "alibaba-kms",
-        "aws-config",
+        "kms-vault",
+        "kms-tencent",
+        "kms-alibaba",
+        "kms-aws-config",
         "aws-lc-rs"
     )
 }

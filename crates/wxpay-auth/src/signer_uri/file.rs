@@ -1,16 +1,14 @@
 //! `file:`
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::{Backend, FileKeySigner, PrivateKey};
 
 use super::Address;
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded, is_path};
 use super::signer::UriSigner;
-use crate::backend::Backend;
-use crate::file_key_signer::FileKeySigner;
-use crate::file_source::FileSource;
-use crate::private_key::PrivateKey;
 
 /// `file:/path/apiclient_key.pem`, `file:///path/…`, `file:relative/path`, `file:credential:name`.
 pub(super) struct FileAddress {

@@ -1,15 +1,16 @@
 //! What the addresses of key services share.
 
+#[cfg(feature = "_http")]
+use wxpay_auth_core::internal::FileSource;
+
 use super::error::SignerUriError;
 use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded};
 use super::signer::UriSigner;
 #[cfg(feature = "_http")]
-use crate::file_source::FileSource;
-#[cfg(feature = "_http")]
 use crate::kms::KmsTls;
-#[cfg(any(feature = "_access-key", feature = "aws-config"))]
-use crate::kms::is_region;
+#[cfg(any(feature = "_access-key", feature = "kms-aws-config"))]
+use crate::kms::internal::is_region;
 use crate::kms::{KmsBackend, KmsSigner};
 
 /// What is to be known of a signer, whatever the service.
@@ -89,7 +90,7 @@ pub(super) fn key(raw: &str) -> Result<String, SignerUriError> {
 }
 
 /// Checks the name of a region. It becomes a part of a host name, which it must not end.
-#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+#[cfg(any(feature = "_access-key", feature = "kms-aws-config"))]
 pub(super) fn region(region: String) -> Result<String, SignerUriError> {
     let problem = "is empty, or has other characters than letters, digits and -";
     if is_region(&region) {

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
+use wxpay_auth_core::internal::{FileSource, Shown};
+use wxpay_auth_core::{Certificate, SerialNo};
+
 use super::error::SignerUriError;
 use super::parameters::Parameters;
-use crate::certificate::Certificate;
-use crate::file_source::FileSource;
-use crate::serial_no::SerialNo;
-use crate::shown_path::Shown;
 
 /// The merchant certificate, or its serial.
 #[allow(dead_code, reason = "without features nobody reads it")]

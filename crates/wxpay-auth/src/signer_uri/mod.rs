@@ -1,8 +1,8 @@
 //! A signer by an address in the settings.
 
-#[cfg(feature = "alibaba-kms")]
+#[cfg(feature = "kms-alibaba")]
 mod alibaba;
-#[cfg(feature = "aws-config")]
+#[cfg(feature = "kms-aws-config")]
 mod aws;
 #[cfg(feature = "_access-key")]
 mod cloud;
@@ -16,9 +16,9 @@ mod parameters;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 mod signer;
-#[cfg(feature = "tencent-kms")]
+#[cfg(feature = "kms-tencent")]
 mod tencent;
-#[cfg(feature = "vault")]
+#[cfg(feature = "kms-vault")]
 mod vault;
 
 use std::fmt;
@@ -27,15 +27,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::invisible;
+use wxpay_auth_core::{Certificate, SerialNo, Signer};
 
 pub use self::error::SignerUriError;
 use self::merchant::{Merchant, MerchantSource};
 use self::parameters::Parameters;
 pub use self::signer::UriSigner;
-use crate::certificate::Certificate;
-use crate::invisible::invisible;
-use crate::serial_no::SerialNo;
-use crate::signer::Signer;
 
 /// Connects the signer at an address; see [`SignerUri`].
 ///
@@ -66,10 +64,10 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// |---|---|
 /// | `file:PATH` | `file-key` |
 /// | `pkcs11:…`, as in RFC 7512 | `pkcs11` |
-/// | `vault:KEY?address=…` | `vault` |
-/// | `tencent-kms:KEY_ID?region=…` | `tencent-kms` |
-/// | `alibaba-kms:KEY_ID?region=…&key_version_id=…` | `alibaba-kms` |
-/// | `aws-kms:KEY?region=…` | `aws-config` |
+/// | `vault:KEY?address=…` | `kms-vault` |
+/// | `tencent-kms:KEY_ID?region=…` | `kms-tencent` |
+/// | `alibaba-kms:KEY_ID?region=…&key_version_id=…` | `kms-alibaba` |
+/// | `aws-kms:KEY?region=…` | `kms-aws-config` |
 ///
 /// After the question mark stand parameters, percent-encoded, with `&` between them. All take
 /// `certificate=PATH` (the merchant certificate, which must belong to the key) or `serial_no=…` (its
@@ -112,10 +110,10 @@ trait Address: Send + Sync {
 const SCHEMES: [(&str, &str); 6] = [
     ("file", "file-key"),
     ("pkcs11", "pkcs11"),
-    ("vault", "vault"),
-    ("tencent-kms", "tencent-kms"),
-    ("alibaba-kms", "alibaba-kms"),
-    ("aws-kms", "aws-config"),
+    ("vault", "kms-vault"),
+    ("tencent-kms", "kms-tencent"),
+    ("alibaba-kms", "kms-alibaba"),
+    ("aws-kms", "kms-aws-config"),
 ];
 
 impl SignerUri {
@@ -252,13 +250,13 @@ fn address(
         "file" => Some(Arc::new(file::FileAddress::parse(key, parameters)?)),
         #[cfg(feature = "pkcs11")]
         "pkcs11" => Some(Arc::new(pkcs11::Pkcs11Address::parse(key, parameters)?)),
-        #[cfg(feature = "vault")]
+        #[cfg(feature = "kms-vault")]
         "vault" => Some(Arc::new(vault::VaultAddress::parse(key, parameters)?)),
-        #[cfg(feature = "tencent-kms")]
+        #[cfg(feature = "kms-tencent")]
         "tencent-kms" => Some(Arc::new(tencent::TencentAddress::parse(key, parameters)?)),
-        #[cfg(feature = "alibaba-kms")]
+        #[cfg(feature = "kms-alibaba")]
         "alibaba-kms" => Some(Arc::new(alibaba::AlibabaAddress::parse(key, parameters)?)),
-        #[cfg(feature = "aws-config")]
+        #[cfg(feature = "kms-aws-config")]
         "aws-kms" => Some(Arc::new(aws::AwsAddress::parse(key, parameters)?)),
         _ => None,
     })

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
+use wxpay_auth_core::internal::FileSource;
 
 use super::error::SignerUriError;
-use crate::file_source::FileSource;
 
 /// Parameters of an address that nobody has taken yet.
 pub(super) struct Parameters(Vec<Parameter>);

@@ -5,12 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-
-use crate::algorithm::Algorithm;
-use crate::public_key::PublicKey;
-use crate::sign_error::SignError;
-use crate::signature::Signature;
-use crate::signer::Signer;
+use wxpay_auth_core::{Algorithm, PublicKey, SignError, Signature, Signer};
 
 /// Signs with the key at a [`SignerUri`](super::SignerUri), and knows its public half, which a
 /// [`CertificateRequest`](crate::CertificateRequest) needs.

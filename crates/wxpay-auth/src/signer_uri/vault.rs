@@ -1,6 +1,7 @@
 //! `vault:`
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::FileSource;
 
 use super::Address;
 use super::error::SignerUriError;
@@ -8,7 +9,7 @@ use super::kms::{KmsSettings, TlsFiles, key};
 use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
-use crate::file_source::FileSource;
+use crate::kms::internal::{secret_file_in, with_jwt};
 use crate::kms::{Endpoint, Secret, VaultAuth, VaultTransit};
 
 /// `vault:KEY?address=…&mount=…&key_version=…&namespace=…`, and how to log in.
@@ -93,15 +94,15 @@ impl Auth {
     fn to_vault(&self) -> Result<VaultAuth, SignerUriError> {
         Ok(match self {
             Self::TokenVariable => VaultAuth::token(Secret::variable("VAULT_TOKEN")?),
-            Self::TokenFile(file) => VaultAuth::token(Secret::file_in("token_file", file.clone())),
+            Self::TokenFile(file) => VaultAuth::token(secret_file_in("token_file", file.clone())),
             Self::AppRole { role_id, secret_id_file } => VaultAuth::app_role(
                 role_id,
-                Secret::file_in("secret_id_file", secret_id_file.clone()),
+                secret_file_in("secret_id_file", secret_id_file.clone()),
             ),
             Self::Kubernetes { role, jwt_file } => {
                 let auth = VaultAuth::kubernetes(role);
                 match jwt_file {
-                    Some(file) => auth.jwt_secret(Secret::file_in("jwt_file", file.clone())),
+                    Some(file) => with_jwt(auth, secret_file_in("jwt_file", file.clone())),
                     None => auth,
                 }
             }

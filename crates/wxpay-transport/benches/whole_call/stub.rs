@@ -10,9 +10,9 @@ use wxpay_auth::{Clock, PrivateKey, SystemClock, response_message};
 use crate::server;
 
 const WECHATPAY_KEY: &str =
-    include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
+    include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
 pub(crate) const WECHATPAY_PUBLIC_KEY: &str =
-    include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+    include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
 pub(crate) const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
 /// Starts it on a thread of its own. It lives as long as the process.

@@ -170,9 +170,9 @@ struct Answers {
 impl Answers {
     async fn new() -> Self {
         const KEY: &str =
-            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
+            include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
         const PUBLIC: &str =
-            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+            include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
         const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
         let ring = KeyRing::new();
         ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap())

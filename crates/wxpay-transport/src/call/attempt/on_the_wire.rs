@@ -24,7 +24,7 @@ const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
 fn ring() -> KeyRing {
     const PUBLIC: &str =
-        include_str!("../../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
+        include_str!("../../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
     let ring = KeyRing::new();
     ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap()).unwrap();
     ring
@@ -32,7 +32,7 @@ fn ring() -> KeyRing {
 
 fn signed(status: u16, body: &str) -> String {
     const KEY: &str =
-        include_str!("../../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
+        include_str!("../../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
     let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
     let message = response_message(&time, nonce, body.as_bytes());
     let signature = STANDARD.encode(PrivateKey::from_pem(KEY).unwrap().sign(&message).unwrap());

@@ -1,0 +1,200 @@
+//! Who signs: the merchant, or a brand account.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::text::{Number, debug_as_report, invisible};
+
+/// Holds a merchant number (商户号, `mchid`): 1 to 32 decimal digits.
+///
+/// A service provider signs with its own `mchid`, never with that of a sub-merchant or a brand. The
+/// `Authorization` header has no escaping rules, so a number is validated when it is made.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
+///
+/// ```
+/// # extern crate wxpay_auth_core as wxpay_auth;
+/// use wxpay_auth::Mchid;
+///
+/// let mchid: Mchid = "1900007291".parse()?;
+/// assert_eq!(mchid.as_str(), "1900007291");
+/// # Ok::<(), wxpay_auth::MchidError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mchid(Arc<str>);
+
+impl Mchid {
+    /// Validates a merchant number.
+    ///
+    /// # Errors
+    /// [`MchidError`] when it is empty, longer than 32 characters, or has anything but the digits
+    /// `0` to `9` in it.
+    pub fn new(mchid: impl AsRef<str>) -> Result<Self, MchidError> {
+        let mchid = mchid.as_ref();
+        if mchid.is_empty() {
+            return Err(MchidError::Empty);
+        }
+        if mchid.len() > 32 {
+            return Err(MchidError::TooLong { length: mchid.len() });
+        }
+        if let Some(character) = invisible(mchid) {
+            return Err(MchidError::Invisible { character });
+        }
+        match mchid.chars().position(|c| !c.is_ascii_digit()) {
+            Some(position) => Err(MchidError::NotADigit { position }),
+            None => Ok(Self(mchid.into())),
+        }
+    }
+
+    /// Returns the digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Mchid {
+    type Err = MchidError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for Mchid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Mchid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mchid({})", self.0)
+    }
+}
+
+/// Says what is wrong with a merchant number.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum MchidError {
+    /// Nothing was given.
+    #[error("mchid is empty")]
+    Empty,
+    /// More than 32 characters were given.
+    #[error("mchid has {length} characters, at most 32 are possible")]
+    TooLong {
+        /// How many bytes were given.
+        length: usize,
+    },
+    /// It has a character that nobody sees.
+    #[error("mchid has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
+    /// Something else than a digit was given.
+    #[error("mchid has something else than a digit at position {position}")]
+    NotADigit {
+        /// The position of the first such character, counted from 0.
+        position: usize,
+    },
+}
+
+impl MchidError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        if let Self::Invisible { .. } = self {
+            return "type it anew: it was copied together with a character that nobody sees";
+        }
+        "give the merchant number of the account that owns the key, as the merchant platform shows \
+         it (商户号, digits only, often 10 of them); a service provider gives its own"
+    }
+}
+
+/// Holds the id of a brand account (品牌, `brand_id`): 1 to 32 characters of `[0-9A-Za-z_-]`.
+///
+/// Which characters a real one has is not documented; these are the ones that need no escaping.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BrandId(Arc<str>);
+
+impl BrandId {
+    /// Validates the id of a brand; `None` when it is empty, longer than 32 characters, or has any
+    /// character outside of `[0-9A-Za-z_-]`.
+    pub fn new(brand_id: impl AsRef<str>) -> Option<Self> {
+        let brand_id = brand_id.as_ref();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        ((1..=32).contains(&brand_id.len()) && brand_id.bytes().all(plain))
+            .then(|| Self(brand_id.into()))
+    }
+
+    /// Returns the id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BrandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BrandId({})", self.0)
+    }
+}
+
+/// Names the party that signs, as the parameter of the `Authorization` header.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Identity {
+    /// A merchant or service provider: `mchid="…"`.
+    Merchant(Mchid),
+    /// A brand account: `brand_id="…"`.
+    Brand(BrandId),
+}
+
+impl Identity {
+    /// Returns the name of the header parameter: `mchid` or `brand_id`.
+    pub fn parameter(&self) -> &'static str {
+        match self {
+            Self::Merchant(_) => "mchid",
+            Self::Brand(_) => "brand_id",
+        }
+    }
+
+    /// Returns the value of the header parameter.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Merchant(mchid) => mchid.as_str(),
+            Self::Brand(brand_id) => brand_id.as_str(),
+        }
+    }
+}
+
+impl From<Mchid> for Identity {
+    fn from(mchid: Mchid) -> Self {
+        Self::Merchant(mchid)
+    }
+}
+
+debug_as_report!(MchidError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merchant_number_is_digits() {
+        assert_eq!(Mchid::new("1900007291").unwrap().to_string(), "1900007291");
+        assert_eq!(Mchid::new(""), Err(MchidError::Empty));
+        assert_eq!(Mchid::new("1".repeat(33)), Err(MchidError::TooLong { length: 33 }));
+        let error = Mchid::new("\u{feff}1900007291").unwrap_err();
+        assert_eq!(error.to_string(), "mchid has an invisible character in it (U+FEFF)");
+        for (given, position) in
+            [("19000072 91", 8), ("1900\"", 4), (" 1", 0), ("1,", 1), ("１", 0), ("1\n", 1)]
+        {
+            assert_eq!(Mchid::new(given), Err(MchidError::NotADigit { position }), "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Why key material was not accepted.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::serial_no::SerialNo;
+use crate::text::{InPath, debug_as_report, invisible};
+
+/// Names what a PEM block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyMaterial {
+    /// A private key, PKCS#8 or PKCS#1.
+    PrivateKey,
+    /// A public key, SPKI or PKCS#1.
+    PublicKey,
+    /// An X.509 certificate.
+    Certificate,
+    /// Something else: a certificate request, say.
+    Other,
+}
+
+impl fmt::Display for KeyMaterial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PrivateKey => "a private key",
+            Self::PublicKey => "a public key",
+            Self::Certificate => "a certificate",
+            Self::Other => "something else",
+        })
+    }
+}
+
+/// Says why a key or a certificate was not accepted. It shows no key material.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file is not there.
+    #[error("{} does not exist{}", path.display(), InPath(path))]
+    #[non_exhaustive]
+    NotFound {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("{} cannot be read{}", path.display(), InPath(path))]
+    #[non_exhaustive]
+    Unreadable {
+        /// The path that was given.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no such file, and what was given as its path is hardly one. It may be the content of the
+    /// file, so it is shown nowhere.
+    #[error("what was given as the path of a file is none (it is not shown)")]
+    NotAPath,
+    /// A credential of systemd is named, and this process was given none.
+    #[error("a credential is named, and $CREDENTIALS_DIRECTORY is not set")]
+    NoCredentials,
+    /// What stands behind `credential:` is not the name of one. It is shown nowhere.
+    #[error("what was given as the name of a credential is none (it is not shown)")]
+    CredentialName,
+    /// There is no PEM block in it.
+    #[error("no PEM block (-----BEGIN …) in it")]
+    NoPem,
+    /// It is text in UTF-16, as some editors and shells of Windows write it.
+    #[error("it is UTF-16 text, and PEM is plain ASCII")]
+    Utf16,
+    /// The private key is encrypted with a passphrase.
+    #[error("the private key is encrypted with a passphrase")]
+    Encrypted,
+    /// It holds another thing than the one that is needed.
+    #[error("{expected} is needed, and {found} was given")]
+    #[non_exhaustive]
+    WrongMaterial {
+        /// What is needed.
+        expected: KeyMaterial,
+        /// What was given.
+        found: KeyMaterial,
+    },
+    /// The key is not an RSA key.
+    #[error("an RSA key is needed, and a key of another kind ({algorithm}) was given")]
+    #[non_exhaustive]
+    NotRsa {
+        /// The name of the algorithm, or its object identifier.
+        algorithm: String,
+    },
+    /// The RSA key has another size than 2048 bits.
+    #[error("an RSA key of 2048 bits is needed, and one of {bits} bits was given")]
+    #[non_exhaustive]
+    WrongSize {
+        /// The size of the modulus in bits.
+        bits: usize,
+    },
+    /// The PEM block is damaged.
+    #[error("{material} is damaged: {reason}")]
+    #[non_exhaustive]
+    Malformed {
+        /// What the block says to hold.
+        material: KeyMaterial,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The label of the PEM block does not fit what is in it: PKCS#8 under `RSA PRIVATE KEY`, say.
+    #[error("the block is labelled {label}, and holds what belongs under {right}")]
+    #[non_exhaustive]
+    WrongLabel {
+        /// The label that it has.
+        label: &'static str,
+        /// The label that it should have.
+        right: &'static str,
+    },
+    /// The library that was chosen takes no keys of this kind. Others do.
+    #[error("{library} does not take this key: {reason}")]
+    #[non_exhaustive]
+    NotTaken {
+        /// The library: `ring`.
+        library: &'static str,
+        /// What it does not take.
+        reason: &'static str,
+    },
+    /// The merchant certificate belongs to another key.
+    #[error("the certificate {serial_no} does not belong to this key")]
+    #[non_exhaustive]
+    CertificateMismatch {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
+    /// What is to name a public key names a certificate.
+    #[error(
+        "the id of a public key (PUB_KEY_ID_…) is needed, and the serial of a certificate was given"
+    )]
+    NotPublicKeyId,
+    /// A merchant API certificate was given in place of a platform certificate.
+    #[error("a platform certificate is needed, and {serial_no} is a merchant API certificate")]
+    #[non_exhaustive]
+    MerchantCertificate {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
+    /// The certificate is no longer valid.
+    #[error("the certificate {serial_no} has expired at {not_after} (Unix seconds)")]
+    #[non_exhaustive]
+    CertificateExpired {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+        /// The last second at which it was valid.
+        not_after: Timestamp,
+    },
+}
+
+impl KeyError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        use KeyMaterial::{Certificate, PrivateKey, PublicKey};
+        match self {
+            Self::NotFound { path } if invisible(&path.to_string_lossy()).is_some() => {
+                "type the path anew: it was copied together with a character that nobody sees"
+            }
+            Self::NotFound { .. } => {
+                "check the path; a relative one starts at the working directory"
+            }
+            Self::Unreadable { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "give the user that runs this program the right to read the file"
+                }
+                io::ErrorKind::IsADirectory => "give the path of the file, not of its folder",
+                io::ErrorKind::FileTooLarge => "check the path: no key file is larger than 1 MiB",
+                _ => "check the path, and see the source of the error",
+            },
+            Self::NotAPath => {
+                "it looks like the content of the file: give its path, or give the content to the \
+                 function that takes it (from_pem); if it was logged elsewhere, replace the key"
+            }
+            Self::NoCredentials => {
+                "name the file in the unit of the service, LoadCredential=NAME:PATH, and start it through \
+                 systemd, which sets the variable; elsewhere, give the path of the file"
+            }
+            Self::CredentialName => {
+                "write credential:NAME, with the name that stands before the colon of LoadCredential= in the \
+                 unit of the service"
+            }
+            Self::NoPem => {
+                "give the PEM file as it is, with its -----BEGIN and -----END lines; a .p12 file \
+                 is turned into one by: openssl pkcs12 -legacy -in apiclient_cert.p12 -nodes -nocerts \
+                 -out apiclient_key.pem (before OpenSSL 3, without -legacy)"
+            }
+            Self::Utf16 => {
+                "save it as UTF-8 or ASCII, or get the file anew: an editor, or > in a shell of Windows, \
+                 has changed it"
+            }
+            Self::Encrypted => {
+                "decrypt it and protect the file instead (openssl pkey -in KEY -out PLAIN), or keep \
+                 the key in an HSM or KMS"
+            }
+            Self::WrongMaterial { expected: PrivateKey, found: Certificate } => {
+                "give apiclient_key.pem, not apiclient_cert.pem"
+            }
+            Self::WrongMaterial { expected: PrivateKey, .. } => {
+                "give the merchant's private key, apiclient_key.pem"
+            }
+            Self::WrongMaterial { expected: PublicKey, found: Certificate } => {
+                "add a platform certificate as a certificate; as a public key, give pub_key.pem from \
+                 the merchant platform"
+            }
+            Self::WrongMaterial { expected: PublicKey, found: PrivateKey } => {
+                "give WeChat Pay's public key, pub_key.pem; your private key does not belong here"
+            }
+            Self::WrongMaterial { expected: Certificate, .. } => {
+                "give a certificate: apiclient_cert.pem for the merchant's, or a platform certificate"
+            }
+            Self::WrongMaterial { .. } => "give the file that the error asks for",
+            Self::NotRsa { .. } | Self::WrongSize { .. } => {
+                "WeChat Pay APIv3 uses RSA keys of 2048 bits: check that this is the right file"
+            }
+            Self::WrongLabel { .. } => {
+                "write the right label into the BEGIN line and into the END line; nothing between them \
+                 changes"
+            }
+            Self::NotTaken { .. } => {
+                "use aws-lc-rs, which takes such keys (the feature aws-lc-rs, and Backend::AwsLcRs or \
+                 backend=aws-lc-rs), or get a key and a certificate made anew"
+            }
+            Self::Malformed { .. } => "get the file anew: it was cut, or changed, on its way",
+            Self::CertificateMismatch { .. } => {
+                "use the certificate and the key that were made together; after a renewal, both are \
+                 replaced"
+            }
+            Self::NotPublicKeyId => {
+                "give the id that the merchant platform shows beside the public key \
+                 (账户中心 > API安全 > 微信支付公钥); a platform certificate is added as a certificate"
+            }
+            Self::MerchantCertificate { .. } => {
+                "apiclient_cert.pem belongs to the signer; to verify answers, give pub_key.pem and its \
+                 PUB_KEY_ID_…, or a platform certificate (from /v3/certificates)"
+            }
+            Self::CertificateExpired { .. } => {
+                "get the certificate that is valid now, and check the local clock"
+            }
+        }
+    }
+}
+
+debug_as_report!(KeyError);

@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+
+mod authorization;
+mod certificate_request;
+mod clock;
+#[cfg(feature = "file-key")]
+mod file_key;
+mod identity;
+#[doc(hidden)]
+pub mod internal;
+mod keys;
+mod message;
+mod nonce;
+mod serial_no;
+mod signer;
+mod text;
+mod verifier;
+mod wechatpay_serial;
+
+pub use async_trait::async_trait;
+pub use http;
+
+pub use authorization::{Authorization, AuthorizationError, UnsupportedScheme, authorization};
+pub use certificate_request::{
+    CertificateRequest, CertificateRequestError, CertificateSubject, CertificateSubjectError,
+};
+pub use clock::{Clock, SystemClock, Timestamp};
+#[cfg(feature = "file-key")]
+pub use file_key::FileKeySigner;
+pub use identity::{BrandId, Identity, Mchid, MchidError};
+#[cfg(feature = "file-key")]
+pub use keys::PrivateKey;
+pub use keys::{Backend, Certificate, KeyError, KeyMaterial, PublicKey};
+pub use message::{request_message, response_message};
+pub use nonce::{Nonce, NonceError, NonceSource, SystemNonce};
+pub use serial_no::{SerialNo, SerialNoError};
+pub use signer::{Algorithm, Scheme, SignError, SignErrorKind, Signature, Signer};
+pub use text::{foreign_text, write_report};
+pub use verifier::{
+    CLOCK_WINDOW_SECS, KeyRing, NotReady, SignedMessage, Verified, Verifier, VerifyError,
+    is_signed, verify_response,
+};
+pub use wechatpay_serial::{WechatpaySerial, WechatpaySerialError};

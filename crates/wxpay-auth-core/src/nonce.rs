@@ -1,0 +1,164 @@
+//! Nonces: one per request, never used twice.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use thiserror::Error;
+
+use crate::text::debug_as_report;
+
+/// Holds a request's nonce (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Nonce([u8; Self::LENGTH]);
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+impl Nonce {
+    /// How many characters a nonce has.
+    pub const LENGTH: usize = 32;
+
+    /// Validates a nonce that somebody else made; `None` unless it is 32 characters of
+    /// `[0-9A-Za-z]`.
+    pub fn new(nonce: &str) -> Option<Self> {
+        let bytes: [u8; Self::LENGTH] = nonce.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+    }
+
+    /// Returns the 32 characters.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII gets in, so the fallback is never taken; it spares the type a panic.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nonce({self})")
+    }
+}
+
+/// Makes a fresh nonce for each request.
+///
+/// Every `Fn() -> Result<Nonce, NonceError>` is a source.
+pub trait NonceSource: Send + Sync {
+    /// Returns a nonce that was never returned before.
+    ///
+    /// # Errors
+    /// [`NonceError`] when there is no randomness to be had.
+    fn nonce(&self) -> Result<Nonce, NonceError>;
+}
+
+impl<F: Fn() -> Result<Nonce, NonceError> + Send + Sync> NonceSource for F {
+    fn nonce(&self) -> Result<Nonce, NonceError> {
+        self()
+    }
+}
+
+impl NonceSource for Arc<dyn NonceSource> {
+    fn nonce(&self) -> Result<Nonce, NonceError> {
+        (**self).nonce()
+    }
+}
+
+/// Says that the random number generator of the operating system gave nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("the random number generator of the operating system failed")]
+#[non_exhaustive]
+pub struct NonceError;
+
+impl NonceError {
+    /// Makes one, for a source of one's own.
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Default for NonceError {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Draws nonces, each character equally likely, from the generator of the operating system.
+#[derive(Debug, Clone)]
+pub struct SystemNonce(SystemRandom);
+
+impl SystemNonce {
+    /// Makes a source.
+    pub fn new() -> Self {
+        Self(SystemRandom::new())
+    }
+}
+
+impl Default for SystemNonce {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NonceSource for SystemNonce {
+    fn nonce(&self) -> Result<Nonce, NonceError> {
+        let mut nonce = [0; Nonce::LENGTH];
+        let mut filled = 0;
+        let mut random = [0; 48];
+        while filled < nonce.len() {
+            self.0.fill(&mut random).map_err(|_| NonceError)?;
+            for (slot, character) in
+                nonce.iter_mut().skip(filled).zip(random.iter().filter_map(|b| character(*b)))
+            {
+                *slot = character;
+                filled += 1;
+            }
+        }
+        Ok(Nonce(nonce))
+    }
+}
+
+/// Turns a random byte into a character. 248 is the largest multiple of 62 in a byte: what lies
+/// above it is thrown away, or some characters would come up more often than others.
+fn character(byte: u8) -> Option<u8> {
+    (byte < 248).then(|| ALPHABET.get(usize::from(byte % 62)).copied()).flatten()
+}
+
+debug_as_report!(without hint: NonceError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{HashMap, HashSet};
+
+    #[test]
+    fn every_character_comes_from_the_same_number_of_bytes() {
+        let mut origins: HashMap<u8, u32> = HashMap::new();
+        for character in (0..=255).filter_map(character) {
+            *origins.entry(character).or_default() += 1;
+        }
+        assert_eq!(origins.len(), 62);
+        assert!(origins.values().all(|n| *n == 4), "{origins:?}");
+    }
+
+    #[test]
+    fn nonces_are_well_formed_and_differ() {
+        let nonces: HashSet<String> =
+            (0..1000).map(|_| SystemNonce::new().nonce().unwrap().to_string()).collect();
+        assert_eq!(nonces.len(), 1000);
+        assert!(nonces.iter().all(|n| Nonce::new(n).is_some()));
+        let seen: HashSet<char> = nonces.iter().flat_map(|n| n.chars()).collect();
+        assert_eq!(seen.len(), 62, "32,000 characters show the whole alphabet");
+    }
+
+    #[test]
+    fn foreign_nonces_are_checked() {
+        assert!(Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").is_some());
+        for nonce in ["", "593BEC0C930BF1AFEB40B4A08C8FB24", "593BEC0C930BF1AFEB40B4A08C8FB24\n"] {
+            assert!(Nonce::new(nonce).is_none(), "{nonce:?}");
+        }
+    }
+}

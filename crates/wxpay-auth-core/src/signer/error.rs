@@ -1,0 +1,215 @@
+//! Why a signer did not sign.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::text::debug_as_report;
+
+/// Sorts the reasons why a signer did not sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignErrorKind {
+    /// The signer is not set up correctly.
+    Configuration,
+    /// The key is not there.
+    KeyNotFound,
+    /// The key may not be used by this caller.
+    PermissionDenied,
+    /// Others must approve the signature first.
+    ApprovalPending,
+    /// Too many signatures were asked for at once.
+    Throttled,
+    /// The signer cannot be reached.
+    Unavailable,
+    /// The signer took too long.
+    Timeout,
+    /// The session with the token was lost, and could not be restored.
+    SessionLost,
+    /// The signature that came back does not verify.
+    InvalidSignature,
+    /// The signer cannot make signatures of this kind.
+    Unsupported,
+    /// None of the others.
+    Other,
+}
+
+impl SignErrorKind {
+    /// Tells whether the same call may succeed a little later without anything being changed.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable | Self::Timeout | Self::SessionLost)
+    }
+
+    /// Says what to do.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Configuration => "check the settings of the signer",
+            Self::KeyNotFound => "check which key the signer is told to use, and that it exists",
+            Self::PermissionDenied => "give this caller the right to sign with the key",
+            Self::ApprovalPending => {
+                "have the signature approved (see its approval_id), then sign the same message again"
+            }
+            Self::Throttled => "sign less at once, or ask for a higher limit; then try again",
+            Self::Unavailable => "check that the signer can be reached; then try again",
+            Self::Timeout => "check the load of the signer; then try again",
+            Self::SessionLost => "check that the token is there and logged in; then try again",
+            Self::InvalidSignature => {
+                "the signer returned a signature that does not fit the key: check its algorithm \
+                 (RSASSA-PKCS1-v1_5 with SHA-256) and which version of the key it uses"
+            }
+            Self::Unsupported => "use an RSA key of 2048 bits that may sign",
+            Self::Other => "see the message and the source of the error",
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::KeyNotFound => "key not found",
+            Self::PermissionDenied => "permission denied",
+            Self::ApprovalPending => "approval pending",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "time-out",
+            Self::SessionLost => "session lost",
+            Self::InvalidSignature => "invalid signature",
+            Self::Unsupported => "unsupported",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for SignErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Says why a signer did not sign. Nothing has been sent to WeChat Pay when it occurs.
+///
+/// Whoever implements [`Signer`](crate::Signer) makes it, and keeps secrets (PINs, tokens, keys) out
+/// of its message.
+pub struct SignError(Box<Parts>);
+
+struct Parts {
+    kind: SignErrorKind,
+    message: String,
+    code: Option<String>,
+    request_id: Option<String>,
+    approval_id: Option<String>,
+    retry_after: Option<Duration>,
+    hint: Option<&'static str>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl SignError {
+    /// Makes one. The message is lower case, one line, and holds no secret.
+    pub fn new(kind: SignErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            kind,
+            message: message.into(),
+            code: None,
+            request_id: None,
+            approval_id: None,
+            retry_after: None,
+            hint: None,
+            source: None,
+        }))
+    }
+
+    /// Adds the error that caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Adds the key service's own code for what happened.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.0.code = Some(code.into());
+        self
+    }
+
+    /// Adds the request id of the key service.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.0.request_id = Some(request_id.into());
+        self
+    }
+
+    /// Adds the id under which others can approve the signature.
+    #[must_use]
+    pub fn with_approval_id(mut self, approval_id: impl Into<String>) -> Self {
+        self.0.approval_id = Some(approval_id.into());
+        self
+    }
+
+    /// Adds how long the key service asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds what to do, where that is more than the kind says.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.0.hint = Some(hint);
+        self
+    }
+
+    /// Returns its kind.
+    pub fn kind(&self) -> SignErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the key service's own code, where there is one.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// Returns the request id of the key service, where there is one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// Returns the id under which others can approve the signature, where they must.
+    pub fn approval_id(&self) -> Option<&str> {
+        self.0.approval_id.as_deref()
+    }
+
+    /// Returns how long the key service asks to wait, where it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        self.0.hint.unwrap_or_else(|| self.0.kind.hint())
+    }
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "signing failed ({}): {}", self.0.kind, self.0.message)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " ({code})")?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request-id {id}]")?;
+        }
+        match &self.0.approval_id {
+            Some(id) => write!(f, " [approval-id {id}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for SignError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+debug_as_report!(SignError);

@@ -1,0 +1,118 @@
+//! The seam behind which the merchant's key lives.
+
+mod algorithm;
+mod error;
+mod signature;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::algorithm::{Algorithm, Scheme};
+pub use self::error::{SignError, SignErrorKind};
+pub use self::signature::Signature;
+
+/// Signs messages with the merchant's key.
+///
+/// The key itself never comes out: it may be a file, sit in an HSM, or in a cloud KMS. The trait is
+/// object safe, and implemented for `&S`, `Arc<S>` and `Box<S>`, so a signer can be a type parameter
+/// as well as an `Arc<dyn Signer>` that is chosen at run time.
+///
+/// # Example
+///
+/// A signer for a key that this library never sees:
+///
+/// ```
+/// # extern crate wxpay_auth_core as wxpay_auth;
+/// use wxpay_auth::{Algorithm, SerialNo, SignError, SignErrorKind, Signature, Signer, async_trait};
+///
+/// /// Asks the company's own key service for signatures.
+/// #[derive(Debug)]
+/// struct KeyService {
+///     serial_no: SerialNo,
+/// }
+///
+/// # impl KeyService {
+/// #     async fn request(&self, _message: &[u8]) -> Result<Vec<u8>, std::io::Error> {
+/// #         Err(std::io::ErrorKind::ConnectionRefused.into())
+/// #     }
+/// # }
+/// #[async_trait]
+/// impl Signer for KeyService {
+///     fn algorithm(&self) -> Algorithm {
+///         Algorithm::Sha256Rsa2048
+///     }
+///
+///     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+///         // The message is not hashed yet: RSASSA-PKCS1-v1_5 with SHA-256 is the service's part.
+///         let bytes = self.request(message).await.map_err(|e| {
+///             SignError::new(SignErrorKind::Unavailable, "the key service does not answer")
+///                 .with_source(e)
+///         })?;
+///         Ok(Signature::new(self.serial_no.clone(), bytes))
+///     }
+/// }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let signer: std::sync::Arc<dyn Signer> = std::sync::Arc::new(KeyService {
+/// #     serial_no: "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse()?,
+/// # });
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// # let error = runtime.block_on(signer.sign(b"message")).unwrap_err();
+/// # assert_eq!(error.kind(), SignErrorKind::Unavailable);
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// Returns the algorithm, which decides the scheme token of the `Authorization` header.
+    fn algorithm(&self) -> Algorithm;
+
+    /// Signs a message that has *not* been hashed yet.
+    ///
+    /// Dropping the future gives the signature up; it must leave the signer usable.
+    ///
+    /// # Errors
+    /// [`SignError`], whose [`kind`](SignError::kind) says whether trying again can help. Nothing
+    /// has been sent to WeChat Pay by then.
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError>;
+
+    /// Signs as [`sign`](Self::sign) does, for a caller who drops the future when the time that is left
+    /// has passed.
+    ///
+    /// A signer that queues, or that asks a service, can say so before: it need not begin what cannot
+    /// end in time. By default the time that is left changes nothing.
+    ///
+    /// # Errors
+    /// As [`sign`](Self::sign).
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        let _ = left;
+        self.sign(message).await
+    }
+}
+
+macro_rules! forward {
+    ($($wrapper:ty),*) => {$(
+        #[async_trait]
+        impl<S: Signer + ?Sized> Signer for $wrapper {
+            fn algorithm(&self) -> Algorithm {
+                (**self).algorithm()
+            }
+
+            async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+                (**self).sign(message).await
+            }
+
+            async fn sign_within(
+                &self,
+                message: &[u8],
+                left: Duration,
+            ) -> Result<Signature, SignError> {
+                (**self).sign_within(message, left).await
+            }
+        }
+    )*};
+}
+
+forward!(&S, Arc<S>, Box<S>);

@@ -1,0 +1,309 @@
+//! What others wrote, made fit for an error or a log.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+/// Stands for what was cut out.
+const CUT: &str = "[…]";
+/// How long a piece of a secret is, at least, that is cut out by itself.
+const PIECE: usize = 16;
+/// How much of a text is looked at, in bytes. Far less than that is ever shown.
+const MOST_BYTES: usize = 64 << 10;
+/// How often a text may have been escaped.
+const ESCAPES: usize = 3;
+
+/// Makes a text from outside fit for an error or a log.
+///
+/// It becomes one line, of so many characters at most: a space stands for each character that controls
+/// lines, their direction, or nothing that can be seen. What was `sent` is cut out of it (`[…]`): each
+/// secret, and each piece of one that has 16 characters or more. It makes no difference how it is escaped
+/// (`%2B`, `\u002b`, `&#43;`, `\/`), in which case it is, where a line breaks, nor which Base64 it is.
+///
+/// ```
+/// # extern crate wxpay_auth_core as wxpay_auth;
+/// use wxpay_auth::foreign_text;
+///
+/// let sent = "Bearer 2wfzSLvG0WnCv5bSgGmbyQ==";
+/// let text = "no such header:\r\nAuthorization: Bearer 2wfzSLvG0WnCv5bSgGmbyQ%3D%3D";
+/// assert_eq!(foreign_text(text, 300, &[sent]), "no such header:  Authorization: […]");
+/// ```
+pub fn foreign_text(text: &str, most: usize, sent: &[&str]) -> String {
+    let seen = |c| if is_seen(c) { c } else { ' ' };
+    without(head(text), sent).chars().map(seen).take(most).collect()
+}
+
+/// Cuts what was sent out of a text, and changes nothing else.
+pub fn without<'t>(text: &'t str, sent: &[&str]) -> Cow<'t, str> {
+    let cuts = cuts(text, sent);
+    if cuts.is_empty() {
+        return text.into();
+    }
+    let (mut left, mut at) = (String::new(), 0);
+    for cut in cuts {
+        left.push_str(text.get(at..cut.start).unwrap_or_default());
+        left.push_str(CUT);
+        at = cut.end;
+    }
+    left.push_str(text.get(at..).unwrap_or_default());
+    left.into()
+}
+
+fn head(text: &str) -> &str {
+    let end = (0..=MOST_BYTES).rev().find(|end| text.is_char_boundary(*end));
+    if text.len() > MOST_BYTES { text.get(..end.unwrap_or(0)).unwrap_or_default() } else { text }
+}
+
+/// The others end a line, turn its direction, or stand for nothing.
+fn is_seen(c: char) -> bool {
+    let is_hidden = matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{e0000}'..='\u{e007f}'
+    );
+    !c.is_control() && !is_hidden
+}
+
+/// A byte of a text without its escapes, and where it stands in the text itself.
+#[derive(Clone, Copy)]
+struct Plain {
+    byte: u8,
+    start: usize,
+    end: usize,
+}
+
+/// Finds what is to be cut out of a text, in its order.
+fn cuts(text: &str, sent: &[&str]) -> Vec<Range<usize>> {
+    let secrets: Vec<Vec<u8>> = sent.iter().map(|secret| bytes(&plain(secret))).collect();
+    let mut pieces: HashMap<usize, HashSet<&[u8]>> = HashMap::new();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        let length = secret.len().min(PIECE);
+        pieces.entry(length).or_default().extend(secret.windows(length));
+    }
+    if pieces.is_empty() {
+        return Vec::new();
+    }
+    let text = plain(text);
+    let searched = bytes(&text);
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (length, pieces) in pieces {
+        let windows = searched.windows(length).enumerate();
+        found.extend(windows.filter(|(_, w)| pieces.contains(w)).map(|(at, _)| at..at + length));
+    }
+    found.sort_unstable_by_key(|found| found.start);
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for found in found {
+        match merged.last_mut() {
+            Some(last) if found.start <= last.end => last.end = last.end.max(found.end),
+            _ => merged.push(found),
+        }
+    }
+    let in_text = |range: Range<usize>| {
+        let (first, last) = (text.get(range.start)?, text.get(range.end.checked_sub(1)?)?);
+        Some(first.start..last.end)
+    };
+    merged.into_iter().filter_map(in_text).collect()
+}
+
+fn bytes(plain: &[Plain]) -> Vec<u8> {
+    plain.iter().map(|plain| plain.byte).collect()
+}
+
+/// Undoes what others do to a text before they repeat it.
+fn plain(text: &str) -> Vec<Plain> {
+    let bytes = |(start, c): (usize, char)| {
+        let end = start + c.len_utf8();
+        let bytes = text.get(start..end).unwrap_or_default().bytes();
+        bytes.map(move |byte| Plain { byte, start, end })
+    };
+    let seen = text.char_indices().filter(|(_, c)| is_seen(*c));
+    let mut plain: Vec<Plain> = seen.flat_map(bytes).collect();
+    for _ in 0..ESCAPES {
+        let before = plain.len();
+        plain = unescaped(&plain);
+        if plain.len() == before {
+            break;
+        }
+    }
+    plain.retain(|p| !p.byte.is_ascii_control() && p.byte != b'\\');
+    for p in &mut plain {
+        p.byte = match p.byte {
+            // Base64 for URLs has other signs, and in a form a plus stands for a blank.
+            b'+' | b' ' => b'-',
+            b'_' => b'/',
+            byte => byte.to_ascii_lowercase(),
+        };
+    }
+    plain
+}
+
+/// Undoes one round of escapes.
+fn unescaped(mut rest: &[Plain]) -> Vec<Plain> {
+    let mut plain = Vec::with_capacity(rest.len());
+    while let [first, behind @ ..] = rest {
+        let (byte, length) = escape(rest).unwrap_or((first.byte, 1));
+        let end = rest.get(length - 1).map_or(first.end, |last| last.end);
+        plain.push(Plain { byte, start: first.start, end });
+        rest = rest.get(length..).unwrap_or(behind);
+    }
+    plain
+}
+
+/// Reads an escape, and returns what it stands for and how long it is.
+fn escape(text: &[Plain]) -> Option<(u8, usize)> {
+    /// No reference to a character of ASCII is longer.
+    const LONGEST: usize = 10;
+    let text: Vec<u8> = text.iter().take(LONGEST).map(|p| p.byte).collect();
+    let hex = |digits: &[u8]| {
+        let digits =
+            str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
+        u8::from_str_radix(digits?, 16).ok()
+    };
+    match text.as_slice() {
+        [b'%', a, b, ..] | [b'\\', b'x', a, b, ..] => {
+            let length = if text.first() == Some(&b'%') { 3 } else { 4 };
+            Some((hex(&[*a, *b])?, length))
+        }
+        [b'\\', b'u', b'0', b'0', a, b, ..] => Some((hex(&[*a, *b])?, 6)),
+        [b'&', reference @ ..] => {
+            let end = reference.iter().position(|b| *b == b';')?;
+            let byte = match reference.get(..end)? {
+                b"amp" => b'&',
+                b"quot" => b'"',
+                b"apos" => b'\'',
+                b"lt" => b'<',
+                b"gt" => b'>',
+                [b'#', b'x' | b'X', digits @ ..] => hex(digits)?,
+                [b'#', digits @ ..] => str::from_utf8(digits).ok()?.parse().ok()?,
+                _ => return None,
+            };
+            Some((byte, end + 2))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+    use super::*;
+
+    const TOKEN: &str = "hvs.CAESIJpXk2s+Lw/8yT7m0aZ==";
+
+    fn signature() -> Vec<u8> {
+        (0..=255_u8).map(|n| n.wrapping_mul(167).wrapping_add(43)).collect()
+    }
+
+    fn authorization() -> String {
+        let signature = STANDARD.encode(signature());
+        format!(
+            "WECHATPAY2-SHA256-RSA2048 mchid=\"1900007291\",nonce_str=\"593BEC0C930BF1AFEB40B4A08C8FB242\",\
+             timestamp=\"1554208460\",serial_no=\"408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB\",\
+             signature=\"{signature}\""
+        )
+    }
+
+    /// Nothing of it is shown that has 16 characters or more.
+    fn assert_cut(secret: &str, shown: &str) {
+        let secret: Vec<char> = secret.chars().collect();
+        for piece in secret.windows(PIECE) {
+            let piece: String = piece.iter().collect();
+            assert!(!shown.contains(&piece), "{piece:?} in {shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_one_line_of_some_length() {
+        let shown = |text| foreign_text(text, 8, &[]);
+        assert_eq!(shown("a\r\nb\tc\u{0}\u{85}d"), "a  b c  ");
+        assert_eq!(shown("a\u{2028}b\u{2029}c\u{7f}d"), "a b c d");
+        assert_eq!(shown("a\u{202e}b\u{2066}c\u{200f}d"), "a b c d", "nothing turns it round");
+        assert_eq!(shown("a\u{200b}b\u{feff}c\u{ad}d"), "a b c d", "nothing hides in it");
+        assert_eq!(shown("文文文文文文文文文"), "文文文文文文文文");
+        assert_eq!(foreign_text(&"x".repeat(1 << 20), usize::MAX, &[]).len(), MOST_BYTES);
+        assert_eq!(foreign_text(&"文".repeat(1 << 20), usize::MAX, &[]).len(), MOST_BYTES - 1);
+        assert_eq!(foreign_text("", 0, &[""]), "");
+    }
+
+    #[test]
+    fn what_was_sent_is_cut_out() {
+        let shown = |text: &str| foreign_text(text, 300, &["", TOKEN, "hunter2"]);
+        assert_eq!(shown(&format!("no {TOKEN}, no {TOKEN}!")), "no […], no […]!");
+        assert_eq!(shown("no hunter2, no HUNTER2; hun\nter2"), "no […], no […]; […]");
+        assert_eq!(shown("no hunter"), "no hunter", "a piece of a short one is none");
+        assert_eq!(shown("CAESIJpXk2s+Lw/8y"), "[…]");
+        assert_eq!(shown("CAESIJpXk2s+Lw/"), "CAESIJpXk2s+Lw/", "too short");
+        assert_eq!(shown(&format!("x{TOKEN}x")), "x[…]x");
+        assert_eq!(foreign_text(&format!("{TOKEN} x"), 3, &[TOKEN]), "[…]");
+    }
+
+    #[test]
+    fn it_is_cut_out_in_whatever_way_it_is_written() {
+        let (authorization, base64) = (authorization(), STANDARD.encode(signature()));
+        let percent = |text: &str| {
+            let each = |b: u8| format!("%{b:02x}");
+            text.bytes()
+                .map(|b| if b.is_ascii_alphanumeric() { char::from(b).into() } else { each(b) })
+                .collect::<String>()
+        };
+        let each = |written: fn(u8) -> String| base64.bytes().map(written).collect::<String>();
+        let all_percent = each(|b| format!("%{b:02X}"));
+        let entities = each(|b| format!("&#{b};"));
+        let lines: Vec<String> =
+            base64.as_bytes().chunks(20).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
+        let unicode = each(|b| format!("\\u00{b:02x}"));
+        for written in [
+            authorization.clone(),
+            authorization.to_lowercase(),
+            authorization.replace('"', "&quot;"),
+            authorization.replace('"', "\\\""),
+            percent(&authorization),
+            percent(&percent(&authorization)),
+            base64.replace('+', " "),
+            base64.replace('/', "\\/"),
+            URL_SAFE.encode(signature()),
+            all_percent,
+            entities,
+            unicode,
+            lines.join("\r\n"),
+            lines.join("\u{200b}"),
+        ] {
+            let shown = foreign_text(&format!("<{written}>"), 1000, &[&authorization]);
+            assert_eq!(shown, "<[…]>", "{written}");
+        }
+    }
+
+    #[test]
+    fn every_piece_of_a_signature_is_cut_out() {
+        let (authorization, base64) = (authorization(), STANDARD.encode(signature()));
+        for begin in 0..=base64.len() - PIECE {
+            let piece = &base64[begin..begin + PIECE];
+            let shown = foreign_text(&format!("sig {piece}."), 300, &[&authorization]);
+            assert_cut(&base64, &shown);
+            assert!(shown.starts_with("si") && shown.contains(CUT), "{shown}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_fit(text in "(%|&|#|;|\\\\|u|x|[0-9a-f]|\\PC|.)*", most in 0_usize..40) {
+            let shown = foreign_text(&text, most, &["abc", "0123456789abcdef0123456789abcdef"]);
+            proptest::prop_assert!(shown.chars().count() <= most);
+            proptest::prop_assert!(shown.chars().all(is_seen));
+        }
+
+        #[test]
+        fn wherever_it_stands_it_is_cut_out(before in ".{0,30}", behind in ".{0,30}") {
+            let shown = foreign_text(&format!("{before}{TOKEN}{behind}"), 300, &[TOKEN]);
+            proptest::prop_assert!(!shown.contains(&TOKEN[..PIECE]) && shown.contains(CUT), "{}", shown);
+        }
+    }
+}

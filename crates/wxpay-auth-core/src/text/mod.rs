@@ -1,0 +1,12 @@
+//! Texts that people read: what may be shown, and how an error is reported.
+
+mod foreign_text;
+mod invisible;
+mod report;
+mod shown_path;
+
+pub use self::foreign_text::{foreign_text, without};
+pub(crate) use self::invisible::InPath;
+pub use self::invisible::{Number, invisible};
+pub use self::report::{debug_as_report, write_report};
+pub use self::shown_path::{Shown, ShownSecret, may_be_path, may_be_path_of_secret};

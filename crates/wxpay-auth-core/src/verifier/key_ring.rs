@@ -1,0 +1,251 @@
+//! WeChat Pay's keys, held side by side.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::keys::{Certificate, KeyError, PublicKey};
+use crate::signer::Algorithm;
+use crate::verifier::{NotReady, SignedMessage, Verifier, VerifyError};
+use crate::wechatpay_serial::WechatpaySerial;
+
+/// Verifies with WeChat Pay public keys and platform certificates, whichever an answer names.
+///
+/// During a migration both kinds sign for days, so a ring holds any number of both. Keys can be
+/// added and taken away while calls are under way; verifying takes no lock. Clones share the keys,
+/// so an application keeps one to swap keys with and gives another to the client.
+///
+/// A ring may be empty at first, and be filled through the client that it was given to (the download of
+/// the platform certificates, say, whose answer another verifier checks). Until it holds a key that is
+/// valid, it is not [ready](Verifier::readiness), and a client sends nothing with it.
+///
+/// Serials of certificates are compared as numbers: an answer that writes one with other leading zeros,
+/// or in lower case, is verified all the same.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012154180>
+///
+/// ```
+/// # extern crate wxpay_auth_core as wxpay_auth;
+/// use wxpay_auth::{KeyRing, PublicKey};
+///
+/// # let pem = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
+/// let ring = KeyRing::new();
+/// let id = "PUB_KEY_ID_0000000000000024101100397200000006".parse()?;
+/// ring.insert_public_key(id, PublicKey::from_pem(pem)?)?;
+/// assert_eq!(ring.serials().len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyRing {
+    keys: Arc<ArcSwap<Keys>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone, Default)]
+struct Keys {
+    by_serial: HashMap<WechatpaySerial, Key>,
+    /// The best key to ask for first: public keys, then certificates, the longest valid one first.
+    preference: Vec<WechatpaySerial>,
+}
+
+#[derive(Clone)]
+struct Key {
+    public_key: PublicKey,
+    /// First and last second; a public key has no end.
+    validity: Option<(Timestamp, Timestamp)>,
+}
+
+impl Key {
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.validity.is_none_or(|(not_before, not_after)| (not_before..=not_after).contains(&now))
+    }
+}
+
+impl Keys {
+    fn insert(&mut self, serial: WechatpaySerial, key: Key) {
+        self.by_serial.insert(serial, key);
+        self.sort();
+    }
+
+    fn remove(&mut self, serial: &WechatpaySerial) -> bool {
+        let removed = self.by_serial.remove(serial).is_some();
+        self.sort();
+        removed
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        if self.by_serial.values().any(|key| key.is_valid(now)) {
+            return Ok(());
+        }
+        let certificates =
+            || self.by_serial.iter().filter_map(|(serial, key)| Some((serial, key.validity?)));
+        let next = certificates().filter(|(_, (begin, _))| *begin > now);
+        if let Some((serial, (not_before, _))) = next.min_by_key(|(_, (begin, _))| *begin) {
+            return Err(NotReady::NotValidYet { serial: serial.clone(), not_before });
+        }
+        match certificates().max_by_key(|(_, (_, end))| *end) {
+            Some((serial, (_, not_after))) => {
+                Err(NotReady::Expired { serial: serial.clone(), not_after })
+            }
+            None => Err(NotReady::NoKey),
+        }
+    }
+
+    fn sort(&mut self) {
+        let mut order: Vec<_> = self.by_serial.iter().collect();
+        let end = |key: &Key| key.validity.map_or(u64::MAX, |(_, end)| end.as_unix_secs());
+        order.sort_by(|(a, x), (b, y)| end(y).cmp(&end(x)).then_with(|| b.cmp(a)));
+        self.preference = order.into_iter().map(|(serial, _)| serial.clone()).collect();
+    }
+}
+
+impl KeyRing {
+    /// Makes an empty ring, on the system's clock.
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// Makes an empty ring that checks the validity of added certificates by the given clock.
+    pub fn with_clock(clock: impl Clock + 'static) -> Self {
+        Self { keys: Arc::default(), clock: Arc::new(clock) }
+    }
+
+    /// Adds a WeChat Pay public key; one with the same id is replaced.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPublicKeyId`] when the id is not `PUB_KEY_ID_…`.
+    #[expect(clippy::needless_pass_by_value, reason = "the ring keeps both")]
+    pub fn insert_public_key(
+        &self,
+        id: WechatpaySerial,
+        public_key: PublicKey,
+    ) -> Result<(), KeyError> {
+        if !id.is_public_key_id() {
+            return Err(KeyError::NotPublicKeyId);
+        }
+        self.insert(&id, &Key { public_key, validity: None });
+        Ok(())
+    }
+
+    /// Adds a platform certificate under its own serial; one with the same serial is replaced.
+    ///
+    /// One that becomes valid only later is taken: it waits for its time.
+    ///
+    /// # Errors
+    /// [`KeyError::MerchantCertificate`] when it is the merchant's own, and
+    /// [`KeyError::CertificateExpired`] when it is no longer valid.
+    pub fn insert_certificate(&self, certificate: &Certificate) -> Result<(), KeyError> {
+        self.insert_certificate_with(certificate, certificate.public_key().clone())
+    }
+
+    /// Adds a platform certificate, verifying with the library of the given backend.
+    ///
+    /// # Errors
+    /// As [`KeyRing::insert_certificate`].
+    #[cfg(feature = "aws-lc-rs")]
+    pub fn insert_certificate_on(
+        &self,
+        backend: crate::Backend,
+        certificate: &Certificate,
+    ) -> Result<(), KeyError> {
+        let key = certificate.public_key().clone().with_backend(backend)?;
+        self.insert_certificate_with(certificate, key)
+    }
+
+    fn insert_certificate_with(
+        &self,
+        certificate: &Certificate,
+        public_key: PublicKey,
+    ) -> Result<(), KeyError> {
+        let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+        let serial_no = certificate.serial_no().clone();
+        if certificate.is_merchants() {
+            return Err(KeyError::MerchantCertificate { serial_no });
+        }
+        if self.clock.now() > not_after {
+            return Err(KeyError::CertificateExpired { serial_no, not_after });
+        }
+        let key = Key { public_key, validity: Some((not_before, not_after)) };
+        self.insert(&serial_no.into(), &key);
+        Ok(())
+    }
+
+    /// Takes a key away; tells whether it was there.
+    pub fn remove(&self, serial: &WechatpaySerial) -> bool {
+        let mut removed = false;
+        self.update(|keys| removed = keys.remove(serial));
+        removed
+    }
+
+    /// Puts the keys of another ring in place of these, in one step.
+    pub fn replace_with(&self, other: &Self) {
+        self.keys.store(other.keys.load_full());
+    }
+
+    /// Returns the ids of all keys, the preferred one first.
+    pub fn serials(&self) -> Vec<WechatpaySerial> {
+        self.keys.load().preference.clone()
+    }
+
+    fn insert(&self, serial: &WechatpaySerial, key: &Key) {
+        self.update(|keys| keys.insert(serial.clone(), key.clone()));
+    }
+
+    fn update(&self, mut change: impl FnMut(&mut Keys)) {
+        self.keys.rcu(|keys| {
+            let mut keys = Keys::clone(keys);
+            change(&mut keys);
+            keys
+        });
+    }
+}
+
+impl Default for KeyRing {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Verifier for KeyRing {
+    fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
+        let keys = self.keys.load();
+        let valid = |s: &&WechatpaySerial| keys.by_serial.get(*s).is_some_and(|k| k.is_valid(now));
+        keys.preference.iter().find(valid).cloned()
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.keys.load().readiness(now)
+    }
+
+    async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+        // Before the key: a ring holds RSA keys only, so to ask for the missing one would mislead.
+        if message.algorithm() != Algorithm::Sha256Rsa2048 {
+            return Err(VerifyError::unsupported_algorithm());
+        }
+        let serial = message.serial();
+        let keys = self.keys.load();
+        let key = keys.by_serial.get(serial).ok_or_else(|| VerifyError::unknown_serial(serial))?;
+        if let Some((not_before, not_after)) = key.validity
+            && !key.is_valid(message.now())
+        {
+            let (serial, now) = (serial.clone(), message.now());
+            return Err(VerifyError::KeyNotValid { serial, not_before, not_after, now });
+        }
+        if key.public_key.verifies(message.message(), message.signature()) {
+            Ok(())
+        } else {
+            Err(VerifyError::mismatch(serial.clone()))
+        }
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing").field("serials", &self.serials()).finish_non_exhaustive()
+    }
+}

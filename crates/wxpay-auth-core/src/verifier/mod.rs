@@ -1,0 +1,136 @@
+//! The seam behind which WeChat Pay's keys live.
+
+mod error;
+mod key_ring;
+mod not_ready;
+mod response;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::error::VerifyError;
+pub use self::key_ring::KeyRing;
+pub use self::not_ready::NotReady;
+pub use self::response::{CLOCK_WINDOW_SECS, Verified, is_signed, verify_response};
+use crate::clock::Timestamp;
+use crate::signer::Algorithm;
+use crate::wechatpay_serial::WechatpaySerial;
+
+/// Holds one signed message of WeChat Pay, taken apart and ready to be verified.
+#[derive(Clone, Copy)]
+pub struct SignedMessage<'a> {
+    serial: &'a WechatpaySerial,
+    algorithm: Algorithm,
+    message: &'a [u8],
+    signature: &'a [u8],
+    now: Timestamp,
+}
+
+impl<'a> SignedMessage<'a> {
+    /// Joins the id of the key that is said to have signed, the algorithm, the message (not hashed),
+    /// the raw bytes of the signature, and the time at which the key must be valid.
+    pub fn new(
+        serial: &'a WechatpaySerial,
+        algorithm: Algorithm,
+        message: &'a [u8],
+        signature: &'a [u8],
+        now: Timestamp,
+    ) -> Self {
+        Self { serial, algorithm, message, signature, now }
+    }
+
+    /// Returns the id of the key that is said to have signed.
+    pub fn serial(&self) -> &'a WechatpaySerial {
+        self.serial
+    }
+
+    /// Returns the algorithm that is said to have been used.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Returns the message, which has not been hashed.
+    pub fn message(&self) -> &'a [u8] {
+        self.message
+    }
+
+    /// Returns the raw bytes of the signature.
+    pub fn signature(&self) -> &'a [u8] {
+        self.signature
+    }
+
+    /// Returns the time at which the key must be valid.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+impl fmt::Debug for SignedMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedMessage")
+            .field("serial", &self.serial)
+            .field("algorithm", &self.algorithm)
+            .field("message", &format_args!("[{} bytes]", self.message.len()))
+            .field("signature", &format_args!("[{} bytes]", self.signature.len()))
+            .field("now", &self.now)
+            .finish()
+    }
+}
+
+/// Verifies that WeChat Pay signed a message.
+///
+/// Most applications use a [`KeyRing`](crate::KeyRing). The trait is object safe, and implemented
+/// for `&V`, `Arc<V>` and `Box<V>`.
+///
+/// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
+/// `Ok(())` without a check gives the protection away.
+#[async_trait]
+pub trait Verifier: fmt::Debug + Send + Sync {
+    /// Returns the key that the client would like answers to be signed with. It goes out as the
+    /// request's `Wechatpay-Serial`; `None` leaves that header out.
+    fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
+
+    /// Tells whether an answer could be verified at this time. A client asks before it signs, and
+    /// sends nothing when the answer could not be believed anyway.
+    ///
+    /// The default is for a verifier that always has a key, or can fetch one.
+    ///
+    /// # Errors
+    /// [`NotReady`] says what is missing: no key at all, or certificates only that are not valid now.
+    fn readiness(&self, _now: Timestamp) -> Result<(), NotReady> {
+        Ok(())
+    }
+
+    /// Verifies the signature with the key that the message names; may fetch that key first.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: [`UnknownSerial`](VerifyError::UnknownSerial),
+    /// [`KeyNotValid`](VerifyError::KeyNotValid),
+    /// [`UnsupportedAlgorithm`](VerifyError::UnsupportedAlgorithm),
+    /// [`Mismatch`](VerifyError::Mismatch), or [`Unavailable`](VerifyError::Unavailable) when the
+    /// key could not be fetched.
+    async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError>;
+}
+
+macro_rules! forward {
+    ($($wrapper:ty),*) => {$(
+        #[async_trait]
+        impl<V: Verifier + ?Sized> Verifier for $wrapper {
+            fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
+                (**self).preferred_serial(now)
+            }
+
+            fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+                (**self).readiness(now)
+            }
+
+            async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+                (**self).verify(message).await
+            }
+        }
+    )*};
+}
+
+forward!(&V, Arc<V>, Box<V>);

@@ -1,0 +1,152 @@
+//! With what a cloud is asked: an access key, and where it comes from.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use wxpay_auth_core::Timestamp;
+use wxpay_auth_core::internal::without;
+use zeroize::Zeroizing;
+
+use super::super::error::KmsError;
+use super::super::secret::Secret;
+
+/// Holds an access key of a cloud: its id, its secret, and for a while only, a session token.
+#[derive(Clone)]
+pub struct Credentials {
+    id: String,
+    secret: Arc<Zeroizing<String>>,
+    session_token: Option<Arc<Zeroizing<String>>>,
+    expires_at: Option<Timestamp>,
+}
+
+impl Credentials {
+    /// Takes an access key that does not expire: `SecretId` and `SecretKey` of Tencent Cloud,
+    /// `AccessKeyId` and `AccessKeySecret` of Alibaba Cloud.
+    pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
+        let secret = Arc::new(Zeroizing::new(secret.into()));
+        Self { id: id.into(), secret, session_token: None, expires_at: None }
+    }
+
+    /// Adds the session token of a temporary access key.
+    #[must_use]
+    pub fn with_session_token(mut self, token: impl Into<String>) -> Self {
+        self.session_token = Some(Arc::new(Zeroizing::new(token.into())));
+        self
+    }
+
+    /// Adds when it expires.
+    #[must_use]
+    pub fn with_expiry(mut self, expires_at: Timestamp) -> Self {
+        self.expires_at = Some(expires_at);
+        self
+    }
+
+    /// Takes an access key from three environment variables, of which the last may be missing.
+    pub(crate) fn variables(
+        id: &'static str,
+        secret: &'static str,
+        token: &'static str,
+    ) -> Result<Self, KmsError> {
+        let read = |name| Secret::variable(name).and_then(|secret| secret.read());
+        let credentials = Self::new(read(id)?.as_str(), read(secret)?.as_str());
+        Ok(match read(token) {
+            Ok(token) => credentials.with_session_token(token.as_str()),
+            Err(_) => credentials,
+        })
+    }
+
+    /// Returns the id of the access key, which is no secret.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns when it expires, where it does.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    pub(crate) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_ref().map(|token| token.as_str())
+    }
+
+    /// Cuts its secrets out of a text of the service.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let secrets = [self.secret(), self.session_token().unwrap_or_default()];
+        without(text, &secrets).into_owned()
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.secret == other.secret
+            && self.session_token() == other.session_token()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("id", &format_args!("{}…", beginning(&self.id)))
+            .field("has_session_token", &self.session_token.is_some())
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns the first characters of an id, which tell its kind (`AKID`, `LTAI`): id and secret are easily
+/// mixed up, so no more of it is shown.
+fn beginning(id: &str) -> &str {
+    id.char_indices().nth(4).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
+}
+
+/// Gets access keys. They are kept until shortly before they expire, and asked for again then, or
+/// when the service refuses them.
+///
+/// It is asked in a task of its own, once for all signatures that wait, and may take 8 s: who gives up
+/// waiting does not end the question. While there is a key that lasts, nobody waits. A key that was
+/// just obtained and never accepted is not replaced for 5 s, nor is a provider asked again for 5 s
+/// after it failed with an error that does not pass.
+#[async_trait]
+pub trait CredentialProvider: fmt::Debug + Send + Sync {
+    /// Gets an access key.
+    ///
+    /// # Errors
+    /// [`KmsError`]: there is none, or it cannot be had at the moment.
+    async fn credentials(&self) -> Result<Credentials, KmsError>;
+}
+
+#[async_trait]
+impl CredentialProvider for Credentials {
+    async fn credentials(&self) -> Result<Credentials, KmsError> {
+        Ok(self.clone())
+    }
+}
+
+#[async_trait]
+impl<P: CredentialProvider + ?Sized> CredentialProvider for Arc<P> {
+    async fn credentials(&self) -> Result<Credentials, KmsError> {
+        (**self).credentials().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let credentials = Credentials::new("AKIDz8krb", "hunter2").with_session_token("hunter3");
+        let shown = format!("{credentials:?}");
+        assert!(shown.contains("AKID…") && !shown.contains("hunter"), "{shown}");
+        let mixed_up = format!("{:?}", Credentials::new("hunter2", "AKIDz8krb"));
+        assert!(!mixed_up.contains("hunter2"), "{mixed_up}");
+        let said = "signed with hunter2 (x-acs-security-token:hunter3)";
+        let shown = credentials.without_secrets(said);
+        assert_eq!(shown, "signed with […] (x-acs-security-token:[…])");
+        assert_eq!(Credentials::new("", "").without_secrets(said), said);
+    }
+}

@@ -1,0 +1,138 @@
+//! The metadata service of a machine in a cloud, which gives out the access keys of its role.
+
+use http::{HeaderValue, Method, Request};
+use wxpay_auth_core::{SignErrorKind, Timestamp};
+
+use super::super::endpoint::Endpoint;
+use super::super::error::KmsError;
+use super::super::http::{Answer, Http};
+use super::super::tls::KmsTls;
+use super::credentials::Credentials;
+
+const NO_ROLE_HINT: &str = "check that this machine has a role, and that it is the one named";
+
+/// Asks a metadata service.
+#[derive(Debug, Clone)]
+pub(crate) struct Metadata {
+    http: Http,
+    pub(crate) endpoint: Endpoint,
+}
+
+impl Metadata {
+    /// Makes one for a fixed address. It is plain HTTP by nature: it leads no further than the host
+    /// of this machine.
+    pub(crate) fn new(url: &'static str) -> Result<Self, KmsError> {
+        let http = Http::new("the metadata service", &KmsTls::trusting_nobody())?;
+        Ok(Self { http, endpoint: Endpoint::plain(url)? })
+    }
+
+    /// Reads a file of it.
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        headers: &[(&'static str, HeaderValue)],
+    ) -> Result<Answer, KmsError> {
+        self.ask(Method::GET, path, headers).await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, HeaderValue)],
+    ) -> Result<Answer, KmsError> {
+        if self.endpoint.is_https() {
+            return Err(KmsError::setting(
+                "the metadata service is asked over plain HTTP, and its address says https",
+                "write http://HOST[:PORT], for a host that is this machine",
+            ));
+        }
+        let mut request = Request::builder().method(method).uri(self.endpoint.join(path)?);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Vec::new()).map_err(|e| {
+            KmsError::setting("the metadata service cannot be asked", "report it").with_source(e)
+        })?;
+        let answer = self.http.send(request).await?;
+        match answer.status.as_u16() {
+            200 => Ok(answer),
+            404 => Err(KmsError::setting("this machine has no such role", NO_ROLE_HINT)),
+            status => Err(answer.not_understood().with_code(status.to_string())),
+        }
+    }
+
+    /// Finds the name of the role in a folder that has one file for it, unless it is given.
+    pub(crate) async fn role(
+        &self,
+        given: Option<&str>,
+        folder: &str,
+        headers: &[(&'static str, HeaderValue)],
+    ) -> Result<String, KmsError> {
+        if let Some(name) = given {
+            let wrong = || KmsError::setting("the name of the role is none", NO_ROLE_HINT);
+            return role_name(name).then(|| name.to_owned()).ok_or_else(wrong);
+        }
+        let answer = self.get(folder, headers).await?;
+        let text = str::from_utf8(&answer.body).unwrap_or_default();
+        match text.split_whitespace().next() {
+            Some(name) if role_name(name) => Ok(name.to_owned()),
+            _ => Err(KmsError::setting("the metadata service names no role", NO_ROLE_HINT)),
+        }
+    }
+}
+
+/// Tells whether a text may be the name of a role: it becomes a part of a path.
+fn role_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+=,@".contains(c);
+    !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && name.chars().all(fits)
+}
+
+/// Makes credentials of what the metadata service gave out.
+pub(crate) fn given(
+    code: Option<&str>,
+    id: String,
+    secret: &str,
+    token: &str,
+    end: Timestamp,
+) -> Result<Credentials, KmsError> {
+    if code.is_some_and(|code| code != "Success") {
+        return Err(not_given(code));
+    }
+    Ok(Credentials::new(id, secret).with_session_token(token).with_expiry(end))
+}
+
+/// The error for keys that the metadata service does not give out.
+pub(crate) fn not_given(code: Option<&str>) -> KmsError {
+    let error =
+        KmsError::new(SignErrorKind::Unavailable, "the metadata service gave no access key")
+            .with_hint(NO_ROLE_HINT);
+    match code {
+        Some(code) => error.with_code(code),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_not_asked_over_tls() {
+        let mut metadata = Metadata::new("http://127.0.0.1:1").unwrap();
+        metadata.endpoint = Endpoint::new("https://127.0.0.1:1").unwrap();
+        let error = metadata.get("/", &[]).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::Configuration, "{error}");
+        assert!(error.to_string().contains("plain HTTP"), "{error}");
+    }
+
+    #[test]
+    fn names_stay_within_their_folder() {
+        for name in ["wxpay-signer", "KMS_Role.2", "a+b=c,d@e"] {
+            assert!(role_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "../token", "a/b", "a b", "a?b", "a%2fb", "<html>"] {
+            assert!(!role_name(name), "{name}");
+        }
+    }
+}

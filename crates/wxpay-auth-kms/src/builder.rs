@@ -1,0 +1,154 @@
+//! The settings of a signer on a key service.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
+
+use super::backend::{KmsBackend, KmsKey};
+use super::calls::{Calls, Limits, is_sensible};
+use super::error::KmsError;
+use super::signer::KmsSigner;
+
+/// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until it is connected"]
+pub struct KmsSignerBuilder<B> {
+    backend: B,
+    serial: Option<Serial>,
+    limits: Limits,
+    connect_timeout: Duration,
+}
+
+/// Where the serial of the merchant certificate comes from.
+#[derive(Debug, Clone)]
+enum Serial {
+    Certificate(Certificate),
+    Given(SerialNo),
+}
+
+impl<B: KmsBackend> KmsSignerBuilder<B> {
+    pub(super) fn new(backend: B) -> Self {
+        let connect_timeout = Duration::from_secs(30);
+        Self { backend, serial: None, limits: Limits::default(), connect_timeout }
+    }
+
+    /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.serial = Some(Serial::Certificate(certificate));
+        self
+    }
+
+    /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
+    /// prefer [`certificate`](Self::certificate).
+    pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
+        self.serial = Some(Serial::Given(serial_no));
+        self
+    }
+
+    /// Connects to a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). What it signs is good for nothing else.
+    pub fn without_certificate(self) -> Self {
+        self.serial_no(SerialNo::uncertified())
+    }
+
+    /// Sets how many requests are made of the service at the same time: 32 by default.
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.limits.concurrency = concurrency;
+        self
+    }
+
+    /// Sets how many signatures may wait for their turn: 256 by default. One more is refused as
+    /// [`Throttled`](wxpay_auth_core::SignErrorKind::Throttled).
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.limits.queue = queue;
+        self
+    }
+
+    /// Sets how long one request may take: 3 s by default.
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.call_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a signature may take, waiting and all attempts included: 10 s by default.
+    pub fn sign_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.total_timeout = timeout;
+        self
+    }
+
+    /// Sets how often a signature is asked for at most, when the service fails or does not answer:
+    /// 4 times by default. When it throttles, that is not counted: it is asked again, no more often
+    /// than every half second, until [`sign_timeout`](Self::sign_timeout); so it is while others have
+    /// not approved the signature. 1 stands for no retries, of no kind.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.limits.attempts = attempts;
+        self
+    }
+
+    /// Sets how long connecting may take, the signature for a check included: 30 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Connects: reads the public key, compares the certificate with it, and signs once for a check.
+    ///
+    /// # Errors
+    /// [`KmsError`], whose [`kind`](KmsError::kind) and [`hint`](KmsError::hint) say what to do:
+    /// a setting that makes no sense, a key that is not there, is not RSA-2048, is disabled or may
+    /// not sign, a certificate of another key, a service that cannot be reached or refuses.
+    pub async fn connect(self) -> Result<KmsSigner<B>, KmsError> {
+        let serial = self.serial.ok_or_else(|| {
+            KmsError::setting(
+                "there is no merchant certificate",
+                "give the certificate or its serial_no, or say that there is none yet \
+                 (without_certificate)",
+            )
+        })?;
+        self.limits.check()?;
+        if !is_sensible(self.connect_timeout) {
+            return Err(KmsError::setting(
+                "connect_timeout must be more than nothing, and at most a day",
+                "correct the setting",
+            ));
+        }
+        let deadline = Instant::now() + self.connect_timeout;
+        let late = |error: KmsError| match error.kind() {
+            SignErrorKind::Timeout if Instant::now() >= deadline => {
+                too_late(self.connect_timeout).with_source(error)
+            }
+            _ => error,
+        };
+        let calls = Calls::new(self.limits);
+        let asked = calls.run_until(deadline, || self.backend.public_key()).await;
+        let key = asked.map_err(late)?;
+        let serial_no = serial.of(&key)?;
+        let signer = KmsSigner::new(self.backend, key, serial_no, calls);
+        signer.try_out(deadline).await.map_err(late)?;
+        tracing::debug!(
+            serial_no = %signer.serial_no(),
+            key_version = signer.key_version(),
+            "connected to a key service"
+        );
+        Ok(signer)
+    }
+}
+
+fn too_late(timeout: Duration) -> KmsError {
+    let message = format!("connecting took longer than {} ms", timeout.as_millis());
+    KmsError::new(SignErrorKind::Timeout, message)
+        .with_hint("look at what the service does, or give it more time (connect_timeout)")
+}
+
+impl Serial {
+    fn of(self, key: &KmsKey) -> Result<SerialNo, KmsError> {
+        match self {
+            Self::Certificate(certificate) => {
+                certificate.require_key(key.public_key())?;
+                Ok(certificate.serial_no().clone())
+            }
+            Self::Given(serial_no) => Ok(serial_no),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Where a key service is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use http::Uri;
+use http::uri::{Authority, Scheme};
+
+use super::error::KmsError;
+
+/// Holds the address of a key service: `https://kms.tencentcloudapi.com`, say, or
+/// `https://vault.internal:8200/prefix`.
+///
+/// HTTPS, or HTTP to this machine (a Vault agent beside the application, a test).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    scheme: Scheme,
+    authority: Authority,
+    /// Without a `/` at its end.
+    prefix: String,
+}
+
+impl Endpoint {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`KmsError`] when it is not a URL, not `https` (or `http` to this machine), has a user, a
+    /// query or a fragment.
+    pub fn new(url: impl AsRef<str>) -> Result<Self, KmsError> {
+        url.as_ref().parse()
+    }
+
+    /// Reads a fixed address of a service on this machine's host, which is plain HTTP by nature.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn plain(url: &'static str) -> Result<Self, KmsError> {
+        Self::read(url, true)
+    }
+
+    /// Returns the host and the port, as they stand in the `Host` header.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn authority(&self) -> &str {
+        self.authority.as_str()
+    }
+
+    /// Tells whether it is asked over TLS.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// Tells whether it has a path. What signs requests signs the path as well.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn has_path(&self) -> bool {
+        !self.prefix.is_empty()
+    }
+
+    /// Joins it with a path and query, which begins with `/`.
+    #[cfg(feature = "_http")]
+    pub(super) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(format!("{}{path_and_query}", self.prefix))
+            .build()
+            .map_err(|_| {
+                KmsError::setting(
+                    format!("{path_and_query} is no path"),
+                    "check the names of mount and key",
+                )
+            })
+    }
+
+    fn read(url: &str, plain: bool) -> Result<Self, KmsError> {
+        const HINT: &str = "write https://HOST[:PORT]; http is for this machine only";
+        // A URL may have a password in it: it is not quoted.
+        let wrong = |problem: &str| Err(KmsError::setting(format!("the endpoint {problem}"), HINT));
+        // The parser lets other characters pass in the path.
+        let uri = Some(url).filter(|url| url.is_ascii()).and_then(|url| url.parse::<Uri>().ok());
+        let Some(uri) = uri else { return wrong("is not a URL") };
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return wrong("is not a URL with a scheme and a host");
+        };
+        // Wherever it stands: a password may have a slash, with which the path seems to begin.
+        if url.contains('@') {
+            return wrong("has a user in it");
+        }
+        if !has_no_port_or_a_number(&authority) {
+            return wrong("has a port that is no number");
+        }
+        if url.contains(['?', '#']) {
+            return wrong("has a query or a fragment");
+        }
+        if scheme == Scheme::HTTP && !plain && !is_this_machine(authority.host()) {
+            return wrong("is plain http to another machine");
+        }
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return wrong("is neither https nor http");
+        }
+        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        let prefix = path.trim_end_matches('/').to_owned();
+        Ok(Self { scheme, authority, prefix })
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = KmsError;
+
+    fn from_str(url: &str) -> Result<Self, KmsError> {
+        Self::read(url, false)
+    }
+}
+
+/// Tells whether a text may be the name of a region: letters, digits and `-`.
+#[cfg(any(feature = "_access-key", feature = "aws-config"))]
+pub fn is_region(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Tells whether what stands behind the host is a port; the parser takes any text there.
+fn has_no_port_or_a_number(authority: &Authority) -> bool {
+    match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(port) => port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        None => false,
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_or_this_machine() {
+        for (url, joined) in [
+            ("https://kms.tencentcloudapi.com", "https://kms.tencentcloudapi.com/v1"),
+            ("https://vault:8200/", "https://vault:8200/v1"),
+            ("https://vault:8200/a/b/", "https://vault:8200/a/b/v1"),
+            ("http://127.0.0.1:8200", "http://127.0.0.1:8200/v1"),
+            ("http://[::1]:8200", "http://[::1]:8200/v1"),
+            ("http://localhost", "http://localhost/v1"),
+        ] {
+            let endpoint = Endpoint::new(url).unwrap();
+            assert_eq!(format!("{endpoint}/v1"), joined);
+            #[cfg(feature = "_http")]
+            assert_eq!(endpoint.join("/v1").unwrap().to_string(), joined);
+        }
+        for url in [
+            "",
+            "vault",
+            "vault:8200",
+            "/v1",
+            "ftp://vault",
+            "http://vault:8200",
+            "http://10.0.0.1",
+            "https://user:hunter2@vault",
+            "https://user:hunter2/3@vault",
+            "https://hunter2/3@vault",
+            "https://vault:hunter2",
+            "https://vault:",
+            "https://vault:65536",
+            "https://vault?a=b",
+            "https://vault/a b",
+            "https://vault/\u{85}",
+            "https://vault/商户",
+        ] {
+            let error = Endpoint::new(url).unwrap_err();
+            assert!(!error.to_string().contains("hunter2"));
+            assert!(error.to_string().starts_with("the endpoint "), "{url}: {error}");
+        }
+        #[cfg(feature = "_http")]
+        assert!(Endpoint::new("https://vault").unwrap().join("/a b").is_err());
+    }
+}

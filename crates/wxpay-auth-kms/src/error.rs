@@ -1,0 +1,253 @@
+//! What can go wrong between a signer and its key service.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wxpay_auth_core::internal::debug_as_report;
+use wxpay_auth_core::{KeyError, SignError, SignErrorKind, foreign_text};
+
+/// Says what went wrong with a key service. Nothing has been sent to WeChat Pay when it occurs.
+///
+/// Whoever implements a [`KmsBackend`](super::KmsBackend) makes it, and keeps secrets out of its
+/// texts.
+#[derive(Clone)]
+pub struct KmsError(Box<Parts>);
+
+#[derive(Clone)]
+struct Parts {
+    kind: SignErrorKind,
+    message: String,
+    code: Option<String>,
+    request_id: Option<String>,
+    approval_id: Option<String>,
+    retry_after: Option<Duration>,
+    hint: Option<&'static str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// No service has more to say; a page of a proxy may.
+const MAX_TEXT: usize = 300;
+
+impl KmsError {
+    /// Makes one. What the message holds beyond one line of 300 characters is cut off: it may come
+    /// from the service.
+    pub fn new(kind: SignErrorKind, message: impl AsRef<str>) -> Self {
+        Self(Box::new(Parts {
+            kind,
+            message: one_line(message.as_ref()),
+            code: None,
+            request_id: None,
+            approval_id: None,
+            retry_after: None,
+            hint: None,
+            source: None,
+        }))
+    }
+
+    /// Adds the code of the service: `RequestLimitExceeded`, say.
+    #[must_use]
+    pub fn with_code(mut self, code: impl AsRef<str>) -> Self {
+        self.0.code = Some(one_line(code.as_ref()));
+        self
+    }
+
+    /// Adds the request id of the service.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl AsRef<str>) -> Self {
+        self.0.request_id = Some(one_line(request_id.as_ref()));
+        self
+    }
+
+    /// Adds the id under which others can approve what was asked for.
+    #[must_use]
+    pub fn with_approval_id(mut self, approval_id: impl AsRef<str>) -> Self {
+        self.0.approval_id = Some(one_line(approval_id.as_ref()));
+        self
+    }
+
+    /// Adds how long the service asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds what to do, where that is more than the kind says.
+    #[must_use]
+    pub fn with_hint(mut self, hint: &'static str) -> Self {
+        self.0.hint = Some(hint);
+        self
+    }
+
+    /// Adds the error that caused it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Returns its kind.
+    pub fn kind(&self) -> SignErrorKind {
+        self.0.kind
+    }
+
+    /// Returns the code of the service, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// Returns the request id of the service, where it gave one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// Returns the id under which others can approve what was asked for, where they must: the accessor
+    /// of a control group.
+    pub fn approval_id(&self) -> Option<&str> {
+        self.0.approval_id.as_deref()
+    }
+
+    /// Returns how long the service asks to wait, where it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        self.0.hint.unwrap_or_else(|| self.0.kind.hint())
+    }
+
+    pub(crate) fn timeout(waited: Duration) -> Self {
+        let message = format!("the key service did not answer within {} ms", waited.as_millis());
+        Self::new(SignErrorKind::Timeout, message)
+    }
+
+    pub(crate) fn setting(message: impl AsRef<str>, hint: &'static str) -> Self {
+        Self::new(SignErrorKind::Configuration, message).with_hint(hint)
+    }
+}
+
+/// Makes one line of a text that may come from outside.
+fn one_line(text: &str) -> String {
+    // White space is gathered from more than is shown.
+    let text = foreign_text(text, 2 * MAX_TEXT, &[]);
+    let mut line: String = text
+        .split(char::is_whitespace)
+        .filter(|word| !word.is_empty())
+        .flat_map(|word| [" ", word])
+        .skip(1)
+        .flat_map(str::chars)
+        .take(MAX_TEXT + 1)
+        .collect();
+    if line.chars().count() > MAX_TEXT {
+        line.pop();
+        line.push('…');
+    }
+    line
+}
+
+impl fmt::Display for KmsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " ({code})")?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request-id {id}]")?;
+        }
+        match &self.0.approval_id {
+            Some(id) => write!(f, " [approval-id {id}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for KmsError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+/// The key that the service has, or the certificate that was given, is not the right one.
+impl From<KeyError> for KmsError {
+    fn from(error: KeyError) -> Self {
+        let (kind, hint) = match &error {
+            KeyError::NotRsa { .. } | KeyError::WrongSize { .. } => {
+                (SignErrorKind::Unsupported, error.hint())
+            }
+            KeyError::CertificateMismatch { .. } => (
+                SignErrorKind::Configuration,
+                "give the certificate of this key; where the key was rotated in the service, name \
+                 the version that the certificate was made for",
+            ),
+            _ => (SignErrorKind::Configuration, error.hint()),
+        };
+        Self::new(kind, "the key or its certificate cannot be used")
+            .with_hint(hint)
+            .with_source(error)
+    }
+}
+
+impl From<KmsError> for SignError {
+    fn from(error: KmsError) -> Self {
+        let mut sign_error = Self::new(error.kind(), "the key service did not sign");
+        if let Some(code) = error.code() {
+            sign_error = sign_error.with_code(code);
+        }
+        if let Some(request_id) = error.request_id() {
+            sign_error = sign_error.with_request_id(request_id);
+        }
+        if let Some(approval_id) = error.approval_id() {
+            sign_error = sign_error.with_approval_id(approval_id);
+        }
+        if let Some(wait) = error.retry_after() {
+            sign_error = sign_error.with_retry_after(wait);
+        }
+        sign_error.with_hint(error.hint()).with_source(error)
+    }
+}
+
+debug_as_report!(KmsError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_from_outside_are_one_line_of_some_length() {
+        let error = KmsError::new(SignErrorKind::Other, "<html>\r\n\t<b>no</b>\u{0}")
+            .with_code("a\nb")
+            .with_request_id("c\nd");
+        assert_eq!(error.to_string(), "<html> <b>no</b> (a b) [request-id c d]");
+        let error = KmsError::new(SignErrorKind::Other, "文".repeat(301));
+        assert_eq!(error.to_string(), format!("{}…", "文".repeat(300)));
+        let error = KmsError::new(SignErrorKind::Other, "文".repeat(300));
+        assert_eq!(error.to_string(), "文".repeat(300));
+    }
+
+    #[test]
+    fn what_the_service_says_reaches_the_signing_error() {
+        let error = KmsError::new(SignErrorKind::Throttled, "too many")
+            .with_code("RequestLimitExceeded")
+            .with_request_id("7c1b")
+            .with_hint("ask for more")
+            .with_retry_after(Duration::from_secs(3));
+        let error = SignError::from(error);
+        assert_eq!(error.kind(), SignErrorKind::Throttled);
+        assert_eq!(error.code(), Some("RequestLimitExceeded"));
+        assert_eq!(error.request_id(), Some("7c1b"));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+        assert_eq!(error.hint(), "ask for more");
+        assert_eq!(
+            error.to_string(),
+            "signing failed (throttled): the key service did not sign (RequestLimitExceeded) \
+             [request-id 7c1b]"
+        );
+        assert_eq!(
+            StdError::source(&error).unwrap().to_string(),
+            "too many (RequestLimitExceeded) [request-id 7c1b]"
+        );
+    }
+}

@@ -1,0 +1,304 @@
+//! The HTTP client of the back ends.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::AsHeaderName;
+use http::response::Parts;
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::AlertDescription;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use wxpay_auth_core::internal::without;
+use wxpay_auth_core::{Clock, SignErrorKind, SystemClock, foreign_text};
+use zeroize::Zeroizing;
+
+use super::error::KmsError;
+use super::retry_after::retry_after;
+pub(super) use super::status::kind_of_status;
+use super::status::{FOREIGN_HINT, kind_of_foreign};
+use super::tls::KmsTls;
+
+/// No answer of a key service comes near this size.
+const MAX_BODY: usize = 1 << 20;
+/// How long there may be no TCP connection: less than a call may take, so that the error says what
+/// was waited for, and enough for a lost packet, which is sent again after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends requests to one service. It keeps connections, and knows no redirects.
+///
+/// A request on a kept connection that the service closes before it has read it is sent again on
+/// another one.
+#[derive(Clone)]
+pub(super) struct Http {
+    service: &'static str,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Http {
+    /// Makes one for a service, which is called by this name in errors.
+    pub(super) fn new(service: &'static str, tls: &KmsTls) -> Result<Self, KmsError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.config()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .build(connector);
+        Ok(Self { service, client })
+    }
+
+    /// Sends a request, and reads its answer, whatever its status.
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, KmsError> {
+        let sent = sensitive(request.headers());
+        let request = request.map(|body| Full::new(Bytes::from(body)));
+        let answer = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
+            let message = format!("the answer of {} broke off, or is too long", self.service);
+            KmsError::new(SignErrorKind::Unavailable, message).with_source(e)
+        })?;
+        let body = body.to_bytes();
+        let Parts { status, headers, .. } = head;
+        Ok(Answer { service: self.service, status, headers, body, sent })
+    }
+
+    fn not_answered(&self, error: hyper_util::client::legacy::Error) -> KmsError {
+        let service = self.service;
+        let tls = chain(&error).into_iter().find_map(tls_error);
+        if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
+            let message = format!("the TLS certificate of {service} is not accepted: {problem}");
+            return KmsError::new(SignErrorKind::Configuration, message)
+                .with_hint("check the host name of the endpoint, and the CA that is trusted")
+                .with_source(error);
+        }
+        if let Some(rustls::Error::AlertReceived(alert)) = tls
+            && is_refusal(*alert)
+        {
+            let message = format!("{service} ended the TLS handshake");
+            return KmsError::new(SignErrorKind::Configuration, message)
+                .with_hint("where the service wants a client certificate, give the right one")
+                .with_source(error);
+        }
+        let message = if error.is_connect() {
+            format!("{service} cannot be reached")
+        } else {
+            format!("the connection to {service} broke")
+        };
+        KmsError::new(SignErrorKind::Unavailable, message).with_source(error)
+    }
+}
+
+/// Gathers the tokens and signatures of a request.
+fn sensitive(headers: &HeaderMap) -> Vec<Zeroizing<String>> {
+    let sensitive = headers.values().filter(|value| value.is_sensitive());
+    sensitive.filter_map(|value| Some(Zeroizing::new(value.to_str().ok()?.to_owned()))).collect()
+}
+
+/// Tells whether an alert says that this end is not wanted as it is. The others may come from
+/// whatever broke at the other end.
+fn is_refusal(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::HandshakeFailure
+            | A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::ProtocolVersion
+            | A::InsufficientSecurity
+            | A::UnrecognisedName
+            | A::CertificateRequired
+            | A::NoApplicationProtocol
+    )
+}
+
+/// Returns an error and all that lies behind it.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+    let (mut chain, mut next) = (Vec::new(), Some(error));
+    while let Some(error) = next {
+        chain.push(error);
+        // The source of an `io::Error` is the source of what it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |e| Some(e));
+    }
+    chain
+}
+
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    error.downcast_ref()
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// An answer of a service.
+///
+/// What was sent to it is cut out of what is shown of it, and of its JSON, whatever becomes of that.
+pub(super) struct Answer {
+    service: &'static str,
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    pub(super) body: Bytes,
+    sent: Vec<Zeroizing<String>>,
+}
+
+/// No header that is shown has more to say.
+const MAX_HEADER: usize = 100;
+
+impl Answer {
+    #[cfg(all(test, feature = "_access-key"))]
+    #[allow(clippy::unwrap_used, reason = "a test's own status")]
+    pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
+        let status = StatusCode::from_u16(status).unwrap();
+        let (headers, body) = (HeaderMap::new(), body.to_owned().into());
+        Self { service, status, headers, body, sent: Vec::new() }
+    }
+
+    #[cfg(any(all(test, feature = "vault"), fuzzing))]
+    pub(super) fn new(
+        service: &'static str,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: impl AsRef<[u8]>,
+    ) -> Self {
+        let body = Bytes::copy_from_slice(body.as_ref());
+        Self { service, status, headers, body, sent: Vec::new() }
+    }
+
+    /// Adds a secret that was sent in another place than a header.
+    #[cfg(feature = "vault")]
+    pub(super) fn after_sending(mut self, secret: &str) -> Self {
+        self.sent.push(Zeroizing::new(secret.to_owned()));
+        self
+    }
+
+    fn sent(&self) -> Vec<&str> {
+        self.sent.iter().map(|secret| secret.as_str()).collect()
+    }
+
+    /// Returns a header as it may be shown.
+    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
+        let value = self.headers.get(name)?.to_str().ok()?;
+        Some(foreign_text(value, MAX_HEADER, &self.sent()))
+    }
+
+    /// Reads the body as JSON.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
+        self.parsed().ok_or_else(|| self.not_understood())
+    }
+
+    /// What serde says may quote the body, in which there may be a secret, so it is not kept.
+    fn parsed<T: DeserializeOwned>(&self) -> Option<T> {
+        let (body, sent) = (str::from_utf8(&self.body).ok()?, self.sent());
+        if matches!(without(body, &sent), Cow::Borrowed(_)) {
+            return serde_json::from_str(body).ok();
+        }
+        let mut value = serde_json::from_str(body).ok()?;
+        cut_out(&mut value, &sent);
+        serde_json::from_value(value).ok()
+    }
+
+    /// Makes the error for an answer that is not the service's, by its status: a page of a proxy.
+    pub(super) fn not_understood(&self) -> KmsError {
+        let content_type = self.header(header::CONTENT_TYPE);
+        let message = format!(
+            "{} answered {} with {}, which is not what the service answers",
+            self.service,
+            self.status.as_u16(),
+            content_type.as_deref().unwrap_or("no content type"),
+        );
+        let kind = kind_of_foreign(self.status);
+        self.waiting(KmsError::new(kind, message)).with_hint(FOREIGN_HINT)
+    }
+
+    /// Adds what `Retry-After` says to an error.
+    pub(super) fn waiting(&self, error: KmsError) -> KmsError {
+        let value = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
+        match value.and_then(|value| retry_after(value, SystemClock.now())) {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        }
+    }
+}
+
+/// Cuts what was sent out of every text.
+fn cut_out(value: &mut Value, sent: &[&str]) {
+    match value {
+        Value::String(text) => {
+            if let Cow::Owned(left) = without(text, sent) {
+                *text = left;
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| cut_out(item, sent)),
+        Value::Object(members) => {
+            members.iter_mut().for_each(|(_, member)| cut_out(member, sent));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::calls::Limits;
+
+    /// Paused time goes on where nothing else does: the time-outs that there are expire in order.
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_cannot_be_reached_is_told_from_one_that_does_not_answer() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // Nobody accepts: when the queue is full, what else comes is not answered.
+        let patience = Duration::from_millis(300);
+        let connect = || TcpStream::connect_timeout(&address, patience).ok();
+        let queued: Vec<_> = std::iter::from_fn(connect).take(100).collect();
+        assert!(queued.len() < 100);
+
+        let http = Http::new("vault", &KmsTls::new()).unwrap();
+        let request = Request::get(format!("http://{address}/")).body(Vec::new()).unwrap();
+        let call = tokio::time::timeout(Limits::default().call_timeout, http.send(request));
+        let Err(error) = call.await.unwrap() else { panic!("an answer") };
+        assert_eq!(error.kind(), SignErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "vault cannot be reached");
+    }
+
+    #[test]
+    fn alerts_are_refusals_or_faults() {
+        use AlertDescription as A;
+        for refusal in [A::CertificateRequired, A::UnknownCA, A::HandshakeFailure, A::AccessDenied]
+        {
+            assert!(is_refusal(refusal), "{refusal:?}");
+        }
+        for fault in [A::InternalError, A::CloseNotify, A::UserCanceled, A::DecodeError] {
+            assert!(!is_refusal(fault), "{fault:?}");
+        }
+    }
+}

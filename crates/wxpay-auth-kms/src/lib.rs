@@ -1,0 +1,79 @@
+//! Keys in key services (KMS), which they never leave.
+//!
+//! [`KmsSigner`] signs with a key in a service that a [`KmsBackend`] talks to. There are four, each
+//! with a feature of its own; anybody can write another one.
+//!
+//! | service | feature of `wxpay-auth` | back end |
+//! |---|---|---|
+//! | `HashiCorp` Vault, OpenBao (Transit) | `kms-vault` | `VaultTransit` |
+//! | Tencent Cloud KMS | `kms-tencent` | `TencentKms` |
+//! | Alibaba Cloud KMS | `kms-alibaba` | `AlibabaKms` |
+//! | AWS KMS | `kms-aws` | `AwsKms` |
+//!
+//! - The signature is padded to the length of the modulus and verified before it is returned: this
+//!   catches a service that defaults to PSS, hashes a digest again, or signs with another key.
+//! - Serial and version of the key belong together from the beginning: a rotation in the service
+//!   changes nothing until a new signer is connected.
+//! - Concurrency, queue, time and attempts are bounded. What is throttled or fails in passing is
+//!   tried again, after the wait that the service names, or with back-off.
+//!
+//! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
+
+#[cfg(feature = "_access-key")]
+mod access_key;
+#[cfg(feature = "alibaba")]
+mod alibaba;
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "aws-config")]
+mod aws_client;
+mod backend;
+mod backoff;
+mod builder;
+mod calls;
+#[cfg(feature = "_endpoint")]
+mod endpoint;
+mod error;
+#[cfg(feature = "_http")]
+mod flight;
+#[cfg(all(fuzzing, feature = "vault", feature = "tencent", feature = "alibaba"))]
+#[doc(hidden)]
+pub mod fuzzing;
+#[cfg(feature = "_http")]
+mod http;
+#[doc(hidden)]
+pub mod internal;
+#[cfg(any(feature = "_http", feature = "aws"))]
+mod retry_after;
+#[cfg(feature = "_http")]
+mod secret;
+mod signer;
+#[cfg(any(feature = "_http", feature = "aws"))]
+mod status;
+#[cfg(feature = "tencent")]
+mod tencent;
+#[cfg(feature = "_http")]
+mod tls;
+#[cfg(feature = "vault")]
+mod vault;
+
+#[cfg(feature = "_access-key")]
+pub use access_key::{CredentialProvider, Credentials};
+#[cfg(feature = "alibaba")]
+pub use alibaba::{AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
+#[cfg(feature = "aws")]
+pub use aws::AwsKms;
+pub use backend::{KmsBackend, KmsKey};
+pub use builder::KmsSignerBuilder;
+#[cfg(feature = "_endpoint")]
+pub use endpoint::Endpoint;
+pub use error::KmsError;
+#[cfg(feature = "_http")]
+pub use secret::Secret;
+pub use signer::KmsSigner;
+#[cfg(feature = "tencent")]
+pub use tencent::{TencentKms, TencentKmsBuilder, TencentRole};
+#[cfg(feature = "_http")]
+pub use tls::KmsTls;
+#[cfg(feature = "vault")]
+pub use vault::{VaultAuth, VaultTransit, VaultTransitBuilder};

@@ -1,0 +1,185 @@
+//! Where a secret comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
+use wxpay_auth_core::{KeyError, SignErrorKind};
+use zeroize::Zeroizing;
+
+use super::error::KmsError;
+
+/// Says where a secret comes from: a token, a password. It is shown nowhere, and its copies here are
+/// wiped when they are dropped; those that TLS and the system make of what is sent are not.
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
+/// use wxpay_auth::kms::Secret;
+///
+/// let given = Secret::new("hvs.…");
+/// assert_eq!(format!("{given:?}"), "Secret(given)");
+/// // Read anew each time it is needed, so that one that was changed is picked up.
+/// let from_file = Secret::file("/run/secrets/vault_token");
+/// # let _ = from_file;
+/// ```
+#[derive(Clone)]
+pub struct Secret(Source);
+
+#[derive(Clone)]
+enum Source {
+    Given(Arc<Zeroizing<String>>),
+    File {
+        file: FileSource,
+        /// The parameter that names it, where it is shown in place of the path.
+        parameter: Option<&'static str>,
+    },
+}
+
+impl Secret {
+    /// Takes the secret itself.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(Source::Given(Arc::new(Zeroizing::new(secret.into()))))
+    }
+
+    /// Reads the secret from a file: UTF-8, white space around it is left out.
+    ///
+    /// Errors and `Debug` show the path only when it begins at the root and leads through a folder
+    /// (`/run/secrets/token`): anything shorter may be the secret itself, put there by mistake.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self(Source::File { file: FileSource::Path(path.into()), parameter: None })
+    }
+
+    /// Reads the secret from a credential that systemd hands to the service (`LoadCredential=NAME:PATH`):
+    /// the file of this name in `$CREDENTIALS_DIRECTORY`.
+    pub fn credential(name: impl Into<String>) -> Self {
+        Self(Source::File { file: FileSource::Credential(name.into()), parameter: None })
+    }
+
+    /// The same for a path that stands in this parameter of an address. The path is shown nowhere:
+    /// somebody may have put the secret itself there.
+    #[cfg(feature = "vault")]
+    pub(crate) fn file_in(parameter: &'static str, file: FileSource) -> Self {
+        Self(Source::File { file, parameter: Some(parameter) })
+    }
+
+    /// Takes the secret from an environment variable.
+    ///
+    /// # Errors
+    /// [`KmsError`] when the variable is not set, is empty, or is not UTF-8.
+    pub fn variable(name: &'static str) -> Result<Self, KmsError> {
+        match std::env::var(name) {
+            Ok(secret) if !secret.is_empty() => Ok(Self::new(secret)),
+            _ => Err(KmsError::setting(
+                format!("the environment variable {} is not set", shown_variable(name)),
+                "set it, or give the secret in another way",
+            )),
+        }
+    }
+
+    /// Tells whether another secret may be there the next time.
+    #[cfg(feature = "vault")]
+    pub(super) fn may_change(&self) -> bool {
+        matches!(self.0, Source::File { .. })
+    }
+
+    /// Reads the secret. It may block for as long as reading a small file takes.
+    pub(super) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
+        let (file, parameter) = match &self.0 {
+            Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
+            Source::File { file, parameter } => (file, *parameter),
+        };
+        let shown = match file {
+            FileSource::Path(path) if parameter.is_none() && may_be_path_of_secret(path) => {
+                Some(path)
+            }
+            _ => None,
+        };
+        let unavailable = || {
+            let file = match (parameter, shown, file) {
+                (Some(parameter), ..) => format!("the file that {parameter} names"),
+                (None, Some(path), _) => path.display().to_string(),
+                (None, None, FileSource::Path(_)) => "a file (its path is not shown)".to_owned(),
+                (None, None, FileSource::Credential(_)) => {
+                    "a credential (its name is not shown)".to_owned()
+                }
+            };
+            let message = format!("the secret in {file} cannot be had");
+            KmsError::new(SignErrorKind::Configuration, message).with_hint(
+                "check that the file is there, and that this program may read it; its path is needed, \
+                 not the secret",
+            )
+        };
+        let bytes = file.read("this secret").map_err(|error| match error {
+            error if shown.is_some() => unavailable().with_source(error),
+            KeyError::NoCredentials | KeyError::CredentialName => {
+                unavailable().with_hint(error.hint()).with_source(error)
+            }
+            // They quote the path.
+            KeyError::Unreadable { source, .. } => unavailable().with_source(source),
+            _ => unavailable().with_source("it does not exist"),
+        })?;
+        let text =
+            str::from_utf8(&bytes).map_err(|_| unavailable().with_source("it is not UTF-8"))?;
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+}
+
+/// Shows the name of a variable, unless it may be what belongs into one.
+fn shown_variable(name: &str) -> &str {
+    let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if is_name { name } else { "(not shown: no name in capital letters)" }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Given(_) => f.write_str("Secret(given)"),
+            Source::File { file: FileSource::Path(path), parameter: None } => {
+                write!(f, "Secret(file {})", ShownSecret(path))
+            }
+            Source::File { file: FileSource::Credential(_), parameter: None } => {
+                f.write_str("Secret(credential)")
+            }
+            Source::File { parameter: Some(parameter), .. } => {
+                write!(f, "Secret(file of {parameter})")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_a_value_or_a_file() {
+        let path = std::env::temp_dir().join(format!("wxpay-secret-{}", std::process::id()));
+        assert_eq!(*Secret::new("a b").read().unwrap(), "a b");
+        std::fs::write(&path, " a b\r\n").unwrap();
+        assert_eq!(*Secret::file(&path).read().unwrap(), "a b");
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(Secret::file(&path).read().unwrap_err().kind(), SignErrorKind::Configuration);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Secret::file(&path).read().unwrap_err().kind(), SignErrorKind::Configuration);
+        #[cfg(feature = "vault")]
+        {
+            use std::error::Error as _;
+            for text in ["hvs.hunter2", "credential:hvs.hunter2"] {
+                let mistaken = Secret::file_in("token_file", FileSource::parse(text.to_owned()));
+                let error = mistaken.read().unwrap_err();
+                let shown = format!("{mistaken:?} {error:?} {error} {:?}", error.source());
+                assert!(shown.contains("token_file") && !shown.contains("hunter2"), "{shown}");
+            }
+        }
+        for name in ["hunter2", "hunter2/", "/hunter2"] {
+            let credential = Secret::credential(name);
+            let error = credential.read().unwrap_err();
+            assert!(error.hint().contains("LoadCredential="), "{error}");
+            let shown = format!("{credential:?} {error:?} {error}");
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let unset = Secret::variable("WXPAY_NO_SUCH_VARIABLE").unwrap_err();
+        assert!(unset.to_string().contains("WXPAY_NO_SUCH_VARIABLE"));
+    }
+}

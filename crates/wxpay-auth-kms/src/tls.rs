@@ -1,0 +1,179 @@
+//! TLS to a key service.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use wxpay_auth_core::internal::files;
+
+use super::error::KmsError;
+
+/// Says whom to trust at the other end of a TLS connection, and who this end is.
+///
+/// By default it trusts the roots of the platform, or those of Mozilla where the platform has none,
+/// and presents no certificate. TLS 1.2 and 1.3, on `ring`.
+#[derive(Clone, Default)]
+pub struct KmsTls {
+    ca: Option<Vec<CertificateDer<'static>>>,
+    client: Option<Arc<Client>>,
+}
+
+struct Client {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl KmsTls {
+    /// Begins with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trusts nobody, for what is asked over plain HTTP: no CA certificates are read.
+    #[cfg(feature = "_access-key")]
+    pub(super) fn trusting_nobody() -> Self {
+        Self { ca: Some(Vec::new()), client: None }
+    }
+
+    /// Trusts the certificates of a PEM text, and no others.
+    ///
+    /// # Errors
+    /// [`KmsError`] when there is no certificate in it, or a damaged one.
+    pub fn ca_pem(mut self, pem: impl AsRef<[u8]>) -> Result<Self, KmsError> {
+        self.ca = Some(certificates(pem.as_ref(), "the CA")?);
+        Ok(self)
+    }
+
+    /// Trusts the certificates of a PEM file, and no others. It blocks: call it at start.
+    ///
+    /// # Errors
+    /// As [`ca_pem`](Self::ca_pem), and when the file cannot be read.
+    pub fn ca_pem_file(self, path: impl AsRef<Path>) -> Result<Self, KmsError> {
+        self.ca_pem(&*files::read(path.as_ref())?)
+    }
+
+    /// Presents a certificate to the service (mTLS): the chain, this end's own first, and its private
+    /// key, both in PEM.
+    ///
+    /// # Errors
+    /// [`KmsError`] when either is missing or damaged.
+    pub fn client_certificate_pem(
+        mut self,
+        chain: impl AsRef<[u8]>,
+        key: impl AsRef<[u8]>,
+    ) -> Result<Self, KmsError> {
+        let chain = certificates(chain.as_ref(), "the client certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_ref()).map_err(|_| {
+            KmsError::setting(
+                "there is no private key for the client certificate",
+                "give an unencrypted private key in PEM: PKCS#8, PKCS#1 or SEC 1",
+            )
+        })?;
+        self.client = Some(Arc::new(Client { chain, key }));
+        Ok(self)
+    }
+
+    /// Presents a certificate from PEM files; see
+    /// [`client_certificate_pem`](Self::client_certificate_pem). It blocks: call it at start.
+    ///
+    /// # Errors
+    /// As [`client_certificate_pem`](Self::client_certificate_pem), and when a file cannot be read.
+    pub fn client_certificate_pem_files(
+        self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, KmsError> {
+        let (chain, key_pem) = (files::read(chain.as_ref())?, files::read(key.as_ref())?);
+        files::warn_if_exposed(key.as_ref(), "this private key");
+        self.client_certificate_pem(&*chain, &*key_pem)
+    }
+
+    pub(super) fn config(&self) -> Result<ClientConfig, KmsError> {
+        let wrong = |error: rustls::Error, hint| {
+            KmsError::setting("the TLS settings cannot be used", hint).with_source(error)
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| wrong(e, "report it"))?
+            .with_root_certificates(self.roots()?);
+        match self.client.as_deref() {
+            None => Ok(config.with_no_client_auth()),
+            Some(Client { chain, key }) => config
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .map_err(|e| wrong(e, "check that certificate and key belong together")),
+        }
+    }
+
+    fn roots(&self) -> Result<RootCertStore, KmsError> {
+        let mut roots = RootCertStore::empty();
+        let Some(ca) = &self.ca else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+            }
+            return Ok(roots);
+        };
+        for certificate in ca {
+            roots.add(certificate.clone()).map_err(|e| {
+                KmsError::setting("the CA cannot be used", "give X.509 certificates of version 3")
+                    .with_source(e)
+            })?;
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, KmsError> {
+    let wrong = || {
+        KmsError::setting(
+            format!("{what} is not a certificate in PEM"),
+            "give one or several blocks of -----BEGIN CERTIFICATE-----",
+        )
+    };
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = parsed.map_err(|_| wrong())?;
+    if certificates.is_empty() { Err(wrong()) } else { Ok(certificates) }
+}
+
+impl std::fmt::Debug for KmsTls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KmsTls")
+            .field("own_ca", &self.ca.is_some())
+            .field("client_certificate", &self.client.is_some())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
+    const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
+
+    #[test]
+    fn what_cannot_be_used_is_said_at_once() {
+        for no_certificate in ["", KEY, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"]
+        {
+            KmsTls::new().ca_pem(no_certificate).unwrap_err();
+            KmsTls::new().client_certificate_pem(no_certificate, KEY).unwrap_err();
+        }
+        KmsTls::new().client_certificate_pem(CERTIFICATE, CERTIFICATE).unwrap_err();
+        let both = KmsTls::new().client_certificate_pem(CERTIFICATE, KEY).unwrap();
+        both.config().unwrap();
+        KmsTls::new().config().unwrap();
+        assert_eq!(format!("{both:?}"), "KmsTls { own_ca: false, client_certificate: true }");
+    }
+
+    #[test]
+    fn an_own_ca_is_trusted_alone() {
+        let roots = KmsTls::new().ca_pem(CERTIFICATE).unwrap().roots().unwrap();
+        assert_eq!(roots.len(), 1);
+        assert!(KmsTls::new().roots().unwrap().len() > 10);
+        #[cfg(feature = "_access-key")]
+        assert!(KmsTls::trusting_nobody().roots().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! Requests to the service, and what all its answers have in common.
+
+use http::{HeaderValue, Method, Request, header};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use super::approval::WrapInfo;
+use super::refusal::{Doing, lacking, refusal};
+use crate::endpoint::Endpoint;
+use crate::error::KmsError;
+use crate::http::{Answer, Http};
+
+/// Sends requests to one namespace of one service.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) http: Http,
+    pub(super) endpoint: Endpoint,
+    pub(super) namespace: Option<HeaderValue>,
+}
+
+/// A request.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) doing: Doing,
+    pub(super) path: &'a str,
+    /// JSON; a request without one is a `GET`.
+    pub(super) body: Option<&'a [u8]>,
+}
+
+impl Client {
+    /// Sends a request. Whatever the answer is, it is no error yet.
+    pub(super) async fn send(
+        &self,
+        call: Call<'_>,
+        token: Option<&str>,
+    ) -> Result<Answer, KmsError> {
+        let mut request = Request::builder()
+            .method(if call.body.is_some() { Method::POST } else { Method::GET })
+            .uri(self.endpoint.join(call.path)?)
+            .header("x-vault-request", "true")
+            .header(header::ACCEPT, "application/json");
+        if call.body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(namespace) = &self.namespace {
+            request = request.header("x-vault-namespace", namespace);
+        }
+        if let Some(token) = token {
+            let value = HeaderValue::from_str(token).ok().filter(|_| token.is_ascii());
+            let Some(mut token) = value else {
+                return Err(KmsError::setting(
+                    "the token has characters that no token has",
+                    "check where it comes from",
+                ));
+            };
+            token.set_sensitive(true);
+            request = request.header("x-vault-token", token);
+        }
+        let request = request.body(call.body.unwrap_or_default().to_vec()).map_err(|e| {
+            KmsError::setting("no request can be made of these settings", "report it")
+                .with_source(e)
+        })?;
+        self.http.send(request).await
+    }
+}
+
+/// Reads the part of an answer that was asked for: without it, no answer is a success.
+pub(super) fn read<T, P: DeserializeOwned>(
+    answer: &Answer,
+    doing: Doing,
+    part: impl FnOnce(P) -> Option<T>,
+) -> Result<T, KmsError> {
+    let Remarks { errors, warnings, .. } = remarks(answer, doing)?;
+    let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
+    match part(answer.json()?) {
+        Some(part) if errors.is_empty() => Ok(part),
+        _ => Err(lacking(answer, &[errors, warnings].concat())),
+    }
+}
+
+/// Reads what a success holds in place of data, where others must approve it first.
+pub(super) fn held(answer: &Answer, doing: Doing) -> Result<Option<WrapInfo>, KmsError> {
+    let Remarks { errors, wrap_info, data, .. } = remarks(answer, doing)?;
+    let is_held = data.is_none() && errors.is_none_or(|errors| errors.is_empty());
+    Ok(wrap_info.filter(|_| is_held))
+}
+
+fn remarks(answer: &Answer, doing: Doing) -> Result<Remarks, KmsError> {
+    if answer.status.is_success() { answer.json() } else { Err(refusal(answer, doing)) }
+}
+
+/// What an answer says beside its data.
+#[derive(Deserialize)]
+struct Remarks {
+    errors: Option<Vec<String>>,
+    warnings: Option<Vec<String>>,
+    wrap_info: Option<WrapInfo>,
+    data: Option<IgnoredAny>,
+}

@@ -1,0 +1,164 @@
+//! When a login that was refused may be tried again.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use tokio::time::Instant;
+use wxpay_auth_core::SignErrorKind;
+
+use crate::error::KmsError;
+
+/// After each refusal of the same secret. The service locks a role out at the fifth in a row, for 15
+/// minutes, and counts from the beginning when there was none for 15 minutes: with the last of these,
+/// it never counts to five.
+const PAUSES: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(16 * 60),
+];
+/// Where nobody is locked out.
+const LONGEST_WITHOUT: Duration = Duration::from_secs(60);
+
+/// Remembers which secret was refused.
+pub(super) struct Lockout {
+    locks_out: bool,
+    refused: Mutex<Option<Refused>>,
+}
+
+struct Refused {
+    /// Of the secret, which itself is not kept.
+    digest: Vec<u8>,
+    times: usize,
+    last: Instant,
+    error: KmsError,
+}
+
+impl Lockout {
+    pub(super) fn new(locks_out: bool) -> Self {
+        Self { locks_out, refused: Mutex::new(None) }
+    }
+
+    /// Returns why a secret is not to be sent now: it was refused, and it is too soon.
+    pub(super) fn check(&self, secret: &str) -> Result<(), KmsError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*refused {
+            Some(refused) if refused.is(secret) && refused.last.elapsed() < self.pause(refused) => {
+                Err(refused.error.clone())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pause(&self, refused: &Refused) -> Duration {
+        let pause = PAUSES.get(refused.times.saturating_sub(1)).or(PAUSES.last());
+        let pause = pause.copied().unwrap_or_default();
+        match refused.error.kind() {
+            SignErrorKind::PermissionDenied if self.locks_out => pause,
+            _ => pause.min(LONGEST_WITHOUT),
+        }
+    }
+
+    /// Remembers that a secret was refused.
+    pub(super) fn refused(&self, secret: &str, error: &KmsError) {
+        let mut kept = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.as_ref().filter(|kept| kept.is(secret)).map_or(0, |kept| kept.times);
+        *kept = Some(Refused {
+            digest: hashed(secret),
+            times: before + 1,
+            last: Instant::now(),
+            error: error.clone(),
+        });
+    }
+
+    /// Forgets it all: a login has succeeded.
+    pub(super) fn clear(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl Refused {
+    fn is(&self, secret: &str) -> bool {
+        self.digest == hashed(secret)
+    }
+}
+
+fn hashed(secret: &str) -> Vec<u8> {
+    digest(&SHA256, secret.as_bytes()).as_ref().to_vec()
+}
+
+impl fmt::Debug for Lockout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lockout").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn no(kind: SignErrorKind) -> KmsError {
+        KmsError::new(kind, "no")
+    }
+
+    /// Sends the secret whenever it may be sent, and returns when that was.
+    async fn sent(lockout: &Lockout, kind: SignErrorKind, times: usize) -> Vec<Duration> {
+        let (begin, mut sent) = (Instant::now(), Vec::new());
+        while sent.len() < times {
+            match lockout.check("hunter2") {
+                Ok(()) => {
+                    sent.push(begin.elapsed());
+                    lockout.refused("hunter2", &no(kind));
+                }
+                Err(error) => assert_eq!(error.to_string(), "no"),
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        sent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_locked_out_by_asking_on() {
+        let sent = sent(&Lockout::new(true), SignErrorKind::PermissionDenied, 12).await;
+        let seconds: Vec<_> = sent[..5].iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [0, 5, 35, 155, 1115]);
+        // As the service counts.
+        let (mut last, mut count) = (Duration::ZERO, 0);
+        for at in sent {
+            count = if at.abs_diff(last) >= 15 * MINUTE { 1 } else { count + 1 };
+            last = at;
+            assert!(count < 5, "{at:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_is_locked_out_a_minute_is_the_longest() {
+        for (locks_out, kind) in
+            [(false, SignErrorKind::PermissionDenied), (true, SignErrorKind::Configuration)]
+        {
+            let sent = sent(&Lockout::new(locks_out), kind, 6).await;
+            let seconds: Vec<_> = sent.iter().map(Duration::as_secs).collect();
+            assert_eq!(seconds, [0, 5, 35, 95, 155, 215]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_secret_is_tried_at_once_and_counts_anew() {
+        let lockout = Lockout::new(true);
+        sent(&lockout, SignErrorKind::PermissionDenied, 4).await;
+        lockout.check("hunter2").unwrap_err();
+        lockout.check("hunter3").unwrap();
+        lockout.refused("hunter3", &no(SignErrorKind::PermissionDenied));
+        lockout.check("hunter3").unwrap_err();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        lockout.check("hunter3").unwrap();
+        lockout.refused("hunter3", &no(SignErrorKind::PermissionDenied));
+        lockout.clear();
+        lockout.check("hunter3").unwrap();
+        assert!(!format!("{lockout:?}").contains("hunter"));
+    }
+}

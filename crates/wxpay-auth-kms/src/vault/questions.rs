@@ -1,0 +1,171 @@
+//! One request for all who ask the same at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::client::Call;
+use crate::error::KmsError;
+use crate::http::Answer;
+
+/// Lets callers who ask the same at once share one request and its answer: where others must approve
+/// it, two requests would be two approvals, and a result that is fetched once would be one caller's.
+///
+/// It is made within the time of the caller who came first. When that one gives up, the next one makes
+/// it anew.
+#[derive(Debug, Default)]
+pub(super) struct Questions(Mutex<Vec<Entry>>);
+
+/// A question, and how many callers it has.
+#[derive(Debug)]
+struct Entry {
+    question: Arc<Question>,
+    callers: usize,
+}
+
+struct Question {
+    path: String,
+    body: Option<Vec<u8>>,
+    /// Held by the one who asks; empty until there is an answer.
+    answer: tokio::sync::Mutex<Option<Shared>>,
+}
+
+type Shared = Result<Arc<Answer>, KmsError>;
+
+impl Questions {
+    /// Returns the answer to the same request that is under way, or makes it.
+    pub(super) async fn share(
+        &self,
+        call: Call<'_>,
+        ask: impl Future<Output = Result<Answer, KmsError>>,
+    ) -> Shared {
+        let entered = self.enter(call);
+        let mut answer = entered.question.answer.lock().await;
+        if let Some(shared) = &*answer {
+            return shared.clone();
+        }
+        let shared = ask.await.map(Arc::new);
+        *answer = Some(shared.clone());
+        // From here on, it is another question.
+        self.remove(&entered.question);
+        shared
+    }
+
+    fn enter(&self, call: Call<'_>) -> Entered<'_> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = all.iter_mut().find(|entry| entry.question.is_of(call)) {
+            entry.callers += 1;
+            return Entered { questions: self, question: Arc::clone(&entry.question) };
+        }
+        let (path, body) = (call.path.to_owned(), call.body.map(<[u8]>::to_vec));
+        let question = Arc::new(Question { path, body, answer: tokio::sync::Mutex::default() });
+        all.push(Entry { question: Arc::clone(&question), callers: 1 });
+        Entered { questions: self, question }
+    }
+
+    fn remove(&self, question: &Arc<Question>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|entry| !Arc::ptr_eq(&entry.question, question));
+    }
+}
+
+impl Question {
+    fn is_of(&self, call: Call<'_>) -> bool {
+        self.path == call.path && self.body.as_deref() == call.body
+    }
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// One who asks, or waits for the answer.
+struct Entered<'a> {
+    questions: &'a Questions,
+    question: Arc<Question>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        let mut all = self.questions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain_mut(|entry| {
+            let is_this = Arc::ptr_eq(&entry.question, &self.question);
+            entry.callers -= usize::from(is_this);
+            entry.callers > 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use http::{HeaderMap, StatusCode};
+    use tokio::time::{sleep, timeout};
+
+    use super::super::refusal::Doing;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn call(body: &[u8]) -> Call<'_> {
+        Call { doing: Doing::Sign, path: "/v1/transit/sign/merchant/sha2-256", body: Some(body) }
+    }
+
+    /// Answers with the number of requests so far, after a second.
+    async fn ask(asked: &AtomicUsize) -> Result<Answer, KmsError> {
+        let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
+        sleep(SECOND).await;
+        Ok(Answer::new("vault", StatusCode::OK, HeaderMap::new(), number.to_string()))
+    }
+
+    fn number(shared: &Shared) -> usize {
+        shared.as_ref().unwrap().json().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_at_once_is_one_request() {
+        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
+        let share = |body| questions.share(call(body), ask(&asked));
+        for round in [1, 3] {
+            let (one, same, other) = tokio::join!(share(b"1"), share(b"1"), share(b"2"));
+            assert_eq!((number(&one), number(&same), number(&other)), (round, round, round + 1));
+        }
+        assert!(questions.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_one_gives_up_the_next_one_asks() {
+        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
+        let share = || questions.share(call(b"1"), ask(&asked));
+        let (one, other) = tokio::join!(timeout(SECOND / 2, share()), share());
+        assert!(one.is_err());
+        assert_eq!(number(&other), 2);
+        assert!(timeout(SECOND / 2, share()).await.is_err());
+        assert!(questions.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_is_shared_and_not_kept() {
+        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
+        let fail = || async {
+            asked.fetch_add(1, Ordering::SeqCst);
+            sleep(SECOND).await;
+            Err(KmsError::timeout(SECOND))
+        };
+        let share = || questions.share(call(b"1"), fail());
+        let (one, other) = tokio::join!(share(), share());
+        assert!(one.is_err() && other.is_err());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(number(&questions.share(call(b"1"), ask(&asked)).await), 2);
+    }
+
+    #[test]
+    fn what_is_asked_is_not_shown() {
+        let questions = Questions::default();
+        let _entered = questions.enter(call(b"hunter2"));
+        assert!(!format!("{questions:?}").contains("hunter2"));
+        assert!(!format!("{questions:?}").contains("104"), "{questions:?}");
+    }
+}

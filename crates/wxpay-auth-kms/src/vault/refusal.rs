@@ -1,0 +1,291 @@
+//! What the service says when it does not do what it is asked.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use wxpay_auth_core::SignErrorKind;
+
+use crate::error::KmsError;
+use crate::http::{Answer, kind_of_status};
+
+/// What the service was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Read,
+    Sign,
+    LogIn,
+    Renew,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    errors: Vec<String>,
+}
+
+const CHECK_NAMES: &str = "check the names of mount, key and namespace";
+const CHECK_LOGIN: &str = "check the mount of the login, and the namespace";
+const CHECK_NAMESPACE: &str = "check the namespace";
+/// To who has no token, the service does not tell a wrong mount from wrong credentials.
+const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
+                                 belong together, be valid, and be allowed to log in from here; \
+                                 after several failures the service may lock the role out for a \
+                                 while (15 minutes by default), and refuse what is right, too; \
+                                 check the mount of the login, and the namespace";
+const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
+                            MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";
+const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption_version, or connect a \
+                       new signer, with the certificate of a version that may";
+const NO_VERSION: &str = "give a version that the key has";
+
+/// Why the result of a request that others must approve was not had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NotHad {
+    /// It is not approved yet.
+    Waiting,
+    /// `OpenBao` says this of what is not approved yet, and everybody of what there is not.
+    WaitingOrLost,
+    /// The token that asked has ended, and the request with it.
+    Lost,
+}
+
+/// Tells why a result was not had, where that is because of the request itself.
+pub(super) fn not_had(answer: &Answer) -> Option<NotHad> {
+    let status = answer.status.as_u16();
+    let refusal: Refusal = matches!(status, 400 | 403).then(|| answer.json().ok()).flatten()?;
+    let said = |words| refusal.errors.iter().any(|said| said.contains(words));
+    match status {
+        _ if said("further approval") => Some(NotHad::Waiting),
+        _ if said("wrapping token is not valid") => Some(NotHad::WaitingOrLost),
+        403 if said("permission denied") => Some(NotHad::Lost),
+        _ => None,
+    }
+}
+
+/// Tells whether there is no request with this accessor.
+pub(super) fn is_unknown(answer: &Answer) -> bool {
+    let refusal = (answer.status.as_u16() == 400).then(|| answer.json::<Refusal>().ok()).flatten();
+    refusal.is_some_and(|refusal| refusal.errors.iter().any(|s| s.contains("invalid accessor")))
+}
+
+/// Makes an error of an answer that is no success.
+pub(super) fn refusal(answer: &Answer, doing: Doing) -> KmsError {
+    let error = sorted(answer, doing);
+    match error.retry_after() {
+        // It is rounded down: 0 stands for almost a second.
+        Some(wait) => error.with_retry_after(wait.saturating_add(Duration::from_secs(1))),
+        None => error,
+    }
+}
+
+fn sorted(answer: &Answer, doing: Doing) -> KmsError {
+    let status = answer.status.as_u16();
+    let said = answer.json::<Refusal>().ok().map(|refusal| refusal.errors.join("; "));
+    let (kind, hint) = match (status, said.as_deref()) {
+        (301 | 302 | 307 | 308, _) => (
+            SignErrorKind::Unavailable,
+            Some(
+                "this is a standby node that does not reach the active one, or a proxy that points \
+                 elsewhere; redirects are not followed: check that the cluster has an active node, and \
+                 that its nodes reach each other, or give the address of a load balancer",
+            ),
+        ),
+        (412 | 472 | 473, _) => (
+            SignErrorKind::Unavailable,
+            Some("the node is a standby, or behind: give the address of the active node"),
+        ),
+        // Not the service's own words.
+        (_, None) => return answer.not_understood(),
+        (_, Some(said)) => sort(answer, doing, said),
+    };
+    let said = said.filter(|said| !said.is_empty());
+    let message = match said {
+        Some(said) => format!("vault answered {status}: {said}"),
+        None => format!("vault answered {status}"),
+    };
+    let error = answer.waiting(KmsError::new(kind, message));
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
+}
+
+/// Sorts by status and, where the status says too little, by the words.
+fn sort(answer: &Answer, doing: Doing, said: &str) -> (SignErrorKind, Option<&'static str>) {
+    use SignErrorKind::{
+        Configuration, KeyNotFound, PermissionDenied, Throttled, Unavailable, Unsupported,
+    };
+    match (answer.status.as_u16(), doing) {
+        (404, _) if said.contains("namespace not found") => (Configuration, Some(CHECK_NAMESPACE)),
+        // Some servers answer 500 to a version that is not there.
+        (400 | 500, Doing::Sign) if said.contains("higher than the latest key version") => {
+            (KeyNotFound, Some(NO_VERSION))
+        }
+        (400 | 500, Doing::Sign) if said.contains("minimum") || said.contains("too old") => {
+            (Configuration, Some(TOO_OLD))
+        }
+        (400, Doing::Sign) if said.contains("not found") => (KeyNotFound, Some(CHECK_NAMES)),
+        (400, Doing::Sign) if said.contains("not support sign") => (Unsupported, None),
+        (400 | 401 | 403, Doing::LogIn) => (PermissionDenied, Some(CHECK_CREDENTIALS)),
+        (404 | 405, Doing::LogIn | Doing::Renew) => (Configuration, Some(CHECK_LOGIN)),
+        (404, _) => (KeyNotFound, Some(CHECK_NAMES)),
+        (400, _) => (Configuration, None),
+        (405, _) => (Configuration, Some("check that the mount is one of Transit")),
+        (403, _) => (PermissionDenied, Some(CHECK_POLICY)),
+        (429, _) => (Throttled, Some("sign less at once, or raise the quota of the service")),
+        (503, _) if said.contains("sealed") => {
+            (Unavailable, Some("unseal the service, or let it unseal itself"))
+        }
+        _ => (kind_of_status(answer.status), None),
+    }
+}
+
+/// Makes an error of a success that holds nothing.
+pub(super) fn lacking(answer: &Answer, remarks: &[String]) -> KmsError {
+    let status = answer.status.as_u16();
+    let message = match remarks.join("; ") {
+        said if said.is_empty() => format!("vault answered {status} without what was asked for"),
+        said => format!("vault answered {status} without what was asked for: {said}"),
+    };
+    KmsError::new(SignErrorKind::Configuration, message).with_hint(
+        "check that the mount is one of Transit, the login what it is said to be, and that no \
+             control group of the policy has a ttl of 0",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        let headers = HeaderMap::from_iter([
+            (http::header::RETRY_AFTER, http::HeaderValue::from_static("7")),
+            (http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/html")),
+        ]);
+        Answer::new("vault", status, headers, body)
+    }
+
+    #[test]
+    fn refusals_are_sorted() {
+        use SignErrorKind::*;
+        for (status, doing, said, kind, hint) in [
+            (400, Doing::Sign, "signing key not found", KeyNotFound, "names"),
+            (404, Doing::Read, "", KeyNotFound, "names"),
+            (404, Doing::Sign, "no handler for route", KeyNotFound, "names"),
+            (404, Doing::Sign, "namespace not found", Configuration, "namespace"),
+            (404, Doing::LogIn, "no handler for route", Configuration, "mount of the login"),
+            (
+                500,
+                Doing::Sign,
+                "requested version for signing is higher than the latest key version",
+                KeyNotFound,
+                "a version",
+            ),
+            (
+                400,
+                Doing::Sign,
+                "requested version for signing is less than the minimum encryption key version",
+                Configuration,
+                "min_encryption_version",
+            ),
+            (
+                500,
+                Doing::Sign,
+                "requested version for signing is less than the minimum encryption key version",
+                Configuration,
+                "min_encryption_version",
+            ),
+            (
+                400,
+                Doing::Sign,
+                "ciphertext or signature version is disallowed by policy (too old)",
+                Configuration,
+                "min_encryption_version",
+            ),
+            (
+                400,
+                Doing::Sign,
+                "key type aes256-gcm96 does not support signing",
+                Unsupported,
+                "RSA",
+            ),
+            (400, Doing::Read, "what?", Configuration, "settings"),
+            (405, Doing::Sign, "unsupported operation", Configuration, "Transit"),
+            (403, Doing::Sign, "permission denied", PermissionDenied, "policy"),
+            (400, Doing::LogIn, "invalid role or secret ID", PermissionDenied, "secret_id"),
+            (
+                403,
+                Doing::LogIn,
+                "service account name not authorized",
+                PermissionDenied,
+                "service account",
+            ),
+            (412, Doing::Sign, "required index state not present", Unavailable, "active"),
+            (429, Doing::Sign, "rate limit quota exceeded", Throttled, "quota"),
+            (472, Doing::Sign, "", Unavailable, "active"),
+            (473, Doing::Sign, "", Unavailable, "active"),
+            (500, Doing::Sign, "internal error", Unavailable, "reached"),
+            (502, Doing::Sign, "upstream", Unavailable, "reached"),
+            (503, Doing::Sign, "Vault is sealed", Unavailable, "unseal"),
+            (503, Doing::Sign, "no active node", Unavailable, "reached"),
+            (504, Doing::Sign, "upstream", Timeout, "load"),
+            (418, Doing::Sign, "tea", Other, "message"),
+        ] {
+            let body = serde_json::json!({ "errors": [said] }).to_string();
+            let error = refusal(&answer(status, &body), doing);
+            assert_eq!(error.kind(), kind, "{status} {said}");
+            assert!(error.hint().contains(hint), "{status} {said}: {}", error.hint());
+            assert!(error.to_string().contains(said), "{error}");
+            // Rounded up.
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
+        }
+    }
+
+    #[test]
+    fn why_a_result_was_not_had_is_told_by_words() {
+        let unknown = "wrapping token is not valid or does not exist";
+        for (status, said, why) in [
+            (400, unknown, Some(NotHad::WaitingOrLost)),
+            (403, "Request needs further approval", Some(NotHad::Waiting)),
+            (400, "Request needs further approval", Some(NotHad::Waiting)),
+            (403, "permission denied", Some(NotHad::Lost)),
+            (400, "permission denied", None),
+            (500, unknown, None),
+            (503, "Vault is sealed", None),
+        ] {
+            let body = serde_json::json!({ "errors": [said] }).to_string();
+            assert_eq!(not_had(&answer(status, &body)), why, "{status} {said}");
+        }
+        assert_eq!(not_had(&answer(403, "<html>permission denied</html>")), None);
+        let invalid = r#"{"errors": ["1 error occurred:\n\t* invalid accessor\n\n"]}"#;
+        assert!(is_unknown(&answer(400, invalid)));
+        assert!(!is_unknown(&answer(403, invalid)));
+        assert!(!is_unknown(&answer(400, r#"{"errors": ["unsupported path"]}"#)));
+    }
+
+    #[test]
+    fn what_is_not_the_services_is_told_by_its_status() {
+        for (status, kind) in [
+            (307, SignErrorKind::Unavailable),
+            (403, SignErrorKind::PermissionDenied),
+            (407, SignErrorKind::Configuration),
+            (502, SignErrorKind::Unavailable),
+            (504, SignErrorKind::Timeout),
+        ] {
+            let error = refusal(&answer(status, "<html>no</html>"), Doing::Sign);
+            assert_eq!(error.kind(), kind, "{status}");
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
+            assert!(!error.to_string().contains("<html>"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_is_left_out() {
+        let body = r#"{"errors": ["no such token: hunter2", "hunter2"]}"#;
+        let answer = answer(403, body).after_sending("").after_sending("hunter2");
+        let error = refusal(&answer, Doing::Sign);
+        assert_eq!(error.to_string(), "vault answered 403: no such token: […]; […]");
+    }
+}

@@ -1,0 +1,234 @@
+//! The settings of a signer on a token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use wxpay_auth_core::{Certificate, PublicKey, SerialNo};
+
+use super::error::Pkcs11Error;
+use super::key;
+use super::mechanism::Pkcs11Mechanism;
+use super::signer::Pkcs11Signer;
+use super::uri::Pkcs11Uri;
+use super::vault::{KeySession, Vault};
+use super::workers::{Sessions, Workers};
+
+/// Sets up a [`Pkcs11Signer`]; [`Pkcs11Signer::builder`] makes one.
+#[derive(Debug, Clone)]
+#[must_use = "nothing happens until it is connected"]
+pub struct Pkcs11SignerBuilder {
+    uri: Pkcs11Uri,
+    serial: Serial,
+    mechanism: Pkcs11Mechanism,
+    sessions: usize,
+    queue: usize,
+    sign_timeout: Duration,
+    connect_timeout: Duration,
+    restart_module: bool,
+}
+
+/// Where the serial of the merchant certificate comes from.
+#[derive(Debug, Clone)]
+enum Serial {
+    OnToken,
+    Certificate(Certificate),
+    Given(SerialNo),
+}
+
+/// More sessions than any token has, and more threads than anybody wants.
+const MOST_SESSIONS: usize = 1024;
+
+impl Pkcs11SignerBuilder {
+    pub(super) fn new(uri: Pkcs11Uri) -> Self {
+        Self {
+            uri,
+            serial: Serial::OnToken,
+            mechanism: Pkcs11Mechanism::default(),
+            sessions: 4,
+            queue: 256,
+            sign_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(30),
+            restart_module: true,
+        }
+    }
+
+    /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
+    /// Without this, it is looked for on the token: under the `CKA_ID` of the key, or its label where it
+    /// has no id, or else by its public key. One that is self-signed is not taken.
+    ///
+    /// Of this, [`serial_no`](Self::serial_no) and [`without_certificate`](Self::without_certificate),
+    /// the last one that is called counts.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.serial = Serial::Certificate(certificate);
+        self
+    }
+
+    /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
+    /// prefer [`certificate`](Self::certificate). Of these two and
+    /// [`without_certificate`](Self::without_certificate), the last one that is called counts.
+    pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
+        self.serial = Serial::Given(serial_no);
+        self
+    }
+
+    /// Connects to a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). What it signs is good for nothing else.
+    /// Of this, [`certificate`](Self::certificate) and [`serial_no`](Self::serial_no), the last one that
+    /// is called counts.
+    pub fn without_certificate(self) -> Self {
+        self.serial_no(SerialNo::uncertified())
+    }
+
+    /// Sets the mechanism: [`Pkcs11Mechanism::RsaPkcs`] by default.
+    pub fn mechanism(mut self, mechanism: Pkcs11Mechanism) -> Self {
+        self.mechanism = mechanism;
+        self
+    }
+
+    /// Sets how many sessions sign at the same time, each on its own thread: 4 by default, 1 to
+    /// 1024.
+    pub fn sessions(mut self, sessions: usize) -> Self {
+        self.sessions = sessions;
+        self
+    }
+
+    /// Sets how many signatures may wait for a session: 256 by default. One more is refused as
+    /// [`Throttled`](wxpay_auth_core::SignErrorKind::Throttled).
+    pub fn queue(mut self, queue: usize) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// Sets how long a signature may take, waiting for a session included: 10 s by default.
+    pub fn sign_timeout(mut self, timeout: Duration) -> Self {
+        self.sign_timeout = timeout;
+        self
+    }
+
+    /// Sets how long connecting may take: 30 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets whether the module may be finalised and initialised anew when nothing else brings the
+    /// token back, when it connects and later: yes by default.
+    ///
+    /// All sessions of this process with all tokens of the module end then. Signers of this crate
+    /// open theirs again without being asked; turn it off where other code in the process uses the
+    /// same module. Without it, a TPM that has restarted, a p11-kit server that was killed or came late,
+    /// and a SoftHSM token that was away never come back. A module that the application has initialised itself is never restarted.
+    pub fn restart_module(mut self, may_restart: bool) -> Self {
+        self.restart_module = may_restart;
+        self
+    }
+
+    /// Sets whether a PIN is sent to a token that locks after one more wrong one
+    /// (`CKF_USER_PIN_FINAL_TRY`): no by default, which ends in [`Pkcs11Error::LastPinTry`].
+    ///
+    /// A login that succeeds resets the count of the token, so it is better to log in once by hand. It is a
+    /// setting for one start, and not to stay: a program that is started again and again with a wrong PIN
+    /// locks the token.
+    pub fn use_last_pin_try(mut self, may_use: bool) -> Self {
+        self.uri.pin = self.uri.pin.map(|pin| pin.using_last_try(may_use));
+        self
+    }
+
+    /// Connects: loads the module, finds token and key, logs in, opens the sessions, and signs once
+    /// for a check.
+    ///
+    /// Needs a Tokio runtime with its timer. What blocks is done on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Pkcs11Error`], whose [`kind`](Pkcs11Error::kind) and [`hint`](Pkcs11Error::hint) say what to
+    /// do. A wrong PIN is sent once, and not again by this process.
+    pub async fn connect(self) -> Result<Pkcs11Signer, Pkcs11Error> {
+        self.check()?;
+        let (sign_timeout, limit) = (self.sign_timeout, self.connect_timeout);
+        let connected = on_thread(limit, move || self.connect_blocking()).await?;
+        let (workers, public_key, serial_no) = connected;
+        Ok(Pkcs11Signer::new(workers, public_key, serial_no, sign_timeout))
+    }
+
+    fn check(&self) -> Result<(), Pkcs11Error> {
+        let wrong = |setting, problem| Err(Pkcs11Error::Setting { setting, problem });
+        if !(1..=MOST_SESSIONS).contains(&self.sessions) {
+            return wrong("sessions", "must be between 1 and 1024");
+        }
+        if self.queue == 0 {
+            return wrong("queue", "must be at least 1");
+        }
+        if self.sign_timeout.is_zero() {
+            return wrong("sign_timeout", "must be more than nothing");
+        }
+        if self.connect_timeout.is_zero() {
+            return wrong("connect_timeout", "must be more than nothing");
+        }
+        Ok(())
+    }
+
+    fn connect_blocking(self) -> Result<(Workers, PublicKey, SerialNo), Pkcs11Error> {
+        let vault = Vault::new(self.uri.clone(), self.mechanism, self.restart_module)?;
+        let vault = Arc::new(vault);
+        let (opened, public_key, serial_no) = vault.twice(|| self.open(&vault))?;
+        let workers = Workers::start(&vault, opened, self.queue)?;
+        tracing::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
+        Ok((workers, public_key, serial_no))
+    }
+
+    /// Opens the sessions, and signs once.
+    fn open(&self, vault: &Vault) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
+        let (first, serial_no) = vault.open_and(|session, key| match &self.serial {
+            Serial::OnToken => Ok(key::certificate(session, key)?.serial_no().clone()),
+            Serial::Certificate(certificate) => {
+                certificate.require_key(&key.public_key)?;
+                Ok(certificate.serial_no().clone())
+            }
+            Serial::Given(serial_no) => Ok(serial_no.clone()),
+        })?;
+        let public_key = first.public_key().clone();
+        let mut opened = Opened { vault, sessions: vec![first] };
+        while opened.sessions.len() < self.sessions {
+            opened.sessions.push(vault.open()?);
+        }
+        // A key may say that it signs, and then not do so.
+        if let Some(session) = opened.sessions.pop() {
+            if let Err(error) = vault.sign(&session, b"is this the key?") {
+                vault.close(session, Some(&error));
+                return Err(error);
+            }
+            opened.sessions.push(session);
+        }
+        Ok((std::mem::take(&mut opened.sessions), public_key, serial_no))
+    }
+}
+
+/// Closes sessions when connecting ends half-way.
+struct Opened<'a> {
+    vault: &'a Vault,
+    sessions: Vec<KeySession>,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.sessions.drain(..).for_each(|session| self.vault.close(session, None));
+    }
+}
+
+/// Runs what blocks on a thread of its own: a token may take seconds, or hang.
+pub(super) async fn on_thread<T: Send + 'static>(
+    limit: Duration,
+    run: impl FnOnce() -> Result<T, Pkcs11Error> + Send + 'static,
+) -> Result<T, Pkcs11Error> {
+    let (reply, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("wxpay-pkcs11-set-up".to_owned())
+        .spawn(move || drop(reply.send(run())))
+        .map_err(|source| Pkcs11Error::Thread { source })?;
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(Pkcs11Error::Panicked),
+        Err(_) => Err(Pkcs11Error::Timeout { waited: limit }),
+    }
+}

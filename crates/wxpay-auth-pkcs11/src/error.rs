@@ -1,0 +1,488 @@
+//! Why a token could not be used.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+use wxpay_auth_core::internal::debug_as_report;
+use wxpay_auth_core::{KeyError, SerialNo, SignError, SignErrorKind};
+
+use super::mechanism::Pkcs11Mechanism;
+use super::module_settings;
+use super::uri_error::Pkcs11UriError;
+
+/// Says why a token, or the key in it, could not be used. It shows no PIN.
+///
+/// [`kind`](Self::kind) sorts it as a [`SignError`] is sorted.
+#[derive(Error)]
+#[non_exhaustive]
+pub enum Pkcs11Error {
+    /// The URI is malformed.
+    #[error("the PKCS#11 URI is malformed")]
+    Uri(#[from] Pkcs11UriError),
+    /// A setting is missing, or out of its range.
+    #[error("{setting} {problem}")]
+    #[non_exhaustive]
+    Setting {
+        /// The name of the setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The PKCS#11 library cannot be loaded.
+    #[error("the PKCS#11 module {} cannot be loaded", path.display())]
+    #[non_exhaustive]
+    Module {
+        /// Its path, as it was given.
+        path: PathBuf,
+        /// What the loader says.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The module does not start.
+    #[error("C_Initialize answered {code}")]
+    #[non_exhaustive]
+    Initialize {
+        /// What it answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+        /// What to check of its own settings.
+        settings: &'static str,
+    },
+    /// No token fits the address.
+    #[error("no token fits {wanted}; there are: {present}")]
+    #[non_exhaustive]
+    TokenNotFound {
+        /// The part of the URI that names the token.
+        wanted: String,
+        /// The tokens that are there.
+        present: String,
+        /// What to check of the module's own settings, where it shows no token that can be used.
+        settings: Option<&'static str>,
+    },
+    /// Several tokens fit the address.
+    #[error("{count} tokens fit {wanted}: {present}")]
+    #[non_exhaustive]
+    SeveralTokens {
+        /// The part of the URI that names the token.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+        /// Those that fit.
+        present: String,
+    },
+    /// The token wants a login, and there is no PIN.
+    #[error("the token wants a PIN, and none is given")]
+    NoPin,
+    /// The PIN could not be read.
+    #[error("the PIN cannot be had")]
+    #[non_exhaustive]
+    PinUnavailable {
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// What was given as the PIN cannot be one. It was not sent.
+    #[error("the PIN cannot be used: {problem}")]
+    #[non_exhaustive]
+    PinUnusable {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// One more wrong PIN locks the token. None was sent.
+    #[error("the token has one try left before it locks (CKF_USER_PIN_FINAL_TRY)")]
+    LastPinTry,
+    /// The token refused the PIN.
+    #[error("the token refused the PIN ({code})")]
+    #[non_exhaustive]
+    PinRefused {
+        /// What the token answered (`CKR_…`).
+        code: String,
+        /// Whether that was now, or this process would send a PIN again that was refused before.
+        sent: bool,
+    },
+    /// The login failed, and the token may have counted that as a wrong PIN.
+    #[error("the login failed ({code})")]
+    #[non_exhaustive]
+    LoginFailed {
+        /// What the token answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+        /// Whether that was now, or a short while ago, and the PIN rests.
+        sent: bool,
+    },
+    /// No private key fits the address.
+    #[error(
+        "no private key fits {wanted}; there are: {present}{}; list them: {command}",
+        hexadecimal(.id_of_hex.as_ref())
+    )]
+    #[non_exhaustive]
+    KeyNotFound {
+        /// The part of the URI that names token and key.
+        wanted: String,
+        /// The private keys and certificates that are there, a few of each.
+        present: String,
+        /// The id as a URI has it, where it was given as hexadecimal text.
+        id_of_hex: Option<String>,
+        /// The command that lists what is on this token.
+        command: String,
+        /// Whether the token shows no object at all.
+        empty: bool,
+    },
+    /// Several private keys fit the address.
+    #[error("{count} private keys fit {wanted}: {present}")]
+    #[non_exhaustive]
+    SeveralKeys {
+        /// The part of the URI that names token and key.
+        wanted: String,
+        /// How many fit.
+        count: usize,
+        /// A few of those that fit.
+        present: String,
+        /// Whether the address has the label of the key.
+        by_object: bool,
+        /// Whether the address has the id of the key.
+        by_id: bool,
+    },
+    /// There is a key already where one is to be generated.
+    #[error("there is a key already that fits {wanted}")]
+    #[non_exhaustive]
+    KeyExists {
+        /// The part of the URI that names token and key.
+        wanted: String,
+    },
+    /// The key, or its certificate, does not fit: not RSA, not 2048 bits, another key's certificate.
+    #[error("the key in the token cannot be used")]
+    Key(#[from] KeyError),
+    /// The key may not sign (`CKA_SIGN` is false).
+    #[error("the key in the token may not sign (CKA_SIGN is false)")]
+    KeyCannotSign,
+    /// The key wants the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
+    #[error("the key wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
+    KeyAlwaysAuthenticates,
+    /// Another key has taken the place of the one that the signer was connected to.
+    #[error("another key has taken the place of the one that was there at the beginning")]
+    KeyReplaced,
+    /// The token does not say what the public key is.
+    #[error("the token does not tell the public key")]
+    NoPublicKey,
+    /// The key that was generated could leave the token.
+    #[error("the token made a key that is not bound to it ({attribute} is wrong)")]
+    #[non_exhaustive]
+    KeyNotBound {
+        /// The attribute that has not the value that was asked for.
+        attribute: &'static str,
+    },
+    /// The token does not make a key that may sign and do nothing else.
+    #[error("the token does not make a key that may only sign (C_GenerateKeyPair answered {code})")]
+    #[non_exhaustive]
+    SignOnlyKeyRefused {
+        /// What the token answered (`CKR_…`).
+        code: String,
+    },
+    /// There is no merchant certificate on the token, and none was given.
+    #[error("there is no certificate on the token for this key")]
+    NoCertificate,
+    /// The only certificate on the token for this key is one that the key has signed itself. Key tools make
+    /// one with each key (`keytool -genkeypair`), to hold the place of the right one.
+    #[error(
+        "the certificate {serial_no} on the token is self-signed: WeChat Pay has not issued it"
+    )]
+    #[non_exhaustive]
+    SelfSigned {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
+    /// Several certificates on the token fit the key.
+    #[error("{count} certificates on the token are for this key")]
+    #[non_exhaustive]
+    SeveralCertificates {
+        /// How many.
+        count: usize,
+    },
+    /// The token cannot sign with this mechanism.
+    #[error("the token has no {mechanism}")]
+    #[non_exhaustive]
+    Mechanism {
+        /// The one that was asked for.
+        mechanism: Pkcs11Mechanism,
+    },
+    /// The signature that the token returned does not verify.
+    #[error("the signature that the token returned does not verify")]
+    InvalidSignature,
+    /// A call was answered with an error.
+    #[error("{call} answered {code}")]
+    #[non_exhaustive]
+    Call {
+        /// The function (`C_…`).
+        call: String,
+        /// What it answered (`CKR_…`).
+        code: String,
+        /// How the code is sorted.
+        kind: SignErrorKind,
+    },
+    /// The module returned something that makes no sense.
+    #[error("the PKCS#11 module returned something that cannot be used")]
+    #[non_exhaustive]
+    Malformed {
+        /// What.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The module was restarted, and the session with it.
+    #[error("the session ended when the module was restarted")]
+    Restarted,
+    /// The module panicked, or something in between.
+    #[error("the call into the PKCS#11 module panicked")]
+    Panicked,
+    /// There is no thread to be had.
+    #[error("no thread can be started")]
+    #[non_exhaustive]
+    Thread {
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The token did not answer in time.
+    #[error("the token did not answer within {} ms", waited.as_millis())]
+    #[non_exhaustive]
+    Timeout {
+        /// How long it had.
+        waited: Duration,
+    },
+    /// Somebody else's login to the token, a restart of its module, or a call where there may be one at a time,
+    /// has not ended.
+    #[error(
+        "a login to the token, a restart of its module, or another call has not ended within {} ms",
+        waited.as_millis()
+    )]
+    #[non_exhaustive]
+    HeldUp {
+        /// How long this one has waited for it.
+        waited: Duration,
+    },
+    /// The token does not work, and the module could not be restarted: calls into it do not return.
+    #[error("the PKCS#11 module cannot be restarted: calls into it hang ({calls})")]
+    #[non_exhaustive]
+    RestartHeldUp {
+        /// How many.
+        calls: usize,
+        /// What does not work.
+        source: Box<Pkcs11Error>,
+    },
+    /// The queue is full.
+    #[error("{waiting} signatures are waiting already")]
+    #[non_exhaustive]
+    Overloaded {
+        /// How many the queue holds.
+        waiting: usize,
+    },
+    /// The signer was shut down.
+    #[error("the signer was shut down")]
+    ShutDown,
+}
+
+fn hexadecimal(id: Option<&String>) -> String {
+    id.map(|id| format!("; if the id was meant as hexadecimal digits, write {id}"))
+        .unwrap_or_default()
+}
+
+const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
+     --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one that is not \
+     initialised has no keys";
+
+const PIN_UNAVAILABLE: &str = "check that the file is there and that this program may read it, or the callback; \
+     pin-source takes the path of a file, not the PIN";
+
+impl Pkcs11Error {
+    /// Sorts it.
+    pub fn kind(&self) -> SignErrorKind {
+        match self {
+            Self::Uri(_)
+            | Self::Setting { .. }
+            | Self::Module { .. }
+            | Self::SeveralTokens { .. }
+            | Self::NoPin
+            | Self::SeveralKeys { .. }
+            | Self::KeyExists { .. }
+            | Self::KeyReplaced
+            | Self::Key(KeyError::CertificateMismatch { .. })
+            | Self::NoCertificate
+            | Self::SelfSigned { .. }
+            | Self::SeveralCertificates { .. } => SignErrorKind::Configuration,
+            Self::TokenNotFound { .. } | Self::ShutDown => SignErrorKind::Unavailable,
+            Self::PinUnavailable { .. }
+            | Self::PinUnusable { .. }
+            | Self::LastPinTry
+            | Self::PinRefused { .. }
+            | Self::KeyCannotSign => SignErrorKind::PermissionDenied,
+            Self::KeyNotFound { .. } => SignErrorKind::KeyNotFound,
+            Self::Key(_)
+            | Self::KeyAlwaysAuthenticates
+            | Self::NoPublicKey
+            | Self::KeyNotBound { .. }
+            | Self::SignOnlyKeyRefused { .. }
+            | Self::Mechanism { .. } => SignErrorKind::Unsupported,
+            Self::InvalidSignature => SignErrorKind::InvalidSignature,
+            Self::LoginFailed { kind, .. }
+            | Self::Initialize { kind, .. }
+            | Self::Call { kind, .. } => *kind,
+            Self::RestartHeldUp { source, .. } => source.kind(),
+            Self::Restarted => SignErrorKind::SessionLost,
+            Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
+            Self::Timeout { .. } | Self::HeldUp { .. } => SignErrorKind::Timeout,
+            Self::Overloaded { .. } => SignErrorKind::Throttled,
+        }
+    }
+
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Uri(e) => e.hint(),
+            Self::Key(e) => e.hint(),
+            Self::Setting { .. } => "correct the setting",
+            Self::Module { .. } => {
+                "check module-path: the library is part of the token's software, for instance \
+                 /usr/lib/softhsm/libsofthsm2.so; the source of the error says what the loader found"
+            }
+            Self::Initialize { settings, .. }
+            | Self::TokenNotFound { settings: Some(settings), .. } => settings,
+            Self::TokenNotFound { .. } => TOKEN_NOT_FOUND,
+            Self::SeveralTokens { .. } => "add serial or slot-id to the address",
+            Self::NoPin => "add pin-source to the URI, or a Pin to the address",
+            Self::PinUnavailable { source } => match source.downcast_ref::<KeyError>() {
+                Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => error.hint(),
+                _ => PIN_UNAVAILABLE,
+            },
+            Self::PinUnusable { .. } => {
+                "give the PIN alone, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); it \
+                 was not sent, so the token has counted nothing"
+            }
+            Self::LastPinTry => {
+                "find out who sent wrong PINs, and make sure of the right one; then log in with it by hand, \
+                 which resets the count (pkcs11-tool --module PATH --slot SLOT --login --list-objects), or \
+                 connect once with use_last_pin_try(true). It was not sent, so the token is not locked"
+            }
+            Self::PinRefused { .. } => {
+                "do not just try again: tokens lock after a few wrong PINs. This process does not \
+                 send this PIN to the token again; correct it, unlock the token if need be, and \
+                 restart the program"
+            }
+            Self::LoginFailed { .. } => {
+                "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
+                 while, from 30 s to half an hour, and a few times at most, so that the token does \
+                 not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or wait until it \
+                 does so itself: it is asked again every half an hour"
+            }
+            Self::KeyNotFound { id_of_hex: Some(_), .. } => {
+                "check object and id. An id is bytes, each written as %XX: 6deb45, as tools print it, is \
+                 %6D%EB%45 in a URI"
+            }
+            Self::KeyNotFound { .. } => {
+                "check object and id against what is there; without a login, private keys are not seen"
+            }
+            Self::SeveralKeys { by_object, by_id, .. } => match (by_object, by_id) {
+                (_, false) => "add id to the address; labels need not be unique",
+                (false, true) => {
+                    "add object to the address, or delete the keys that are not used: several have this id"
+                }
+                (true, true) => {
+                    "delete the keys that are not used, or give them other ids: several have this label \
+                     and this id"
+                }
+            },
+            Self::KeyExists { .. } => "give the new key another label",
+            Self::KeyCannotSign => "use a key that was made for signing",
+            Self::KeyAlwaysAuthenticates => {
+                "use a key without CKA_ALWAYS_AUTHENTICATE: a server cannot enter a PIN each time"
+            }
+            Self::KeyReplaced => {
+                "connect a new signer: a new key has a new certificate, and a new serial_no"
+            }
+            Self::NoPublicKey => {
+                "use a key whose private part tells its modulus (CKA_MODULUS), and it or a public \
+                 key beside it the exponent (CKA_PUBLIC_EXPONENT)"
+            }
+            Self::KeyNotBound { .. } => {
+                "delete that key, and ask the maker of the token how to generate keys that cannot \
+                 leave it"
+            }
+            Self::SignOnlyKeyRefused { .. } => {
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 makes no other key (CKA_ENCRYPT and \
+                 CKA_DECRYPT must not be false); if that fails as well, check the token"
+            }
+            Self::NoCertificate => {
+                "give the merchant certificate or its serial_no, or put the certificate on the token"
+            }
+            Self::SelfSigned { .. } => {
+                "put the certificate that WeChat Pay issued for this key on the token (keytool -importcert \
+                 -alias ALIAS, or pkcs11-tool --write-object FILE --type cert --id ID), or give it or its \
+                 serial_no"
+            }
+            Self::SeveralCertificates { .. } => "give the merchant certificate that is to be used",
+            Self::Mechanism { .. } => {
+                "use the other mechanism; CKM_RSA_PKCS is the one that tokens have"
+            }
+            Self::Panicked | Self::Malformed { .. } => {
+                "report it with the name and version of the module"
+            }
+            Self::Thread { .. } => "check the limits of the process",
+            Self::HeldUp { .. } | Self::RestartHeldUp { .. } => {
+                "check the token, or the server behind its module: a call to it hangs. The signer goes on \
+                 when that returns; if it never does, restart the program"
+            }
+            Self::ShutDown => "connect a new signer",
+            Self::Call { kind, .. } => kind.hint(),
+            _ => self.kind().hint(),
+        }
+    }
+
+    /// Turns the answer of `C_Initialize` into an error that names the settings of the module.
+    pub(super) fn starting(self, module: &Path) -> Self {
+        match self {
+            Self::Call { code, kind, .. } => {
+                Self::Initialize { code, kind, settings: module_settings::hint(Some(module)) }
+            }
+            other => other,
+        }
+    }
+
+    /// Tells whether the module is not initialised.
+    pub(super) fn is_not_initialized(&self) -> bool {
+        matches!(self, Self::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED")
+    }
+
+    /// Tells whether the session has gone. It is not closed then: the token may give its number to the
+    /// next one that is opened, and closing it would end another thread's.
+    pub(super) fn ended_the_session(&self) -> bool {
+        matches!(self, Self::Call { code, .. }
+            if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
+    }
+
+    /// Tells whether the session was not even touched: it is as good as before.
+    pub(super) fn left_the_session_alone(&self) -> bool {
+        matches!(self, Self::HeldUp { .. })
+    }
+
+    /// Tells whether the module itself may be what is broken, so that starting it anew may help.
+    pub(super) fn may_be_the_module(&self) -> bool {
+        match self {
+            Self::TokenNotFound { .. } | Self::Malformed { .. } => true,
+            // A key that was deleted is not brought back by a restart, which all others would feel.
+            Self::KeyNotFound { empty, .. } => *empty,
+            Self::Call { kind, .. } => {
+                matches!(kind, SignErrorKind::Unavailable | SignErrorKind::SessionLost)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<Pkcs11Error> for SignError {
+    fn from(error: Pkcs11Error) -> Self {
+        let (kind, hint) = (error.kind(), error.hint());
+        Self::new(kind, "the PKCS#11 token did not sign").with_hint(hint).with_source(error)
+    }
+}
+
+debug_as_report!(Pkcs11Error, Pkcs11UriError);

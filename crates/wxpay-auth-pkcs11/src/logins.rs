@@ -1,0 +1,490 @@
+//! What tokens have answered to PINs: they lock after a few that are wrong.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cryptoki::context::Function;
+use cryptoki::error::{Error, RvError};
+use cryptoki::slot::{Slot, TokenInfo};
+use ring::hmac;
+use ring::rand::SystemRandom;
+use wxpay_auth_core::internal::no_randomness;
+use wxpay_auth_core::{SignErrorKind, foreign_text};
+
+use super::call::{Called, kind, name};
+use super::error::Pkcs11Error;
+use super::gate::{Gate, Scope};
+
+/// Knows which PINs a module's tokens were sent, and which of them are not to be sent again.
+pub(super) struct Logins {
+    /// Of this process: what is kept of a PIN is of no use elsewhere.
+    key: hmac::Key,
+    known: Mutex<Vec<Known>>,
+}
+
+/// A PIN that was sent to a token.
+struct Known {
+    token: TokenName,
+    pin: hmac::Tag,
+    /// Whether the token has ever accepted it.
+    accepted: bool,
+    trouble: Option<Trouble>,
+}
+
+/// Tells the tokens of a module apart. Numbers of slots do not: there are modules that count them anew when
+/// they are restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TokenName {
+    Info {
+        label: String,
+        manufacturer: String,
+        model: String,
+        serial: String,
+    },
+    /// Its info is not understood.
+    Slot(u64),
+}
+
+impl TokenName {
+    pub(super) fn of(info: &TokenInfo) -> Self {
+        Self::Info {
+            label: info.label().to_owned(),
+            manufacturer: info.manufacturer_id().to_owned(),
+            model: info.model().to_owned(),
+            serial: info.serial_number().to_owned(),
+        }
+    }
+}
+
+/// What a token has against a PIN.
+enum Trouble {
+    /// It is refused.
+    Refused { code: String },
+    /// The login failed in a way that some modules have for a wrong PIN, too.
+    Doubtful {
+        code: String,
+        kind: SignErrorKind,
+        /// How often, one after the other. A token that is locked has not looked at the PIN, and does not count.
+        times: usize,
+        /// How often it was locked, since the last other failure.
+        locked: usize,
+        last: Instant,
+    },
+}
+
+/// How long a PIN rests after each doubtful failure; after one more, for good. A token that is locked does
+/// not look at a PIN, and may unlock itself: there, the last of these is repeated.
+const RESTS: [Duration; 4] = [
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(8 * 60),
+    Duration::from_secs(32 * 60),
+];
+
+/// The same for a PIN that the token has never accepted: there are tokens that lock after three.
+const RESTS_OF_A_NEW_PIN: [Duration; 1] = [Duration::from_secs(30)];
+
+impl Logins {
+    pub(super) fn new() -> Result<Self, Pkcs11Error> {
+        let failed = |_| Pkcs11Error::Malformed { source: no_randomness().into() };
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map_err(failed)?;
+        Ok(Self { key, known: Mutex::default() })
+    }
+
+    /// Logs in with `send`, which may find that nothing may be sent, unless somebody in this process has done so, or the PIN is not to be sent.
+    ///
+    /// Nobody else is in the token meanwhile, or in the module, as the `scope` says: a login changes what all
+    /// sessions see, and not every module takes that in the middle of a signature. For a PIN that is not sent,
+    /// nobody is kept out.
+    pub(super) fn log_in(
+        &self,
+        (gate, slot, scope): (&Gate, Slot, Scope),
+        generation: u64,
+        (token, pin): (&TokenName, &str),
+        is_logged_in: impl Fn() -> bool,
+        send: impl FnOnce() -> Result<cryptoki::error::Result<()>, Pkcs11Error>,
+    ) -> Result<(), Pkcs11Error> {
+        let pin = hmac::sign(&self.key, pin.as_bytes());
+        self.may_send(token, &pin, Instant::now())?;
+        let inside = gate.enter(Scope::Token(slot))?;
+        if inside.generation() != generation {
+            return Err(Pkcs11Error::Restarted);
+        }
+        if is_logged_in() {
+            return Ok(());
+        }
+        drop(inside);
+        let log_in = || {
+            // Four threads that come one after the other must not send a wrong PIN four times.
+            if is_logged_in() {
+                return Ok(());
+            }
+            self.may_send(token, &pin, Instant::now())?;
+            self.learn(token, pin, send()?, Instant::now())
+        };
+        gate.alone(scope, generation, log_in)?
+    }
+
+    fn may_send(
+        &self,
+        token: &TokenName,
+        pin: &hmac::Tag,
+        now: Instant,
+    ) -> Result<(), Pkcs11Error> {
+        let known = self.lock();
+        let Some(known) = known.iter().find(|known| known.is(token, pin)) else { return Ok(()) };
+        match &known.trouble {
+            None => Ok(()),
+            Some(Trouble::Doubtful { code, kind, times, locked, last }) => {
+                match known.rest(*times, *locked) {
+                    Some(rest) if now.saturating_duration_since(*last) >= rest => Ok(()),
+                    Some(_) => {
+                        let (code, kind) = (code.clone(), *kind);
+                        Err(Pkcs11Error::LoginFailed { code, kind, sent: false })
+                    }
+                    None => Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false }),
+                }
+            }
+            Some(Trouble::Refused { code }) => {
+                Err(Pkcs11Error::PinRefused { code: code.clone(), sent: false })
+            }
+        }
+    }
+
+    /// Remembers what a token has answered to a PIN.
+    fn learn(
+        &self,
+        token: &TokenName,
+        pin: hmac::Tag,
+        answer: cryptoki::error::Result<()>,
+        now: Instant,
+    ) -> Result<(), Pkcs11Error> {
+        let code = match answer {
+            Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
+            Err(Error::Pkcs11(code, Function::Login)) if !is_before_the_pin(code) => Some(code),
+            Err(error) => return Err(error).called(),
+            Ok(()) => None,
+        };
+        let mut all = self.lock();
+        let at = all.iter().position(|known| known.is(token, &pin)).unwrap_or(all.len());
+        if at == all.len() {
+            all.push(Known { token: token.clone(), pin, accepted: false, trouble: None });
+        }
+        let Some(known) = all.get_mut(at) else { return Ok(()) };
+        let Some(code) = code else {
+            (known.accepted, known.trouble) = (true, None);
+            return Ok(());
+        };
+        let is_locked = code == RvError::PinLocked;
+        let (code, kind, refused) = (name(&code), kind(&code), is_refusal(code));
+        if refused {
+            tracing::error!(code, %token, "the token refused the PIN");
+            known.trouble = Some(Trouble::Refused { code: code.clone() });
+            return Err(Pkcs11Error::PinRefused { code, sent: true });
+        }
+        tracing::error!(code, %token, "a login failed; the PIN is not sent again for a while");
+        let (times, locked) = match known.trouble {
+            Some(Trouble::Doubtful { times, locked, .. }) => (times, locked),
+            _ => (0, 0),
+        };
+        let (times, locked) = if is_locked { (times, locked + 1) } else { (times + 1, 0) };
+        let trouble = Trouble::Doubtful { code: code.clone(), kind, times, locked, last: now };
+        known.trouble = Some(trouble);
+        Err(Pkcs11Error::LoginFailed { code, kind, sent: true })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is(&self, token: &TokenName, pin: &hmac::Tag) -> bool {
+        self.token == *token && self.pin.as_ref() == pin.as_ref()
+    }
+
+    /// How long it rests after so many failures, and while the token is locked. `None`: for good.
+    fn rest(&self, times: usize, locked: usize) -> Option<Duration> {
+        if let Some(before) = locked.checked_sub(1) {
+            return RESTS.get(before).or(RESTS.last()).copied();
+        }
+        let rests = if self.accepted { &RESTS[..] } else { &RESTS_OF_A_NEW_PIN };
+        rests.get(times.checked_sub(1)?).copied()
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No token has longer ones.
+        let shown = |text| foreign_text(text, 32, &[]);
+        match self {
+            Self::Info { label, serial, .. } => {
+                write!(f, "{:?} (serial {})", shown(label), shown(serial))
+            }
+            Self::Slot(slot) => write!(f, "the one in slot {slot}"),
+        }
+    }
+}
+
+fn is_refusal(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired
+    )
+}
+
+/// Tells whether a login ended before anybody looked at the PIN: whatever else a module answers, it
+/// may have counted it as a wrong one.
+fn is_before_the_pin(code: RvError) -> bool {
+    matches!(
+        code,
+        RvError::CryptokiNotInitialized
+            | RvError::SessionHandleInvalid
+            | RvError::SessionClosed
+            | RvError::DeviceRemoved
+            | RvError::TokenNotPresent
+            | RvError::TokenNotRecognized
+            | RvError::SlotIdInvalid
+            | RvError::UserAnotherAlreadyLoggedIn
+    )
+}
+
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    const TOKEN: TokenName = TokenName::Slot(7);
+
+    /// The answers to one PIN, and what is made of them.
+    struct Sent {
+        logins: Logins,
+        pin: hmac::Tag,
+        start: Instant,
+    }
+
+    impl Sent {
+        fn new() -> Self {
+            let logins = Logins::new().unwrap();
+            let pin = hmac::sign(&logins.key, b"1234");
+            Self { logins, pin, start: Instant::now() }
+        }
+
+        fn may_send(&self, secs: u64) -> Result<(), Pkcs11Error> {
+            self.logins.may_send(&TOKEN, &self.pin, self.start + Duration::from_secs(secs))
+        }
+
+        fn learn(&self, secs: u64, answer: Result<(), RvError>) -> Result<(), Pkcs11Error> {
+            let answer = answer.map_err(|code| Error::Pkcs11(code, Function::Login));
+            self.logins.learn(&TOKEN, self.pin, answer, self.start + Duration::from_secs(secs))
+        }
+
+        /// Whether it rests until then, and is sent then.
+        fn rests_until(&self, secs: u64) -> bool {
+            let resting = self.may_send(secs - 1);
+            matches!(resting, Err(Pkcs11Error::LoginFailed { sent: false, .. }))
+                && self.may_send(secs).is_ok()
+        }
+
+        fn is_refused(&self) -> bool {
+            let later = self.may_send(1_000_000);
+            matches!(later, Err(Pkcs11Error::PinRefused { sent: false, .. }))
+        }
+    }
+
+    #[test]
+    fn a_refused_pin_is_never_sent_again() {
+        for code in [RvError::PinIncorrect, RvError::PinInvalid, RvError::PinExpired] {
+            let pin = Sent::new();
+            pin.learn(0, Ok(())).unwrap();
+            let error = pin.learn(0, Err(code)).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::PinRefused { sent: true, .. }), "{error}");
+            assert!(pin.is_refused());
+            // Another PIN, or another token, is another matter.
+            let other = hmac::sign(&pin.logins.key, b"12345");
+            assert!(pin.logins.may_send(&TOKEN, &other, pin.start).is_ok());
+            assert!(pin.logins.may_send(&TokenName::Slot(8), &pin.pin, pin.start).is_ok());
+        }
+    }
+
+    const DOUBTFUL: [RvError; 6] = [
+        RvError::GeneralError,
+        RvError::FunctionFailed,
+        RvError::DeviceError,
+        RvError::ArgumentsBad,
+        RvError::UserPinNotInitialized,
+        RvError::VendorDefined(0x8000_0001),
+    ];
+
+    #[test]
+    fn a_new_pin_is_sent_twice_when_it_is_doubtful() {
+        for code in DOUBTFUL {
+            let pin = Sent::new();
+            let error = pin.learn(100, Err(code)).unwrap_err();
+            assert!(matches!(error, Pkcs11Error::LoginFailed { sent: true, .. }), "{error}");
+            assert_eq!(error.kind(), kind(&code));
+            assert!(!error.may_be_the_module());
+            assert!(pin.rests_until(130));
+            pin.learn(140, Err(code)).unwrap_err();
+            assert!(pin.is_refused());
+        }
+    }
+
+    #[test]
+    fn a_pin_that_was_accepted_is_sent_five_times_with_growing_rests() {
+        let pin = Sent::new();
+        // It was new when it was doubtful first.
+        pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
+        for _ in 0..2 {
+            pin.learn(0, Ok(())).unwrap();
+            assert!(pin.may_send(0).is_ok());
+            for (failed, rests_until) in [(0, 30), (30, 150), (150, 630), (630, 2_550)] {
+                pin.learn(failed, Err(RvError::DeviceError)).unwrap_err();
+                assert!(pin.rests_until(rests_until));
+            }
+        }
+        pin.learn(2_550, Err(RvError::DeviceError)).unwrap_err();
+        assert!(pin.is_refused());
+    }
+
+    /// A TPM locks itself when the power fails three times, and unlocks itself.
+    #[test]
+    fn a_pin_rests_while_the_token_is_locked() {
+        for was_accepted in [false, true] {
+            let pin = Sent::new();
+            if was_accepted {
+                pin.learn(0, Ok(())).unwrap();
+            }
+            let mut now = 0;
+            for rest in [30, 120, 480, 1_920, 1_920, 1_920, 1_920] {
+                let error = pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+                let expected =
+                    (SignErrorKind::PermissionDenied, "the login failed (CKR_PIN_LOCKED)");
+                assert_eq!((error.kind(), &*error.to_string()), expected);
+                now += rest;
+                assert!(pin.rests_until(now));
+            }
+            pin.learn(now, Ok(())).unwrap();
+            // It was not the PIN that locked it, but it may be the wrong one.
+            pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+            pin.learn(now + 30, Err(RvError::PinIncorrect)).unwrap_err();
+            assert!(pin.is_refused());
+        }
+    }
+
+    /// What is no word on the PIN takes none of the tries that doubtful failures have.
+    #[test]
+    fn a_locked_token_costs_a_pin_nothing() {
+        let pin = Sent::new();
+        let mut now = 0;
+        for rest in [30, 120, 480] {
+            pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+            now += rest;
+        }
+        // A new PIN is sent once more after one doubtful failure.
+        pin.learn(now, Err(RvError::GeneralError)).unwrap_err();
+        now += 30;
+        assert!(pin.rests_until(now));
+        pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
+        now += 30;
+        assert!(pin.rests_until(now));
+        pin.learn(now, Err(RvError::GeneralError)).unwrap_err();
+        assert!(pin.is_refused());
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_info() {
+        let info = |serial: &str| TokenName::Info {
+            label: "a\nb".to_owned(),
+            manufacturer: "m".to_owned(),
+            model: "m".to_owned(),
+            serial: serial.to_owned(),
+        };
+        assert_eq!(info("1"), info("1"));
+        assert_ne!(info("1"), info("2"));
+        assert!(!info("1").to_string().contains('\n'), "{}", info("1"));
+        assert_eq!(TokenName::Slot(7).to_string(), "the one in slot 7");
+    }
+
+    #[test]
+    fn a_pin_that_nobody_looked_at_is_sent_at_once() {
+        let pin = Sent::new();
+        for _ in 0..20 {
+            let error = pin.learn(0, Err(RvError::SessionHandleInvalid)).unwrap_err();
+            assert_eq!(error.to_string(), "C_Login answered CKR_SESSION_HANDLE_INVALID");
+            pin.learn(0, Err(RvError::TokenNotPresent)).unwrap_err();
+            assert!(pin.may_send(0).is_ok());
+        }
+        // What is asked before a PIN is sent says nothing about it either.
+        let asked = Err(Error::Pkcs11(RvError::DeviceError, Function::GenerateRandom));
+        let error = pin.logins.learn(&TOKEN, pin.pin, asked, pin.start).unwrap_err();
+        assert_eq!(error.to_string(), "C_GenerateRandom answered CKR_DEVICE_ERROR");
+        assert!(error.may_be_the_module());
+        assert!(pin.may_send(0).is_ok());
+        pin.learn(0, Err(RvError::UserAlreadyLoggedIn)).unwrap();
+        // That is not the token's word for it: it is still a new one.
+        pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
+        pin.learn(30, Err(RvError::GeneralError)).unwrap_err();
+        assert!(pin.is_refused());
+    }
+
+    #[test]
+    fn nobody_is_kept_out_for_a_pin_that_is_not_sent() {
+        let (logins, gate) = (Logins::new().unwrap(), Gate::default());
+        let (slot, wrong) = (Slot::try_from(7_u64).unwrap(), || {
+            Err(Error::Pkcs11(RvError::PinIncorrect, Function::Login))
+        });
+        let sent = Cell::new(0);
+        let log_in = || {
+            logins.log_in(
+                (&gate, slot, Scope::Token(slot)),
+                0,
+                (&TOKEN, "1234"),
+                || false,
+                || {
+                    sent.set(sent.get() + 1);
+                    Ok(wrong())
+                },
+            )
+        };
+        log_in().unwrap_err();
+        assert_eq!(sent.get(), 1);
+        // While the gate is closed, whoever wants it to himself waits.
+        let (answered, wait) = mpsc::channel();
+        thread::scope(|scope| {
+            let (closed, begun) = mpsc::channel();
+            let gate = &gate;
+            let alone = scope.spawn(move || {
+                gate.alone(Scope::Token(slot), 0, || {
+                    closed.send(()).unwrap();
+                    wait.recv_timeout(Duration::from_secs(10)).is_ok()
+                })
+            });
+            begun.recv().unwrap();
+            let error = log_in().unwrap_err();
+            assert!(matches!(error, Pkcs11Error::PinRefused { sent: false, .. }), "{error}");
+            answered.send(()).unwrap();
+            assert!(alone.join().unwrap().unwrap());
+        });
+        assert_eq!(sent.get(), 1);
+        // Nor for a login that is there already.
+        let there = logins.log_in(
+            (&gate, slot, Scope::Token(slot)),
+            0,
+            (&TOKEN, "right"),
+            || true,
+            || panic!("logged in"),
+        );
+        there.unwrap();
+    }
+}

@@ -1,0 +1,294 @@
+//! PKCS#11 libraries: each loaded and initialised once in a process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Function, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::{Session, SessionState, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::AuthPin;
+use wxpay_auth_core::SignErrorKind;
+use wxpay_auth_core::internal::may_be_path;
+
+use super::call::{Called, kind};
+use super::error::Pkcs11Error;
+use super::gate::{Gate, Restart, Scope};
+use super::library::Library;
+use super::login::Access;
+use super::logins::Logins;
+use super::pin::Pin;
+use super::restarts::Restarts;
+use super::token::{self, Token};
+use super::turns::Turns;
+
+/// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
+/// library, so two signers that share a library share this.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// As it was named first.
+    path: PathBuf,
+    context: Pkcs11,
+    /// Whether it was initialised here. What the application initialised is not ours to restart.
+    ours: bool,
+    gate: Gate,
+    /// Whether nobody may be in it while somebody logs in, to whichever token.
+    logs_in_alone: bool,
+    logins: Logins,
+    restarts: Restarts,
+    turns: Turns,
+    /// What `C_Initialize` has answered in the last restart, if that has failed.
+    down: Mutex<Option<RvError>>,
+}
+
+/// A library that was named, and its module once that is initialised. A module that hangs while it is
+/// initialised holds up whoever wants this one, and nobody else.
+struct Entry {
+    library: Library,
+    /// The bare names that the loader found it by.
+    names: Vec<PathBuf>,
+    place: Arc<Place>,
+}
+
+type Place = Mutex<Option<Arc<Module>>>;
+
+static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+impl Module {
+    /// Loads and initialises a library, unless that was done before, under whatever name.
+    pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
+        let failed = |source: Box<_>| {
+            if may_be_path(path) {
+                return Pkcs11Error::Module { path: path.to_owned(), source };
+            }
+            // The loader quotes the path as well.
+            let problem = "names no library, and is hardly a path (it is not shown)";
+            Pkcs11Error::Setting { setting: "module-path", problem }
+        };
+        let open = |library: &Path| {
+            Pkcs11::new(library).or_else(|error| match error {
+                Error::Pkcs11(..) => Err(error).called(),
+                other => Err(failed(other.into())),
+            })
+        };
+        let (place, library, loaded) = if path.components().count() > 1 {
+            let library = Library::at(path).map_err(|e| failed(e.into()))?;
+            (place_of(&library, None), library.path().to_owned(), None)
+        } else if let Some(place) = place_of_name(path) {
+            (place, path.to_owned(), None)
+        } else {
+            // Only the loader knows where it finds a bare name.
+            let context = open(path)?;
+            let library = Library::loaded_as(path).map_err(failed)?;
+            (place_of(&library, Some(path)), library.path().to_owned(), Some(context))
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*place {
+            return Ok(Arc::clone(module));
+        }
+        let context = loaded.map_or_else(|| open(&library), Ok)?;
+        let ours = match context.initialize(arguments()) {
+            Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
+            initialized => {
+                initialized.called().map(|()| true).map_err(|error| error.starting(path))?
+            }
+        };
+        let one_at_a_time = takes_one_call_at_a_time(&library);
+        let gate = Gate::default();
+        let gate = if one_at_a_time { gate.one_at_a_time() } else { gate };
+        let (logins, restarts) = (Logins::new()?, Restarts::default());
+        let module = Arc::new(Self {
+            path: path.to_owned(),
+            logs_in_alone: one_at_a_time || logs_in_alone(&context),
+            context,
+            ours,
+            gate,
+            logins,
+            restarts,
+            turns: Turns::default(),
+            down: Mutex::default(),
+        });
+        *place = Some(Arc::clone(&module));
+        Ok(module)
+    }
+
+    pub(super) fn context(&self) -> &Pkcs11 {
+        &self.context
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) fn restarts(&self) -> &Restarts {
+        &self.restarts
+    }
+
+    /// Whether it may be restarted.
+    pub(super) fn is_ours(&self) -> bool {
+        self.ours
+    }
+
+    /// Finalises and initialises the module, once for all who saw this generation of it. Every
+    /// session of every signer on it is gone then. Returns whether that is worth a new try.
+    pub(super) fn restart(&self, generation: u64) -> bool {
+        self.gate.restart(generation, || {
+            let finalized = self.context.clone().finalize();
+            let initialized = self.context.initialize(arguments());
+            tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+            *self.lock_down() = match initialized {
+                Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) | Ok(()) => None,
+                Err(Error::Pkcs11(code, _)) => Some(code),
+                Err(_) => Some(RvError::GeneralError),
+            };
+            match (finalized, initialized) {
+                (_, Ok(())) => Restart::Done,
+                // It was not initialised in the first place.
+                (Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)), _) => {
+                    Restart::Failed
+                }
+                _ => Restart::Refused,
+            }
+        })
+    }
+
+    /// Returns the error of the restart that has failed, if the module is not there since.
+    pub(super) fn down(&self) -> Option<Pkcs11Error> {
+        let down = *self.lock_down();
+        let failed = |code| Err::<(), _>(Error::Pkcs11(code, Function::Initialize)).called().err();
+        down.and_then(failed).map(|error| error.starting(&self.path))
+    }
+
+    fn lock_down(&self) -> MutexGuard<'_, Option<RvError>> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether this is tpm2-pkcs11, and its TPM works.
+    pub(super) fn is_tpm_that_works(&self, session: &Session) -> bool {
+        let info = self.context.get_library_info();
+        info.is_ok_and(|info| info.library_description().starts_with("TPM2"))
+            && answers(session).is_ok()
+    }
+
+    /// Opens a session, which does nothing when it is dropped.
+    pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
+        let _turn = self.turns.take();
+        match access {
+            Access::Use => self.context.open_ro_session_no_drop(slot),
+            Access::Change => self.context.open_rw_session_no_drop(slot),
+        }
+        .called()
+    }
+
+    /// Closes a session that has not gone. Whether that works does not matter: it is done with.
+    pub(super) fn close_session(&self, session: Session) {
+        let _turn = self.turns.take();
+        let _ = session.close();
+    }
+
+    /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
+    /// is not sent to it again: tokens lock.
+    pub(super) fn login(
+        &self,
+        session: &Session,
+        token: &Token,
+        pin: &Pin,
+        generation: u64,
+    ) -> Result<(), Pkcs11Error> {
+        let (slot, uses_last_try) = (token.slot, pin.uses_last_try());
+        let pin = pin.read()?;
+        let send = || {
+            // One that is away, or whose module is broken, gets no PIN: it would have to rest.
+            let flags = match token::flags(&self.context, slot) {
+                Ok(flags) => flags,
+                Err(error) => return Ok(Err(error)),
+            };
+            if flags.makes_random_numbers
+                && let Err(error) = answers(session)
+            {
+                return Ok(Err(error));
+            }
+            if flags.has_last_try && !uses_last_try {
+                return Err(Pkcs11Error::LastPinTry);
+            }
+            Ok(session.login(UserType::User, Some(&AuthPin::from(pin.as_str()))))
+        };
+        let is_logged_in = || is_logged_in(session);
+        let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
+        self.logins.log_in(
+            (&self.gate, slot, scope),
+            generation,
+            (&token.name, &pin),
+            is_logged_in,
+            send,
+        )
+    }
+}
+
+fn place_of(library: &Library, name: Option<&Path>) -> Arc<Place> {
+    let mut entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = name.into_iter().map(Path::to_owned);
+    if let Some(entry) = entries.iter_mut().find(|entry| entry.library.is(library)) {
+        entry.names.extend(names);
+        return Arc::clone(&entry.place);
+    }
+    let place = Arc::new(Place::default());
+    let (library, names) = (library.clone(), names.collect());
+    entries.push(Entry { library, names, place: Arc::clone(&place) });
+    place
+}
+
+fn place_of_name(name: &Path) -> Option<Arc<Place>> {
+    let entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
+    let named = entries.iter().find(|entry| entry.names.iter().any(|known| known == name));
+    named.map(|entry| Arc::clone(&entry.place))
+}
+
+/// opencryptoki does not survive a login in the middle of a call of another thread. One that does not say
+/// what it is may be that.
+fn logs_in_alone(context: &Pkcs11) -> bool {
+    let info = context.get_library_info();
+    info.map_or(true, |info| info.library_description().to_lowercase().contains("opencryptoki"))
+}
+
+/// The client of p11-kit has a fault: when its connection ends while several threads wait for answers, only
+/// one of them returns, and the others never do. Its server does one call at a time for a client anyway.
+fn takes_one_call_at_a_time(library: &Path) -> bool {
+    let name = library.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    name.replace('_', "-").contains("p11-kit-client")
+}
+
+fn arguments() -> CInitializeArgs {
+    CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
+}
+
+/// Asks the token for something that needs no login: a random number.
+fn answers(session: &Session) -> cryptoki::error::Result<()> {
+    match session.generate_random_slice(&mut [0; 8]) {
+        Err(Error::Pkcs11(code, function)) if kind(&code) == SignErrorKind::Unavailable => {
+            Err(Error::Pkcs11(code, function))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Tells whether somebody has logged in: a login belongs to the process and the token.
+pub(super) fn is_logged_in(session: &Session) -> bool {
+    let state = session.get_session_info().map(|info| info.session_state());
+    matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_of_p11_kit_is_known_by_its_file() {
+        for name in ["/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so", "p11-kit-client.dylib"] {
+            assert!(takes_one_call_at_a_time(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/lib/p11-kit-client/libsofthsm2.so", "p11-kit-proxy.so", "/"] {
+            assert!(!takes_one_call_at_a_time(Path::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Where the PIN of a token comes from.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wxpay_auth_core::KeyError;
+use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
+use zeroize::Zeroizing;
+
+use super::error::Pkcs11Error;
+
+/// Says where the user PIN of a token comes from.
+///
+/// A file or a callback is asked each time the token wants a login, so a PIN that was changed is
+/// picked up; what they return is wiped from memory after use. A PIN that is given
+/// ([`new`](Self::new), `pin-value`) is wiped when the last clone of it is dropped, with the signer. No
+/// PIN is shown anywhere. Of each one that was sent, an HMAC with a key of this process is kept until
+/// the process ends, to know a refused one again.
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod pkcs11 { pub use wxpay_auth_pkcs11::*; } }
+/// use wxpay_auth::pkcs11::Pin;
+///
+/// let fixed = Pin::new("1234");
+/// let from_file = Pin::file("/run/secrets/hsm_pin");
+/// let from_systemd = Pin::credential("hsm_pin"); // LoadCredential=hsm_pin:/etc/wxpay/hsm_pin
+/// let asked = Pin::callback(|| std::env::var("HSM_PIN"));
+/// assert_eq!(format!("{fixed:?}"), "Pin(given)");
+/// # let _ = (from_file, from_systemd, asked);
+/// ```
+#[derive(Clone)]
+pub struct Pin {
+    source: Source,
+    /// Whether it may be sent where one more wrong one locks the token.
+    uses_last_try: bool,
+}
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+#[derive(Clone)]
+enum Source {
+    Given(Arc<Zeroizing<String>>),
+    File(FileSource),
+    Callback(Arc<dyn Fn() -> Result<String, BoxError> + Send + Sync>),
+}
+
+impl Pin {
+    /// Takes the PIN itself.
+    pub fn new(pin: impl Into<String>) -> Self {
+        Self::from(Source::Given(Arc::new(Zeroizing::new(pin.into()))))
+    }
+
+    /// Reads the PIN from a file (`pin-source`): one line of UTF-8; a line feed at its end is left out, a
+    /// blank is not.
+    ///
+    /// Errors, `Debug` and the URI show the path only when it begins at the root and leads through a
+    /// folder (`/run/secrets/pin`): anything shorter may be the PIN itself, put there by mistake.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::from(Source::File(FileSource::Path(path.into())))
+    }
+
+    /// Reads the PIN, as from a file, from a credential that systemd hands to the service
+    /// (`LoadCredential=NAME:PATH`): the file of this name in `$CREDENTIALS_DIRECTORY`.
+    pub fn credential(name: impl Into<String>) -> Self {
+        Self::from(Source::File(FileSource::Credential(name.into())))
+    }
+
+    /// Asks a function for the PIN. It is called on a thread of the signer's, and may block.
+    pub fn callback<E>(ask: impl Fn() -> Result<String, E> + Send + Sync + 'static) -> Self
+    where
+        E: Into<BoxError>,
+    {
+        Self::from(Source::Callback(Arc::new(move || ask().map_err(Into::into))))
+    }
+
+    fn from(source: Source) -> Self {
+        Self { source, uses_last_try: false }
+    }
+
+    pub(super) fn using_last_try(self, uses_last_try: bool) -> Self {
+        Self { uses_last_try, ..self }
+    }
+
+    pub(super) fn uses_last_try(&self) -> bool {
+        self.uses_last_try
+    }
+
+    /// Returns the path, where the PIN comes from a file.
+    #[cfg(test)]
+    pub(super) fn path(&self) -> Option<&std::path::Path> {
+        match &self.source {
+            Source::File(FileSource::Path(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Returns the path, where the PIN comes from a file, and the path may be shown.
+    pub(super) fn shown_path(&self) -> Option<&std::path::Path> {
+        match &self.source {
+            Source::File(FileSource::Path(path)) if may_be_path_of_secret(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Reads the PIN, and refuses what cannot be one: the token would count it. It may block.
+    pub(super) fn read(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
+        let pin = self.text()?;
+        match problem(&pin) {
+            None => Ok(pin),
+            Some(problem) => Err(Pkcs11Error::PinUnusable { problem }),
+        }
+    }
+
+    fn text(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
+        let unavailable = |source| Pkcs11Error::PinUnavailable { source };
+        match &self.source {
+            Source::Given(pin) => Ok(Zeroizing::clone(pin)),
+            Source::File(file) => {
+                let bytes = file.read("this PIN").map_err(|e| unavailable(unread(file, e)))?;
+                if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                    return Err(Pkcs11Error::PinUnusable { problem: "it is UTF-16" });
+                }
+                // The error would quote the position only, but it is not needed either.
+                let text = str::from_utf8(&bytes).map_err(|_| unavailable("not UTF-8".into()))?;
+                Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            // A panic here is not the module's, and the session that wants the login is still open.
+            Source::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
+                .unwrap_or_else(|_| Err("the callback panicked".into()))
+                .map(Zeroizing::new)
+                .map_err(unavailable),
+        }
+    }
+}
+
+/// Says why a text is no PIN that anybody has set.
+fn problem(pin: &str) -> Option<&'static str> {
+    if pin.trim().is_empty() {
+        Some("it is empty")
+    } else if pin.starts_with('\u{feff}') {
+        Some("it begins with a byte order mark")
+    } else if pin.contains(['\r', '\n']) {
+        Some("there is a line break in it")
+    } else if pin.contains('\0') {
+        Some("there is a NUL in it")
+    } else {
+        None
+    }
+}
+
+/// Says why a file cannot be read; errors of files quote the path.
+fn unread(file: &FileSource, error: KeyError) -> BoxError {
+    match error {
+        error @ (KeyError::NoCredentials | KeyError::CredentialName) => error.into(),
+        error if matches!(file, FileSource::Path(path) if may_be_path_of_secret(path)) => {
+            error.into()
+        }
+        KeyError::Unreadable { source, .. } => source.into(),
+        _ => "there is no such file (its name is not shown: it may be the PIN itself)".into(),
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::Given(_) => f.write_str("Pin(given)"),
+            Source::File(FileSource::Path(path)) => write!(f, "Pin(file {})", ShownSecret(path)),
+            Source::File(FileSource::Credential(_)) => f.write_str("Pin(credential)"),
+            Source::Callback(_) => f.write_str("Pin(callback)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_comes_from_a_value_a_file_or_a_callback() {
+        let dir = std::env::temp_dir().join(format!("wxpay-pin-{}", std::process::id()));
+        std::fs::write(&dir, "12 34\r\n").unwrap();
+        assert_eq!(*Pin::new("12 34").read().unwrap(), "12 34");
+        assert_eq!(*Pin::file(&dir).read().unwrap(), "12 34");
+        assert_eq!(
+            *Pin::callback(|| Ok::<_, BoxError>("12 34".to_owned())).read().unwrap(),
+            "12 34"
+        );
+
+        std::fs::write(&dir, b"\xff").unwrap();
+        assert!(matches!(Pin::file(&dir).read(), Err(Pkcs11Error::PinUnavailable { .. })));
+        std::fs::remove_file(&dir).unwrap();
+        assert!(matches!(Pin::file(&dir).read(), Err(Pkcs11Error::PinUnavailable { .. })));
+        let refusing = Pin::callback(|| Err::<String, _>("the agent is locked"));
+        assert!(matches!(refusing.read(), Err(Pkcs11Error::PinUnavailable { .. })));
+        let panicking = Pin::callback(|| -> Result<String, BoxError> { panic!("told to") });
+        assert!(matches!(panicking.read(), Err(Pkcs11Error::PinUnavailable { .. })));
+    }
+
+    #[test]
+    fn what_is_no_pin_is_not_read() {
+        let path = std::env::temp_dir().join(format!("wxpay-no-pin-{}", std::process::id()));
+        let problem = |pin: &Pin| match pin.read() {
+            Err(Pkcs11Error::PinUnusable { problem }) => problem,
+            other => panic!("{other:?}"),
+        };
+        for (content, expected) in [
+            ("", "it is empty"),
+            ("\n", "it is empty"),
+            (" \t\r\n", "it is empty"),
+            ("\u{feff}1234\n", "it begins with a byte order mark"),
+            ("1234\n5678\n", "there is a line break in it"),
+            ("1234\r5678", "there is a line break in it"),
+            ("1234\0", "there is a NUL in it"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(problem(&Pin::file(&path)), expected, "{content:?}");
+            assert_eq!(problem(&Pin::new(content.trim_end_matches('\n'))), expected, "{content:?}");
+        }
+        for content in [b"\xff\xfe1\x002\x00", b"\xfe\xff\x001\x002"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(problem(&Pin::file(&path)), "it is UTF-16");
+        }
+        std::fs::write(&path, " 12 34 \n\r\n").unwrap();
+        assert_eq!(*Pin::file(&path).read().unwrap(), " 12 34 ", "blanks may belong to it");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_credential_is_shown_nowhere() {
+        for name in ["S3cretPin", "S3cretPin/", "/S3cretPin"] {
+            let pin = Pin::credential(name);
+            let error = pin.read().unwrap_err();
+            let shown = format!("{pin:?} {error:?} {error}");
+            assert!(shown.contains("credential") || shown.contains("NoCredentials"), "{shown}");
+            assert!(
+                !shown.contains("S3cret") && error.hint().contains("LoadCredential="),
+                "{shown}"
+            );
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A signer whose key lives in a PKCS#11 token.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use wxpay_auth_core::{Algorithm, PublicKey, SerialNo, SignError, Signature, Signer};
+
+use super::builder::Pkcs11SignerBuilder;
+use super::error::Pkcs11Error;
+use super::uri::Pkcs11Uri;
+use super::workers::Workers;
+
+/// Signs with a private key that lives in a PKCS#11 token (an HSM) and never leaves it.
+///
+/// Some threads own a session each and sign what waits in a queue with an upper bound; the async
+/// runtime is never blocked. Each signature is checked with the public key before it is returned.
+/// A lost session, a lost login, a token that was away, a module that needs a restart: each is
+/// mended by itself, once per signature, before there is an error.
+///
+/// Clones share threads and sessions, which end with the last clone, or with
+/// [`shut_down`](Self::shut_down).
+///
+/// ```no_run
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod pkcs11 { pub use wxpay_auth_pkcs11::*; } }
+/// use wxpay_auth::Signer;
+/// use wxpay_auth::pkcs11::Pkcs11Signer;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let signer = Pkcs11Signer::connect(
+///     "pkcs11:token=wxpay;object=merchant\
+///         ?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/run/secrets/hsm_pin",
+/// )
+/// .await?;
+/// println!("signing as {}", signer.serial_no());
+/// let signature = signer.sign(b"message").await?;
+/// # let _ = signature;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Pkcs11Signer {
+    workers: Arc<Workers>,
+    public_key: PublicKey,
+    serial_no: SerialNo,
+    timeout: Duration,
+}
+
+impl Pkcs11Signer {
+    /// Connects to the key at a PKCS#11 URI, whose merchant certificate lies beside it on the token.
+    ///
+    /// # Errors
+    /// As [`Pkcs11SignerBuilder::connect`], and when the URI is malformed.
+    pub async fn connect(uri: &str) -> Result<Self, Pkcs11Error> {
+        Self::builder(uri.parse()?).connect().await
+    }
+
+    /// Begins to set one up.
+    pub fn builder(uri: Pkcs11Uri) -> Pkcs11SignerBuilder {
+        Pkcs11SignerBuilder::new(uri)
+    }
+
+    pub(super) fn new(
+        workers: Workers,
+        public_key: PublicKey,
+        serial_no: SerialNo,
+        timeout: Duration,
+    ) -> Self {
+        Self { workers: Arc::new(workers), public_key, serial_no, timeout }
+    }
+
+    /// Returns the serial of the merchant certificate.
+    pub fn serial_no(&self) -> &SerialNo {
+        &self.serial_no
+    }
+
+    /// Returns the public key.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// Returns how many signatures wait for a session at this moment.
+    pub fn waiting(&self) -> usize {
+        self.workers.waiting()
+    }
+
+    /// Takes no more signatures, finishes those that were taken, and closes the sessions. Clones are
+    /// shut down, too. Call it before the process ends: many modules do not like to be left in the
+    /// middle of a call.
+    ///
+    /// # Errors
+    /// [`Pkcs11Error::Timeout`] when the token still hangs after twice the time that one signature
+    /// may take.
+    pub async fn shut_down(&self) -> Result<(), Pkcs11Error> {
+        self.workers.shut_down(self.timeout.saturating_mul(2)).await
+    }
+}
+
+#[async_trait]
+impl Signer for Pkcs11Signer {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Sha256Rsa2048
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.sign_within(message, Duration::MAX).await
+    }
+
+    async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
+        let bytes = self.workers.sign(message, self.timeout.min(left)).await?;
+        Ok(Signature::new(self.serial_no.clone(), bytes))
+    }
+}
+
+impl fmt::Debug for Pkcs11Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pkcs11Signer")
+            .field("serial_no", &self.serial_no)
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+//! Sessions on a token, each with the key at hand.
+
+use std::sync::{Mutex, PoisonError};
+
+use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use cryptoki::slot::Slot;
+use wxpay_auth_core::{PublicKey, SignErrorKind};
+
+use super::call::Called;
+use super::error::Pkcs11Error;
+use super::gate::Scope;
+use super::key::{self, SigningKey};
+use super::login::{Access, LoggedIn, log_in};
+use super::mechanism::{Pkcs11Mechanism, digest_info};
+use super::module::Module;
+use super::restarts::Restarter;
+use super::uri::Pkcs11Uri;
+use super::workers::Sessions;
+
+/// The length of an RSA-2048 signature.
+const SIGNATURE_BYTES: usize = 256;
+
+/// Opens sessions on one token, for one key.
+#[derive(Debug)]
+pub(super) struct Vault {
+    restarter: Restarter,
+    uri: Pkcs11Uri,
+    mechanism: Pkcs11Mechanism,
+    /// The key of the first session. Later ones must have the same.
+    public_key: Mutex<Option<PublicKey>>,
+}
+
+/// A session that is logged in and has found the key.
+#[derive(Debug)]
+pub(super) struct KeySession {
+    pub(super) session: Session,
+    slot: Slot,
+    key: ObjectHandle,
+    public_key: PublicKey,
+    /// Of the module, when it was opened: a restart ends every session.
+    generation: u64,
+}
+
+impl Vault {
+    pub(super) fn new(
+        uri: Pkcs11Uri,
+        mechanism: Pkcs11Mechanism,
+        may_restart: bool,
+    ) -> Result<Self, Pkcs11Error> {
+        Ok(Self {
+            restarter: Restarter::new(uri.load_module()?, may_restart),
+            mechanism,
+            public_key: Mutex::default(),
+            uri,
+        })
+    }
+
+    fn module(&self) -> &Module {
+        self.restarter.module()
+    }
+
+    /// Does `something`, and does it once more after a restart that may help against its error.
+    pub(super) fn twice<T>(
+        &self,
+        something: impl Fn() -> Result<T, Pkcs11Error>,
+    ) -> Result<T, Pkcs11Error> {
+        self.restarter.twice(|| true, something)
+    }
+
+    /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
+    pub(super) fn open_and<T>(
+        &self,
+        look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
+    ) -> Result<(KeySession, T), Pkcs11Error> {
+        let (LoggedIn { session, slot, generation }, (key, more)) =
+            log_in(self.module(), &self.uri, Access::Use, |session, token| {
+                self.check_mechanism(token.slot)?;
+                let key = key::find(session, &self.uri)?;
+                self.check_same(&key.public_key)?;
+                let more = look(session, &key)?;
+                Ok((key, more))
+            })?;
+        let SigningKey { handle: key, public_key, .. } = key;
+        Ok((KeySession { session, slot, key, public_key, generation }, more))
+    }
+
+    fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
+        let mechanism = match self.mechanism {
+            Pkcs11Mechanism::RsaPkcs => MechanismType::RSA_PKCS,
+            Pkcs11Mechanism::Sha256RsaPkcs => MechanismType::SHA256_RSA_PKCS,
+        };
+        let unsupported = Pkcs11Error::Mechanism { mechanism: self.mechanism };
+        match self.module().context().get_mechanism_info(slot, mechanism).called() {
+            Ok(info) if info.sign() => Ok(()),
+            Ok(_) => Err(unsupported),
+            Err(e) if e.kind() == SignErrorKind::Unsupported => Err(unsupported),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The serial that the signer was connected with belongs to one key, and to no other that has
+    /// come under its name since.
+    fn check_same(&self, public_key: &PublicKey) -> Result<(), Pkcs11Error> {
+        let mut known = self.public_key.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.as_ref() {
+            Some(known) if known != public_key => Err(Pkcs11Error::KeyReplaced),
+            Some(_) => Ok(()),
+            None => {
+                *known = Some(public_key.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl KeySession {
+    pub(super) fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+}
+
+impl Sessions for Vault {
+    type Session = KeySession;
+
+    fn open(&self) -> Result<KeySession, Pkcs11Error> {
+        self.open_and(|_, _| Ok(())).map(|(session, ())| session)
+    }
+
+    fn sign(&self, session: &KeySession, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
+        let inside = self.module().gate().enter(Scope::Token(session.slot))?;
+        if inside.generation() != session.generation {
+            return Err(Pkcs11Error::Restarted);
+        }
+        let (token, key) = (&session.session, session.key);
+        let signature = match self.mechanism {
+            Pkcs11Mechanism::RsaPkcs => token.sign(&Mechanism::RsaPkcs, key, &digest_info(message)),
+            Pkcs11Mechanism::Sha256RsaPkcs => token.sign(&Mechanism::Sha256RsaPkcs, key, message),
+        };
+        drop(inside);
+        let signature = padded(signature.called()?);
+        if !session.public_key.verifies(message, &signature) {
+            return Err(Pkcs11Error::InvalidSignature);
+        }
+        self.restarter.works();
+        Ok(signature)
+    }
+
+    fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
+        // Where a login hangs, it stays open.
+        let Ok(inside) = self.module().gate().enter(Scope::Token(session.slot)) else { return };
+        let gone = inside.generation() != session.generation
+            || error.is_some_and(Pkcs11Error::ended_the_session);
+        if !gone {
+            self.module().close_session(session.session);
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.module().gate().generation()
+    }
+
+    fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
+        self.restarter.restart(generation, error)
+    }
+
+    fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+        self.restarter.explain(error)
+    }
+}
+
+/// Some services leave out leading zeros; the signature has the length of the modulus.
+fn padded(signature: Vec<u8>) -> Vec<u8> {
+    match SIGNATURE_BYTES.checked_sub(signature.len()) {
+        None | Some(0) => signature,
+        Some(missing) => [vec![0; missing], signature].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_signature_is_padded_in_front() {
+        assert_eq!(padded(vec![1; 255]), [vec![0], vec![1; 255]].concat());
+        assert_eq!(padded(vec![1; 256]), [1; 256]);
+        assert_eq!(padded(vec![1; 257]), [1; 257]);
+    }
+}
