@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     println!("-- refused");
     stop(&plans, "1004", "99999").await?;
 
-    println!("-- carried out, but the answer is a signature probe");
+    println!("-- carried out, but the response is a signature probe");
     gateway.misbehave_once(Misbehaviour::Probe);
     stop(&plans, "1004", "12001").await?;
 
@@ -89,8 +89,8 @@ async fn read_state<T: Transport>(
         .segment(brand_id)?
         .segment("delivery-plans")?
         .query("plan_id", plan_id.as_str())?;
-    let answer = transport.send(Request::get("delivery_plans.list", target)).await?;
-    let list: serde_json::Value = serde_json::from_slice(answer.body().body())?;
+    let response = transport.send(Request::get("delivery_plans.list", target)).await?;
+    let list: serde_json::Value = serde_json::from_slice(response.body().body())?;
     let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
     // The filter may have been lost on the way: look for the plan that was asked for.
     let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());

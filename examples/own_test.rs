@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_not_signed_is_not_believed() {
+    async fn a_response_that_is_not_signed_is_not_believed() {
         let gateway = Gateway::start().await;
         gateway.misbehave(Misbehaviour::UnsignedSuccess);
         let plans = DeliveryPlans::new(client(&gateway).unwrap());

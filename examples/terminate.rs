@@ -146,11 +146,11 @@ fn report(ended: Result<Terminated, Error>) -> ExitCode {
     exit_code(&ended)
 }
 
-/// Prints the answer or the error, and returns the name of the outcome.
+/// Prints the response or the error, and returns the name of the outcome.
 fn show(ended: &Result<Terminated, Error>) -> String {
     match ended {
         Ok(terminated) => {
-            println!("answer: 204, verified");
+            println!("response: 204, verified");
             println!("  signed by: {}", terminated.signed_by);
             println!("  signed at: {} (Unix seconds)", terminated.signed_at);
             println!("  request id: {}", terminated.request_id.as_deref().unwrap_or("none"));

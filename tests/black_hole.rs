@@ -16,7 +16,7 @@ impl BlackHole {
     /// Where it is: not where the servers are, which have the same ports.
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-    /// Takes no connection: the kernel leaves them without an answer, since the queue is full.
+    /// Takes no connection: the kernel leaves them without a response, since the queue is full.
     ///
     /// # Panics
     /// When the port is taken.

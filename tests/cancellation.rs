@@ -15,8 +15,8 @@ use wxpay_testing::{
 use wxpay_tests::footprint::Footprint;
 use wxpay_tests::{builder, plan_id};
 use wxpay_transport::{
-    Answer, Audit, AuditRecord, Backoff, BaseUrl, Client, Error, Failover, Proxy, Request, Target,
-    Transport, async_trait,
+    Audit, AuditRecord, Backoff, BaseUrl, Client, Error, Failover, Proxy, Request, Response,
+    Target, Transport, async_trait,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,7 +31,7 @@ async fn calls_dropped_at_any_point_leave_a_working_client() {
         let patience = Duration::from_micros(n * 20);
         let _ = tokio::time::timeout(patience, plans.terminate(&id)).await;
     }
-    // None of the connections that were cut short is used again: every answer belongs to its call.
+    // None of the connections that were cut short is used again: every response belongs to its call.
     for n in 0..20 {
         let id = format!("after-{n}");
         server.add_plan(Plan::new(&id, "1004"));
@@ -48,7 +48,7 @@ async fn a_dropped_call_closes_its_connection_and_leaves_no_task() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     // One server task for each connection; the client has none of its own.
     let before = tasks();
-    for at in [Point::Request, Point::Executed, Point::AnswerBytes(30)] {
+    for at in [Point::Request, Point::Executed, Point::ResponseBytes(30)] {
         let client = builder(&server, &server.base_url()).build().unwrap();
         let plans = DeliveryPlans::new(client.clone());
         server.fault_once(Fault::new(at, How::Stall));
@@ -190,7 +190,7 @@ impl Domains {
     }
 
     async fn prepare(&self, course: Course) {
-        let answer = |status| {
+        let response = |status| {
             let body = ErrorBody::Html;
             Misbehaviour::Status { status, body, signed: false, executed: false }
         };
@@ -201,9 +201,9 @@ impl Domains {
                 self.main.fault_once(Fault::new(Point::Answered, How::Close));
                 self.call_ends_well("before").await;
             }
-            Course::Retried => self.main.misbehave_times(2, answer(500)),
+            Course::Retried => self.main.misbehave_times(2, response(500)),
             Course::Moved => self.main.fault_once(Fault::new(Point::Accept, How::Reset)),
-            Course::MovedSent => self.main.misbehave_once(answer(502)),
+            Course::MovedSent => self.main.misbehave_once(response(502)),
             Course::Probe => {
                 self.main.fault_once(Fault::new(Point::Accept, How::Reset));
                 self.call_ends_well("before").await;
@@ -215,17 +215,17 @@ impl Domains {
     }
 
     async fn call_ends_well(&self, brand: &str) {
-        assert_eq!(self.answer(brand).await.status(), 200);
+        assert_eq!(self.response(brand).await.status(), 200);
     }
 
-    /// Calls, and checks that the answer belongs to the call.
-    async fn answer(&self, brand: &str) -> Answer {
+    /// Calls, and checks that the response belongs to the call.
+    async fn response(&self, brand: &str) -> Response {
         let plan_id = format!("of-{brand}");
         self.main.add_plan(Plan::new(&plan_id, brand));
-        let answer = self.client.send(list(brand)).await.unwrap();
-        let body = String::from_utf8_lossy(answer.body().body());
-        assert!(body.contains(&plan_id), "an answer to another call: {body}");
-        answer
+        let response = self.client.send(list(brand)).await.unwrap();
+        let body = String::from_utf8_lossy(response.body().body());
+        assert!(body.contains(&plan_id), "a response to another call: {body}");
+        response
     }
 }
 
@@ -238,8 +238,8 @@ fn list(brand: &str) -> Request {
 /// Polls a call so many times, and then drops it, unless it has ended.
 async fn polled(
     times: usize,
-    call: impl Future<Output = Result<Answer, Error>>,
-) -> Option<Result<Answer, Error>> {
+    call: impl Future<Output = Result<Response, Error>>,
+) -> Option<Result<Response, Error>> {
     let mut call = pin!(call);
     let mut left = times;
     std::future::poll_fn(|cx| {
@@ -273,7 +273,7 @@ async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
 
         domains.main.behave();
         domains.main.fault_always(None);
-        let next = domains.answer("after").await;
+        let next = domains.response("after").await;
         if course == Course::Probe {
             let main = domains.main.address().to_string();
             assert_eq!(next.host(), main, "the way to the main domain is not free: {at}");

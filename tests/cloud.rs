@@ -272,7 +272,7 @@ macro_rules! cloud_tests {
             cloud_faults::wrong_signatures,
             cloud_faults::short_signatures,
             cloud_faults::throttling,
-            cloud_faults::other_answers,
+            cloud_faults::other_responses,
             cloud_faults::hanging,
             cloud_faults::answers_about_another_key,
             cloud_faults::secrets_stay_secret,

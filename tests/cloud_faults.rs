@@ -90,7 +90,7 @@ async fn fails<C: Cloud>(double: &KmsService, fault: &Value) -> SignError {
 
 /// Errors with the status 200, pages of proxies, answers that are cut off or have no end in sight.
 /// What may pass does pass when it is tried again.
-pub async fn other_answers<C: Cloud>() {
+pub async fn other_responses<C: Cloud>() {
     let double = double::<C>();
     let (broken, denied) = (C::CODES.broken, C::CODES.denied);
     for (fault, kind) in [
@@ -135,7 +135,7 @@ pub async fn hanging<C: Cloud>() {
     signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
 }
 
-/// An answer names the key that was asked for.
+/// A response names the key that was asked for.
 pub async fn answers_about_another_key<C: Cloud>() {
     let double = double::<C>();
     double.fault(json!({"kind": "wrong-key-id"}));

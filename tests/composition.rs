@@ -71,7 +71,7 @@ fn public_types_can_be_shared() {
     assert_send_sync_static::<Client<FileKeySigner, KeyRing>>();
     assert_send_sync_static::<DeliveryPlans<Client<FileKeySigner, KeyRing>>>();
     assert_send_sync_static::<wxpay_marketing::Error>();
-    assert_send_sync_static::<wxpay_transport::Answer>();
+    assert_send_sync_static::<wxpay_transport::Response>();
     assert_send_sync_static::<wxpay_auth::Error>();
     assert_send_sync_static::<Gateway>();
 }

@@ -10,7 +10,8 @@ use wxpay_testing::{
 use wxpay_tests::requests::{list, terminate};
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    Answer, BaseUrl, ClientBuilder, Delivery, Error, Failover, NoRetry, Outcome, Replay, Transport,
+    BaseUrl, ClientBuilder, Delivery, Error, Failover, NoRetry, Outcome, Replay, Response,
+    Transport,
 };
 
 /// The main and the standby domain, which share their state. They speak TLS: there, a server that accepts
@@ -54,7 +55,10 @@ impl Domains {
         self.main.disconnect(How::Close);
         // The end of the kept connections has to arrive.
         let arrived = async {
-            while client.send(list()).await.map_or(true, |answer| answer.host() == host(&self.main))
+            while client
+                .send(list())
+                .await
+                .map_or(true, |response| response.host() == host(&self.main))
             {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -63,7 +67,7 @@ impl Domains {
     }
 
     /// Makes calls until one of them tries the main domain, which does not answer; returns that one.
-    async fn probe(&self, client: &TestClient) -> JoinHandle<Result<Answer, Error>> {
+    async fn probe(&self, client: &TestClient) -> JoinHandle<Result<Response, Error>> {
         loop {
             let (client, before) = (client.clone(), self.requests().0);
             let call = tokio::spawn(async move { client.send(list()).await });
@@ -89,8 +93,8 @@ async fn what_could_not_be_connected_moves_whatever_it_is() {
             let domains = Domains::start().await;
             domains.main.fault_always(Some(Fault::new(Point::Accept, how)));
             let request = terminate("12000").with_replay(replay);
-            let answer = domains.client().send(request).await.unwrap();
-            assert_eq!(answer.host(), host(&domains.standby));
+            let response = domains.client().send(request).await.unwrap();
+            assert_eq!(response.host(), host(&domains.standby));
             assert_eq!(domains.wechat_pay.executions(), 1, "{replay} {how:?}");
         }
         let domains = Domains::start().await;
@@ -99,8 +103,8 @@ async fn what_could_not_be_connected_moves_whatever_it_is() {
             .failover(domains.failover())
             .build()
             .unwrap();
-        let answer = client.send(terminate("12000").with_replay(replay)).await.unwrap();
-        assert_eq!(answer.host(), host(&domains.standby), "nobody listens");
+        let response = client.send(terminate("12000").with_replay(replay)).await.unwrap();
+        assert_eq!(response.host(), host(&domains.standby), "nobody listens");
     }
 }
 
@@ -126,13 +130,13 @@ async fn a_gateway_that_fails_moves_only_what_may_be_repeated() {
         {
             let domains = Domains::start().await;
             let body = ErrorBody::Html;
-            let answer = Misbehaviour::Status { status, body, signed: false, executed: false };
-            domains.wechat_pay.misbehave_once(answer);
+            let response = Misbehaviour::Status { status, body, signed: false, executed: false };
+            domains.wechat_pay.misbehave_once(response);
             let client = domains.builder().retry(Quickly).build().unwrap();
             let ended = client.send(terminate("12000").with_replay(replay)).await;
             assert_eq!(domains.requests(), (1, usize::from(moves)), "{status} {replay}");
             match ended {
-                Ok(answer) => assert_eq!(answer.host(), host(&domains.standby)),
+                Ok(response) => assert_eq!(response.host(), host(&domains.standby)),
                 Err(error) => {
                     assert_eq!(error.outcome(), Outcome::Unknown);
                     assert_eq!(error.host(), Some(host(&domains.main).as_str()));

@@ -55,16 +55,16 @@ async fn openssl_signs_and_verifies() {
     let noproxy = ["--noproxy", "*"];
     let arguments =
         ["-sS", "-i", "-X", "POST", "-d", "", "-H", &authorization, "-H", accept, "-H", json, &url];
-    let answer = run("curl", &[&noproxy[..], &arguments[..]].concat(), b"");
-    let answer = String::from_utf8(answer).expect("text");
-    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let response = run("curl", &[&noproxy[..], &arguments[..]].concat(), b"");
+    let response = String::from_utf8(response).expect("text");
+    assert!(response.starts_with("HTTP/1.1 204"), "{response}");
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
 
     let header = |name: &str| {
         let of = |line: &str| {
             Some(line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name))?.1.to_owned())
         };
-        answer.lines().find_map(of).unwrap_or_else(|| panic!("no {name}: {answer}"))
+        response.lines().find_map(of).unwrap_or_else(|| panic!("no {name}: {response}"))
     };
     assert_eq!(header("Wechatpay-Serial"), gateway.public_key_id().as_str());
     let signature = STANDARD.decode(header("Wechatpay-Signature")).expect("base64");

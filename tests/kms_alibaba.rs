@@ -88,13 +88,13 @@ async fn versions() {
     assert_eq!(error.kind(), SignErrorKind::KeyNotFound, "{}", chain(&error));
     assert_eq!(error.code(), Some("Forbidden.KeyVersionNotFound"));
 
-    // The answer names the key behind an alias.
+    // The response names the key behind an alias.
     signer("alias/merchant", first).certificate(certificate()).connect().await.unwrap();
     let error = signer("alias/nothing", first).without_certificate().connect().await.unwrap_err();
     assert_eq!(error.code(), Some("Forbidden.AliasNotFound"), "{}", chain(&error));
 }
 
-/// An answer names the key and the version that were asked for, also when it signs.
+/// A response names the key and the version that were asked for, also when it signs.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn answers_about_another_version() {

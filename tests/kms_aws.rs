@@ -109,10 +109,10 @@ async fn a_signer_stays_with_the_key_behind_the_alias() {
     assert_eq!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
 }
 
-/// What is no answer of AWS KMS, or no answer at all.
+/// What is no response of AWS KMS, or no response at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Python: run scripts/test"]
-async fn other_answers() {
+async fn other_responses() {
     let double = double::<Aws>();
     let signer = merchant::<Aws>(&double).await;
     let error = |code: &str, status: u16| json!({"kind": "error", "code": code, "status": status});

@@ -1,4 +1,4 @@
-//! Key services that repeat what they were sent, in every place of an answer: nothing of it is shown.
+//! Key services that repeat what they were sent, in every place of a response: nothing of it is shown.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use wxpay_auth::{PublicKey, SignError};
 use wxpay_tests::chain;
 use wxpay_tests::log::Log;
 
-/// What stands for the echo in an answer.
+/// What stands for the echo in a response.
 const ECHO: &str = "<ECHO>";
 const TOKEN: &str = "IQoJb3JpZ2luX2VjEHMaCXVzLWVhc3QtMSJHMEUCIQDk7Zt";
 const VAULT_TOKEN: &str = "hvs.CAESIJlr2Qp0vVd3bT8xk7ZyUw";
@@ -28,13 +28,13 @@ const KEY: &str = include_str!("../crates/wxpay-auth-core/testdata/keys/wechat_p
 /// Answers with what was sent in place of the echo.
 #[derive(Clone, Default)]
 struct Echo {
-    answer: Arc<Mutex<Answer>>,
+    response: Arc<Mutex<Response>>,
     heard: Arc<Mutex<Vec<String>>>,
     percent: Arc<Mutex<bool>>,
 }
 
 #[derive(Clone, Default)]
-struct Answer {
+struct Response {
     status: u16,
     content_type: &'static str,
     body: &'static str,
@@ -60,13 +60,13 @@ impl Respond for Echo {
             echo = echo.replace('/', "%2F").replace('=', "%3D").replace('.', "%2e");
         }
         *self.heard.lock().unwrap() = heard;
-        let Answer { status, content_type, body } = self.answer.lock().unwrap().clone();
-        let mut answer = ResponseTemplate::new(status)
+        let Response { status, content_type, body } = self.response.lock().unwrap().clone();
+        let mut response = ResponseTemplate::new(status)
             .set_body_raw(body.replace(ECHO, &echo), &content_type.replace(ECHO, &echo));
         for name in ["x-acs-request-id", "x-amzn-requestid", "x-amzn-errortype", "retry-after"] {
-            answer = answer.insert_header(name, echo.as_str());
+            response = response.insert_header(name, echo.as_str());
         }
-        answer
+        response
     }
 }
 
@@ -89,7 +89,7 @@ const BODIES: [&str; 15] = [
     r#"{"__type":"AccessDeniedException","message":"<ECHO>","Message":"<ECHO>"}"#,
 ];
 
-/// Asks under each answer, and looks through what is told.
+/// Asks under each response, and looks through what is told.
 async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) -> B) {
     let echo = Echo::default();
     let server = MockServer::start().await;
@@ -107,7 +107,7 @@ async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) 
         for body in BODIES {
             for percent in [false, true] {
                 *echo.percent.lock().unwrap() = percent;
-                *echo.answer.lock().unwrap() = Answer { status, content_type, body };
+                *echo.response.lock().unwrap() = Response { status, content_type, body };
                 let asked = backend.public_key().await.map(drop);
                 let signed = backend.sign_sha256(&key, &[7; 32]).await.map(drop);
                 for error in [asked, signed].into_iter().filter_map(Result::err) {

@@ -65,8 +65,8 @@ impl KmsService {
     /// Changes what the control API can change: `{"role": null}`, say.
     #[expect(clippy::needless_pass_by_value, reason = "json!(…) is written in its place")]
     pub fn set(&self, wishes: Value) {
-        let (status, answer) = self.exchange("POST", "/_control", &wishes.to_string());
-        assert_eq!(status, 200, "{wishes}: {answer}");
+        let (status, response) = self.exchange("POST", "/_control", &wishes.to_string());
+        assert_eq!(status, 200, "{wishes}: {response}");
     }
 
     /// Breaks it, in place of what was broken before, and forgets the journal.
@@ -81,9 +81,9 @@ impl KmsService {
 
     /// Returns the requests so far.
     pub fn journal(&self) -> Vec<Value> {
-        let (status, answer) = self.exchange("GET", "/_journal", "");
-        assert_eq!(status, 200, "{answer}");
-        serde_json::from_str(&answer).expect("JSON")
+        let (status, response) = self.exchange("GET", "/_journal", "");
+        assert_eq!(status, 200, "{response}");
+        serde_json::from_str(&response).expect("JSON")
     }
 
     /// Returns the requests so far for one action.
@@ -103,11 +103,11 @@ impl KmsService {
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("an open connection");
-        let mut answer = BufReader::new(stream);
+        let mut response = BufReader::new(stream);
         let (mut status, mut length) = (0, 0);
         loop {
             let mut line = String::new();
-            answer.read_line(&mut line).expect("a line");
+            response.read_line(&mut line).expect("a line");
             let line = line.trim_end().to_lowercase();
             if let Some(rest) = line.strip_prefix("http/1.1 ") {
                 status = rest[..3].parse().expect("a status");
@@ -118,7 +118,7 @@ impl KmsService {
             }
         }
         let mut body = vec![0; length];
-        answer.read_exact(&mut body).expect("a body");
+        response.read_exact(&mut body).expect("a body");
         (status, String::from_utf8(body).expect("text"))
     }
 }

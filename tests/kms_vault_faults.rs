@@ -195,7 +195,7 @@ async fn a_server_that_hangs_ends_in_a_time_out() {
 
 #[tokio::test]
 async fn what_is_not_vault_is_told() {
-    for (answer, kind, says) in [
+    for (response, kind, says) in [
         (ResponseTemplate::new(200), SignErrorKind::Configuration, "not what the service answers"),
         (ResponseTemplate::new(204), SignErrorKind::Configuration, "not what the service answers"),
         (ResponseTemplate::new(502), SignErrorKind::Unavailable, "not what the service answers"),
@@ -212,12 +212,12 @@ async fn what_is_not_vault_is_told() {
         ),
     ] {
         let server = MockServer::start().await;
-        let answer = answer.set_body_raw("<html>hunter2</html>", "text/html");
+        let response = response.set_body_raw("<html>hunter2</html>", "text/html");
         Mock::given(path_regex("^/v1/auth/"))
             .respond_with(ResponseTemplate::new(403).set_body_string(r#"{"errors": []}"#))
             .mount(&server)
             .await;
-        Mock::given(any()).respond_with(answer).mount(&server).await;
+        Mock::given(any()).respond_with(response).mount(&server).await;
         let error = refused(vault(&server.uri())).await;
         assert_eq!(error.kind(), kind, "{}", chain(&error));
         assert!(error.to_string().contains(says), "{error}");
@@ -231,12 +231,12 @@ async fn what_is_not_vault_is_told() {
         r#"{"errors": ["no"], "data": {"type": "rsa-2048", "latest_version": 1, "keys": {}}}"#,
     ] {
         server.reset().await;
-        let answer = ResponseTemplate::new(200).set_body_raw(body, "application/json");
+        let response = ResponseTemplate::new(200).set_body_raw(body, "application/json");
         Mock::given(path_regex("^/v1/auth/"))
             .respond_with(ResponseTemplate::new(403).set_body_string(r#"{"errors": []}"#))
             .mount(&server)
             .await;
-        Mock::given(any()).respond_with(answer).mount(&server).await;
+        Mock::given(any()).respond_with(response).mount(&server).await;
         let error = refused(vault(&server.uri())).await;
         assert_eq!(error.kind(), SignErrorKind::Configuration);
         assert!(error.to_string().ends_with("without what was asked for: no"), "{error}");

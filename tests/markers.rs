@@ -156,7 +156,7 @@ async fn nothing_of_it_is_logged() {
         seen.value(&client);
         for _ in 0..2 {
             match client.send(request()).await {
-                Ok(answer) => seen.value(&answer),
+                Ok(response) => seen.value(&response),
                 Err(error) => {
                     seen.error(&error, &error.hint());
                     assert_eq!(error.status().is_none(), n > 1, "{error:?}");

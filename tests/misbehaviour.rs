@@ -6,7 +6,7 @@ use wxpay_auth::VerifyError;
 use wxpay_marketing::Error;
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 use wxpay_tests::{builder, chain, kind, plan_id, plans};
-use wxpay_transport::{AnswerSignature, Delivery, Outcome, UnverifiedCause};
+use wxpay_transport::{Delivery, Outcome, ResponseSignature, UnverifiedCause};
 
 /// What errors call the call.
 const OPERATION: &str = "delivery_plans.terminate";
@@ -136,7 +136,7 @@ async fn a_certificate_that_has_expired_is_named() {
 }
 
 #[tokio::test]
-async fn an_oversized_answer_is_cut_off() {
+async fn an_oversized_response_is_cut_off() {
     let misbehaviour = Misbehaviour::Oversized((1 << 20) + 1);
     let error = assert_unverified(misbehaviour, "larger than 1048576 bytes", "limit").await;
     let Error::Transport(wxpay_transport::Error::Unverified(error)) = error else { panic!() };
@@ -183,10 +183,10 @@ async fn a_refusal_in_json_is_a_rejection() {
             let begin =
                 format!("{OPERATION} answered {status} {code}: 参数错误 [request-id 08F5B8C2");
             assert!(error.to_string().starts_with(&begin), "{error}");
-            let api = error.api().expect("an answer");
+            let api = error.api().expect("a response");
             assert_eq!(api.code(), Some(code));
-            let verified = matches!(api.signature(), AnswerSignature::Verified(_));
-            let missing = matches!(api.signature(), AnswerSignature::Missing);
+            let verified = matches!(api.signature(), ResponseSignature::Verified(_));
+            let missing = matches!(api.signature(), ResponseSignature::Missing);
             assert_eq!((verified, missing), (signed, !signed), "{:?}", api.signature());
             assert_eq!(gateway.plan_state("12000"), Some(PlanState::Delivering));
         }
@@ -265,7 +265,7 @@ async fn a_coding_that_nobody_asked_for_is_named() {
     assert!(matches!(source, VerifyError::Mismatch { .. }), "{source:?}");
     assert!(error.to_string().contains("changed the coding of its body"), "{error}");
 
-    // The plan is not there, so the right answer would be a signed 404.
+    // The plan is not there, so the right response would be a signed 404.
     let gateway = Gateway::start().await;
     gateway.misbehave(Misbehaviour::Encoded);
     let error =
@@ -300,7 +300,7 @@ async fn a_server_error_leaves_the_outcome_open() {
 #[tokio::test]
 async fn a_refusal_with_a_bad_signature_is_not_believed() {
     let gateway = Gateway::start().await;
-    // The plan is not there, so the right answer would be a signed 404.
+    // The plan is not there, so the right response would be a signed 404.
     gateway.misbehave(Misbehaviour::TamperedBody);
     let error =
         plans(&gateway, &gateway.base_url()).terminate(&plan_id("99999")).await.unwrap_err();
@@ -322,7 +322,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_too_late_is_unknown() {
+async fn a_response_that_comes_too_late_is_unknown() {
     let gateway = Gateway::start().await;
     gateway.misbehave(Misbehaviour::Slow(Duration::from_secs(60)));
     let client = builder(&gateway, &gateway.base_url())
@@ -334,7 +334,7 @@ async fn an_answer_that_comes_too_late_is_unknown() {
     assert_eq!((kind(&error), error.delivery()), ("timeout", Delivery::Unknown), "{error}");
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert!(error.hint().contains("read the state"), "{}", error.hint());
-    assert!(error.to_string().contains("waiting for the answer"), "{error}");
+    assert!(error.to_string().contains("waiting for the response"), "{error}");
     assert_eq!(gateway.executions(), 1);
 }
 

@@ -218,7 +218,7 @@ async fn a_clock_is_not_needed_to_verify() {
 }
 
 #[tokio::test]
-async fn a_clock_that_never_works_again_verifies_fresh_answers_alone() {
+async fn a_clock_that_never_works_again_verifies_fresh_responses_alone() {
     /// Works for one call until it is signed, and panics whenever it is asked after that.
     #[derive(Debug)]
     struct Broken(AtomicUsize);
@@ -308,7 +308,7 @@ impl Verifier for PanicsToVerify {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_verified_leaves_the_outcome_open() {
+async fn a_response_that_nobody_verified_leaves_the_outcome_open() {
     let server = WireServer::start_plain().await;
     let verifier = PanicsToVerify(server.key_ring(), Panics::at(1));
     let client = Client::builder(server.mchid(), server.signer(), verifier)

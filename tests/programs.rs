@@ -151,7 +151,7 @@ fn on_the_embedded_gateway() {
         "plan 12000 before: DELIVERING",
         "sent: POST /v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate",
         "signature=\"(left out)\"",
-        "answer: 204, verified",
+        "response: 204, verified",
         "plan 12000 after: TERMINATED",
     ] {
         assert!(stdout.contains(expected), "{expected}: {stdout}");

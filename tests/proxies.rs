@@ -138,8 +138,8 @@ async fn tinyproxy_opens_a_tunnel() {
     let port = server.address().port();
     let proxy = Tinyproxy::start(&["BasicAuth user pass-word_1", &format!("ConnectPort {port}")]);
     let client = through(&server, &proxy.url_with("us%65r:pass-word%5F1")).build().unwrap();
-    let answer = client.send(list()).await;
-    answer.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let response = client.send(list()).await;
+    response.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(server.journal().len(), 1);
 }
 

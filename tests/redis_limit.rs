@@ -82,7 +82,7 @@ async fn several_processes_together_keep_the_limit_and_use_it() {
     let passages = callers.join_all().await.concat();
     let most = most_in_a_second(&passages);
     assert!(most <= 100, "{most}");
-    // All places lie between the first question and the last answer: 10 at once, 91 a second.
+    // All places lie between the first question and the last response: 10 at once, 91 a second.
     let first = passages.iter().map(|p| p.asked).min().unwrap();
     let last = passages.iter().map(|p| p.granted).max().unwrap();
     let seconds = (last - first).as_secs_f64();
@@ -293,7 +293,7 @@ fn script(server: &RedisServer, known: (u64, u64)) -> (u64, u64) {
         "local function f()\n{SCRIPT}\nend local a = f() return a[1] .. ' ' .. math.floor(a[2] / 1000)"
     );
     let (next, seen) = (known.0.to_string(), known.1.to_string());
-    let answer = server.run(&[
+    let response = server.run(&[
         "EVAL",
         &text,
         "1",
@@ -305,7 +305,7 @@ fn script(server: &RedisServer, known: (u64, u64)) -> (u64, u64) {
         &next,
         &seen,
     ]);
-    let (what, wait) = answer.split_once(' ').unwrap_or_else(|| panic!("{answer}"));
+    let (what, wait) = response.split_once(' ').unwrap_or_else(|| panic!("{response}"));
     (what.parse().unwrap(), wait.parse().unwrap())
 }
 
@@ -404,7 +404,7 @@ async fn a_server_without_scripts_costs_nothing_but_the_share() {
     assert_eq!(server.run(&["DBSIZE"]), "0");
     let text = log.text();
     assert_eq!(text.matches(" WARN ").count(), 1, "{text}");
-    assert!(text.contains("the answer was an error: ERR"), "{text}");
+    assert!(text.contains("the response was an error: ERR"), "{text}");
 }
 
 /// Loses Redis while requests are under way, and lets it come back.

@@ -76,9 +76,9 @@ impl RedisServer {
         signals::send(Signal::CONT, self.process.id());
     }
 
-    /// Runs a command, and returns the answer without its type and length.
+    /// Runs a command, and returns the response without its type and length.
     pub fn run(&self, command: &[&str]) -> String {
-        run(self.port, command).expect("an answer")
+        run(self.port, command).expect("a response")
     }
 }
 
@@ -112,7 +112,7 @@ fn launch(port: u16, arguments: &[String], directory: &PathBuf) -> Option<Child>
         if process.try_wait().expect("a process").is_some() {
             return None;
         }
-        // With a password it refuses, which is an answer as well.
+        // With a password it refuses, which is a response as well.
         if run(port, &["PING"]).is_ok() {
             return Some(process);
         }
@@ -131,14 +131,14 @@ fn run(port: u16, command: &[&str]) -> std::io::Result<String> {
         request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
     }
     stream.write_all(request.as_bytes())?;
-    let mut answer = BufReader::new(stream);
+    let mut response = BufReader::new(stream);
     let mut line = String::new();
-    answer.read_line(&mut line)?;
+    response.read_line(&mut line)?;
     let Some(length) = line.strip_prefix('$').map(str::trim) else {
         return Ok(line.trim().get(1..).unwrap_or_default().to_owned());
     };
     // `$-1` is no value.
     let mut value = vec![0; length.parse().unwrap_or(0)];
-    answer.read_exact(&mut value)?;
+    response.read_exact(&mut value)?;
     Ok(String::from_utf8_lossy(&value).into_owned())
 }

@@ -151,8 +151,8 @@ async fn a_query_and_a_body_are_signed_as_they_are_sent() {
     let request = Request::get("list", target.clone())
         .with_header(language, HeaderValue::from_static("zh-CN"))
         .unwrap();
-    let answer = client.send(request).await.unwrap();
-    let list: serde_json::Value = serde_json::from_slice(answer.body().body()).unwrap();
+    let response = client.send(request).await.unwrap();
+    let list: serde_json::Value = serde_json::from_slice(response.body().body()).unwrap();
     assert_eq!(list["total_count"], 1);
     assert_eq!(list["plan_list"][0]["plan_id"], "12000");
     assert_eq!(server.journal()[0].target(), target.as_str());

@@ -4,7 +4,7 @@ use wxpay_transport::{Request, Target};
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
-/// Makes one that may be repeated: lists the plans of a brand. It knows its answer, a list of them, so it is
+/// Makes one that may be repeated: lists the plans of a brand. It knows its response, a list of them, so it is
 /// sent on kept connections.
 pub fn list() -> Request {
     let target = Target::new(format!("{PLANS}/1004/delivery-plans")).expect("a target");

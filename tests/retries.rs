@@ -94,7 +94,7 @@ async fn attempts_are_counted_and_the_last_one_is_told() {
 
 #[tokio::test]
 async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
-    // Carried out, and the answer lost; then refused.
+    // Carried out, and the response lost; then refused.
     let server = WireServer::start_plain().await;
     server.fault_once(Fault::new(Point::Executed, How::Close));
     let request = terminate("12000").with_replay(Replay::Keyed);
@@ -104,7 +104,7 @@ async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
     assert!(error.hint().contains("an earlier attempt was sent"), "{}", error.hint());
     assert_eq!(server.executions(), 1);
 
-    // Carried out, and the answer lost; then no connection comes about. With TLS, that is known before
+    // Carried out, and the response lost; then no connection comes about. With TLS, that is known before
     // anything is written: by itself, the last attempt would be one that was not sent.
     let server = WireServer::start_tls(ServerTls::Good).await;
     server.fault_once(Fault::new(Point::Executed, How::Close));
@@ -203,12 +203,12 @@ async fn a_kept_connection_that_was_closed_is_told_apart() {
         assert_ne!(exchange.fault(), ExchangeFault::NotHttp);
         assert_eq!(error.outcome(), Outcome::Unknown, "HTTP/1.1 cannot say more");
 
-        // A new connection that is closed is not stale, nor is one on which an answer had begun.
+        // A new connection that is closed is not stale, nor is one on which a response had begun.
         server.fault_once(Fault::new(Point::RequestBytes(1), How::Close));
         let error = client.send(list().with_replay(replay)).await.unwrap_err();
         assert!(!matches!(&error, Error::Exchange(e) if e.is_stale()), "{error:?}");
         client.send(list()).await.unwrap();
-        server.fault_once(Fault::new(Point::AnswerBytes(5), How::Close));
+        server.fault_once(Fault::new(Point::ResponseBytes(5), How::Close));
         let error = client.send(list().with_replay(replay)).await.unwrap_err();
         assert!(!matches!(&error, Error::Exchange(e) if e.is_stale()), "{error:?}");
     }

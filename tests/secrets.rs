@@ -72,9 +72,9 @@ async fn logs_at_trace_and_debug_output_hold_no_secret() {
         .with_json(&serde_json::json!({ "x": SECRET_BODY }))
         .unwrap();
     assert_none("a request", &format!("{request:?} {request:#?}"), &secrets);
-    let answer = client.send(request.clone()).await.unwrap();
-    assert!(answer.body().body().windows(SECRET_BODY.len()).any(|w| w == SECRET_BODY.as_bytes()));
-    assert_none("an answer", &format!("{answer:?} {answer:#?}"), &secrets);
+    let response = client.send(request.clone()).await.unwrap();
+    assert!(response.body().body().windows(SECRET_BODY.len()).any(|w| w == SECRET_BODY.as_bytes()));
+    assert_none("a response", &format!("{response:?} {response:#?}"), &secrets);
 
     // Errors of all kinds.
     let mut errors = vec![];
@@ -94,7 +94,7 @@ async fn logs_at_trace_and_debug_output_hold_no_secret() {
         server.misbehave_once(misbehaviour);
         errors.push(client.send(request.clone()).await.unwrap_err());
     }
-    for at in [Point::RequestBytes(1), Point::Executed, Point::AnswerBytes(20)] {
+    for at in [Point::RequestBytes(1), Point::Executed, Point::ResponseBytes(20)] {
         server.fault_once(Fault::new(at, How::Reset));
         errors.push(client.send(request.clone()).await.unwrap_err());
     }

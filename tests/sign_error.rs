@@ -4,7 +4,9 @@ use wxpay_auth::{Clock, FileKeySigner, Mchid, PrivateKey, SerialNo, SystemClock,
 use wxpay_marketing::{DeliveryPlans, Error};
 use wxpay_testing::{Gateway, WireServer};
 use wxpay_tests::{builder, kind, plan_id, plans};
-use wxpay_transport::{AnswerSignature, BaseUrl, Client, Delivery, Outcome, Proxy, SignDiagnosis};
+use wxpay_transport::{
+    BaseUrl, Client, Delivery, Outcome, Proxy, ResponseSignature, SignDiagnosis,
+};
 
 /// Another merchant's key: a published test key.
 const OTHER_KEY: &str =
@@ -16,7 +18,7 @@ fn assert_sign_error(error: &Error) -> &SignDiagnosis {
     assert!(!error.may_retry());
     let api = error.api().unwrap();
     assert_eq!((api.status().as_u16(), api.code()), (401, Some("SIGN_ERROR")));
-    assert!(matches!(api.signature(), AnswerSignature::Missing), "by design");
+    assert!(matches!(api.signature(), ResponseSignature::Missing), "by design");
     api.sign_diagnosis().expect("the server says what it signed")
 }
 

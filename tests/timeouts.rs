@@ -185,7 +185,7 @@ async fn settings_that_cannot_be_are_refused() {
         ),
         (builder().attempt_timeout(second * 31), "(31s) is longer", "several attempts"),
         (builder().keep_idle(Duration::from_secs(8)), "8 s or longer", "7 s by default"),
-        (builder().max_answer_bytes(0), "zero bytes", "1 MiB"),
+        (builder().max_response_bytes(0), "zero bytes", "1 MiB"),
         (builder().user_agent(""), "user agent", "visible ASCII"),
         (builder().user_agent("shop\r\nX: y"), "user agent", "visible ASCII"),
         (builder().user_agent("商店"), "user agent", "visible ASCII"),

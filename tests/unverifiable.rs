@@ -1,4 +1,4 @@
-//! What cannot be verified is not sent: a plan is not terminated when nobody could believe the answer.
+//! What cannot be verified is not sent: a plan is not terminated when nobody could believe the response.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

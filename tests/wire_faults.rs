@@ -67,8 +67,8 @@ async fn a_break_after_the_request_is_unknown() {
             (Point::RequestBytes(100), 0),
             (Point::Request, 0),
             (Point::Executed, 1),
-            (Point::AnswerBytes(0), 1),
-            (Point::AnswerBytes(40), 1),
+            (Point::ResponseBytes(0), 1),
+            (Point::ResponseBytes(40), 1),
         ] {
             for server in servers().await {
                 server.fault_once(Fault::new(at, how));
@@ -176,12 +176,12 @@ async fn kept_connections_that_the_server_ended_are_not_used() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_behind_its_answer_is_not_used_again() {
+async fn a_connection_that_ends_behind_its_response_is_not_used_again() {
     for how in [How::Reset, How::Close] {
         for server in servers().await {
             let plans = plans_on_kept_connections(&server);
             for id in ["12000", "12001", "12002"] {
-                // The answer says `Keep-Alive`, and the connection ends all the same.
+                // The response says `Keep-Alive`, and the connection ends all the same.
                 server.fault_once(Fault::new(Point::Answered, how));
                 plans.terminate(&plan_id(id)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -197,8 +197,8 @@ async fn a_stall_after_the_request_is_unknown() {
         Point::RequestBytes(10),
         Point::Request,
         Point::Executed,
-        Point::AnswerBytes(0),
-        Point::AnswerBytes(40),
+        Point::ResponseBytes(0),
+        Point::ResponseBytes(40),
     ] {
         let server = WireServer::start_tls(ServerTls::Good).await;
         server.fault_once(Fault::new(at, How::Stall));
@@ -217,7 +217,7 @@ async fn a_success_that_is_cut_is_unknown() {
     for how in [How::Reset, How::Close] {
         let server = WireServer::start_tls(ServerTls::Good).await;
         server.misbehave(Misbehaviour::Oversized(100_000));
-        server.fault_once(Fault::new(Point::AnswerBytes(50_000), how));
+        server.fault_once(Fault::new(Point::ResponseBytes(50_000), how));
         let plans = plans(&server, &server.base_url());
         let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
         assert_eq!(kind(&error), "unverified", "{}", chain(&error));
@@ -235,7 +235,7 @@ async fn a_refusal_that_is_cut_or_stalls_is_not_known_to_be_one() {
         let misbehaviour =
             Misbehaviour::Status { status: 400, body, signed: true, executed: false };
         server.misbehave(misbehaviour);
-        server.fault_once(Fault::new(Point::AnswerBytes(5_000), how));
+        server.fault_once(Fault::new(Point::ResponseBytes(5_000), how));
         let client = builder(&server, &server.base_url())
             .attempt_timeout(Duration::from_secs(1))
             .build()
@@ -257,7 +257,7 @@ async fn a_refusal_above_the_limit_is_not_known_to_be_one() {
     let body = wxpay_testing::ErrorBody::json("PARAM_ERROR", "x".repeat(10_000));
     let misbehaviour = Misbehaviour::Status { status: 400, body, signed: true, executed: false };
     server.misbehave(misbehaviour);
-    let client = builder(&server, &server.base_url()).max_answer_bytes(1000).build().unwrap();
+    let client = builder(&server, &server.base_url()).max_response_bytes(1000).build().unwrap();
     let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert!(error.hint().contains("above the limit"), "{}", error.hint());
@@ -376,7 +376,7 @@ async fn what_is_no_http_is_unknown() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_end_is_cut_off() {
+async fn a_response_without_an_end_is_cut_off() {
     for (status, is_success) in [("200 OK", true), ("400 Bad Request", false)] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}", listener.local_addr().unwrap());
@@ -396,7 +396,7 @@ async fn an_answer_without_an_end_is_cut_off() {
             sent
         });
         let keys = WireServer::start_plain().await;
-        let client = builder(&keys, &base_url).max_answer_bytes(100_000).build().unwrap();
+        let client = builder(&keys, &base_url).max_response_bytes(100_000).build().unwrap();
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
         if is_success {
             assert_eq!((kind(&error), error.outcome()), ("unverified", Outcome::Unknown));
@@ -423,7 +423,7 @@ async fn a_query_of_unknown_outcome_may_be_repeated() {
         assert_eq!(error.delivery(), Delivery::Unknown);
         assert_eq!(error.may_retry(), may_retry, "{replay}");
     }
-    let answer = client.send(request).await.unwrap();
-    let list: serde_json::Value = serde_json::from_slice(answer.body().body()).unwrap();
+    let response = client.send(request).await.unwrap();
+    let list: serde_json::Value = serde_json::from_slice(response.body().body()).unwrap();
     assert_eq!(list["total_count"], 3);
 }

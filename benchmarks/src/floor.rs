@@ -3,7 +3,7 @@
 //! It leaves out what an SDK is for: time-outs, a bound for calls under way, retries, a breaker, the
 //! check of the clock, the choice among keys, records for logs, and errors that say what became of the
 //! money. It keeps what no call can do without: a nonce, a fresh timestamp, the `Authorization`, the
-//! verified answer, and one connection for each caller.
+//! verified response, and one connection for each caller.
 
 mod connection;
 mod keys;
@@ -68,8 +68,8 @@ impl Floor {
         };
         let request = self.request().await?;
         connection.ready().await?;
-        let answer = connection.send_request(request).await?;
-        let (head, body) = answer.into_parts();
+        let response = connection.send_request(request).await?;
+        let (head, body) = response.into_parts();
         let body = body.collect().await?.to_bytes();
         if head.status != StatusCode::NO_CONTENT {
             return Err(format!("{}: {}", head.status, String::from_utf8_lossy(&body)).into());
@@ -115,7 +115,7 @@ impl Floor {
         if self.verifier.verifies(&message, &signature) {
             return Ok(());
         }
-        Err("the answer's signature is wrong".into())
+        Err("the response's signature is wrong".into())
     }
 }
 

@@ -45,18 +45,18 @@ impl Sdk {
     }
 
     /// Makes one call, which must not be repeated unless `SDK_CALL=repeatable` is set: then it recognises its
-    /// answer, and is sent on kept connections. It is the raw one: the typed call keeps to the
+    /// response, and is sent on kept connections. It is the raw one: the typed call keeps to the
     /// documented 100 a second.
     pub async fn call(&self) -> Result<()> {
         let mut request = Request::post("benchmark.terminate", self.target.clone());
         if self.is_repeatable {
             request = request.with_replay(Replay::Safe).answered_by(<[u8]>::is_empty);
         }
-        let answer = self.client.send(request).await?;
-        if answer.status() == http::StatusCode::NO_CONTENT {
+        let response = self.client.send(request).await?;
+        if response.status() == http::StatusCode::NO_CONTENT {
             return Ok(());
         }
-        Err(format!("the status is {}", answer.status()).into())
+        Err(format!("the status is {}", response.status()).into())
     }
 }
 

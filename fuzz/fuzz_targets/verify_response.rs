@@ -1,14 +1,14 @@
-//! The headers and the body of a signed answer. Nobody here can make a signature, so whatever is
-//! verified must be one of the answers that were really signed, unchanged.
+//! The headers and the body of a signed response. Nobody here can make a signature, so whatever is
+//! verified must be one of the responses that were really signed, unchanged.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use wxpay_auth::{Certificate, KeyRing, PublicKey, Timestamp, is_signed, verify_response};
-use wxpay_fuzz::{Answer, assert_good_error, run};
+use wxpay_fuzz::{Response, assert_good_error, run};
 
-/// An answer of the seeds that is signed with a key of the ring.
+/// A response of the seeds that is signed with a key of the ring.
 struct Genuine {
     signed_at: u64,
     nonce: &'static str,
@@ -46,18 +46,18 @@ static RING: LazyLock<KeyRing> = LazyLock::new(|| {
 });
 
 fuzz_target!(|input: &[u8]| {
-    let Some(answer) = Answer::read(input) else { return };
+    let Some(response) = Response::read(input) else { return };
     for genuine in &GENUINE {
         let now = Timestamp::from_unix_secs(genuine.signed_at + 4);
         let clock = || now;
-        match run(verify_response(&*RING, &clock, &answer.headers, answer.body)) {
+        match run(verify_response(&*RING, &clock, &response.headers, response.body)) {
             Err(error) => assert_good_error(&error),
             Ok(verified) => {
                 assert_eq!(verified.signed_at().as_unix_secs(), genuine.signed_at);
                 assert_eq!(verified.serial().as_str(), genuine.serial);
                 assert_eq!(*verified.body(), genuine.body);
-                assert_eq!(answer.headers["wechatpay-nonce"], genuine.nonce);
-                assert!(is_signed(&answer.headers));
+                assert_eq!(response.headers["wechatpay-nonce"], genuine.nonce);
+                assert!(is_signed(&response.headers));
             }
         }
     }

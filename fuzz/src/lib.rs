@@ -7,15 +7,15 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// An input that is laid out as an answer: its status, a line for each header, an empty line, its
+/// An input that is laid out as a response: its status, a line for each header, an empty line, its
 /// body.
-pub struct Answer<'a> {
+pub struct Response<'a> {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: &'a [u8],
 }
 
-impl<'a> Answer<'a> {
+impl<'a> Response<'a> {
     /// Takes an input apart. What hyper would not let pass as a header is left out.
     pub fn read(input: &'a [u8]) -> Option<Self> {
         let (status, rest) = split(input, b"\n")?;

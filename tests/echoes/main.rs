@@ -1,4 +1,4 @@
-//! Servers that repeat what they were sent, in every place of an answer: nothing of it is shown.
+//! Servers that repeat what they were sent, in every place of a response: nothing of it is shown.
 
 mod server;
 
@@ -30,12 +30,12 @@ const ECHOES: [fn(&Heard) -> String; 6] = [
     |heard| format!("{} {}", heard.authorization, heard.body),
 ];
 
-/// Answers of one status, with the echo in each place of them.
-fn answers(status: u16) -> Vec<String> {
+/// Responses of one status, with the echo in each place of them.
+fn responses(status: u16) -> Vec<String> {
     let json = |body: &str| {
         format!("HTTP/1.1 {status} No\nContent-Type: application/json\nRequest-ID: 08F7\n\n{body}")
     };
-    let mut answers = vec![format!("HTTP/1.1 {status} {ECHO}\nRequest-ID: 08F7\n\n")];
+    let mut responses = vec![format!("HTTP/1.1 {status} {ECHO}\nRequest-ID: 08F7\n\n")];
     for name in [
         "Request-ID",
         "Date",
@@ -51,7 +51,7 @@ fn answers(status: u16) -> Vec<String> {
         "Wechatpay-Signature-Type",
     ] {
         let body = r#"{"code":"NO","message":"no"}"#;
-        answers.push(format!("HTTP/1.1 {status} No\n{name}: {ECHO}\n\n{body}"));
+        responses.push(format!("HTTP/1.1 {status} No\n{name}: {ECHO}\n\n{body}"));
     }
     // With all the rest of a signature, so that it is looked at.
     let now = SystemClock.now();
@@ -60,18 +60,18 @@ fn answers(status: u16) -> Vec<String> {
         (format!("PUB_KEY_ID_{ECHO}"), "AAAA".to_owned()),
         (ECHO.to_owned(), "WECHATPAY/SIGNTEST/AAAA".to_owned()),
     ] {
-        answers.push(format!(
+        responses.push(format!(
             "HTTP/1.1 {status} No\nWechatpay-Timestamp: {now}\nWechatpay-Nonce: n\n\
              Wechatpay-Serial: {serial}\nWechatpay-Signature: {signature}\n\n{{}}"
         ));
     }
     for member in ["code", "message", "detail", "anything"] {
-        answers.push(json(&format!(r#"{{"code":"NO","{member}":"{ECHO}"}}"#)));
+        responses.push(json(&format!(r#"{{"code":"NO","{member}":"{ECHO}"}}"#)));
     }
     for member in ["field", "issue", "location", "value"] {
-        answers.push(json(&format!(r#"{{"code":"NO","detail":{{"{member}":"{ECHO}"}}}}"#)));
+        responses.push(json(&format!(r#"{{"code":"NO","detail":{{"{member}":"{ECHO}"}}}}"#)));
     }
-    answers.push(json(&format!(r#"{{"detail":{{"detail":{{"issue":"{ECHO}"}}}}}}"#)));
+    responses.push(json(&format!(r#"{{"detail":{{"detail":{{"issue":"{ECHO}"}}}}}}"#)));
     for message in [
         format!("{ECHO}\\n/v3/secret\\n1\\n2\\n\\n"),
         format!("POST\\n{ECHO}\\n1\\n2\\n\\n"),
@@ -81,12 +81,12 @@ fn answers(status: u16) -> Vec<String> {
     ] {
         let information = format!(r#"{{"truncated_sign_message":"{message}"}}"#);
         let detail = format!(r#"{{"sign_information":{information}}}"#);
-        answers.push(json(&format!(r#"{{"code":"SIGN_ERROR","detail":{detail}}}"#)));
+        responses.push(json(&format!(r#"{{"code":"SIGN_ERROR","detail":{detail}}}"#)));
     }
     for body in ["<html>", "no: ", "[1, "] {
-        answers.push(format!("HTTP/1.1 {status} No\n\n{body}{ECHO}"));
+        responses.push(format!("HTTP/1.1 {status} No\n\n{body}{ECHO}"));
     }
-    answers
+    responses
 }
 
 /// Keeps the ids that auditors are told.
@@ -153,14 +153,14 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
     let sender = client(&server, &keys, &ids);
     let mut answered = 0;
     for status in [200, 401, 404, 500] {
-        for answer in answers(status) {
+        for response in responses(status) {
             for echo in ECHOES {
-                *server.manner.lock().unwrap() = Manner { answer: answer.clone(), echo };
+                *server.manner.lock().unwrap() = Manner { response: response.clone(), echo };
                 let error = sender.send(request()).await.unwrap_err();
                 let heard = server.heard.lock().unwrap().clone();
                 assert!(heard.body.contains(SECRET) && heard.signature().len() == 344);
-                assert_nothing_of(&heard, &shown(&error), &answer);
-                assert_unseen(&heard, &answer);
+                assert_nothing_of(&heard, &shown(&error), &response);
+                assert_unseen(&heard, &response);
                 answered += usize::from(error.status().is_some());
             }
         }
@@ -175,10 +175,10 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
         server.manner.lock().unwrap().echo = echo;
         let list = "/v3/marketing/partner/delivery-plan/delivery-plans/1004/delivery-plans";
         let list = Target::new(list).unwrap().query("plan_id", SECRET).unwrap();
-        let answer = sender.send(Request::get("echo", list)).await.unwrap();
+        let response = sender.send(Request::get("echo", list)).await.unwrap();
         let heard = server.heard.lock().unwrap().clone();
-        assert!(answer.request_id().is_some());
-        assert_nothing_of(&heard, &format!("{answer:?} {answer:#?}"), "a success");
+        assert!(response.request_id().is_some());
+        assert_nothing_of(&heard, &format!("{response:?} {response:#?}"), "a success");
         assert_unseen(&heard, "a success");
 
         let error = sender.send(request()).await.unwrap_err();
@@ -187,5 +187,5 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
         assert_nothing_of(&heard, &shown(&error), "a signed refusal");
         assert_unseen(&heard, "a signed refusal");
     }
-    assert!(log.text().contains("request_id"), "the log tells of answers");
+    assert!(log.text().contains("request_id"), "the log tells of responses");
 }

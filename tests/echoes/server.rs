@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What stands for the echo in an answer.
+/// What stands for the echo in a response.
 pub(crate) const ECHO: &str = "<ECHO>";
 
 /// What a request had in it.
@@ -53,7 +53,7 @@ impl Heard {
 /// What is answered, and what of the request is repeated in it.
 #[derive(Clone)]
 pub(crate) struct Manner {
-    pub(crate) answer: String,
+    pub(crate) response: String,
     pub(crate) echo: fn(&Heard) -> String,
 }
 
@@ -70,7 +70,7 @@ impl EchoServer {
     pub(crate) async fn start(behind: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let first = Manner { answer: String::new(), echo: |_| String::new() };
+        let first = Manner { response: String::new(), echo: |_| String::new() };
         let (manner, heard) = (Arc::new(Mutex::new(first)), Arc::<Mutex<Heard>>::default());
         let (manners, hearing) = (Arc::clone(&manner), Arc::clone(&heard));
         let accepting = tokio::spawn(async move {
@@ -83,12 +83,12 @@ impl EchoServer {
                     let mut stream = BufReader::new(stream);
                     let Some(request) = Heard::read(&mut stream).await else { return };
                     *hearing.lock().unwrap() = request.clone();
-                    let Manner { answer, echo } = manners.lock().unwrap().clone();
-                    let answer = match &behind {
+                    let Manner { response, echo } = manners.lock().unwrap().clone();
+                    let response = match &behind {
                         Some(address) => passed_on(address, &request, &echo(&request)).await,
-                        None => written(&answer, &echo(&request)),
+                        None => written(&response, &echo(&request)),
                     };
-                    let _ = stream.get_mut().write_all(answer.as_bytes()).await;
+                    let _ = stream.get_mut().write_all(response.as_bytes()).await;
                 });
             }
         });
@@ -103,8 +103,8 @@ impl Drop for EchoServer {
 }
 
 /// Puts the echo in, with escapes where it stands within JSON, and adds the length of the body.
-fn written(answer: &str, echo: &str) -> String {
-    let (head, body) = answer.split_once("\n\n").expect("a head");
+fn written(response: &str, echo: &str) -> String {
+    let (head, body) = response.split_once("\n\n").expect("a head");
     let in_json = serde_json::to_string(echo).expect("a text");
     let inner = if body.starts_with('{') { &in_json[1..in_json.len() - 1] } else { echo };
     let (head, body) = (head.replace(ECHO, echo), body.replace(ECHO, inner));
@@ -116,9 +116,9 @@ async fn passed_on(address: &str, request: &Heard, echo: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server behind");
     let head = request.head.trim_end().to_owned() + "\r\nConnection: close\r\n\r\n";
     stream.write_all((head + &request.body).as_bytes()).await.expect("an open connection");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let lines = answer.split("\r\n").map(|line| match line.split_once(": ") {
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("a response");
+    let lines = response.split("\r\n").map(|line| match line.split_once(": ") {
         Some((name, _)) if name.eq_ignore_ascii_case("request-id") => format!("Request-ID: {echo}"),
         _ => line.to_owned(),
     });

@@ -15,11 +15,11 @@ use wxpay_tests::black_hole::BlackHole;
 use wxpay_tests::chain;
 use wxpay_tests::switchboard::Switchboard;
 use wxpay_transport::{
-    Answer, Backoff, BaseUrl, Client, Error, Failover, Outcome, Proxy, Replay, Request, Target,
+    Backoff, BaseUrl, Client, Error, Failover, Outcome, Proxy, Replay, Request, Response, Target,
     Transport,
 };
 
-use crate::fault::{Fault, MAX_ANSWER_BYTES, What};
+use crate::fault::{Fault, MAX_RESPONSE_BYTES, What};
 
 /// Where a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl Cell {
         if !what.hinders_connecting() {
             return None;
         }
-        // Only the query recognises its answer, and is sent on a connection that was kept.
+        // Only the query recognises its response, and is sent on a connection that was kept.
         let connection = match self.replay {
             Replay::Safe => self.connection,
             _ => Connection::Fresh,
@@ -169,7 +169,7 @@ impl Cell {
             .connect_timeout(Duration::from_millis(connect))
             .attempt_timeout(Duration::from_millis(attempt))
             .call_timeout(Duration::from_millis(call))
-            .max_answer_bytes(MAX_ANSWER_BYTES)
+            .max_response_bytes(MAX_RESPONSE_BYTES)
             .proxy(Proxy::none())
             .tls(client_config())
             .build()
@@ -236,7 +236,7 @@ impl Side {
                     false => self.server().fault_always(Some(fault)),
                 }
             }
-            What::Answer(misbehaviour) => match once {
+            What::Response(misbehaviour) => match once {
                 true => self.seen.misbehave_once(misbehaviour),
                 false => self.seen.misbehave(misbehaviour),
             },
@@ -298,7 +298,7 @@ fn terminate() -> Request {
     Request::post("delivery_plans.terminate", Target::new(path).expect("a target"))
 }
 
-fn report(ended: &Result<Answer, Error>, main: &Seen, standby: &Seen, what: &What) -> Report {
+fn report(ended: &Result<Response, Error>, main: &Seen, standby: &Seen, what: &What) -> Report {
     let entries = || main.entries.iter().chain(&standby.entries);
     // Only WeChat Pay's own 429 says that the request was not accepted.
     let is_throttling = match what {
@@ -309,12 +309,12 @@ fn report(ended: &Result<Answer, Error>, main: &Seen, standby: &Seen, what: &Wha
     let is_read_well = |entry: &&Entry| entry.method() == "GET" && entry.status() == 200;
     let executions = entries().filter(|entry| entry.executed()).count();
     let host = match ended {
-        Ok(answer) => Some(answer.host()),
+        Ok(response) => Some(response.host()),
         Err(error) => error.host(),
     };
     Report {
         end: match ended {
-            Ok(answer) if answer.status() == 202 => "accepted",
+            Ok(response) if response.status() == 202 => "accepted",
             Ok(_) => "success",
             Err(error) => match error.outcome() {
                 Outcome::Rejected => "rejected",
@@ -330,6 +330,6 @@ fn report(ended: &Result<Answer, Error>, main: &Seen, standby: &Seen, what: &Wha
             .filter(|entry| *entry.verdict() == Verdict::Refused(Refusal::Replay))
             .count(),
         names_a_host: host.is_some_and(|h| h.starts_with(MAIN) || h.starts_with(STANDBY)),
-        told: ended.as_ref().map_or_else(|e| chain(e), |answer| answer.status().to_string()),
+        told: ended.as_ref().map_or_else(|e| chain(e), |response| response.status().to_string()),
     }
 }

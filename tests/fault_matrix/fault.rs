@@ -26,7 +26,7 @@ pub(crate) enum What {
     /// Something happens on the wire.
     Wire(Point, How),
     /// It answers wrong.
-    Answer(Misbehaviour),
+    Response(Misbehaviour),
     /// Its clock is off by so many seconds.
     Clock(i64),
     /// It refuses the call, or something in front of it does.
@@ -49,10 +49,10 @@ enum Signature {
     No,
 }
 
-/// How much of an answer comes where it is cut: more than its head.
+/// How much of a response comes where it is cut: more than its head.
 const CUT: usize = 2000;
 /// The largest body that is read in a cell.
-pub(crate) const MAX_ANSWER_BYTES: usize = 4096;
+pub(crate) const MAX_RESPONSE_BYTES: usize = 4096;
 
 impl Refusal {
     fn all() -> Vec<Self> {
@@ -62,7 +62,7 @@ impl Refusal {
             (ErrorBody::Html, false),
             (ErrorBody::Empty, false),
             (ErrorBody::Padded(CUT + 1500), true),
-            (ErrorBody::Padded(MAX_ANSWER_BYTES + 1), false),
+            (ErrorBody::Padded(MAX_RESPONSE_BYTES + 1), false),
         ];
         let mut all = Vec::new();
         for status in [400, 403, 404, 429] {
@@ -106,7 +106,7 @@ impl Refusal {
     }
 
     pub(crate) fn cut(&self) -> Option<wxpay_testing::Fault> {
-        let cut = wxpay_testing::Fault::new(Point::AnswerBytes(CUT), How::Close);
+        let cut = wxpay_testing::Fault::new(Point::ResponseBytes(CUT), How::Close);
         self.is_cut.then_some(cut)
     }
 }
@@ -124,7 +124,7 @@ impl Fault {
             What::Clock(900),
         ];
         let mut all: Vec<_> = lasting.into_iter().map(|what| Self { what, once: false }).collect();
-        for what in wire().into_iter().chain(answers()) {
+        for what in wire().into_iter().chain(responses()) {
             all.extend([true, false].map(|once| Self { what: what.clone(), once }));
         }
         let refusals = Refusal::all().into_iter().map(What::Refusal);
@@ -135,13 +135,13 @@ impl Fault {
 
 impl Fault {
     /// Whether a call that may be repeated gets through when it moves to a domain that works: after a
-    /// gateway that failed, a connection that broke, and an answer that was lost.
+    /// gateway that failed, a connection that broke, and a response that was lost.
     pub(crate) fn is_mended_by_moving(&self) -> bool {
         match &self.what {
             // Time may run out meanwhile.
             what if what.stalls() => false,
             What::Wire(..) => true,
-            What::Answer(Misbehaviour::Status { status, .. }) => matches!(status, 502..=504),
+            What::Response(Misbehaviour::Status { status, .. }) => matches!(status, 502..=504),
             _ => false,
         }
     }
@@ -152,7 +152,7 @@ impl What {
     pub(crate) fn hinders_connecting(&self) -> bool {
         match self {
             Self::Wire(at, _) => *at == Point::Accept,
-            Self::Answer(_) | Self::Clock(_) | Self::Refusal(_) => false,
+            Self::Response(_) | Self::Clock(_) | Self::Refusal(_) => false,
             _ => true,
         }
     }
@@ -172,21 +172,21 @@ fn wire() -> Vec<What> {
         Point::RequestBytes(600),
         Point::Request,
         Point::Executed,
-        Point::AnswerBytes(1),
-        Point::AnswerBytes(100),
-        Point::AnswerBytes(700),
+        Point::ResponseBytes(1),
+        Point::ResponseBytes(100),
+        Point::ResponseBytes(700),
         Point::Answered,
     ];
     let hows = [How::Reset, How::Close, How::Stall];
     points.into_iter().flat_map(|at| hows.map(|how| What::Wire(at, how))).collect()
 }
 
-fn answers() -> Vec<What> {
+fn responses() -> Vec<What> {
     let status = |status, code: &str, executed| {
         let body = ErrorBody::json(code, "told to");
         Misbehaviour::Status { status, body, signed: true, executed }
     };
-    let mut answers = vec![
+    let mut responses = vec![
         Misbehaviour::UnexpectedSuccess { status: 202, body: String::new() },
         status(400, "PARAM_ERROR", false),
         status(429, "RATELIMIT_EXCEEDED", false),
@@ -200,9 +200,9 @@ fn answers() -> Vec<What> {
         Misbehaviour::Probe,
     ];
     for code in [500, 502, 503, 504] {
-        answers.extend([true, false].map(|executed| status(code, "SYSTEM_ERROR", executed)));
+        responses.extend([true, false].map(|executed| status(code, "SYSTEM_ERROR", executed)));
     }
-    answers.into_iter().map(What::Answer).collect()
+    responses.into_iter().map(What::Response).collect()
 }
 
 impl fmt::Debug for Fault {

@@ -83,7 +83,7 @@ async fn serve(
     let head = if is_named { read_head(&mut stream).await? } else { Vec::new() };
     if let Some(manner) = manner.or_else(|| named(&head)) {
         slow.send_modify(|slow| *slow += 1);
-        let ended = manner.answer(&mut stream).await;
+        let ended = manner.response(&mut stream).await;
         slow.send_modify(|slow| *slow -= 1);
         return ended;
     }

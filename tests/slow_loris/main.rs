@@ -1,4 +1,4 @@
-//! Answers that never come to an end: time and size cut them, others do not notice, and nothing is left.
+//! Responses that never come to an end: time and size cut them, others do not notice, and nothing is left.
 
 mod front;
 mod manner;
@@ -13,7 +13,7 @@ use wxpay_testing::{ServerTls, WireServer};
 use wxpay_tests::footprint::Footprint;
 use wxpay_tests::{TestClient, builder};
 use wxpay_transport::{
-    Answer, Delivery, Error, ErrorBody, Outcome, Request, Target, Transport, UnverifiedCause,
+    Delivery, Error, ErrorBody, Outcome, Request, Response, Target, Transport, UnverifiedCause,
 };
 
 use crate::front::{Front, Which};
@@ -22,7 +22,7 @@ use crate::manner::Manner;
 /// File descriptors belong to the process: one test at a time.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// How many answers without an end there are at the same time.
+/// How many responses without an end there are at the same time.
 const MANY: usize = 300;
 
 fn call(name: &str) -> Request {
@@ -31,8 +31,8 @@ fn call(name: &str) -> Request {
 }
 
 /// What the caller is told: kind, outcome, delivery.
-fn told(ended: &Result<Answer, Error>) -> (&'static str, Outcome, Delivery) {
-    let error = ended.as_ref().expect_err("there is no whole answer");
+fn told(ended: &Result<Response, Error>) -> (&'static str, Outcome, Delivery) {
+    let error = ended.as_ref().expect_err("there is no whole response");
     let kind = match error {
         Error::Timeout(_) => "timeout",
         Error::Exchange(_) => "exchange",
@@ -50,7 +50,7 @@ fn told(ended: &Result<Answer, Error>) -> (&'static str, Outcome, Delivery) {
 fn expected(manner: Manner) -> (&'static str, Outcome, Delivery) {
     match manner {
         Manner::HandshakeByteByByte => ("timeout", Outcome::NotSent, Delivery::NotSent),
-        // Whose answer it is is not known.
+        // Whose response it is is not known.
         Manner::BodyByteByByte(403 | 500) => {
             ("truncated refusal", Outcome::Unknown, Delivery::Answered)
         }
@@ -67,7 +67,7 @@ fn expected(manner: Manner) -> (&'static str, Outcome, Delivery) {
     }
 }
 
-/// Sets a client up that gives up early where nothing else than time ends an answer.
+/// Sets a client up that gives up early where nothing else than time ends a response.
 fn client(server: &WireServer, front: &Front, is_short: bool) -> TestClient {
     let scheme = if server.base_url().starts_with("https") { "https" } else { "http" };
     let time = Duration::from_millis(if is_short { 300 } else { 100_000 });
@@ -130,7 +130,7 @@ async fn hundreds_of_handshakes_do_not_hold_up_the_others() {
     others_go_on(&server, Which::First(MANY)).await;
 }
 
-/// While many answers have no end, calls of the same client end well; and afterwards nothing is left.
+/// While many responses have no end, calls of the same client end well; and afterwards nothing is left.
 async fn others_go_on(server: &WireServer, which: Which) {
     let before = Footprint::of_sockets();
     let front = Front::start(server.address(), which).await;
@@ -168,7 +168,7 @@ async fn all_end_well(client: &TestClient, at_once: usize, times: usize) {
             calls.spawn(async move { client.send(call(&format!("b-{n}"))).await });
         }
         for ended in in_time(calls.join_all()).await {
-            assert_eq!(ended.expect("a good answer").status(), 200);
+            assert_eq!(ended.expect("a good response").status(), 200);
         }
     }
 }

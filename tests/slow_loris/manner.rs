@@ -1,4 +1,4 @@
-//! Answers without an end.
+//! Responses without an end.
 
 use std::io;
 use std::time::Duration;
@@ -67,8 +67,8 @@ impl Manner {
         matches!(self.pace(), Pace::ByteByByte)
     }
 
-    /// Answers, until the client has had enough.
-    pub(crate) async fn answer(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    /// Responses, until the client has had enough.
+    pub(crate) async fn response(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let (begin, then) = self.words();
         to.write_all(&begin).await?;
         match self.pace() {

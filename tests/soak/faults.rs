@@ -76,7 +76,7 @@ impl Trouble {
     async fn make(&mut self) -> &'static str {
         match self.random.u8(..14) {
             0..4 => self.on_the_wire().await,
-            4..9 => self.wrong_answers().await,
+            4..9 => self.wrong_responses().await,
             9 => self.all_disconnected(),
             10..12 => self.name_leads_nowhere().await,
             12 => self.wrong_certificate().await,
@@ -92,7 +92,7 @@ impl Trouble {
             ("request bytes", Point::RequestBytes(bytes)),
             ("request", Point::Request),
             ("executed", Point::Executed),
-            ("answer bytes", Point::AnswerBytes(bytes)),
+            ("response bytes", Point::ResponseBytes(bytes)),
             ("answered", Point::Answered),
         ]);
         let how = self.choose(&[How::Reset, How::Reset, How::Close, How::Close, How::Stall]);
@@ -110,7 +110,7 @@ impl Trouble {
         name
     }
 
-    async fn wrong_answers(&mut self) -> &'static str {
+    async fn wrong_responses(&mut self) -> &'static str {
         let status = |status, signed, executed| {
             let body = ErrorBody::json("TOLD_TO", "told to");
             Misbehaviour::Status { status, body, signed, executed }

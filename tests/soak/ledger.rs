@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use wxpay_testing::Entry;
-use wxpay_transport::{Answer, Error, Outcome, Replay};
+use wxpay_transport::{Error, Outcome, Replay, Response};
 
 use crate::notary::{Record, Signed};
 
@@ -21,9 +21,9 @@ pub(crate) enum End {
 }
 
 impl End {
-    pub(crate) fn of(ended: &Result<Answer, Error>) -> Self {
+    pub(crate) fn of(ended: &Result<Response, Error>) -> Self {
         match ended.as_ref().map_err(Error::outcome) {
-            Ok(answer) if answer.status() == 202 => Self::Accepted,
+            Ok(response) if response.status() == 202 => Self::Accepted,
             Ok(_) => Self::Success,
             Err(Outcome::Rejected) => Self::Rejected,
             Err(Outcome::NotSent) => Self::NotSent,

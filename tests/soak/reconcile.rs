@@ -101,7 +101,7 @@ impl Account<'_> {
             (self.each_signature_has_one_record(), "signatures and records differ"),
             (self.each_request_was_signed(), "a request that nobody signed"),
             (self.each_request_has_a_record(), "requests and records differ"),
-            (self.each_answer_was_given(), "a record of an answer that nobody gave"),
+            (self.each_response_was_given(), "a record of a response that nobody gave"),
             (!self.is_replayed(), "a signature was sent twice"),
             (call.replay != Replay::Never || self.is_at_most_once(), "not at most once"),
             (self.end_is_true(call.end), "the caller was told what is not so"),
@@ -134,17 +134,17 @@ impl Account<'_> {
         })
     }
 
-    /// What a record says of an answer is in the journal, once.
-    fn each_answer_was_given(&self) -> bool {
-        let is_answer = |record: &Record, domain: &Domain, entry: &Entry| {
+    /// What a record says of a response is in the journal, once.
+    fn each_response_was_given(&self) -> bool {
+        let is_response = |record: &Record, domain: &Domain, entry: &Entry| {
             domain.host == record.host
                 && Some(entry.status()) == record.status
                 && entry.request_id() == record.request_id.as_deref()
         };
         self.records.iter().all(|record| {
             let must = matches!(record.outcome, AuditOutcome::Verified | AuditOutcome::Rejected);
-            let answers = self.entries.iter().filter(|(d, e)| is_answer(record, d, e)).count();
-            answers == usize::from(must || record.status.is_some())
+            let responses = self.entries.iter().filter(|(d, e)| is_response(record, d, e)).count();
+            responses == usize::from(must || record.status.is_some())
         })
     }
 

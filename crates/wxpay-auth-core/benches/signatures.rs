@@ -40,7 +40,7 @@ fn without_keys(criterion: &mut Criterion) {
     criterion.bench_function("message of a request", |b| {
         b.iter(|| request_message("POST", black_box(TARGET), timestamp, NONCE, b""));
     });
-    criterion.bench_function("message of an answer", |b| {
+    criterion.bench_function("message of a response", |b| {
         b.iter(|| response_message("1722850421", NONCE, black_box(b"{}")));
     });
     let identity = Identity::from(Mchid::new("1900007291").expect("a number"));
@@ -63,7 +63,7 @@ fn signing(criterion: &mut Criterion) {
     }
 }
 
-/// The headers of an answer without a body.
+/// The headers of a response without a body.
 fn signed_headers(serial: &str) -> HeaderMap {
     let timestamp = SystemClock.now().to_string();
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");
@@ -102,11 +102,14 @@ fn verifying(criterion: &mut Criterion) {
                     .expect("its kind");
             }
             let headers = signed_headers(&serial(keys / 2));
-            group.bench_function(BenchmarkId::new(format!("answer, {backend}, keys"), keys), |b| {
-                b.to_async(&runtime).iter(|| async {
-                    verify_response(&ring, &SystemClock, &headers, b"").await.expect("genuine");
-                });
-            });
+            group.bench_function(
+                BenchmarkId::new(format!("response, {backend}, keys"), keys),
+                |b| {
+                    b.to_async(&runtime).iter(|| async {
+                        verify_response(&ring, &SystemClock, &headers, b"").await.expect("genuine");
+                    });
+                },
+            );
         }
     }
 }

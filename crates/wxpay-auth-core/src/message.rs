@@ -35,7 +35,7 @@ pub fn request_message(
     lines(&[method.as_bytes(), url.as_bytes(), timestamp.as_bytes(), nonce.as_bytes(), body])
 }
 
-/// Builds the message that an answer's (or a notification's) signature covers: the raw
+/// Builds the message that a response's (or a notification's) signature covers: the raw
 /// `Wechatpay-Timestamp`, the raw `Wechatpay-Nonce` and the raw body, each ended by one line feed.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>

@@ -146,7 +146,7 @@ impl SerialNoError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::PublicKeyId => {
-                "PUB_KEY_ID_… belongs to the key that verifies answers; the signer needs the serial \
+                "PUB_KEY_ID_… belongs to the key that verifies responses; the signer needs the serial \
                  of the merchant API certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
             }
             Self::Invisible { .. } => {

@@ -103,7 +103,7 @@ async fn the_validity_of_a_certificate_is_honoured() {
     assert_eq!(ring.preferred_serial(Timestamp::from_unix_secs(last + 1)), None);
 }
 
-/// A certificate that was valid when it was added, and is not when an answer comes.
+/// A certificate that was valid when it was added, and is not when a response comes.
 #[tokio::test]
 async fn a_certificate_ends_while_it_is_held() {
     let now = Arc::new(AtomicU64::new(NOW.as_unix_secs()));
@@ -117,8 +117,8 @@ async fn a_certificate_ends_while_it_is_held() {
 
     for (at, valid) in [(NOW.as_unix_secs(), true), (last, true), (last + 1, false)] {
         now.store(at, Ordering::Relaxed);
-        let answer = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
-        match answer {
+        let response = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
+        match response {
             Ok(verified) => assert!(valid && verified.signed_at() == clock(), "{at}"),
             Err(VerifyError::KeyNotValid { not_after, .. }) => {
                 assert!(!valid && not_after.as_unix_secs() == last, "{at}");
@@ -140,13 +140,13 @@ async fn a_certificate_waits_for_its_time() {
     assert_eq!(ring.preferred_serial(early), None);
     for (at, valid) in [(first - 1, false), (first, true)] {
         let clock = || Timestamp::from_unix_secs(at);
-        let answer = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
-        assert_eq!(answer.is_ok(), valid, "{answer:?}");
-        assert!(valid || matches!(answer, Err(VerifyError::KeyNotValid { .. })), "{answer:?}");
+        let response = verify_response(&ring, &clock, &signed_headers(at), b"{}").await;
+        assert_eq!(response.is_ok(), valid, "{response:?}");
+        assert!(valid || matches!(response, Err(VerifyError::KeyNotValid { .. })), "{response:?}");
     }
 }
 
-/// Signs an answer with the body `{}`, as the owner of the platform certificate would.
+/// Signs a response with the body `{}`, as the owner of the platform certificate would.
 fn signed_headers(at: u64) -> HeaderMap {
     let signature = signature(&response_message(&at.to_string(), "nonce", b"{}"));
     let mut headers = HeaderMap::new();

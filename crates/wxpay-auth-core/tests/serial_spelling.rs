@@ -1,4 +1,4 @@
-//! However an answer writes the serial of a platform certificate, it is that number.
+//! However a response writes the serial of a platform certificate, it is that number.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Why an answer is not accepted: each cause, in its order.
+//! Why a response is not accepted: each cause, in its order.
 
 #![allow(
     clippy::expect_used,
@@ -27,7 +27,7 @@ const BODY: &[u8] =
     include_bytes!("../testdata/response/official-response-native-prepay-pubkey/body.bin");
 const SIGNED_AT: u64 = 1_722_850_421;
 
-/// The headers without which no answer is accepted.
+/// The headers without which no response is accepted.
 const NEEDED: [&str; 4] =
     ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"];
 
@@ -62,7 +62,7 @@ async fn with(name: &'static str, value: &str) -> VerifyError {
 }
 
 #[tokio::test]
-async fn the_unchanged_answer_is_accepted() {
+async fn the_unchanged_response_is_accepted() {
     verify_at(&headers(), SIGNED_AT).await.unwrap();
     // The signature type may be left out.
     let mut headers = headers();
@@ -71,9 +71,9 @@ async fn the_unchanged_answer_is_accepted() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_body_is_signed_as_well() {
+async fn a_response_without_a_body_is_signed_as_well() {
     let headers = headers_of(include_str!(
-        "../testdata/response/derived-empty-answer-certificate/headers.json"
+        "../testdata/response/derived-empty-response-certificate/headers.json"
     ));
     let clock = || Timestamp::from_unix_secs(1_700_000_000);
     let ring = KeyRing::with_clock(clock);
@@ -265,7 +265,10 @@ async fn a_foreign_serial_is_shown_on_one_line_and_shortened() {
     let serial = format!("a\tb{}", "c".repeat(1000));
     let shown = format!("a b{}", "c".repeat(117));
     let unknown = with("wechatpay-serial", &serial).await;
-    assert_eq!(unknown.to_string(), format!("the answer is signed by {shown}, which is not held"));
+    assert_eq!(
+        unknown.to_string(),
+        format!("the response is signed by {shown}, which is not held")
+    );
     let mut headers = headers();
     headers.insert("wechatpay-serial", serial.parse().unwrap());
     headers.insert("wechatpay-signature", HeaderValue::from_static("WECHATPAY/SIGNTEST/x"));

@@ -290,7 +290,7 @@ fn names_that_cannot_be_right() {
     let public_key_id = serial_no("PUB_KEY_ID_0000000000000024101100397200000006");
     assert_eq!(public_key_id, SerialNoError::PublicKeyId);
     assert!(public_key_id.hint().contains("openssl x509 -in apiclient_cert.pem"));
-    assert!(public_key_id.hint().contains("verifies answers"), "{}", public_key_id.hint());
+    assert!(public_key_id.hint().contains("verifies responses"), "{}", public_key_id.hint());
 
     for given in ["", "apiclient_cert.pem", "40:8B:07:E7:9B:82:69:FE", "PUB_KEY_ID_"] {
         let hint = WechatpaySerial::new(given).expect_err(given).hint();

@@ -82,15 +82,15 @@ impl KmsBackend for AwsKms {
         let sent = Sent::default();
         let request = self.client.get_public_key().key_id(&self.key_id);
         let asked = request.customize().interceptor(sent.clone()).send().await;
-        let answer = asked.map_err(|e| failed(e, "tell the public key", &sent))?;
-        if answer.key_usage() != Some(&KeyUsageType::SignVerify) {
+        let response = asked.map_err(|e| failed(e, "tell the public key", &sent))?;
+        if response.key_usage() != Some(&KeyUsageType::SignVerify) {
             return Err(unsupported("the key may not sign (its KeyUsage is not SIGN_VERIFY)"));
         }
         let algorithm = SigningAlgorithmSpec::RsassaPkcs1V15Sha256;
-        if !answer.signing_algorithms().contains(&algorithm) {
+        if !response.signing_algorithms().contains(&algorithm) {
             return Err(unsupported("the key does not sign with RSASSA_PKCS1_V1_5_SHA_256"));
         }
-        let (Some(der), Some(arn)) = (answer.public_key(), answer.key_id()) else {
+        let (Some(der), Some(arn)) = (response.public_key(), response.key_id()) else {
             return Err(incomplete());
         };
         Ok(KmsKey::new(PublicKey::from_spki_der(der.as_ref())?).with_version(sent.cut_out_of(arn)))
@@ -109,8 +109,8 @@ impl KmsBackend for AwsKms {
             .interceptor(sent.clone())
             .send()
             .await;
-        let answer = asked.map_err(|e| failed(e, "sign", &sent))?;
-        answer.signature.map(Blob::into_inner).ok_or_else(incomplete)
+        let response = asked.map_err(|e| failed(e, "sign", &sent))?;
+        response.signature.map(Blob::into_inner).ok_or_else(incomplete)
     }
 }
 
@@ -172,19 +172,19 @@ where
     let request_id = error.request_id().map(|id| sent.cut_out_of(id));
     let retry_after = error.raw_response().and_then(named_wait);
     let mut failed = match &error {
-        SdkError::ServiceError(answer) => match answer.err().code() {
+        SdkError::ServiceError(response) => match response.err().code() {
             Some(code) => {
-                let (kind, hint) = sorted(code).unwrap_or_else(|| unknown(answer.raw()));
-                failed(kind, &sent.cut_out_of(answer.err().message().unwrap_or("no message")))
+                let (kind, hint) = sorted(code).unwrap_or_else(|| unknown(response.raw()));
+                failed(kind, &sent.cut_out_of(response.err().message().unwrap_or("no message")))
                     .with_code(sent.cut_out_of(code))
                     .with_hint(hint.unwrap_or(kind.hint()))
             }
-            None => foreign(answer.raw(), task),
+            None => foreign(response.raw(), task),
         },
-        SdkError::ResponseError(answer) => foreign(answer.raw(), task),
-        SdkError::TimeoutError(_) => failed(SignErrorKind::Timeout, "no answer in time"),
+        SdkError::ResponseError(response) => foreign(response.raw(), task),
+        SdkError::TimeoutError(_) => failed(SignErrorKind::Timeout, "no response in time"),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            failed(SignErrorKind::Timeout, "no answer in time")
+            failed(SignErrorKind::Timeout, "no response in time")
         }
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             failed(SignErrorKind::Configuration, "the client cannot send the request")
@@ -206,30 +206,30 @@ where
         failed = failed.with_retry_after(wait);
     }
     match error {
-        // The code and the message have been taken out; the rest quotes the whole answer.
+        // The code and the message have been taken out; the rest quotes the whole response.
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => failed,
         error => failed.with_source(error),
     }
 }
 
 /// Sorts a code that is not known: what lies before the service says something with the status, too.
-fn unknown(answer: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
-    match StatusCode::from_u16(answer.status().as_u16()).map(kind_of_status) {
+fn unknown(response: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
+    match StatusCode::from_u16(response.status().as_u16()).map(kind_of_status) {
         Ok(kind) if kind.is_transient() => (kind, None),
         _ => (SignErrorKind::Other, None),
     }
 }
 
-/// Makes the error for an answer that is not one of AWS KMS.
-fn foreign(answer: &HttpResponse, task: &str) -> KmsError {
-    let status = answer.status().as_u16();
+/// Makes the error for a response that is not one of AWS KMS.
+fn foreign(response: &HttpResponse, task: &str) -> KmsError {
+    let status = response.status().as_u16();
     let kind = StatusCode::from_u16(status).map_or(SignErrorKind::Other, kind_of_foreign);
-    let message = format!("AWS KMS did not {task}: the answer ({status}) is not what it answers");
+    let message = format!("AWS KMS did not {task}: the response ({status}) is not what it answers");
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 
-fn named_wait(answer: &HttpResponse) -> Option<Duration> {
-    retry_after::retry_after(answer.headers().get("retry-after")?, SystemClock.now())
+fn named_wait(response: &HttpResponse) -> Option<Duration> {
+    retry_after::retry_after(response.headers().get("retry-after")?, SystemClock.now())
 }
 
 /// Sorts the codes of the service; `None` for one that is not known.

@@ -1,4 +1,4 @@
-//! One question for all who want its answer.
+//! One question for all who want its response.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::error::KmsError;
 pub(super) struct Flight<T> {
     bound: Duration,
     /// The one that was begun last; it may have ended.
-    last: Mutex<Option<Answer<T>>>,
+    last: Mutex<Option<Response<T>>>,
 }
 
-/// Holds nothing until there is an answer. When the other end goes first, there will be none.
-type Answer<T> = watch::Receiver<Option<Result<T, KmsError>>>;
+/// Holds nothing until there is a response. When the other end goes first, there will be none.
+type Response<T> = watch::Receiver<Option<Result<T, KmsError>>>;
 
 impl<T: Clone + Send + Sync + 'static> Flight<T> {
     /// Makes one whose questions may take so long.
@@ -27,19 +27,19 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
         Self { bound, last: Mutex::new(None) }
     }
 
-    /// Returns the answer to the question that is running, or to the one that is begun here.
+    /// Returns the response to the question that is running, or to the one that is begun here.
     ///
-    /// One that runs on a runtime which ends has no answer: whoever waits for it begins its own.
+    /// One that runs on a runtime which ends has no response: whoever waits for it begins its own.
     pub(super) async fn join<F>(&self, begin: impl FnOnce() -> F + Send) -> Result<T, KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
         let mut begin = Some(begin);
-        while let Some(mut answer) = self.enter(&mut begin)? {
-            if let Ok(answer) = answer.wait_for(Option::is_some).await
-                && let Some(answer) = &*answer
+        while let Some(mut response) = self.enter(&mut begin)? {
+            if let Ok(response) = response.wait_for(Option::is_some).await
+                && let Some(response) = &*response
             {
-                return answer.clone();
+                return response.clone();
             }
         }
         // It has begun one itself, which was cut off: it broke, or its runtime ends.
@@ -60,32 +60,32 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
     fn enter<F>(
         &self,
         begin: &mut Option<impl FnOnce() -> F>,
-    ) -> Result<Option<Answer<T>>, KmsError>
+    ) -> Result<Option<Response<T>>, KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = last.as_ref().filter(|answer| is_running(answer)) {
+        if let Some(running) = last.as_ref().filter(|response| is_running(response)) {
             return Ok(Some(running.clone()));
         }
         let Some(begin) = begin.take() else { return Ok(None) };
         let runtime = Handle::try_current().map_err(|e| {
             KmsError::setting("there is no Tokio runtime", "call it on one").with_source(e)
         })?;
-        let (sender, answer) = watch::channel(None);
+        let (sender, response) = watch::channel(None);
         let (question, bound) = (begin(), self.bound);
         runtime.spawn(async move {
             let ended = tokio::time::timeout(bound, question).await;
             // Perhaps nobody waits any more.
             sender.send_replace(Some(ended.unwrap_or_else(|_| Err(KmsError::timeout(bound)))));
         });
-        *last = Some(answer.clone());
-        Ok(Some(answer))
+        *last = Some(response.clone());
+        Ok(Some(response))
     }
 }
 
-fn is_running<T>(answer: &Answer<T>) -> bool {
-    answer.has_changed().is_ok() && answer.borrow().is_none()
+fn is_running<T>(response: &Response<T>) -> bool {
+    response.has_changed().is_ok() && response.borrow().is_none()
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_share_an_answer_and_the_next_one_asks_anew() {
+    async fn many_share_a_response_and_the_next_one_asks_anew() {
         let (flight, asked) = both();
         for round in 1..3 {
             let tasks: Vec<_> = (0..20).map(|_| joining(&flight, &asked, SECOND)).collect();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_without_an_answer_has_an_end() {
+    async fn a_question_without_a_response_has_an_end() {
         let (flight, asked) = both();
         let begin = Instant::now();
         let error = flight.join(|| Arc::clone(&asked).after(BOUND * 9)).await.unwrap_err();

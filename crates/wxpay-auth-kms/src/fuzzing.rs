@@ -1,4 +1,4 @@
-//! The parsers of answers, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` alone.
 
 pub use http::StatusCode;
 

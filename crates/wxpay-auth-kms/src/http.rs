@@ -27,7 +27,7 @@ pub(super) use super::status::kind_of_status;
 use super::status::{FOREIGN_HINT, kind_of_foreign};
 use super::tls::KmsTls;
 
-/// No answer of a key service comes near this size.
+/// No response of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
 /// How long there may be no TCP connection: less than a call may take, so that the error says what
 /// was waited for, and enough for a lost packet, which is sent again after a second.
@@ -64,19 +64,19 @@ impl Http {
         Ok(Self { service, client })
     }
 
-    /// Sends a request, and reads its answer, whatever its status.
-    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, KmsError> {
+    /// Sends a request, and reads its response, whatever its status.
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
         let sent = sensitive(request.headers());
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let answer = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
-        let (head, body) = answer.into_parts();
+        let response = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
+        let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
-            let message = format!("the answer of {} broke off, or is too long", self.service);
+            let message = format!("the response of {} broke off, or is too long", self.service);
             KmsError::new(SignErrorKind::Unavailable, message).with_source(e)
         })?;
         let body = body.to_bytes();
         let Parts { status, headers, .. } = head;
-        Ok(Answer { service: self.service, status, headers, body, sent })
+        Ok(Response { service: self.service, status, headers, body, sent })
     }
 
     fn not_answered(&self, error: hyper_util::client::legacy::Error) -> KmsError {
@@ -156,10 +156,10 @@ impl fmt::Debug for Http {
     }
 }
 
-/// An answer of a service.
+/// A response of a service.
 ///
 /// What was sent to it is cut out of what is shown of it, and of its JSON, whatever becomes of that.
-pub(super) struct Answer {
+pub(super) struct Response {
     service: &'static str,
     pub(super) status: StatusCode,
     headers: HeaderMap,
@@ -170,7 +170,7 @@ pub(super) struct Answer {
 /// No header that is shown has more to say.
 const MAX_HEADER: usize = 100;
 
-impl Answer {
+impl Response {
     #[cfg(all(test, feature = "_access-key"))]
     #[allow(clippy::unwrap_used, reason = "a test's own status")]
     pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
@@ -223,7 +223,7 @@ impl Answer {
         serde_json::from_value(value).ok()
     }
 
-    /// Makes the error for an answer that is not the service's, by its status: a page of a proxy.
+    /// Makes the error for a response that is not the service's, by its status: a page of a proxy.
     pub(super) fn not_understood(&self) -> KmsError {
         let content_type = self.header(header::CONTENT_TYPE);
         let message = format!(
@@ -285,7 +285,7 @@ mod tests {
         let http = Http::new("vault", &KmsTls::new()).unwrap();
         let request = Request::get(format!("http://{address}/")).body(Vec::new()).unwrap();
         let call = tokio::time::timeout(Limits::default().call_timeout, http.send(request));
-        let Err(error) = call.await.unwrap() else { panic!("an answer") };
+        let Err(error) = call.await.unwrap() else { panic!("a response") };
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
         assert_eq!(error.to_string(), "vault cannot be reached");
     }

@@ -16,13 +16,13 @@ pub(super) fn kind_of_status(status: StatusCode) -> SignErrorKind {
     }
 }
 
-/// Sorts an answer that is not one of the service: a page of a proxy. With a good status, it comes
+/// Sorts a response that is not one of the service: a page of a proxy. With a good status, it comes
 /// from something else than the service.
 pub(super) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
     if status.is_success() { SignErrorKind::Configuration } else { kind_of_status(status) }
 }
 
-/// What to do about such an answer.
+/// What to do about such a response.
 pub(super) const FOREIGN_HINT: &str =
     "check that the endpoint is right, and whether a proxy answers in its place";
 

@@ -1,5 +1,5 @@
 //! How `VaultTransit` deals with requests that others must approve first, on a scripted service that
-//! loses answers. What the real one does is tested in `tests/kms_vault_approval.rs` of the workspace.
+//! loses responses. What the real one does is tested in `tests/kms_vault_approval.rs` of the workspace.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,8 +61,8 @@ fn refused(status: u16, said: &str) -> (u16, Value) {
 }
 
 impl State {
-    /// Answers a request; `None` ends the connection without an answer.
-    fn answer(&mut self, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
+    /// Answers a request; `None` ends the connection without a response.
+    fn response(&mut self, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
         Some(match path {
             "/v1/transit/sign/merchant/sha2-256" => self.hold(),
             "/v1/sys/wrapping/unwrap" => return self.unwrap(token),
@@ -164,15 +164,15 @@ impl Service {
         let body = serde_json::from_slice(&read[read.len() - length..]).unwrap_or(Value::Null);
         let path = head.split(' ').nth(1).unwrap();
         let token = header(&head, "x-vault-token").unwrap();
-        let answer = self.0.lock().unwrap().answer(path, token, &body);
-        let Some((status, body)) = answer else { return };
+        let response = self.0.lock().unwrap().response(path, token, &body);
+        let Some((status, body)) = response else { return };
         let body = body.to_string();
-        let answer = format!(
+        let response = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.write_all(response.as_bytes()).await.unwrap();
     }
 
     fn set(&self, number: usize, asked: Asked) {

@@ -420,7 +420,7 @@ async fn who_gives_up_during_a_login_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_login_without_a_token_is_none() {
-    for (answer, says) in [
+    for (response, says) in [
         (
             json!({ "auth": null, "wrap_info": { "token": "hunter2" } }),
             "without what was asked for",
@@ -437,8 +437,8 @@ async fn a_login_without_a_token_is_none() {
         (json!({ "errors": ["no"] }), "asked for: no"),
     ] {
         let server = MockServer::start().await;
-        let answer = ResponseTemplate::new(200).set_body_json(answer);
-        Mock::given(any()).respond_with(answer).mount(&server).await;
+        let response = ResponseTemplate::new(200).set_body_json(response);
+        Mock::given(any()).respond_with(response).mount(&server).await;
         let error = sign(&builder(&server).build().unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Configuration);
         assert!(error.to_string().contains(says), "{error}");

@@ -221,12 +221,12 @@ pub(super) async fn on_thread<T: Send + 'static>(
     limit: Duration,
     run: impl FnOnce() -> Result<T, Pkcs11Error> + Send + 'static,
 ) -> Result<T, Pkcs11Error> {
-    let (reply, answer) = oneshot::channel();
+    let (reply, response) = oneshot::channel();
     std::thread::Builder::new()
         .name("wxpay-pkcs11-set-up".to_owned())
         .spawn(move || drop(reply.send(run())))
         .map_err(|source| Pkcs11Error::Thread { source })?;
-    match tokio::time::timeout(limit, answer).await {
+    match tokio::time::timeout(limit, response).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Pkcs11Error::Panicked),
         Err(_) => Err(Pkcs11Error::Timeout { waited: limit }),

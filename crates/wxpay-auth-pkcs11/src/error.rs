@@ -437,7 +437,7 @@ impl Pkcs11Error {
         }
     }
 
-    /// Turns the answer of `C_Initialize` into an error that names the settings of the module.
+    /// Turns the response of `C_Initialize` into an error that names the settings of the module.
     pub(super) fn starting(self, module: &Path) -> Self {
         match self {
             Self::Call { code, kind, .. } => {

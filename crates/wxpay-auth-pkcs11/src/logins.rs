@@ -157,10 +157,10 @@ impl Logins {
         &self,
         token: &TokenName,
         pin: hmac::Tag,
-        answer: cryptoki::error::Result<()>,
+        response: cryptoki::error::Result<()>,
         now: Instant,
     ) -> Result<(), Pkcs11Error> {
-        let code = match answer {
+        let code = match response {
             Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
             Err(Error::Pkcs11(code, Function::Login)) if !is_before_the_pin(code) => Some(code),
             Err(error) => return Err(error).called(),
@@ -266,7 +266,7 @@ mod tests {
 
     const TOKEN: TokenName = TokenName::Slot(7);
 
-    /// The answers to one PIN, and what is made of them.
+    /// The responses to one PIN, and what is made of them.
     struct Sent {
         logins: Logins,
         pin: hmac::Tag,
@@ -284,9 +284,9 @@ mod tests {
             self.logins.may_send(&TOKEN, &self.pin, self.start + Duration::from_secs(secs))
         }
 
-        fn learn(&self, secs: u64, answer: Result<(), RvError>) -> Result<(), Pkcs11Error> {
-            let answer = answer.map_err(|code| Error::Pkcs11(code, Function::Login));
-            self.logins.learn(&TOKEN, self.pin, answer, self.start + Duration::from_secs(secs))
+        fn learn(&self, secs: u64, response: Result<(), RvError>) -> Result<(), Pkcs11Error> {
+            let response = response.map_err(|code| Error::Pkcs11(code, Function::Login));
+            self.logins.learn(&TOKEN, self.pin, response, self.start + Duration::from_secs(secs))
         }
 
         /// Whether it rests until then, and is sent then.

@@ -251,7 +251,7 @@ fn logs_in_alone(context: &Pkcs11) -> bool {
     info.map_or(true, |info| info.library_description().to_lowercase().contains("opencryptoki"))
 }
 
-/// The client of p11-kit has a fault: when its connection ends while several threads wait for answers, only
+/// The client of p11-kit has a fault: when its connection ends while several threads wait for responses, only
 /// one of them returns, and the others never do. Its server does one call at a time for a client anyway.
 fn takes_one_call_at_a_time(library: &Path) -> bool {
     let name = library.file_name().unwrap_or_default().to_string_lossy().to_lowercase();

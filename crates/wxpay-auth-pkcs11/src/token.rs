@@ -93,7 +93,7 @@ pub(super) struct Flags {
     pub(super) has_last_try: bool,
 }
 
-/// Asks the token for its flags. One whose answer is not understood (opencryptoki's) cannot say.
+/// Asks the token for its flags. One whose response is not understood (opencryptoki's) cannot say.
 pub(super) fn flags(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<Flags> {
     match context.get_token_info(slot) {
         Ok(info) => {

@@ -99,10 +99,10 @@ impl Workers {
         message: &[u8],
         timeout: Duration,
     ) -> Result<Vec<u8>, Pkcs11Error> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         // Dropped with this future, whether it has ended or was given up.
         let _ticket = self.queue.push(Job { message: message.to_vec(), reply })?;
-        match tokio::time::timeout(timeout, answer).await {
+        match tokio::time::timeout(timeout, response).await {
             Ok(Ok(signed)) => signed,
             Ok(Err(_)) => Err(Pkcs11Error::Panicked),
             Err(_) => Err(Pkcs11Error::Timeout { waited: timeout }),

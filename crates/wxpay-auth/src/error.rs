@@ -36,7 +36,7 @@ pub enum Error {
     /// A signature of WeChat Pay was not accepted.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// A verifier could not verify any answer now.
+    /// A verifier could not verify any response now.
     #[error(transparent)]
     NotReady(#[from] NotReady),
     /// An `Authorization` header was not understood.
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn no_cause_is_said_twice() {
-        let error = SignError::new(SignErrorKind::Unavailable, "no answer")
+        let error = SignError::new(SignErrorKind::Unavailable, "no response")
             .with_source(std::io::Error::other("the line is dead"))
             .with_hint("mend the line");
         let line = format!("{error:?}");
         assert_eq!(
             line,
-            "signing failed (unavailable): no answer: the line is dead; mend the line"
+            "signing failed (unavailable): no response: the line is dead; mend the line"
         );
         assert_eq!(format!("{:?}", Error::from(error)), line);
     }

@@ -263,7 +263,7 @@ fn errors_of_signers() {
 }
 
 #[tokio::test]
-async fn errors_of_answers() {
+async fn errors_of_responses() {
     let public_key = || PrivateKey::from_pem(KEY).unwrap().public_key().clone();
     let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
     let ring = KeyRing::with_clock(|| NOW);
@@ -301,7 +301,7 @@ async fn errors_of_answers() {
     assert_silent(&secrets, errors);
 }
 
-/// Returns the headers of an answer with that body, one of them changed.
+/// Returns the headers of a response with that body, one of them changed.
 fn signed(name: &'static str, value: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("wechatpay-timestamp", NOW.as_unix_secs().into());

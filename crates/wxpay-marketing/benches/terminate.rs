@@ -18,7 +18,7 @@ use wxpay_auth::{
     Clock, KeyRing, PrivateKey, PublicKey, SystemClock, response_message, verify_response,
 };
 use wxpay_marketing::{DeliveryPlans, PlanId};
-use wxpay_transport::{Answer, Error, Request, Transport, async_trait};
+use wxpay_transport::{Error, Request, Response, Transport, async_trait};
 
 const WECHATPAY_KEY: &str =
     include_str!("../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
@@ -27,20 +27,20 @@ const WECHATPAY_PUBLIC_KEY: &str =
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const NONCE: &str = "593BEC0C930BF1AFEB40B4A08C8FB242";
 
-/// Has the answer to everything.
+/// Has the response to everything.
 #[derive(Debug)]
-struct Answers(Answer);
+struct Responses(Response);
 
 #[async_trait]
-impl Transport for Answers {
-    async fn send(&self, request: Request) -> Result<Answer, Error> {
+impl Transport for Responses {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
         black_box(request);
         Ok(self.0.clone())
     }
 }
 
 /// Makes a verified 204.
-async fn no_content() -> Answer {
+async fn no_content() -> Response {
     let ring = KeyRing::new();
     let public_key = PublicKey::from_pem(WECHATPAY_PUBLIC_KEY).expect("a key");
     ring.insert_public_key(PUBLIC_KEY_ID.parse().expect("an id"), public_key).expect("its kind");
@@ -61,12 +61,12 @@ async fn no_content() -> Answer {
     let verified = verify_response(&ring, &SystemClock, &headers, Bytes::new()).await;
     let request_id = Some("08F5B8C2B506102C18FD-0".to_owned());
     let host = "api.mch.weixin.qq.com";
-    Answer::new(StatusCode::NO_CONTENT, request_id, host, verified.expect("genuine"))
+    Response::new(StatusCode::NO_CONTENT, request_id, host, verified.expect("genuine"))
 }
 
 fn terminate(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
-    let plans = DeliveryPlans::new(Answers(runtime.block_on(no_content())));
+    let plans = DeliveryPlans::new(Responses(runtime.block_on(no_content())));
     let plan_id = PlanId::new("12000").expect("an id");
     criterion.bench_function("terminate, without its transport", |b| {
         b.to_async(&runtime).iter(|| plans.terminate(black_box(&plan_id)));

@@ -51,7 +51,7 @@ impl<T: Transport> DeliveryPlans<T> {
     ///
     /// # It is never repeated by itself
     /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the
-    /// second answer is not documented: an error from it would look as if the plan were still
+    /// second response is not documented: an error from it would look as if the plan were still
     /// running. It is sent again, or to the standby domain, only when not a byte of it was sent, or
     /// when WeChat Pay itself did not accept it (429).
     ///
@@ -97,12 +97,12 @@ impl<T: Transport> DeliveryPlans<T> {
         let request = Request::post(OPERATION, target)
             .with_replay(Replay::Never)
             .with_rate_limit(RateLimit::per_second(100));
-        let answer = self.transport.send(request).await?;
-        let request_id = answer.request_id().map(str::to_owned);
-        if answer.status() != StatusCode::NO_CONTENT {
+        let response = self.transport.send(request).await?;
+        let request_id = response.request_id().map(str::to_owned);
+        if response.status() != StatusCode::NO_CONTENT {
             return Err(Error::UnexpectedStatus(UnexpectedStatusError {
                 operation: OPERATION,
-                status: answer.status().as_u16(),
+                status: response.status().as_u16(),
                 expected: 204,
                 request_id,
             }));
@@ -110,9 +110,9 @@ impl<T: Transport> DeliveryPlans<T> {
         Ok(Terminated {
             plan_id: plan_id.clone(),
             request_id,
-            host: answer.host().to_owned(),
-            signed_by: answer.body().serial().clone(),
-            signed_at: answer.body().signed_at(),
+            host: response.host().to_owned(),
+            signed_by: response.body().serial().clone(),
+            signed_at: response.body().signed_at(),
         })
     }
 }

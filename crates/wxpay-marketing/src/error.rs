@@ -20,10 +20,10 @@ pub enum Error {
     /// The id of the plan cannot be one. Nothing was sent.
     #[error(transparent)]
     PlanId(#[from] PlanIdError),
-    /// The transport did not bring a verified 2xx answer back.
+    /// The transport did not bring a verified 2xx response back.
     #[error(transparent)]
     Transport(#[from] wxpay_transport::Error),
-    /// A verified 2xx answer came back that is not the documented one.
+    /// A verified 2xx response came back that is not the documented one.
     #[error(transparent)]
     UnexpectedStatus(#[from] UnexpectedStatusError),
 }
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Returns the `Request-ID`, where an answer came back: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID`, where a response came back: WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::PlanId(_) => None,
@@ -87,7 +87,7 @@ impl Error {
         }
     }
 
-    /// Returns the answer that refused the call, where there is one.
+    /// Returns the response that refused the call, where there is one.
     pub fn api(&self) -> Option<&wxpay_transport::ApiError> {
         match self {
             Self::Transport(wxpay_transport::Error::Api(e)) => Some(e),
@@ -117,7 +117,7 @@ impl From<RequestError> for Error {
     }
 }
 
-/// Holds a verified 2xx answer that the documentation of the call does not know.
+/// Holds a verified 2xx response that the documentation of the call does not know.
 #[derive(Error)]
 #[error("{operation} answered {status}, {expected} was expected{}",
     request_id.as_ref().map(|id| format!(" [request-id {id}]")).unwrap_or_default())]
@@ -146,7 +146,9 @@ impl UnexpectedStatusError {
                 "WeChat Pay has accepted the call and not finished it: read the state until it is \
                  final, before sending it again"
             }
-            _ => "read the state before sending it again: what this answer means is not documented",
+            _ => {
+                "read the state before sending it again: what this response means is not documented"
+            }
         }
     }
 }

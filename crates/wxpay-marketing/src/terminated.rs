@@ -1,4 +1,4 @@
-//! The answer to a termination.
+//! The response to a termination.
 
 use wxpay_auth::{Timestamp, WechatpaySerial};
 
@@ -13,12 +13,12 @@ use crate::plan_id::PlanId;
 pub struct Terminated {
     /// The plan.
     pub plan_id: PlanId,
-    /// The `Request-ID` of the answer: keep it, WeChat Pay's support asks for it.
+    /// The `Request-ID` of the response: keep it, WeChat Pay's support asks for it.
     pub request_id: Option<String>,
     /// The host that answered.
     pub host: String,
-    /// The key that signed the answer.
+    /// The key that signed the response.
     pub signed_by: WechatpaySerial,
-    /// When the answer was signed.
+    /// When the response was signed.
     pub signed_at: Timestamp,
 }

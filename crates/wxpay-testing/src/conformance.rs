@@ -169,7 +169,7 @@ impl SignerConformance {
         }
     }
 
-    /// Lets many callers sign at once, each its own message: no answer may go to another caller.
+    /// Lets many callers sign at once, each its own message: no response may go to another caller.
     async fn sign_at_once(&self, signer: &Arc<dyn Signer>) -> Result<(), Nonconformance> {
         let mut signing = JoinSet::new();
         for caller in 0..self.callers {
@@ -260,7 +260,7 @@ pub enum Nonconformance {
     /// Its signature does not verify.
     #[error(
         "the signature of a message of {length} bytes does not verify: another key, another padding \
-         (PSS), a message that was hashed twice, or the answer to another caller"
+         (PSS), a message that was hashed twice, or the response to another caller"
     )]
     #[non_exhaustive]
     DoesNotVerify {

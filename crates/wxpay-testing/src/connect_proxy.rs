@@ -121,8 +121,8 @@ async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(
     let port = destination.and_then(|(to, _)| to.rsplit_once(':')?.1.parse::<u16>().ok());
     let (200, Some(port)) = (status, port) else {
         let status = if status == 200 { 400 } else { status };
-        let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
-        return client.write_all(answer.as_bytes()).await;
+        let response = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+        return client.write_all(response.as_bytes()).await;
     };
     // Whatever the name, it leads to this machine.
     let mut server = TcpStream::connect(("127.0.0.1", port)).await?;

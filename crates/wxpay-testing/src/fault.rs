@@ -15,11 +15,11 @@ pub enum Point {
     RequestBytes(usize),
     /// When a request has been read to its end, and not been carried out.
     Request,
-    /// When a request has been carried out, before a byte of its answer.
+    /// When a request has been carried out, before a byte of its response.
     Executed,
-    /// When so many bytes of an answer have been written.
-    AnswerBytes(usize),
-    /// When an answer has been written to its end. It did not say that the connection would not be
+    /// When so many bytes of a response have been written.
+    ResponseBytes(usize),
+    /// When a response has been written to its end. It did not say that the connection would not be
     /// kept.
     Answered,
 }

@@ -56,9 +56,9 @@ struct Now {
     read: usize,
     written: usize,
     stalled: bool,
-    /// The answer has been given to the operating system.
+    /// The response has been given to the operating system.
     flushed: bool,
-    /// The answer has been given to the operating system, and this is what happens then.
+    /// The response has been given to the operating system, and this is what happens then.
     over: Option<How>,
 }
 
@@ -89,7 +89,7 @@ impl Script {
         io::Error::new(io::ErrorKind::ConnectionAborted, "a fault was asked for")
     }
 
-    /// Notes that an answer has been given: what is read from here on is another request.
+    /// Notes that a response has been given: what is read from here on is another request.
     pub(crate) fn answered(&self) {
         self.lock().busy = false;
     }
@@ -124,7 +124,7 @@ impl Script {
         }
     }
 
-    /// Notes that all that was written is on its way. Tells whether that is the end of an answer that
+    /// Notes that all that was written is on its way. Tells whether that is the end of a response that
     /// something follows: the end of the connection, or its idle time.
     fn have_flushed(&self) -> bool {
         let mut now = self.lock();
@@ -143,7 +143,7 @@ impl Script {
         self.reset.load(Ordering::Relaxed)
     }
 
-    /// Tells whether an answer has been given, and no other request has begun.
+    /// Tells whether a response has been given, and no other request has begun.
     fn is_idle(&self) -> bool {
         let now = self.lock();
         !now.busy && now.flushed
@@ -153,11 +153,12 @@ impl Script {
     fn may_write(&self) -> Result<usize, How> {
         let now = self.lock();
         match now.fault {
-            Some(Fault { at: Point::AnswerBytes(at), how }) => match at.saturating_sub(now.written)
-            {
-                0 => Err(how),
-                left => Ok(left),
-            },
+            Some(Fault { at: Point::ResponseBytes(at), how }) => {
+                match at.saturating_sub(now.written) {
+                    0 => Err(how),
+                    left => Ok(left),
+                }
+            }
             _ => Ok(usize::MAX),
         }
     }

@@ -69,7 +69,7 @@ impl Gateway {
         GatewayBuilder::default()
     }
 
-    /// Starts one on a listener of one's own, and calls back for each request, once its answer is
+    /// Starts one on a listener of one's own, and calls back for each request, once its response is
     /// known.
     pub async fn start_on(
         listener: TcpListener,
@@ -167,17 +167,17 @@ impl Respond for Responder {
             Some(query) => format!("{}?{query}", request.url.path()),
             None => request.url.path().to_owned(),
         };
-        let answer = self.0.answer(RawRequest {
+        let response = self.0.response(RawRequest {
             method: request.method.as_str(),
             target: &target,
             headers: &request.headers,
             body: &request.body,
         });
-        let template = ResponseTemplate::new(answer.status).set_delay(answer.delay);
-        let template = answer
+        let template = ResponseTemplate::new(response.status).set_delay(response.delay);
+        let template = response
             .headers
             .into_iter()
             .fold(template, |template, (name, value)| template.insert_header(name, value));
-        if answer.body.is_empty() { template } else { template.set_body_bytes(answer.body) }
+        if response.body.is_empty() { template } else { template.set_body_bytes(response.body) }
     }
 }

@@ -21,11 +21,11 @@ pub(crate) struct Keys {
     pub(crate) merchant_key_pem: &'static str,
     pub(crate) merchant_certificate_pem: String,
     pub(crate) merchant_certificate: Certificate,
-    /// Signs answers as `PUB_KEY_ID_…`.
+    /// Signs responses as `PUB_KEY_ID_…`.
     pub(crate) wechatpay_key: PrivateKey,
     pub(crate) public_key_id: WechatpaySerial,
     pub(crate) public_key_pem: String,
-    /// Signs answers as a platform certificate.
+    /// Signs responses as a platform certificate.
     pub(crate) platform_key: PrivateKey,
     pub(crate) platform_certificate_pem: String,
     pub(crate) platform_certificate: Certificate,

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod answer;
 mod authenticate;
 mod calls;
 mod conformance;
@@ -17,6 +16,7 @@ mod misbehaviour;
 mod plan;
 mod refusal;
 mod request;
+mod response;
 mod route;
 mod server_tls;
 mod sign_error;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Names the body of an error answer.
+/// Names the body of an error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorBody {
@@ -36,12 +36,12 @@ impl ErrorBody {
 
 /// Names one thing that the gateway does wrong with an authentic request.
 ///
-/// Where the answer is a 2xx, the request has been carried out before: that is what makes its outcome
+/// Where the response is a 2xx, the request has been carried out before: that is what makes its outcome
 /// unknown to the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misbehaviour {
-    /// Answers without any `Wechatpay-*` header.
+    /// Responses without any `Wechatpay-*` header.
     Unsigned,
     /// Answers 2xx without any `Wechatpay-*` header.
     UnsignedSuccess,
@@ -70,7 +70,7 @@ pub enum Misbehaviour {
         status: u16,
         /// The body.
         body: ErrorBody,
-        /// Whether the answer is signed.
+        /// Whether the response is signed.
         signed: bool,
         /// Whether the request is carried out before.
         executed: bool,

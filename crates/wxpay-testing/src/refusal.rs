@@ -4,13 +4,13 @@ use std::fmt;
 
 use wxpay_auth_core::{AuthorizationError, Mchid, SerialNo};
 
-use crate::answer::RawAnswer;
 use crate::request::RawRequest;
+use crate::response::RawResponse;
 use crate::sign_error;
 
 /// Says why the gateway refused a request, without doing anything.
 ///
-/// The status and the message of each answer are those that WeChat Pay is known to give, where they
+/// The status and the message of each response are those that WeChat Pay is known to give, where they
 /// are known; the [crate documentation](crate#what-it-answers) says which are the gateway's choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,7 +60,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Returns the message of the answer, and the `issue` in its detail, where there is a detail.
+    /// Returns the message of the response, and the `issue` in its detail, where there is a detail.
     fn words(&self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::NoContentLength => ("", None),
@@ -84,20 +84,20 @@ impl Refusal {
         }
     }
 
-    /// Makes the answer, which is not signed.
-    pub(crate) fn answer(&self, request: RawRequest<'_>, nested_detail: bool) -> RawAnswer {
+    /// Makes the response, which is not signed.
+    pub(crate) fn response(&self, request: RawRequest<'_>, nested_detail: bool) -> RawResponse {
         let (message, issue) = self.words();
         match self {
-            Self::NoContentLength => RawAnswer::html(411),
+            Self::NoContentLength => RawResponse::html(411),
             Self::MissingHeader(_) | Self::WrongAccept | Self::WrongContentType => {
-                RawAnswer::error(400, "INVALID_REQUEST", message)
+                RawResponse::error(400, "INVALID_REQUEST", message)
             }
             _ => match issue {
                 Some(issue) => {
                     let body = sign_error::body(request, message, issue, nested_detail);
-                    RawAnswer::json(401, &body)
+                    RawResponse::json(401, &body)
                 }
-                None => RawAnswer::error(401, "SIGN_ERROR", message),
+                None => RawResponse::error(401, "SIGN_ERROR", message),
             },
         }
     }

@@ -2,8 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::answer::RawAnswer;
 use crate::plan::PlanState;
+use crate::response::RawResponse;
 
 /// Names a call with its parameters, decoded.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(crate) struct ListQuery {
 
 impl ListQuery {
     /// Reads a query string. `audit_state` is taken and changes nothing: plans here have none.
-    pub(crate) fn parse(query: &str) -> Result<Self, RawAnswer> {
+    pub(crate) fn parse(query: &str) -> Result<Self, RawResponse> {
         let mut parsed = Self { page_size: 10, offset: 0, plan_state: None, plan_id: None };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, raw) = pair.split_once('=').unwrap_or((pair, ""));
@@ -65,13 +65,13 @@ impl ListQuery {
     }
 }
 
-fn wrong(field: &str, value: &str) -> RawAnswer {
+fn wrong(field: &str, value: &str) -> RawResponse {
     let detail = serde_json::json!({
         "field": field, "value": value, "issue": "the value is not allowed", "location": "query",
     });
     let (code, message) = ("PARAM_ERROR", "参数错误");
     let body = serde_json::json!({ "code": code, "message": message, "detail": detail });
-    RawAnswer::json(400, &body)
+    RawResponse::json(400, &body)
 }
 
 fn decoded(raw: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::authenticate::server_message;
 use crate::request::RawRequest;
 
-/// How many bytes of a body are shown, as in the one truncated answer that is public.
+/// How many bytes of a body are shown, as in the one truncated response that is public.
 const SHOWN_BODY_BYTES: usize = 8;
 
 /// Builds the body, with the message that this server built from the request.

@@ -1,4 +1,4 @@
-//! How answers are signed, or signed wrong.
+//! How responses are signed, or signed wrong.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wxpay_auth_core::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_message};
 
-use crate::answer::RawAnswer;
 use crate::gzip::gzip;
 use crate::keys::KEYS;
 use crate::misbehaviour::Misbehaviour;
+use crate::response::RawResponse;
 use crate::wechat_pay::WechatPay;
 
 /// A real probe.
@@ -25,38 +25,38 @@ const UNKNOWN_SERIAL: &str = "PUB_KEY_ID_0100000000009999999999999999999999";
 const TEN_MINUTES: u64 = 600;
 
 impl WechatPay {
-    /// Signs an answer, or does it wrong.
-    pub(crate) fn sign(&self, answer: &mut RawAnswer, misbehaviour: Option<&Misbehaviour>) {
-        self.add_common_headers(answer);
+    /// Signs a response, or does it wrong.
+    pub(crate) fn sign(&self, response: &mut RawResponse, misbehaviour: Option<&Misbehaviour>) {
+        self.add_common_headers(response);
         if matches!(misbehaviour, Some(Misbehaviour::Unsigned | Misbehaviour::UnsignedSuccess)) {
             return;
         }
         let timestamp = signed_at(self.now(), misbehaviour).to_string();
-        // Without a nonce no client accepts the answer: a failure here does not go unseen.
+        // Without a nonce no client accepts the response: a failure here does not go unseen.
         let nonce = SystemNonce::new().nonce().map(|n| n.to_string()).unwrap_or_default();
         let (serial, key) = self.key(misbehaviour);
         let signature = match misbehaviour {
             Some(Misbehaviour::Probe) => PROBE_SIGNATURE.to_owned(),
             Some(Misbehaviour::MalformedSignature) => "this is no base64!".to_owned(),
             _ => {
-                let message = response_message(&timestamp, &nonce, &answer.body);
+                let message = response_message(&timestamp, &nonce, &response.body);
                 STANDARD.encode(key.sign(&message).unwrap_or_default())
             }
         };
-        answer.set_header("Wechatpay-Timestamp", timestamp);
-        answer.set_header("Wechatpay-Nonce", nonce);
-        answer.set_header("Wechatpay-Serial", serial);
-        answer.set_header("Wechatpay-Signature", signature);
-        answer.set_header("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048");
+        response.set_header("Wechatpay-Timestamp", timestamp);
+        response.set_header("Wechatpay-Nonce", nonce);
+        response.set_header("Wechatpay-Serial", serial);
+        response.set_header("Wechatpay-Signature", signature);
+        response.set_header("Wechatpay-Signature-Type", "WECHATPAY2-SHA256-RSA2048");
         match misbehaviour {
             Some(Misbehaviour::MissingHeader(name)) => {
-                answer.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+                response.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
             }
-            Some(Misbehaviour::TamperedBody) => tamper(answer),
+            Some(Misbehaviour::TamperedBody) => tamper(response),
             Some(Misbehaviour::Encoded) => {
-                answer.status = if answer.status == 204 { 200 } else { answer.status };
-                answer.replace_body(gzip(&answer.body));
-                answer.set_header("Content-Encoding", "gzip");
+                response.status = if response.status == 204 { 200 } else { response.status };
+                response.replace_body(gzip(&response.body));
+                response.set_header("Content-Encoding", "gzip");
             }
             _ => {}
         }
@@ -82,15 +82,15 @@ impl WechatPay {
         }
     }
 
-    /// Adds what every answer has, signed or not.
-    pub(crate) fn add_common_headers(&self, answer: &mut RawAnswer) {
+    /// Adds what every response has, signed or not.
+    pub(crate) fn add_common_headers(&self, response: &mut RawResponse) {
         let number = self.request_ids.fetch_add(1, Ordering::Relaxed);
-        answer
+        response
             .set_header("Request-ID", format!("{number:08X}06102C18FDDFEEA30620BE821E28EDC405-0"));
-        answer.set_header("Keep-Alive", "timeout=8");
+        response.set_header("Keep-Alive", "timeout=8");
         // HTTP dates have four digits for the year; a clock can be set further than that.
         let since = Duration::from_secs(self.now().as_unix_secs().min(253_402_300_799));
-        answer.set_header("Date", httpdate::fmt_http_date(UNIX_EPOCH + since));
+        response.set_header("Date", httpdate::fmt_http_date(UNIX_EPOCH + since));
     }
 }
 
@@ -104,13 +104,13 @@ fn signed_at(now: Timestamp, misbehaviour: Option<&Misbehaviour>) -> Timestamp {
 }
 
 /// Changes a body that has been signed.
-fn tamper(answer: &mut RawAnswer) {
-    answer.status = if answer.status == 204 { 200 } else { answer.status };
-    let tampered = if answer.body.is_empty() {
+fn tamper(response: &mut RawResponse) {
+    response.status = if response.status == 204 { 200 } else { response.status };
+    let tampered = if response.body.is_empty() {
         br#"{"tampered":true}"#.to_vec()
     } else {
         // Still the same JSON to whoever does not look at the signature.
-        [answer.body.as_slice(), b" "].concat()
+        [response.body.as_slice(), b" "].concat()
     };
-    answer.replace_body(tampered);
+    response.replace_body(tampered);
 }

@@ -12,7 +12,6 @@ use wxpay_auth_core::{
     Timestamp, WechatpaySerial,
 };
 
-use crate::answer::RawAnswer;
 use crate::authenticate::{check_headers, check_signature};
 use crate::journal::{Entry, Verdict};
 use crate::keys::KEYS;
@@ -21,9 +20,10 @@ use crate::misbehaviour::Misbehaviour;
 use crate::plan::{Plan, PlanState};
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
+use crate::response::RawResponse;
 use crate::wechat_pay_builder::WechatPayBuilder;
 
-/// Stands for WeChat Pay: holds delivery plans, checks requests, signs answers, keeps a journal.
+/// Stands for WeChat Pay: holds delivery plans, checks requests, signs responses, keeps a journal.
 ///
 /// [`Gateway`](crate::Gateway) and [`WireServer`](crate::WireServer) put it on the wire, and
 /// dereference to it.
@@ -143,17 +143,17 @@ impl WechatPay {
         Ok(pem)
     }
 
-    /// Returns the id of the public key that signs answers.
+    /// Returns the id of the public key that signs responses.
     pub fn public_key_id(&self) -> WechatpaySerial {
         KEYS.public_key_id.clone()
     }
 
-    /// Returns the public key that signs answers, in PEM.
+    /// Returns the public key that signs responses, in PEM.
     pub fn public_key_pem(&self) -> &str {
         &KEYS.public_key_pem
     }
 
-    /// Returns the platform certificate, which signs answers after
+    /// Returns the platform certificate, which signs responses after
     /// [`sign_with_platform_certificate`](Self::sign_with_platform_certificate), in PEM.
     pub fn platform_certificate_pem(&self) -> &str {
         &KEYS.platform_certificate_pem
@@ -252,7 +252,7 @@ impl WechatPay {
         state.next.clear();
     }
 
-    /// Signs answers with the platform certificate from now on.
+    /// Signs responses with the platform certificate from now on.
     pub fn sign_with_platform_certificate(&self) {
         self.state().sign_with_certificate = true;
     }
@@ -278,25 +278,25 @@ impl WechatPay {
     }
 
     /// Takes a request, and returns what is to be sent back.
-    pub(crate) fn answer(&self, request: RawRequest<'_>) -> RawAnswer {
+    pub(crate) fn response(&self, request: RawRequest<'_>) -> RawResponse {
         let mut entry = Entry::new(request);
-        let answer = match self.admit(request) {
+        let response = match self.admit(request) {
             Ok(()) => self.obey(request),
             Err(refusal) => {
-                let mut answer = refusal.answer(request, self.state().nested_detail);
-                self.add_common_headers(&mut answer);
+                let mut response = refusal.response(request, self.state().nested_detail);
+                self.add_common_headers(&mut response);
                 entry.verdict = Verdict::Refused(refusal);
-                answer
+                response
             }
         };
-        entry.executed = answer.executed;
-        entry.status = answer.status;
-        entry.request_id = answer.header("Request-ID").map(str::to_owned);
+        entry.executed = response.executed;
+        entry.status = response.status;
+        entry.request_id = response.header("Request-ID").map(str::to_owned);
         if let Some(on_request) = &self.on_request {
             on_request(&entry);
         }
         self.state().journal.push(entry);
-        answer
+        response
     }
 
     fn admit(&self, request: RawRequest<'_>) -> Result<(), Refusal> {

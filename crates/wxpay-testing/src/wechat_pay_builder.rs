@@ -82,7 +82,7 @@ impl WechatPayBuilder {
         self
     }
 
-    /// Calls back for each request, once its answer is known: to print it, say.
+    /// Calls back for each request, once its response is known: to print it, say.
     #[must_use]
     pub fn on_request(mut self, on_request: impl Fn(&Entry) + Send + Sync + 'static) -> Self {
         self.on_request = Some(Box::new(on_request));

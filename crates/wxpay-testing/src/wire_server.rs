@@ -42,7 +42,7 @@ use crate::wire_server_builder::WireServerBuilder;
 /// # async fn main() {
 /// let server = WireServer::start_tls(Default::default()).await;
 /// assert!(server.base_url().starts_with("https://127.0.0.1:"));
-/// // The next request is carried out, and its connection is reset before the answer.
+/// // The next request is carried out, and its connection is reset before the response.
 /// server.fault_once(Fault::new(Point::Executed, How::Reset));
 /// # }
 /// ```
@@ -258,11 +258,11 @@ where
         return break_off(script, fault.how).await;
     }
     let io = TokioIo::new(FaultyIo::new(stream, Arc::clone(script)));
-    let service = service_fn(|request| answer(request, wire, connection, script));
+    let service = service_fn(|request| response(request, wire, connection, script));
     http1::Builder::new().serve_connection(io, service).await.map_err(io::Error::other)
 }
 
-async fn answer(
+async fn response(
     request: Request<Incoming>,
     wire: &Wire,
     connection: usize,
@@ -277,7 +277,7 @@ async fn answer(
         break_off(script, how).await?;
     }
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let answer = wire.wechat_pay.answer(RawRequest {
+    let response = wire.wechat_pay.response(RawRequest {
         method: head.method.as_str(),
         target,
         headers: &head.headers,
@@ -286,11 +286,11 @@ async fn answer(
     if let Some(how) = script.fault_at(Point::Executed) {
         break_off(script, how).await?;
     }
-    tokio::time::sleep(answer.delay).await;
+    tokio::time::sleep(response.delay).await;
     script.answered();
-    let mut response = Response::builder().status(answer.status);
-    for (name, value) in answer.headers {
-        response = response.header(name, value);
+    let mut built = Response::builder().status(response.status);
+    for (name, value) in response.headers {
+        built = built.header(name, value);
     }
-    response.body(Full::from(answer.body)).map_err(io::Error::other)
+    built.body(Full::from(response.body)).map_err(io::Error::other)
 }

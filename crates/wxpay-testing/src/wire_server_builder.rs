@@ -59,7 +59,7 @@ impl WireServerBuilder {
         self
     }
 
-    /// Closes a connection on which nothing has come for this long after an answer, as WeChat Pay
+    /// Closes a connection on which nothing has come for this long after a response, as WeChat Pay
     /// does after 8 s. Otherwise connections are kept.
     #[must_use]
     pub fn close_idle_after(mut self, idle: Duration) -> Self {

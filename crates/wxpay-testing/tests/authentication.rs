@@ -18,24 +18,24 @@ use wxpay_testing::{Gateway, PlanState, Refusal, Verdict, WechatPay, WireServer}
 /// Another merchant's key: that of the platform certificate does as well as any.
 const OTHER_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 
-/// Sends a call to both servers, and returns the reason and the answers.
+/// Sends a call to both servers, and returns the reason and the responses.
 async fn refusal(spoil: impl Fn(&WechatPay) -> Call) -> (Refusal, u16, Vec<u8>) {
     let (gateway, server) = (Gateway::start().await, WireServer::start_plain().await);
     let mut seen = Vec::new();
     for (wechat_pay, base_url) in
         [(gateway.wechat_pay(), gateway.base_url()), (server.wechat_pay(), server.base_url())]
     {
-        let answer = spoil(wechat_pay).send(&base_url).await;
-        assert!(!wxpay_auth::is_signed(&answer.headers), "a refusal is not signed");
-        assert!(answer.header("date").is_some(), "the clocks can be compared");
-        assert!(answer.header("request-id").is_some());
+        let response = spoil(wechat_pay).send(&base_url).await;
+        assert!(!wxpay_auth::is_signed(&response.headers), "a refusal is not signed");
+        assert!(response.header("date").is_some(), "the clocks can be compared");
+        assert!(response.header("request-id").is_some());
         let journal = wechat_pay.journal();
         let entry = journal.last().expect("it is in the journal");
-        assert_eq!((entry.status(), entry.executed()), (answer.status, false));
+        assert_eq!((entry.status(), entry.executed()), (response.status, false));
         assert_eq!(wechat_pay.plan_state("12000"), Some(PlanState::Delivering));
         let Verdict::Refused(refusal) = entry.verdict() else { panic!("{entry:?}") };
         assert!(entry.to_string().ends_with(&format!("refused: {refusal}")), "{entry}");
-        seen.push((refusal.clone(), answer.status, answer.body));
+        seen.push((refusal.clone(), response.status, response.body));
     }
     let last = seen.pop().unwrap();
     assert_eq!(seen[0].0, last.0, "both servers find the same reason");
@@ -57,8 +57,8 @@ fn with(wechat_pay: &WechatPay, spoil: impl Fn(&mut Credentials)) -> Call {
 async fn an_authentic_request_is_taken() {
     let gateway = Gateway::start().await;
     let call = call(&gateway);
-    let answer = call.send(&gateway.base_url()).await;
-    assert_eq!((answer.status, answer.body.as_slice()), (204, &b""[..]));
+    let response = call.send(&gateway.base_url()).await;
+    assert_eq!((response.status, response.body.as_slice()), (204, &b""[..]));
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
 
     let journal = gateway.journal();
@@ -183,9 +183,9 @@ async fn a_timestamp_may_be_five_minutes_off() {
         let mut credentials = Credentials::of(&server);
         credentials.timestamp = Timestamp::from_unix_secs(now.saturating_add_signed(offset));
         let call = Call::new("POST", &terminate("12002"), "").signed(&credentials);
-        let answer = call.send(&server.base_url()).await;
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.header("date"), Some("Fri, 15 Jan 2027 08:00:00 GMT"));
+        let response = call.send(&server.base_url()).await;
+        assert_eq!(response.status, 401);
+        assert_eq!(response.header("date"), Some("Fri, 15 Jan 2027 08:00:00 GMT"));
         let journal = server.journal();
         let verdict = journal.last().unwrap().verdict();
         let Verdict::Refused(Refusal::ClockSkew { seconds, .. }) = verdict else {
@@ -199,9 +199,9 @@ async fn a_timestamp_may_be_five_minutes_off() {
 async fn the_gateways_clock_can_be_put_off() {
     let gateway = Gateway::start().await;
     gateway.set_clock_offset(3600);
-    let answer = call(&gateway).send(&gateway.base_url()).await;
-    assert_eq!(answer.status, 401);
-    assert!(answer.json()["message"].as_str().unwrap().contains("不得超过5分钟"));
+    let response = call(&gateway).send(&gateway.base_url()).await;
+    assert_eq!(response.status, 401);
+    assert!(response.json()["message"].as_str().unwrap().contains("不得超过5分钟"));
     gateway.set_clock_offset(0);
     assert_eq!(call(&gateway).send(&gateway.base_url()).await.status, 204);
 }

@@ -12,37 +12,37 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Answer, Call, terminate};
+use common::{Call, Response, terminate};
 use wxpay_auth::{SystemClock, VerifyError, verify_response};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 
-/// Terminates a plan under a misbehaviour, and returns the answer and what verification says.
-async fn under(misbehaviour: Misbehaviour) -> (Gateway, Answer, Result<(), VerifyError>) {
+/// Terminates a plan under a misbehaviour, and returns the response and what verification says.
+async fn under(misbehaviour: Misbehaviour) -> (Gateway, Response, Result<(), VerifyError>) {
     let gateway = Gateway::start().await;
     gateway.misbehave(misbehaviour);
-    let answer = Call::post(&gateway, &terminate("12000")).send(&gateway.base_url()).await;
+    let response = Call::post(&gateway, &terminate("12000")).send(&gateway.base_url()).await;
     let ring = gateway.key_ring_with_expired_certificate();
-    let body = answer.body.as_slice();
-    let verified = verify_response(&ring, &SystemClock, &answer.headers, body).await.map(|_| ());
-    (gateway, answer, verified)
+    let body = response.body.as_slice();
+    let verified = verify_response(&ring, &SystemClock, &response.headers, body).await.map(|_| ());
+    (gateway, response, verified)
 }
 
 /// Expects a 2xx that has been carried out, and that does not verify.
-async fn unverified(misbehaviour: Misbehaviour) -> (Gateway, Answer, VerifyError) {
-    let (gateway, answer, verified) = under(misbehaviour).await;
-    assert!((200..300).contains(&answer.status), "{}", answer.status);
+async fn unverified(misbehaviour: Misbehaviour) -> (Gateway, Response, VerifyError) {
+    let (gateway, response, verified) = under(misbehaviour).await;
+    assert!((200..300).contains(&response.status), "{}", response.status);
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated), "it is carried out");
     assert_eq!(gateway.executions(), 1);
     let error = verified.unwrap_err();
-    (gateway, answer, error)
+    (gateway, response, error)
 }
 
 #[tokio::test]
 async fn an_unsigned_success_has_no_signature() {
     for misbehaviour in [Misbehaviour::UnsignedSuccess, Misbehaviour::Unsigned] {
-        let (_, answer, _) = unverified(misbehaviour).await;
-        assert!(!wxpay_auth::is_signed(&answer.headers));
-        assert!(answer.header("request-id").is_some(), "the rest is there");
+        let (_, response, _) = unverified(misbehaviour).await;
+        assert!(!wxpay_auth::is_signed(&response.headers));
+        assert!(response.header("request-id").is_some(), "the rest is there");
     }
 }
 
@@ -57,16 +57,16 @@ async fn each_header_can_be_missing() {
             "{error}"
         );
     }
-    let (_, answer, verified) = under(Misbehaviour::MissingHeader("Request-ID")).await;
+    let (_, response, verified) = under(Misbehaviour::MissingHeader("Request-ID")).await;
     assert!(verified.is_ok());
-    assert_eq!(answer.header("request-id"), None);
+    assert_eq!(response.header("request-id"), None);
 }
 
 #[tokio::test]
 async fn a_tampered_body_does_not_fit_its_signature() {
-    let (gateway, answer, error) = unverified(Misbehaviour::TamperedBody).await;
+    let (gateway, response, error) = unverified(Misbehaviour::TamperedBody).await;
     assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
-    assert_eq!((answer.status, answer.json()["tampered"].as_bool()), (200, Some(true)));
+    assert_eq!((response.status, response.json()["tampered"].as_bool()), (200, Some(true)));
 
     // The same on a body that is there: still JSON, one byte more.
     let target = format!("{}/1004/delivery-plans", common::PLANS);
@@ -87,11 +87,11 @@ async fn the_serial_of_the_other_key_is_a_mismatch() {
 
 #[tokio::test]
 async fn an_unknown_serial_is_not_held() {
-    let (gateway, answer, error) = unverified(Misbehaviour::UnknownSerial).await;
+    let (gateway, response, error) = unverified(Misbehaviour::UnknownSerial).await;
     let VerifyError::UnknownSerial { serial, .. } = error else { panic!("{error}") };
-    assert_eq!(answer.header("wechatpay-serial"), Some(serial.as_str()));
+    assert_eq!(response.header("wechatpay-serial"), Some(serial.as_str()));
     // The signature itself is good: with the right serial it verifies.
-    let mut headers = answer.headers.clone();
+    let mut headers = response.headers.clone();
     let right = gateway.public_key_id().as_str().parse().unwrap();
     headers.insert("wechatpay-serial", right);
     let ring = gateway.key_ring();
@@ -100,12 +100,12 @@ async fn an_unknown_serial_is_not_held() {
 
 #[tokio::test]
 async fn a_probe_is_the_real_one() {
-    let (_, answer, error) = unverified(Misbehaviour::Probe).await;
+    let (_, response, error) = unverified(Misbehaviour::Probe).await;
     assert!(matches!(error, VerifyError::Probe { .. }), "{error}");
-    let signature = answer.header("wechatpay-signature").unwrap();
+    let signature = response.header("wechatpay-signature").unwrap();
     assert!(signature.starts_with("WECHATPAY/SIGNTEST/"));
     assert_eq!(signature.len(), 355);
-    let serial = answer.header("wechatpay-serial");
+    let serial = response.header("wechatpay-serial");
     assert_eq!(serial, Some("51856640BA57CBD6343BA9EA2D409A9E9AC5EB65"));
 }
 
@@ -151,10 +151,10 @@ async fn another_status_is_signed_and_executed_as_asked() {
             (ErrorBody::NonUtf8, b"{\xff\xfe}"),
         ] {
             let misbehaviour = Misbehaviour::Status { status: 500, body, signed, executed };
-            let (gateway, answer, verified) = under(misbehaviour).await;
-            assert_eq!(answer.status, 500);
-            assert!(answer.body.starts_with(expected));
-            assert_eq!(answer.body.is_empty(), expected.is_empty());
+            let (gateway, response, verified) = under(misbehaviour).await;
+            assert_eq!(response.status, 500);
+            assert!(response.body.starts_with(expected));
+            assert_eq!(response.body.is_empty(), expected.is_empty());
             assert_eq!(verified.is_ok(), signed);
             assert_eq!(gateway.executions(), usize::from(executed));
             let terminated = gateway.plan_state("12000") == Some(PlanState::Terminated);
@@ -169,9 +169,9 @@ async fn a_forged_status_has_the_signature_of_another_body() {
         for body in [ErrorBody::json("X", "x"), ErrorBody::Empty, ErrorBody::Padded(9000)] {
             let length = if let ErrorBody::Padded(bytes) = &body { Some(*bytes) } else { None };
             let misbehaviour = Misbehaviour::ForgedStatus { status: 404, body, executed };
-            let (gateway, answer, verified) = under(misbehaviour).await;
-            assert_eq!(answer.status, 404);
-            assert!(length.is_none_or(|length| answer.body.len() == length));
+            let (gateway, response, verified) = under(misbehaviour).await;
+            assert_eq!(response.status, 404);
+            assert!(length.is_none_or(|length| response.body.len() == length));
             assert!(matches!(verified, Err(VerifyError::Mismatch { .. })), "{verified:?}");
             assert_eq!(gateway.executions(), usize::from(executed));
         }
@@ -180,34 +180,34 @@ async fn a_forged_status_has_the_signature_of_another_body() {
 
 #[tokio::test]
 async fn an_encoded_body_is_not_the_one_that_was_signed() {
-    let (_, answer, error) = unverified(Misbehaviour::Encoded).await;
+    let (_, response, error) = unverified(Misbehaviour::Encoded).await;
     assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
-    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert_eq!(response.header("content-encoding"), Some("gzip"));
     // No body, in one block that is the last.
     let empty = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(answer.body, empty);
+    assert_eq!(response.body, empty);
 }
 
 #[tokio::test]
 async fn an_unexpected_success_verifies() {
     for (status, body) in [(200, "{}"), (202, ""), (204, "")] {
         let misbehaviour = Misbehaviour::UnexpectedSuccess { status, body: body.to_owned() };
-        let (gateway, answer, verified) = under(misbehaviour).await;
+        let (gateway, response, verified) = under(misbehaviour).await;
         verified.unwrap();
-        assert_eq!((answer.status, answer.body.as_slice()), (status, body.as_bytes()));
+        assert_eq!((response.status, response.body.as_slice()), (status, body.as_bytes()));
         assert_eq!(gateway.executions(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_redirect_does_nothing_else() {
-    let (gateway, answer, _) = under(Misbehaviour::Redirect).await;
-    assert_eq!((answer.status, answer.header("location")), (302, Some("/v3/elsewhere")));
+    let (gateway, response, _) = under(Misbehaviour::Redirect).await;
+    assert_eq!((response.status, response.header("location")), (302, Some("/v3/elsewhere")));
     assert_eq!(gateway.executions(), 0);
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_carried_out_first() {
+async fn a_slow_response_is_carried_out_first() {
     let gateway = Gateway::start().await;
     gateway.misbehave(Misbehaviour::Slow(Duration::from_secs(1)));
     let begun = Instant::now();
@@ -224,9 +224,9 @@ async fn a_slow_answer_is_carried_out_first() {
 }
 
 #[tokio::test]
-async fn an_oversized_answer_has_that_size_and_verifies() {
-    let (_, answer, verified) = under(Misbehaviour::Oversized(3_000_000)).await;
-    assert_eq!((answer.status, answer.body.len()), (200, 3_000_000));
+async fn an_oversized_response_has_that_size_and_verifies() {
+    let (_, response, verified) = under(Misbehaviour::Oversized(3_000_000)).await;
+    assert_eq!((response.status, response.body.len()), (200, 3_000_000));
     verified.unwrap();
 }
 

@@ -37,8 +37,8 @@ async fn a_tunnel_leads_to_the_server_whatever_its_name() {
     let host = format!("gateway.example:{}", server.address().port());
     let (mut stream, status) = connect(&proxy, &host, "").await;
     assert_eq!((status.as_str(), proxy.tunnels()), ("200", 1));
-    let answer = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
-    assert_eq!(answer.status, 204);
+    let response = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
+    assert_eq!(response.status, 204);
     assert_eq!(server.connections(), 1);
 }
 

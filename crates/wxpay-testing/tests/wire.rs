@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answer, Call, PLANS, address, terminate};
+use common::{Call, PLANS, Response, address, terminate};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -117,8 +117,8 @@ fn the_authority_can_be_handed_out() {
     assert_eq!(lines, der);
 }
 
-/// Sends a call, and returns what ends the connection: an answer, or the kind of an error.
-async fn outcome<S>(call: &Call, stream: &mut S) -> Result<Answer, ErrorKind>
+/// Sends a call, and returns what ends the connection: a response, or the kind of an error.
+async fn outcome<S>(call: &Call, stream: &mut S) -> Result<Response, ErrorKind>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -134,8 +134,8 @@ async fn a_connection_is_reset_or_closed_at_the_point() {
         (Point::RequestBytes(100), 0),
         (Point::Request, 0),
         (Point::Executed, 1),
-        (Point::AnswerBytes(0), 1),
-        (Point::AnswerBytes(30), 1),
+        (Point::ResponseBytes(0), 1),
+        (Point::ResponseBytes(30), 1),
     ];
     for how in [How::Reset, How::Close] {
         for (at, executions) in points {
@@ -162,11 +162,11 @@ async fn a_connection_is_reset_or_closed_at_the_point() {
 }
 
 #[tokio::test]
-async fn so_many_bytes_of_an_answer_arrive() {
+async fn so_many_bytes_of_a_response_arrive() {
     let target = format!("{PLANS}/1004/delivery-plans");
     for length in [1, 30, 400] {
         let server = WireServer::start_tls(ServerTls::Good).await;
-        server.fault_once(Fault::new(Point::AnswerBytes(length), How::Close));
+        server.fault_once(Fault::new(Point::ResponseBytes(length), How::Close));
         let mut stream = tls(&server, "localhost").await.unwrap();
         stream.write_all(&Call::get(&server, &target).to_bytes()).await.unwrap();
         let mut arrived = Vec::new();
@@ -182,7 +182,7 @@ async fn so_many_bytes_of_an_answer_arrive() {
 async fn a_body_is_cut_short_of_its_length() {
     let server = WireServer::start_plain().await;
     server.misbehave(Misbehaviour::Oversized(5_000));
-    server.fault_once(Fault::new(Point::AnswerBytes(3_000), How::Close));
+    server.fault_once(Fault::new(Point::ResponseBytes(3_000), How::Close));
     let mut stream = tcp(&server).await;
     stream.write_all(&Call::post(&server, &terminate("12000")).to_bytes()).await.unwrap();
     let mut arrived = Vec::new();
@@ -200,7 +200,7 @@ async fn a_connection_stalls_at_the_point() {
         (Point::RequestBytes(10), 0, 0),
         (Point::Request, 0, 0),
         (Point::Executed, 1, 0),
-        (Point::AnswerBytes(20), 1, 20),
+        (Point::ResponseBytes(20), 1, 20),
     ] {
         let server = WireServer::start_plain().await;
         server.fault_once(Fault::new(at, How::Stall));
@@ -228,13 +228,13 @@ async fn a_stalled_handshake_is_none() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_after_an_answer_that_did_not_say_so() {
+async fn a_connection_ends_after_a_response_that_did_not_say_so() {
     for how in [How::Close, How::Reset] {
         let server = WireServer::start_plain().await;
         server.fault_once(Fault::new(Point::Answered, how));
         let mut stream = tcp(&server).await;
-        let answer = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (204, None));
+        let response = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
+        assert_eq!((response.status, response.header("connection")), (204, None));
         let ended = stream.read_u8().await.unwrap_err().kind();
         let expected =
             if how == How::Close { ErrorKind::UnexpectedEof } else { ErrorKind::ConnectionReset };
@@ -243,13 +243,13 @@ async fn a_connection_ends_after_an_answer_that_did_not_say_so() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     server.fault_once(Fault::new(Point::Answered, How::Close));
     let mut stream = tls(&server, "localhost").await.unwrap();
-    let answer = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
-    assert_eq!(answer.status, 204);
+    let response = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
+    assert_eq!(response.status, 204);
     assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "TLS ends in good order");
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_after_an_answer_and_not_before() {
+async fn an_idle_connection_is_closed_after_a_response_and_not_before() {
     let idle = Duration::from_millis(500);
     let server = WireServer::builder().close_idle_after(idle).start().await.unwrap();
     let mut stream = tcp(&server).await;
@@ -308,11 +308,11 @@ async fn a_connection_that_stalls_when_accepted_can_be_ended() {
 }
 
 #[tokio::test]
-async fn an_entry_knows_the_request_id_of_its_answer() {
+async fn an_entry_knows_the_request_id_of_its_response() {
     let server = WireServer::start_plain().await;
-    let answer = Call::post(&server, &terminate("12000")).send(&server.base_url()).await;
+    let response = Call::post(&server, &terminate("12000")).send(&server.base_url()).await;
     let journal = server.journal();
-    assert_eq!(journal[0].request_id(), answer.header("request-id"));
+    assert_eq!(journal[0].request_id(), response.header("request-id"));
     assert!(journal[0].request_id().is_some());
 }
 
@@ -367,7 +367,7 @@ async fn a_connection_that_is_stalled_is_settled() {
         Point::RequestBytes(1),
         Point::Request,
         Point::Executed,
-        Point::AnswerBytes(1),
+        Point::ResponseBytes(1),
         Point::Answered,
     ];
     for at in points {

@@ -78,7 +78,7 @@ impl Verifier for NoRsa {
     }
 }
 
-fn answer(status: &str, body: &str) -> String {
+fn response(status: &str, body: &str) -> String {
     let signature = STANDARD.encode([0x5a; 256]);
     let length =
         if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
@@ -91,11 +91,11 @@ fn answer(status: &str, body: &str) -> String {
     )
 }
 
-/// Starts a server that gives one answer to everything.
-async fn start(answer: String) -> SocketAddr {
+/// Starts a server that gives one response to everything.
+async fn start(response: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(server::serve(listener, answer));
+    tokio::spawn(server::serve(listener, response));
     address
 }
 
@@ -128,8 +128,8 @@ impl Bare {
             .header("authorization", &self.authorization)
             .body(Full::default())
             .expect("a request");
-        let answer = self.connection.send(request).await;
-        answer.into_body().collect().await.expect("a body");
+        let response = self.connection.send(request).await;
+        response.into_body().collect().await.expect("a body");
     }
 }
 
@@ -150,7 +150,7 @@ fn without_rsa(criterion: &mut Criterion) {
         ("refusal, 403", "403 Forbidden", REFUSED),
         ("SIGN_ERROR, 401", "401 Unauthorized", SIGN_ERROR),
     ] {
-        let address = runtime.block_on(start(answer(status, body)));
+        let address = runtime.block_on(start(response(status, body)));
         let bare = runtime.block_on(Bare::connect(address));
         let client = client(address);
         group.bench_function(format!("{name}: bare hyper"), |b| {

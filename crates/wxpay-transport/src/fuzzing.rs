@@ -8,14 +8,14 @@ use http::{HeaderMap, StatusCode, Uri};
 use wxpay_auth::{Nonce, Timestamp};
 
 use crate::connection::base_url::{self, BaseUrl};
-use crate::error::{AnswerSignature, ApiAnswer, ApiError, CallContext, ConfigError, Error};
+use crate::error::{ApiError, ApiResponse, CallContext, ConfigError, Error, ResponseSignature};
 use crate::message::replay::Replay;
 use crate::message::request_error::RequestError;
 use crate::message::response_headers;
 use crate::message::secrets::Secrets;
 use crate::message::target::Target;
 
-/// Makes the error of an answer that is no success, as a client does that signed this message.
+/// Makes the error of a response that is no success, as a client does that signed this message.
 pub fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
@@ -24,16 +24,16 @@ pub fn refusal(
     now: Timestamp,
 ) -> Error {
     let call = CallContext::first("fuzz", "localhost", Replay::Keyed);
-    let answer = ApiAnswer {
+    let response = ApiResponse {
         status,
         request_id: request_id(headers),
         retry_after: response_headers::retry_after(headers, now),
         clock_offset: response_headers::clock_offset(headers, now),
-        signature: AnswerSignature::Missing,
+        signature: ResponseSignature::Missing,
         was_kept: false,
         body: Ok(body),
     };
-    Error::Api(ApiError::new(call, answer, signed_message, &Secrets::default()))
+    Error::Api(ApiError::new(call, response, signed_message, &Secrets::default()))
 }
 
 /// Reads `Request-ID`.

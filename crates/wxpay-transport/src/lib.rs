@@ -33,16 +33,16 @@ pub use connection::tls::Tls;
 pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
-    AnswerSignature, ApiError, CallContext, ConfigError, ConnectError, ConnectStage, Error,
-    ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Limit, Overload, OverloadError,
-    SettingsError, SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause,
-    UnverifiedError, VerifierError,
+    ApiError, CallContext, ConfigError, ConnectError, ConnectStage, Error, ErrorBody, ErrorDetail,
+    ExchangeError, ExchangeFault, Limit, Overload, OverloadError, ResponseSignature, SettingsError,
+    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
+    VerifierError,
 };
 pub use message::body_error::BodyError;
 pub use message::replay::Replay;
 pub use message::request::Request;
 pub use message::request_error::RequestError;
-pub use message::response::Answer;
+pub use message::response::Response;
 pub use message::target::Target;
 pub use observe::audit::{Audit, AuditOutcome, AuditRecord};
 pub use rate_limit::in_process::InProcessRateLimiter;

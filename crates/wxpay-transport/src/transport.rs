@@ -7,14 +7,14 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
-/// Sends signed requests and returns verified answers: what typed services are generic over.
+/// Sends signed requests and returns verified responses: what typed services are generic over.
 ///
 /// It is object safe, and implemented for `&T`, `Arc<T>` and `Box<T>`.
 ///
 /// Whoever implements it promises what [`Client`](crate::Client) does: nothing unverified is
-/// returned as an [`Answer`], and [`Error::delivery`] is true.
+/// returned as an [`Response`], and [`Error::delivery`] is true.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Transport`",
     label = "expected a `Client`, a reference to one, or a transport of your own",
@@ -22,18 +22,18 @@ use crate::message::response::Answer;
 )]
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync {
-    /// Sends a request and returns its verified 2xx answer.
+    /// Sends a request and returns its verified 2xx response.
     ///
     /// # Errors
     /// [`Error`], which says whether the request was delivered, and what to do.
-    async fn send(&self, request: Request) -> Result<Answer, Error>;
+    async fn send(&self, request: Request) -> Result<Response, Error>;
 }
 
 macro_rules! forward {
     ($($wrapper:ty),*) => {$(
         #[async_trait]
         impl<T: Transport + ?Sized> Transport for $wrapper {
-            async fn send(&self, request: Request) -> Result<Answer, Error> {
+            async fn send(&self, request: Request) -> Result<Response, Error> {
                 (**self).send(request).await
             }
         }

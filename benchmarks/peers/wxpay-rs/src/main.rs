@@ -1,7 +1,7 @@
 //! The measured call, made with the crate `wxpay-rs`.
 //!
 //! One `ServiceTransport`, what all services of that crate send through, with its own HTTP client
-//! and signer. It signs, sends, and verifies every answer.
+//! and signer. It signs, sends, and verifies every response.
 
 mod measure;
 mod stand_in;
@@ -42,7 +42,7 @@ async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the call: an empty POST, whose answer has no body either.
+/// Makes the call: an empty POST, whose response has no body either.
 async fn terminate(transport: &ServiceTransport, target: &str) -> WxPayResult<()> {
     transport.request_default(HttpMethod::Post, target, None, "terminate").await
 }

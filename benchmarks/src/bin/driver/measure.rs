@@ -27,7 +27,7 @@ pub(crate) struct Memory {
     pub(crate) failed: usize,
 }
 
-/// From the start of the process to the first verified answer.
+/// From the start of the process to the first verified response.
 #[derive(Debug, Serialize)]
 pub(crate) struct ColdStart {
     pub(crate) over: &'static str,
@@ -109,7 +109,7 @@ pub(crate) fn cold_start(options: &Options, server: &Server) -> Result<Vec<ColdS
             for start in 0..=starts {
                 for variant in BOTH {
                     let ended = contender(server, variant, signing, over, load)?.run(LIMIT)?;
-                    let first_ms = ended.first_ms.ok_or("there was no first answer")?;
+                    let first_ms = ended.first_ms.ok_or("there was no first response")?;
                     if start > 0 {
                         ms.of_mut(variant).push(first_ms);
                     }

@@ -173,7 +173,7 @@ fn memory_and_start(text: &mut String, report: &Report) {
         line!(text, "\n## Cold start");
         line!(
             text,
-            "From the start of the process to the first verified answer, in ms: median (least to most).\n"
+            "From the start of the process to the first verified response, in ms: median (least to most).\n"
         );
         line!(text, "| over | signing | starts | floor | SDK | difference of the medians |");
         line!(text, "|---|---|---:|---|---|---:|");
@@ -260,7 +260,7 @@ fn peers(text: &mut String, all: &[Standing]) {
         line!(text, "\n## Other people's clients, {callers} callers\n");
         line!(
             text,
-            "| client | language | calls/s | CPU s / 1,000 calls | p50 ms | p99 ms | p99.9 ms | peak MiB | first answer ms | failed | connections / 1,000 calls | leaves out |"
+            "| client | language | calls/s | CPU s / 1,000 calls | p50 ms | p99 ms | p99.9 ms | peak MiB | first response ms | failed | connections / 1,000 calls | leaves out |"
         );
         line!(text, "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|");
         for standing in some {
@@ -279,7 +279,7 @@ fn peer(text: &mut String, standing: &Standing) {
     let calls: usize = standing.rounds.iter().map(|round| round.figures.calls).sum();
     let mut leaves_out = standing.peer.leaves_out.clone();
     if !standing.peer.verifies {
-        leaves_out.insert(0, "verifying answers".to_owned());
+        leaves_out.insert(0, "verifying responses".to_owned());
     }
     if !standing.peer.tls {
         leaves_out.insert(0, "TLS".to_owned());

@@ -29,8 +29,8 @@ pub(crate) async fn answer_all(
         if let Err(wrong) = checked {
             stream.write_all(&refusal(&wrong)).await?;
         } else {
-            let answers = Arc::clone(&*server.answers.read().map_err(|e| e.to_string())?);
-            stream.write_all(answers.to(&request, signed_with)).await?;
+            let responses = Arc::clone(&*server.responses.read().map_err(|e| e.to_string())?);
+            stream.write_all(responses.to(&request, signed_with)).await?;
         }
         stream.flush().await?;
         bytes.drain(..length);

@@ -4,11 +4,11 @@
 //! into the folder, prints one line of JSON with its ports, and serves until its standard input
 //! closes. For each line on standard input it prints a line of JSON with its counts.
 
-mod answers;
 mod certificates;
 mod checks;
 mod connection;
 mod request;
+mod responses;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
@@ -21,13 +21,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::HandshakeKind;
 use wxpay_benchmarks::Result;
 
-use answers::{AnswerMaker, Answers};
 use certificates::Certificates;
 use checks::Checks;
+use responses::{ResponseMaker, Responses};
 
 /// What all connections share.
 pub(crate) struct Server {
-    pub(crate) answers: RwLock<Arc<Answers>>,
+    pub(crate) responses: RwLock<Arc<Responses>>,
     pub(crate) checks: Mutex<Checks>,
 }
 
@@ -55,9 +55,9 @@ async fn main() -> Result<()> {
     std::fs::write(&platform_certificate, &certificates.platform_pem)?;
     let platform_serial = certificates.platform_serial.clone();
 
-    let maker = AnswerMaker::new(&platform_key, public_key_id, platform_serial.clone())?;
+    let maker = ResponseMaker::new(&platform_key, public_key_id, platform_serial.clone())?;
     let server = Arc::new(Server {
-        answers: RwLock::new(Arc::new(maker.make()?)),
+        responses: RwLock::new(Arc::new(maker.make()?)),
         checks: Mutex::new(Checks::new(&merchant_key)?),
     });
     tokio::spawn(sign_anew(Arc::clone(&server), maker));
@@ -94,13 +94,13 @@ async fn report(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Signs once a second, for all answers of that second.
-async fn sign_anew(server: Arc<Server>, maker: AnswerMaker) {
+/// Signs once a second, for all responses of that second.
+async fn sign_anew(server: Arc<Server>, maker: ResponseMaker) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         seconds.tick().await;
         let fresh = maker.make().expect("it worked at the start");
-        *server.answers.write().expect("nobody panics") = Arc::new(fresh);
+        *server.responses.write().expect("nobody panics") = Arc::new(fresh);
     }
 }
 

@@ -8,7 +8,7 @@ pub(crate) struct Request<'b> {
     pub(crate) method: &'b str,
     pub(crate) target: &'b str,
     pub(crate) authorization: Option<&'b str>,
-    /// `Wechatpay-Serial`: the key that the answer is to be signed with.
+    /// `Wechatpay-Serial`: the key that the response is to be signed with.
     pub(crate) serial: Option<&'b str>,
     pub(crate) body: Vec<u8>,
     /// How many bytes of the connection it took.

@@ -236,7 +236,7 @@ impl KeyError {
                  (账户中心 > API安全 > 微信支付公钥); a platform certificate is added as a certificate"
             }
             Self::MerchantCertificate { .. } => {
-                "apiclient_cert.pem belongs to the signer; to verify answers, give pub_key.pem and its \
+                "apiclient_cert.pem belongs to the signer; to verify responses, give pub_key.pem and its \
                  PUB_KEY_ID_…, or a platform certificate (from /v3/certificates)"
             }
             Self::CertificateExpired { .. } => {

@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn an_error_is_one_line_with_causes_and_hint() {
         let cause = io::Error::other("the line\r\nis dead");
-        let error = SignError::new(SignErrorKind::Unavailable, "no answer")
+        let error = SignError::new(SignErrorKind::Unavailable, "no response")
             .with_source(cause)
             .with_hint("mend the line");
-        let line = "signing failed (unavailable): no answer: the line  is dead; mend the line";
+        let line = "signing failed (unavailable): no response: the line  is dead; mend the line";
         assert_eq!(format!("{error:?}"), line);
         assert_eq!(format!("{error:#?}"), line, "also where more room is given");
         let boxed: Box<dyn std::error::Error> = Mchid::new("").unwrap_err().into();

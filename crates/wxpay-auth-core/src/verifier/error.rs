@@ -1,4 +1,4 @@
-//! Why an answer was not accepted.
+//! Why a response was not accepted.
 
 use std::error::Error as StdError;
 
@@ -10,64 +10,64 @@ use crate::wechatpay_serial::WechatpaySerial;
 
 /// Says why a signature of WeChat Pay was not accepted.
 ///
-/// On the answer to a call this is never "the call failed": WeChat Pay, or somebody in between, has
+/// On the response to a call this is never "the call failed": WeChat Pay, or somebody in between, has
 /// answered, so the call may well have been carried out. On a notification it means: do not believe
 /// it, and do not acknowledge it.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum VerifyError {
     /// A header that carries the signature is not there.
-    #[error("the answer is not signed: it has no {name}")]
+    #[error("the response is not signed: it has no {name}")]
     #[non_exhaustive]
     MissingHeader {
         /// The name of the header.
         name: &'static str,
     },
     /// A header that carries the signature is there, with a value that it cannot have.
-    #[error("the answer has a malformed {name}")]
+    #[error("the response has a malformed {name}")]
     #[non_exhaustive]
     MalformedHeader {
         /// The name of the header.
         name: &'static str,
     },
     /// A header that carries the signature is there more than once: of two values, which one was signed?
-    #[error("the answer has {name} more than once")]
+    #[error("the response has {name} more than once")]
     #[non_exhaustive]
     RepeatedHeader {
         /// The name of the header.
         name: &'static str,
     },
     /// WeChat Pay sent a wrong signature on purpose, to see whether it is noticed.
-    #[error("the answer carries a signature probe (WECHATPAY/SIGNTEST/)")]
+    #[error("the response carries a signature probe (WECHATPAY/SIGNTEST/)")]
     #[non_exhaustive]
     Probe {
         /// The key that the probe names, which need not exist.
         serial: String,
     },
-    /// The answer was signed too long ago, or too far in the future.
-    #[error("the answer was signed {} s {} the local clock, more than {window} s are refused",
+    /// The response was signed too long ago, or too far in the future.
+    #[error("the response was signed {} s {} the local clock, more than {window} s are refused",
         seconds.unsigned_abs(), if *seconds < 0 { "before" } else { "after" })]
     #[non_exhaustive]
     ClockSkew {
-        /// The answer's time less the local one, in seconds.
+        /// The response's time less the local one, in seconds.
         seconds: i64,
         /// How many seconds are let pass.
         window: u64,
     },
     /// The key that signed is not held.
-    #[error("the answer is signed by {serial}, which is not held")]
+    #[error("the response is signed by {serial}, which is not held")]
     #[non_exhaustive]
     UnknownSerial {
-        /// The key that the answer names, which need not have the form of an id.
+        /// The key that the response names, which need not have the form of an id.
         serial: String,
     },
     /// The certificate of the key is not valid at this time.
     #[error(
-        "the answer is signed by {serial}, which is valid from {not_before} to {not_after} only, and it is {now} (Unix seconds)"
+        "the response is signed by {serial}, which is valid from {not_before} to {not_after} only, and it is {now} (Unix seconds)"
     )]
     #[non_exhaustive]
     KeyNotValid {
-        /// The key that the answer names.
+        /// The key that the response names.
         serial: WechatpaySerial,
         /// The first second at which its certificate is valid.
         not_before: Timestamp,
@@ -76,24 +76,24 @@ pub enum VerifyError {
         /// The time at which it was checked.
         now: Timestamp,
     },
-    /// The answer names an algorithm that the verifier, or its key, has not.
-    #[error("the answer is signed with an algorithm that is not supported")]
+    /// The response names an algorithm that the verifier, or its key, has not.
+    #[error("the response is signed with an algorithm that is not supported")]
     UnsupportedAlgorithm,
     /// The signature is not base64.
-    #[error("the signature of the answer is not base64")]
+    #[error("the signature of the response is not base64")]
     MalformedSignature,
-    /// The signature does not fit the answer.
-    #[error("the signature does not fit the answer (key {serial})")]
+    /// The signature does not fit the response.
+    #[error("the signature does not fit the response (key {serial})")]
     #[non_exhaustive]
     Mismatch {
-        /// The key that the answer names, and that was used to check.
+        /// The key that the response names, and that was used to check.
         serial: WechatpaySerial,
     },
     /// The key could not be fetched.
     #[error("the key {serial} could not be fetched")]
     #[non_exhaustive]
     Unavailable {
-        /// The key that the answer names.
+        /// The key that the response names.
         serial: WechatpaySerial,
         /// Why it could not be fetched.
         #[source]
@@ -129,21 +129,21 @@ impl VerifyError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::MissingHeader { .. } => {
-                "treat the answer as forged: check which host answered, and that no proxy strips \
+                "treat the response as forged: check which host answered, and that no proxy strips \
                  the Wechatpay-* headers"
             }
             Self::MalformedHeader { .. } => {
-                "treat the answer as forged: check that no proxy rewrites the Wechatpay-* headers"
+                "treat the response as forged: check that no proxy rewrites the Wechatpay-* headers"
             }
             Self::RepeatedHeader { .. } => {
-                "treat the answer as forged: check which proxy or gateway adds Wechatpay-* headers of its \
+                "treat the response as forged: check which proxy or gateway adds Wechatpay-* headers of its \
                  own"
             }
             Self::Probe { .. } => {
                 "WeChat Pay tests now and then that wrong signatures are refused, and this one was: \
                  nothing is wrong here, but whether the call took effect has to be asked"
             }
-            Self::ClockSkew { .. } => "set the local clock (NTP); an old answer may be a replay",
+            Self::ClockSkew { .. } => "set the local clock (NTP); an old response may be a replay",
             Self::UnknownSerial { .. } => {
                 "add the WeChat Pay public key or platform certificate of this id to the key ring; \
                  during a migration both are in use, so hold both"
@@ -156,11 +156,11 @@ impl VerifyError {
                  algorithm (SM2, say), whose keys the verifier then needs"
             }
             Self::MalformedSignature => {
-                "do not trust the answer: it does not come from WeChat Pay, or something in between \
+                "do not trust the response: it does not come from WeChat Pay, or something in between \
                  changes its headers"
             }
             Self::Mismatch { .. } => {
-                "do not trust the answer: check that the key in the ring really belongs to this id, \
+                "do not trust the response: check that the key in the ring really belongs to this id, \
                  and that nothing in between changes the body"
             }
             Self::Unavailable { .. } => "check why the key cannot be fetched; then ask again",

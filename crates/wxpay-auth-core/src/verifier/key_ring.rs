@@ -13,17 +13,17 @@ use crate::signer::Algorithm;
 use crate::verifier::{NotReady, SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Verifies with WeChat Pay public keys and platform certificates, whichever an answer names.
+/// Verifies with WeChat Pay public keys and platform certificates, whichever a response names.
 ///
 /// During a migration both kinds sign for days, so a ring holds any number of both. Keys can be
 /// added and taken away while calls are under way; verifying takes no lock. Clones share the keys,
 /// so an application keeps one to swap keys with and gives another to the client.
 ///
 /// A ring may be empty at first, and be filled through the client that it was given to (the download of
-/// the platform certificates, say, whose answer another verifier checks). Until it holds a key that is
+/// the platform certificates, say, whose response another verifier checks). Until it holds a key that is
 /// valid, it is not [ready](Verifier::readiness), and a client sends nothing with it.
 ///
-/// Serials of certificates are compared as numbers: an answer that writes one with other leading zeros,
+/// Serials of certificates are compared as numbers: a response that writes one with other leading zeros,
 /// or in lower case, is verified all the same.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012154180>

@@ -92,8 +92,8 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// request's `Wechatpay-Serial`; `None` leaves that header out.
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
 
-    /// Tells whether an answer could be verified at this time. A client asks before it signs, and
-    /// sends nothing when the answer could not be believed anyway.
+    /// Tells whether a response could be verified at this time. A client asks before it signs, and
+    /// sends nothing when the response could not be believed anyway.
     ///
     /// The default is for a verifier that always has a key, or can fetch one.
     ///

@@ -6,8 +6,8 @@ use crate::clock::Timestamp;
 use crate::text::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Says why a [`Verifier`](crate::Verifier) could not verify any answer now. While it says so, a
-/// client sends nothing: an answer that cannot be verified tells nothing about the call.
+/// Says why a [`Verifier`](crate::Verifier) could not verify any response now. While it says so, a
+/// client sends nothing: a response that cannot be verified tells nothing about the call.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotReady {

@@ -1,4 +1,4 @@
-//! The proof that an answer was verified, and the one function that mints it.
+//! The proof that a response was verified, and the one function that mints it.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::text::foreign_text;
 use crate::verifier::{SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// How far the time of an answer may be from the local clock, in seconds.
+/// How far the time of a response may be from the local clock, in seconds.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 pub const CLOCK_WINDOW_SECS: u64 = 300;
@@ -83,7 +83,7 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
     }
 }
 
-/// Verifies the signature of an answer, or of a notification, over its raw body.
+/// Verifies the signature of a response, or of a notification, over its raw body.
 ///
 /// Call it before the body is decoded or parsed in any way. It does not look at the HTTP status,
 /// which no signature covers.
@@ -110,7 +110,7 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
 /// # headers.insert("wechatpay-nonce", "d824f2e086d3c1df967785d13fcd22ef".parse()?);
 /// # headers.insert("wechatpay-serial", "PUB_KEY_ID_0000000000000024101100397200000006".parse()?);
 /// # headers.insert("wechatpay-signature", "mfI1CPqvBrgcXfgXMFjdNIhBf27ACE2YyeWsWV9ZI7T7RU0vHvbQpu9Z32ogzc+k8ZC5n3kz7h70eWKjgqNdKQF0eRp8mVKlmfzMLBVHbssB9jEZEDXThOX1XFqX7s7ymia1hoHQxQagPGzkdWxtlZPZ4ZPvr1RiqkgAu6Is8MZgXXrRoBKqjmSdrP1N7uxzJ/cjfSiis9FiLjuADoqmQ1P7p2N876YPAol7Rn0+GswwAwxldbdLrmVSjfytfSBJFqTMHn4itojgxSWWN1byuckQt8hSTEv/Lg97QoeGniYP17T80pJeQyL3b+295FPHSO2AtvCgyIbKMZ0BALilAA==".parse()?);
-/// // … the headers of the answer …
+/// // … the headers of the response …
 /// let body = br#"{"code_url":"weixin://wxpay/bizpayurl?pr=JyC91EIz1"}"#;
 /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 /// # runtime.block_on(async {
@@ -162,7 +162,7 @@ where
     Ok(Verified { body, serial, signed_at })
 }
 
-/// Tells whether an answer claims to be signed: any of the headers that go with a signature is there.
+/// Tells whether a response claims to be signed: any of the headers that go with a signature is there.
 pub fn is_signed(headers: &HeaderMap) -> bool {
     [TIMESTAMP, NONCE, SIGNATURE, SERIAL, SIGNATURE_TYPE]
         .iter()

@@ -118,7 +118,7 @@ impl CredentialCache {
         Ok(Some(other).filter(|other| !other.credentials.is_same(&refused.credentials)))
     }
 
-    /// Asks for other ones than these, and waits for the answer.
+    /// Asks for other ones than these, and waits for the response.
     async fn ask(&self, old: Option<Arc<Kept>>) -> Result<Arc<Kept>, KmsError> {
         let shared = Arc::clone(&self.shared);
         self.flight.join(|| shared.ask(old)).await
@@ -200,8 +200,8 @@ mod tests {
         asked: AtomicU64,
         failing: AtomicBool,
         kind: SignErrorKind,
-        /// Each answer takes one; there are plenty unless a test takes them away.
-        answers: Semaphore,
+        /// Each response takes one; there are plenty unless a test takes them away.
+        responses: Semaphore,
         takes: Duration,
         now: Arc<AtomicU64>,
     }
@@ -220,7 +220,7 @@ mod tests {
     impl CredentialProvider for Numbered {
         async fn credentials(&self) -> Result<Credentials, KmsError> {
             let number = self.asked.fetch_add(1, Ordering::SeqCst);
-            self.answers.acquire().await.unwrap().forget();
+            self.responses.acquire().await.unwrap().forget();
             tokio::time::sleep(self.takes).await;
             if self.failing.load(Ordering::SeqCst) {
                 return Err(KmsError::new(self.kind, "told to"));
@@ -237,7 +237,7 @@ mod tests {
             asked: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             kind,
-            answers: Semaphore::new(1000),
+            responses: Semaphore::new(1000),
             takes,
             now: Arc::default(),
         });
@@ -297,7 +297,7 @@ mod tests {
     async fn who_asks_ahead_of_time_waits_for_nothing() {
         let (provider, cache) = cache();
         cache.current().await.unwrap();
-        provider.answers.forget_permits(1000);
+        provider.responses.forget_permits(1000);
         for (now, asked) in [(3400, 2), (3400, 2), (3409, 2)] {
             provider.now.store(now, Ordering::SeqCst);
             // It does not even let others run.
@@ -312,9 +312,9 @@ mod tests {
             }
             assert_eq!(provider.asked(), asked);
         }
-        // It is asked again where there was no answer in time, and then there is one.
+        // It is asked again where there was no response in time, and then there is one.
         tokio::time::sleep(PATIENCE + SILENCE).await;
-        provider.answers.add_permits(1);
+        provider.responses.add_permits(1);
         provider.now.store(3410, Ordering::SeqCst);
         assert_eq!(id(&cache).await, "id 0");
         settled(&provider, &cache, 3).await;
@@ -400,7 +400,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_does_not_answer_is_said_to() {
         let (provider, cache) = cache();
-        provider.answers.forget_permits(1000);
+        provider.responses.forget_permits(1000);
         let begin = Instant::now();
         for _ in 0..3 {
             let error = cache.current().await.unwrap_err();
@@ -412,7 +412,7 @@ mod tests {
         assert!(begin.elapsed() < PATIENCE + SILENCE, "{:?}", begin.elapsed());
         assert_eq!(provider.asked(), 1);
         tokio::time::sleep(SILENCE).await;
-        provider.answers.add_permits(1);
+        provider.responses.add_permits(1);
         assert_eq!(id(&cache).await, "id 1");
     }
 

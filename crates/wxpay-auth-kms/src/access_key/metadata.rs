@@ -5,7 +5,7 @@ use wxpay_auth_core::{SignErrorKind, Timestamp};
 
 use super::super::endpoint::Endpoint;
 use super::super::error::KmsError;
-use super::super::http::{Answer, Http};
+use super::super::http::{Http, Response};
 use super::super::tls::KmsTls;
 use super::credentials::Credentials;
 
@@ -31,7 +31,7 @@ impl Metadata {
         &self,
         path: &str,
         headers: &[(&'static str, HeaderValue)],
-    ) -> Result<Answer, KmsError> {
+    ) -> Result<Response, KmsError> {
         self.ask(Method::GET, path, headers).await
     }
 
@@ -40,7 +40,7 @@ impl Metadata {
         method: Method,
         path: &str,
         headers: &[(&'static str, HeaderValue)],
-    ) -> Result<Answer, KmsError> {
+    ) -> Result<Response, KmsError> {
         if self.endpoint.is_https() {
             return Err(KmsError::setting(
                 "the metadata service is asked over plain HTTP, and its address says https",
@@ -54,11 +54,11 @@ impl Metadata {
         let request = request.body(Vec::new()).map_err(|e| {
             KmsError::setting("the metadata service cannot be asked", "report it").with_source(e)
         })?;
-        let answer = self.http.send(request).await?;
-        match answer.status.as_u16() {
-            200 => Ok(answer),
+        let response = self.http.send(request).await?;
+        match response.status.as_u16() {
+            200 => Ok(response),
             404 => Err(KmsError::setting("this machine has no such role", NO_ROLE_HINT)),
-            status => Err(answer.not_understood().with_code(status.to_string())),
+            status => Err(response.not_understood().with_code(status.to_string())),
         }
     }
 
@@ -73,8 +73,8 @@ impl Metadata {
             let wrong = || KmsError::setting("the name of the role is none", NO_ROLE_HINT);
             return role_name(name).then(|| name.to_owned()).ok_or_else(wrong);
         }
-        let answer = self.get(folder, headers).await?;
-        let text = str::from_utf8(&answer.body).unwrap_or_default();
+        let response = self.get(folder, headers).await?;
+        let text = str::from_utf8(&response.body).unwrap_or_default();
         match text.split_whitespace().next() {
             Some(name) if role_name(name) => Ok(name.to_owned()),
             _ => Err(KmsError::setting("the metadata service names no role", NO_ROLE_HINT)),

@@ -3,7 +3,7 @@
 use wxpay_auth_core::SignErrorKind;
 
 use super::super::error::KmsError;
-use super::super::http::{Answer, kind_of_status};
+use super::super::http::{Response, kind_of_status};
 use super::cache::CredentialCache;
 use super::codes::{Code, look_up};
 use super::credentials::Credentials;
@@ -32,9 +32,9 @@ impl CredentialCache {
     ) -> Result<T, KmsError> {
         let kept = self.current().await?;
         let refused = match request(kept.credentials().clone()).await {
-            Ok(answer) => {
+            Ok(response) => {
                 kept.prove();
-                return Ok(answer);
+                return Ok(response);
             }
             Err(Refusal::Other(error)) => return Err(error),
             Err(Refusal::Credentials(error)) => error,
@@ -42,20 +42,20 @@ impl CredentialCache {
         tracing::debug!(error = %refused, "the access key is refused; asking for another one");
         let Some(other) = self.renewed(&kept).await? else { return Err(refused) };
         match request(other.credentials().clone()).await {
-            Ok(answer) => {
+            Ok(response) => {
                 other.prove();
-                Ok(answer)
+                Ok(response)
             }
             Err(Refusal::Credentials(error) | Refusal::Other(error)) => Err(error),
         }
     }
 }
 
-/// The error in an answer: the service's own code, message and request id.
+/// The error in a response: the service's own code, message and request id.
 pub(crate) fn refusal(
     service: &str,
     table: &[Code],
-    answer: &Answer,
+    response: &Response,
     (code, message, request_id): (&str, &str, Option<&str>),
     credentials: &Credentials,
 ) -> KmsError {
@@ -64,7 +64,7 @@ pub(crate) fn refusal(
     let (kind, hint) = match look_up(table, code) {
         Some((_, kind, hint)) => (*kind, *hint),
         // What lies before the service says something with the status, too.
-        None => match kind_of_status(answer.status) {
+        None => match kind_of_status(response.status) {
             kind if kind.is_transient() => (kind, None),
             _ => (SignErrorKind::Other, None),
         },
@@ -76,5 +76,5 @@ pub(crate) fn refusal(
     if let Some(hint) = hint {
         error = error.with_hint(hint);
     }
-    answer.waiting(error)
+    response.waiting(error)
 }

@@ -20,7 +20,7 @@ use super::super::http::Http;
 use super::SERVICE;
 use super::acs3::{Acs3, query};
 use super::builder::AlibabaKmsBuilder;
-use super::error::response;
+use super::error::read;
 
 /// Signs with one version of a key in Alibaba Cloud KMS: of the kind `RSA_2048`, made for
 /// `SIGN/VERIFY`.
@@ -79,7 +79,7 @@ impl AlibabaKms {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Calls an action on the version of the key, and checks that the answer is about it.
+    /// Calls an action on the version of the key, and checks that the response is about it.
     async fn call<T: DeserializeOwned>(
         &self,
         action: &'static str,
@@ -92,8 +92,8 @@ impl AlibabaKms {
         let request = |credentials: Credentials| {
             let request = self.shared.request(action, &query, &credentials);
             async move {
-                let answer = http.send(request?).await?;
-                response(&answer, &credentials)
+                let response = http.send(request?).await?;
+                read(&response, &credentials)
             }
         };
         let About { key_id, key_version_id, result } = credentials.with(request).await?;
@@ -143,13 +143,13 @@ impl Shared {
         Ok(request)
     }
 
-    /// Refuses an answer about another key, or another version of it.
+    /// Refuses a response about another key, or another version of it.
     fn check(&self, key_id: &str, key_version_id: &str) -> Result<(), KmsError> {
         let other = |what: &str, id: &str| {
             let message = format!("{SERVICE} answered for the {what} {id}");
             Err(KmsError::setting(message, "check which service the endpoint leads to"))
         };
-        // The answer names the key behind an alias, and the id in an ARN.
+        // The response names the key behind an alias, and the id in an ARN.
         let asked = self.key_id.rsplit_once(":key/").map_or(self.key_id.as_str(), |(_, id)| id);
         let is_alias = asked.starts_with("alias/") || asked.contains(":alias/");
         if !is_alias && asked != key_id {
@@ -162,7 +162,7 @@ impl Shared {
     }
 }
 
-/// What an answer is about, and the rest of it.
+/// What a response is about, and the rest of it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct About<T> {

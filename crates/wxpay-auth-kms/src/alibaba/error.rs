@@ -10,7 +10,7 @@ use super::super::access_key::{
     CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, look_up, refusal,
 };
 use super::super::error::KmsError;
-use super::super::http::Answer;
+use super::super::http::Response;
 use super::SERVICE;
 
 #[derive(Deserialize)]
@@ -21,13 +21,13 @@ struct Outcome {
     request_id: Option<String>,
 }
 
-/// Reads an answer. What has a code is a refusal, whatever its status.
-pub(super) fn response<T: DeserializeOwned>(
-    answer: &Answer,
+/// Reads a response. What has a code is a refusal, whatever its status.
+pub(super) fn read<T: DeserializeOwned>(
+    response: &Response,
     credentials: &Credentials,
 ) -> Result<T, Refusal> {
-    let outcome: Outcome = answer.json()?;
-    let request_id = outcome.request_id.or_else(|| answer.header("x-acs-request-id"));
+    let outcome: Outcome = response.json()?;
+    let request_id = outcome.request_id.or_else(|| response.header("x-acs-request-id"));
     let request_id = request_id.as_deref();
     if let Some(code) = &outcome.code {
         let message = match &outcome.message {
@@ -35,21 +35,21 @@ pub(super) fn response<T: DeserializeOwned>(
             _ if look_up(SIGNATURES, code).is_some() => "the signature of the request is not right",
             message => message.as_deref().unwrap_or_default(),
         };
-        let error = refusal(SERVICE, CODES, answer, (code, message, request_id), credentials);
+        let error = refusal(SERVICE, CODES, response, (code, message, request_id), credentials);
         let of_credentials = look_up(CREDENTIALS, code).is_some();
         return Err(if of_credentials { Refusal::Credentials } else { Refusal::Other }(error));
     }
     let not_understood = || -> KmsError {
-        let error = answer.not_understood();
+        let error = response.not_understood();
         match request_id {
             Some(request_id) => error.with_request_id(request_id),
             None => error,
         }
     };
-    if !answer.status.is_success() {
+    if !response.status.is_success() {
         return Err(not_understood().into());
     }
-    answer.json().map_err(|_| not_understood().into())
+    response.json().map_err(|_| not_understood().into())
 }
 
 /// The codes by which an access key is refused that may have expired.
@@ -129,7 +129,7 @@ mod tests {
 
     fn read(status: u16, body: &str) -> Result<Signed, Refusal> {
         let credentials = Credentials::new("LTAI", "hunter2").with_session_token("hunter3");
-        response(&Answer::of(SERVICE, status, body), &credentials)
+        super::read(&Response::of(SERVICE, status, body), &credentials)
     }
 
     fn refused(status: u16, body: &str) -> KmsError {

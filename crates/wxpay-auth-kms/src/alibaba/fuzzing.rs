@@ -1,13 +1,13 @@
-//! The parsers of answers, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` alone.
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::super::access_key::{Credentials, Refusal, iso, parse_iso};
 use super::super::error::KmsError;
-use super::super::http::Answer;
+use super::super::http::Response;
 use super::SERVICE;
-use super::error::response;
+use super::error::read;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,8 +22,8 @@ pub fn signature(
     body: &[u8],
     credentials: &Credentials,
 ) -> Result<String, KmsError> {
-    let answer = Answer::new(SERVICE, status, headers, body);
-    let signed: Result<Signed, Refusal> = response(&answer, credentials);
+    let response = Response::new(SERVICE, status, headers, body);
+    let signed: Result<Signed, Refusal> = read(&response, credentials);
     signed.map(|signed| signed.value).map_err(|refusal| match refusal {
         Refusal::Credentials(error) | Refusal::Other(error) => error,
     })

@@ -81,12 +81,12 @@ struct Given {
 impl CredentialProvider for AlibabaRole {
     async fn credentials(&self) -> Result<Credentials, KmsError> {
         let lifetime = [("x-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_LIFETIME)];
-        let answer = self.metadata.ask(Method::PUT, TOKEN, &lifetime).await?;
-        let token = str::from_utf8(&answer.body).map_err(|_| not_given(None))?.trim();
+        let response = self.metadata.ask(Method::PUT, TOKEN, &lifetime).await?;
+        let token = str::from_utf8(&response.body).map_err(|_| not_given(None))?.trim();
         let token = [("x-aliyun-ecs-metadata-token", header_value(token)?)];
         let name = self.metadata.role(self.name.as_deref(), FOLDER, &token).await?;
-        let answer = self.metadata.get(&format!("{FOLDER}{name}"), &token).await?;
-        let found: Given = answer.json()?;
+        let response = self.metadata.get(&format!("{FOLDER}{name}"), &token).await?;
+        let found: Given = response.json()?;
         let end = found.expiration.as_deref().and_then(parse_iso);
         match (found.access_key_id, found.access_key_secret, found.security_token, end) {
             (Some(id), Some(secret), Some(token), Some(end)) => {

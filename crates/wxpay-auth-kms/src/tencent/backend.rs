@@ -17,7 +17,7 @@ use super::super::error::KmsError;
 use super::super::http::Http;
 use super::SERVICE;
 use super::builder::TencentKmsBuilder;
-use super::error::response;
+use super::error::read;
 use super::tc3::Tc3;
 
 /// Signs with a key in Tencent Cloud KMS: one made there for `ASYMMETRIC_SIGN_VERIFY_RSA_2048`.
@@ -80,8 +80,8 @@ impl TencentKms {
         let request = |credentials: Credentials| {
             let request = self.shared.request(action, body.clone(), &credentials);
             async move {
-                let answer = self.shared.http.send(request?).await?;
-                response(&answer, &credentials)
+                let response = self.shared.http.send(request?).await?;
+                read(&response, &credentials)
             }
         };
         self.shared.credentials.with(request).await

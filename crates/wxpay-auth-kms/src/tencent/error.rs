@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
 use super::super::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
-use super::super::http::Answer;
+use super::super::http::Response;
 use super::SERVICE;
 
 #[derive(Deserialize)]
@@ -31,23 +31,23 @@ struct Refused {
     message: String,
 }
 
-/// Reads what stands in the envelope of an answer. A refusal comes with the status 200, too.
-pub(super) fn response<T: DeserializeOwned>(
-    answer: &Answer,
+/// Reads what stands in the envelope of a response. A refusal comes with the status 200, too.
+pub(super) fn read<T: DeserializeOwned>(
+    response: &Response,
     credentials: &Credentials,
 ) -> Result<T, Refusal> {
-    let outcome = answer.json::<Envelope<Outcome>>()?.response;
+    let outcome = response.json::<Envelope<Outcome>>()?.response;
     let request_id = outcome.request_id.as_deref();
     if let Some(Refused { code, message }) = &outcome.error {
         let said = (code.as_str(), message.as_str(), request_id);
-        let error = refusal(SERVICE, CODES, answer, said, credentials);
+        let error = refusal(SERVICE, CODES, response, said, credentials);
         let of_credentials = CREDENTIALS.contains(&code.as_str());
         return Err(if of_credentials { Refusal::Credentials } else { Refusal::Other }(error));
     }
-    match answer.json::<Envelope<T>>() {
-        Ok(envelope) if answer.status.is_success() => Ok(envelope.response),
+    match response.json::<Envelope<T>>() {
+        Ok(envelope) if response.status.is_success() => Ok(envelope.response),
         _ => {
-            let error = answer.not_understood();
+            let error = response.not_understood();
             Err(match request_id {
                 Some(request_id) => error.with_request_id(request_id),
                 None => error,
@@ -131,7 +131,7 @@ mod tests {
 
     fn read(status: u16, body: &str) -> Result<Signed, Refusal> {
         let credentials = Credentials::new("AKID", "hunter2").with_session_token("hunter3");
-        response(&Answer::of(SERVICE, status, body), &credentials)
+        super::read(&Response::of(SERVICE, status, body), &credentials)
     }
 
     fn refused(status: u16, body: &str) -> KmsError {

@@ -74,8 +74,8 @@ struct Given {
 impl CredentialProvider for TencentRole {
     async fn credentials(&self) -> Result<Credentials, KmsError> {
         let name = self.metadata.role(self.name.as_deref(), FOLDER, &[]).await?;
-        let answer = self.metadata.get(&format!("{FOLDER}{name}"), &[]).await?;
-        let found: Given = answer.json()?;
+        let response = self.metadata.get(&format!("{FOLDER}{name}"), &[]).await?;
+        let found: Given = response.json()?;
         match (found.tmp_secret_id, found.tmp_secret_key, found.token, found.expired_time) {
             (Some(id), Some(secret), Some(token), Some(end)) => {
                 let end = Timestamp::from_unix_secs(end);

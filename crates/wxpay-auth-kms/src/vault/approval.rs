@@ -42,7 +42,7 @@ pub(super) enum Standing {
 }
 
 #[derive(Deserialize)]
-pub(super) struct StandingAnswer {
+pub(super) struct StandingResponse {
     pub(super) data: Option<StandingData>,
 }
 
@@ -96,7 +96,7 @@ impl Approval {
         &self.accessor
     }
 
-    /// Remembers that the result is asked for, and tells whether the answer to the last time was lost.
+    /// Remembers that the result is asked for, and tells whether the response to the last time was lost.
     pub(super) fn ask(&self) -> bool {
         self.interrupted.swap(true, Ordering::Relaxed)
     }
@@ -123,10 +123,10 @@ impl Approval {
         }
         self.error(
             SignErrorKind::ApprovalPending,
-            "vault asks for the approval of others first, or its answer to that was lost",
+            "vault asks for the approval of others first, or its response to that was lost",
         )
         .with_hint(
-            "where it is not approved yet, let the control group approve it. Where it is, the answer \
+            "where it is not approved yet, let the control group approve it. Where it is, the response \
              was lost on the way: let the policy allow update on sys/control-group/request, which \
              tells the two apart, and sign again, or use a new VaultTransit, which asks anew",
         )

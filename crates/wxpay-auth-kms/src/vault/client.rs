@@ -1,4 +1,4 @@
-//! Requests to the service, and what all its answers have in common.
+//! Requests to the service, and what all its responses have in common.
 
 use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use super::approval::WrapInfo;
 use super::refusal::{Doing, lacking, refusal};
 use crate::endpoint::Endpoint;
 use crate::error::KmsError;
-use crate::http::{Answer, Http};
+use crate::http::{Http, Response};
 
 /// Sends requests to one namespace of one service.
 #[derive(Debug)]
@@ -28,12 +28,12 @@ pub(super) struct Call<'a> {
 }
 
 impl Client {
-    /// Sends a request. Whatever the answer is, it is no error yet.
+    /// Sends a request. Whatever the response is, it is no error yet.
     pub(super) async fn send(
         &self,
         call: Call<'_>,
         token: Option<&str>,
-    ) -> Result<Answer, KmsError> {
+    ) -> Result<Response, KmsError> {
         let mut request = Request::builder()
             .method(if call.body.is_some() { Method::POST } else { Method::GET })
             .uri(self.endpoint.join(call.path)?)
@@ -64,32 +64,32 @@ impl Client {
     }
 }
 
-/// Reads the part of an answer that was asked for: without it, no answer is a success.
+/// Reads the part of a response that was asked for: without it, no response is a success.
 pub(super) fn read<T, P: DeserializeOwned>(
-    answer: &Answer,
+    response: &Response,
     doing: Doing,
     part: impl FnOnce(P) -> Option<T>,
 ) -> Result<T, KmsError> {
-    let Remarks { errors, warnings, .. } = remarks(answer, doing)?;
+    let Remarks { errors, warnings, .. } = remarks(response, doing)?;
     let (errors, warnings) = (errors.unwrap_or_default(), warnings.unwrap_or_default());
-    match part(answer.json()?) {
+    match part(response.json()?) {
         Some(part) if errors.is_empty() => Ok(part),
-        _ => Err(lacking(answer, &[errors, warnings].concat())),
+        _ => Err(lacking(response, &[errors, warnings].concat())),
     }
 }
 
 /// Reads what a success holds in place of data, where others must approve it first.
-pub(super) fn held(answer: &Answer, doing: Doing) -> Result<Option<WrapInfo>, KmsError> {
-    let Remarks { errors, wrap_info, data, .. } = remarks(answer, doing)?;
+pub(super) fn held(response: &Response, doing: Doing) -> Result<Option<WrapInfo>, KmsError> {
+    let Remarks { errors, wrap_info, data, .. } = remarks(response, doing)?;
     let is_held = data.is_none() && errors.is_none_or(|errors| errors.is_empty());
     Ok(wrap_info.filter(|_| is_held))
 }
 
-fn remarks(answer: &Answer, doing: Doing) -> Result<Remarks, KmsError> {
-    if answer.status.is_success() { answer.json() } else { Err(refusal(answer, doing)) }
+fn remarks(response: &Response, doing: Doing) -> Result<Remarks, KmsError> {
+    if response.status.is_success() { response.json() } else { Err(refusal(response, doing)) }
 }
 
-/// What an answer says beside its data.
+/// What a response says beside its data.
 #[derive(Deserialize)]
 struct Remarks {
     errors: Option<Vec<String>>,

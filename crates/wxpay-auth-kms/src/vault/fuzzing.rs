@@ -1,13 +1,13 @@
-//! The parsers of answers, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` alone.
 
 use http::{HeaderMap, StatusCode};
 
 use super::client::read;
-use super::key::{KeyAnswer, SignAnswer};
+use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use crate::backend::KmsKey;
 use crate::error::KmsError;
-use crate::http::Answer;
+use crate::http::Response;
 
 /// Reads the latest version of a key, as `public_key` does.
 pub fn key(
@@ -16,8 +16,8 @@ pub fn key(
     body: &[u8],
     token: &str,
 ) -> Result<KmsKey, KmsError> {
-    let answer = Answer::new("vault", status, headers, body).after_sending(token);
-    read(&answer, Doing::Read, |part: KeyAnswer| part.data)?.version(None)
+    let response = Response::new("vault", status, headers, body).after_sending(token);
+    read(&response, Doing::Read, |part: KeyResponse| part.data)?.version(None)
 }
 
 /// Reads a signature, as `sign_sha256` does.
@@ -27,6 +27,6 @@ pub fn signature(
     body: &[u8],
     token: &str,
 ) -> Result<Vec<u8>, KmsError> {
-    let answer = Answer::new("vault", status, headers, body).after_sending(token);
-    read(&answer, Doing::Sign, |part: SignAnswer| part.data)?.bytes("1")
+    let response = Response::new("vault", status, headers, body).after_sending(token);
+    read(&response, Doing::Sign, |part: SignResponse| part.data)?.bytes("1")
 }

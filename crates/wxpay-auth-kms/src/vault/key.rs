@@ -11,7 +11,7 @@ use crate::backend::KmsKey;
 use crate::error::KmsError;
 
 #[derive(Deserialize)]
-pub(super) struct KeyAnswer {
+pub(super) struct KeyResponse {
     pub(super) data: Option<Key>,
 }
 
@@ -68,7 +68,7 @@ impl Key {
 }
 
 #[derive(Deserialize)]
-pub(super) struct SignAnswer {
+pub(super) struct SignResponse {
     pub(super) data: Option<Signed>,
 }
 

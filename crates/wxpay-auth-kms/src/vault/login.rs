@@ -12,7 +12,7 @@ use super::lockout::Lockout;
 use super::refusal::Doing;
 use super::token::{Lease, Token};
 use crate::error::KmsError;
-use crate::http::Answer;
+use crate::http::Response;
 use crate::secret::Secret;
 
 /// Logs in, or reads the token that was given.
@@ -79,8 +79,8 @@ async fn log_in(
     let call = Call { doing: Doing::LogIn, path: &path, body: Some(body.as_bytes()) };
     let asked = Instant::now();
     // It was sent in the body.
-    let answer = client.send(call, None).await?.after_sending(secret);
-    let logged_in = logged_in(&answer, asked);
+    let response = client.send(call, None).await?.after_sending(secret);
+    let logged_in = logged_in(&response, asked);
     match &logged_in {
         Ok(_) => lockout.clear(),
         Err(error) if !error.kind().is_transient() => lockout.refused(secret, error),
@@ -89,8 +89,8 @@ async fn log_in(
     logged_in
 }
 
-fn logged_in(answer: &Answer, asked: Instant) -> Result<Token, KmsError> {
-    let auth = read(answer, Doing::LogIn, |part: LoggedIn| part.auth)?;
+fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
+    let auth = read(response, Doing::LogIn, |part: LoggedIn| part.auth)?;
     let lease = Lease::new(asked, auth.lease_duration, auth.renewable);
     let token = Zeroizing::new(auth.client_token);
     if token.is_empty() {
@@ -122,8 +122,8 @@ struct Life {
 pub(super) async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, KmsError> {
     let call = Call { doing: Doing::Renew, path: "/v1/auth/token/lookup-self", body: None };
     let asked = Instant::now();
-    let answer = client.send(call, Some(&secret)).await?;
-    match read(&answer, Doing::Renew, |part: LookedUp| part.data) {
+    let response = client.send(call, Some(&secret)).await?;
+    match read(&response, Doing::Renew, |part: LookedUp| part.data) {
         Ok(life) => {
             let lease = Lease::new(asked, life.ttl, life.renewable.unwrap_or(false));
             Ok(Token::new(secret, lease))
@@ -141,8 +141,8 @@ pub(super) async fn renew(client: &Client, token: &Token) -> Result<Option<Lease
     let path = "/v1/auth/token/renew-self";
     let call = Call { doing: Doing::Renew, path, body: Some(b"{}") };
     let asked = Instant::now();
-    let answer = client.send(call, Some(token.secret())).await?;
-    let auth = read(&answer, Doing::Renew, |part: LoggedIn| part.auth)?;
+    let response = client.send(call, Some(token.secret())).await?;
+    let auth = read(&response, Doing::Renew, |part: LoggedIn| part.auth)?;
     drop(Zeroizing::new(auth.client_token));
     Ok(Lease::new(asked, auth.lease_duration, auth.renewable))
 }

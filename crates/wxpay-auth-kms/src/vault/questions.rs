@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::Call;
 use crate::error::KmsError;
-use crate::http::Answer;
+use crate::http::Response;
 
-/// Lets callers who ask the same at once share one request and its answer: where others must approve
+/// Lets callers who ask the same at once share one request and its response: where others must approve
 /// it, two requests would be two approvals, and a result that is fetched once would be one caller's.
 ///
 /// It is made within the time of the caller who came first. When that one gives up, the next one makes
@@ -24,26 +24,26 @@ struct Entry {
 struct Question {
     path: String,
     body: Option<Vec<u8>>,
-    /// Held by the one who asks; empty until there is an answer.
-    answer: tokio::sync::Mutex<Option<Shared>>,
+    /// Held by the one who asks; empty until there is a response.
+    response: tokio::sync::Mutex<Option<Shared>>,
 }
 
-type Shared = Result<Arc<Answer>, KmsError>;
+type Shared = Result<Arc<Response>, KmsError>;
 
 impl Questions {
-    /// Returns the answer to the same request that is under way, or makes it.
+    /// Returns the response to the same request that is under way, or makes it.
     pub(super) async fn share(
         &self,
         call: Call<'_>,
-        ask: impl Future<Output = Result<Answer, KmsError>>,
+        ask: impl Future<Output = Result<Response, KmsError>>,
     ) -> Shared {
         let entered = self.enter(call);
-        let mut answer = entered.question.answer.lock().await;
-        if let Some(shared) = &*answer {
+        let mut response = entered.question.response.lock().await;
+        if let Some(shared) = &*response {
             return shared.clone();
         }
         let shared = ask.await.map(Arc::new);
-        *answer = Some(shared.clone());
+        *response = Some(shared.clone());
         // From here on, it is another question.
         self.remove(&entered.question);
         shared
@@ -56,7 +56,7 @@ impl Questions {
             return Entered { questions: self, question: Arc::clone(&entry.question) };
         }
         let (path, body) = (call.path.to_owned(), call.body.map(<[u8]>::to_vec));
-        let question = Arc::new(Question { path, body, answer: tokio::sync::Mutex::default() });
+        let question = Arc::new(Question { path, body, response: tokio::sync::Mutex::default() });
         all.push(Entry { question: Arc::clone(&question), callers: 1 });
         Entered { questions: self, question }
     }
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// One who asks, or waits for the answer.
+/// One who asks, or waits for the response.
 struct Entered<'a> {
     questions: &'a Questions,
     question: Arc<Question>,
@@ -114,10 +114,10 @@ mod tests {
     }
 
     /// Answers with the number of requests so far, after a second.
-    async fn ask(asked: &AtomicUsize) -> Result<Answer, KmsError> {
+    async fn ask(asked: &AtomicUsize) -> Result<Response, KmsError> {
         let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
         sleep(SECOND).await;
-        Ok(Answer::new("vault", StatusCode::OK, HeaderMap::new(), number.to_string()))
+        Ok(Response::new("vault", StatusCode::OK, HeaderMap::new(), number.to_string()))
     }
 
     fn number(shared: &Shared) -> usize {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use wxpay_auth_core::SignErrorKind;
 
 use crate::error::KmsError;
-use crate::http::{Answer, kind_of_status};
+use crate::http::{Response, kind_of_status};
 
 /// What the service was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +49,9 @@ pub(super) enum NotHad {
 }
 
 /// Tells why a result was not had, where that is because of the request itself.
-pub(super) fn not_had(answer: &Answer) -> Option<NotHad> {
-    let status = answer.status.as_u16();
-    let refusal: Refusal = matches!(status, 400 | 403).then(|| answer.json().ok()).flatten()?;
+pub(super) fn not_had(response: &Response) -> Option<NotHad> {
+    let status = response.status.as_u16();
+    let refusal: Refusal = matches!(status, 400 | 403).then(|| response.json().ok()).flatten()?;
     let said = |words| refusal.errors.iter().any(|said| said.contains(words));
     match status {
         _ if said("further approval") => Some(NotHad::Waiting),
@@ -62,14 +62,15 @@ pub(super) fn not_had(answer: &Answer) -> Option<NotHad> {
 }
 
 /// Tells whether there is no request with this accessor.
-pub(super) fn is_unknown(answer: &Answer) -> bool {
-    let refusal = (answer.status.as_u16() == 400).then(|| answer.json::<Refusal>().ok()).flatten();
+pub(super) fn is_unknown(response: &Response) -> bool {
+    let refusal =
+        (response.status.as_u16() == 400).then(|| response.json::<Refusal>().ok()).flatten();
     refusal.is_some_and(|refusal| refusal.errors.iter().any(|s| s.contains("invalid accessor")))
 }
 
-/// Makes an error of an answer that is no success.
-pub(super) fn refusal(answer: &Answer, doing: Doing) -> KmsError {
-    let error = sorted(answer, doing);
+/// Makes an error of a response that is no success.
+pub(super) fn refusal(response: &Response, doing: Doing) -> KmsError {
+    let error = sorted(response, doing);
     match error.retry_after() {
         // It is rounded down: 0 stands for almost a second.
         Some(wait) => error.with_retry_after(wait.saturating_add(Duration::from_secs(1))),
@@ -77,9 +78,9 @@ pub(super) fn refusal(answer: &Answer, doing: Doing) -> KmsError {
     }
 }
 
-fn sorted(answer: &Answer, doing: Doing) -> KmsError {
-    let status = answer.status.as_u16();
-    let said = answer.json::<Refusal>().ok().map(|refusal| refusal.errors.join("; "));
+fn sorted(response: &Response, doing: Doing) -> KmsError {
+    let status = response.status.as_u16();
+    let said = response.json::<Refusal>().ok().map(|refusal| refusal.errors.join("; "));
     let (kind, hint) = match (status, said.as_deref()) {
         (301 | 302 | 307 | 308, _) => (
             SignErrorKind::Unavailable,
@@ -94,15 +95,15 @@ fn sorted(answer: &Answer, doing: Doing) -> KmsError {
             Some("the node is a standby, or behind: give the address of the active node"),
         ),
         // Not the service's own words.
-        (_, None) => return answer.not_understood(),
-        (_, Some(said)) => sort(answer, doing, said),
+        (_, None) => return response.not_understood(),
+        (_, Some(said)) => sort(response, doing, said),
     };
     let said = said.filter(|said| !said.is_empty());
     let message = match said {
         Some(said) => format!("vault answered {status}: {said}"),
         None => format!("vault answered {status}"),
     };
-    let error = answer.waiting(KmsError::new(kind, message));
+    let error = response.waiting(KmsError::new(kind, message));
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -110,11 +111,11 @@ fn sorted(answer: &Answer, doing: Doing) -> KmsError {
 }
 
 /// Sorts by status and, where the status says too little, by the words.
-fn sort(answer: &Answer, doing: Doing, said: &str) -> (SignErrorKind, Option<&'static str>) {
+fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option<&'static str>) {
     use SignErrorKind::{
         Configuration, KeyNotFound, PermissionDenied, Throttled, Unavailable, Unsupported,
     };
-    match (answer.status.as_u16(), doing) {
+    match (response.status.as_u16(), doing) {
         (404, _) if said.contains("namespace not found") => (Configuration, Some(CHECK_NAMESPACE)),
         // Some servers answer 500 to a version that is not there.
         (400 | 500, Doing::Sign) if said.contains("higher than the latest key version") => {
@@ -135,13 +136,13 @@ fn sort(answer: &Answer, doing: Doing, said: &str) -> (SignErrorKind, Option<&'s
         (503, _) if said.contains("sealed") => {
             (Unavailable, Some("unseal the service, or let it unseal itself"))
         }
-        _ => (kind_of_status(answer.status), None),
+        _ => (kind_of_status(response.status), None),
     }
 }
 
 /// Makes an error of a success that holds nothing.
-pub(super) fn lacking(answer: &Answer, remarks: &[String]) -> KmsError {
-    let status = answer.status.as_u16();
+pub(super) fn lacking(response: &Response, remarks: &[String]) -> KmsError {
+    let status = response.status.as_u16();
     let message = match remarks.join("; ") {
         said if said.is_empty() => format!("vault answered {status} without what was asked for"),
         said => format!("vault answered {status} without what was asked for: {said}"),
@@ -158,13 +159,13 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    fn response(status: u16, body: &str) -> Response {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::from_iter([
             (http::header::RETRY_AFTER, http::HeaderValue::from_static("7")),
             (http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/html")),
         ]);
-        Answer::new("vault", status, headers, body)
+        Response::new("vault", status, headers, body)
     }
 
     #[test]
@@ -234,7 +235,7 @@ mod tests {
             (418, Doing::Sign, "tea", Other, "message"),
         ] {
             let body = serde_json::json!({ "errors": [said] }).to_string();
-            let error = refusal(&answer(status, &body), doing);
+            let error = refusal(&response(status, &body), doing);
             assert_eq!(error.kind(), kind, "{status} {said}");
             assert!(error.hint().contains(hint), "{status} {said}: {}", error.hint());
             assert!(error.to_string().contains(said), "{error}");
@@ -256,13 +257,13 @@ mod tests {
             (503, "Vault is sealed", None),
         ] {
             let body = serde_json::json!({ "errors": [said] }).to_string();
-            assert_eq!(not_had(&answer(status, &body)), why, "{status} {said}");
+            assert_eq!(not_had(&response(status, &body)), why, "{status} {said}");
         }
-        assert_eq!(not_had(&answer(403, "<html>permission denied</html>")), None);
+        assert_eq!(not_had(&response(403, "<html>permission denied</html>")), None);
         let invalid = r#"{"errors": ["1 error occurred:\n\t* invalid accessor\n\n"]}"#;
-        assert!(is_unknown(&answer(400, invalid)));
-        assert!(!is_unknown(&answer(403, invalid)));
-        assert!(!is_unknown(&answer(400, r#"{"errors": ["unsupported path"]}"#)));
+        assert!(is_unknown(&response(400, invalid)));
+        assert!(!is_unknown(&response(403, invalid)));
+        assert!(!is_unknown(&response(400, r#"{"errors": ["unsupported path"]}"#)));
     }
 
     #[test]
@@ -274,7 +275,7 @@ mod tests {
             (502, SignErrorKind::Unavailable),
             (504, SignErrorKind::Timeout),
         ] {
-            let error = refusal(&answer(status, "<html>no</html>"), Doing::Sign);
+            let error = refusal(&response(status, "<html>no</html>"), Doing::Sign);
             assert_eq!(error.kind(), kind, "{status}");
             assert_eq!(error.retry_after(), Some(Duration::from_secs(8)));
             assert!(!error.to_string().contains("<html>"), "{error}");
@@ -284,8 +285,8 @@ mod tests {
     #[test]
     fn a_secret_that_comes_back_is_left_out() {
         let body = r#"{"errors": ["no such token: hunter2", "hunter2"]}"#;
-        let answer = answer(403, body).after_sending("").after_sending("hunter2");
-        let error = refusal(&answer, Doing::Sign);
+        let response = response(403, body).after_sending("").after_sending("hunter2");
+        let error = refusal(&response, Doing::Sign);
         assert_eq!(error.to_string(), "vault answered 403: no such token: […]; […]");
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use wxpay_auth_core::SignErrorKind;
 
-use super::approval::{Approval, Approvals, Standing, StandingAnswer};
+use super::approval::{Approval, Approvals, Standing, StandingResponse};
 use super::auth::{Method, VaultAuth};
 use super::client::{Call, Client, held, read};
 use super::lockout::Lockout;
@@ -20,7 +20,7 @@ use super::refusal::{Doing, NotHad, is_unknown, not_had};
 use super::token::{Lease, Token};
 use crate::error::KmsError;
 use crate::flight::Flight;
-use crate::http::Answer;
+use crate::http::Response;
 
 /// How long a token that was just obtained is not replaced when it is refused: it is refused for what
 /// will not change by asking.
@@ -76,31 +76,31 @@ impl Session {
 
     /// Makes a request, and once more with another token where the service refuses the first. Of one
     /// that others must approve, the result is fetched when it is asked for again. Callers who ask for
-    /// the same at once share the answer.
+    /// the same at once share the response.
     pub(super) async fn ask<T, P: DeserializeOwned>(
         self: &Arc<Self>,
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
-        let answer = self.questions.share(call, self.answer(call)).await?;
-        read(&answer, call.doing, part)
+        let response = self.questions.share(call, self.response(call)).await?;
+        read(&response, call.doing, part)
     }
 
-    async fn answer(self: &Arc<Self>, call: Call<'_>) -> Result<Answer, KmsError> {
+    async fn response(self: &Arc<Self>, call: Call<'_>) -> Result<Response, KmsError> {
         if let Some(approval) = self.approvals.of(call) {
             return self.fetch(&approval, call).await;
         }
         let mut token = self.current().await?;
-        let mut answer = self.client.send(call, Some(token.secret())).await?;
-        if answer.status == StatusCode::FORBIDDEN
+        let mut response = self.client.send(call, Some(token.secret())).await?;
+        if response.status == StatusCode::FORBIDDEN
             && let Some(other) = self.other(&token).await?
         {
             token = other;
-            answer = self.client.send(call, Some(token.secret())).await?;
+            response = self.client.send(call, Some(token.secret())).await?;
         }
-        let held = held(&answer, call.doing)?;
+        let held = held(&response, call.doing)?;
         token.prove();
-        let Some(wrapped) = held else { return Ok(answer) };
+        let Some(wrapped) = held else { return Ok(response) };
         let pending = self.approvals.keep(Approval::new(call, wrapped)).pending();
         tracing::info!(
             approval_id = pending.approval_id(),
@@ -115,19 +115,19 @@ impl Session {
         self: &Arc<Self>,
         approval: &Arc<Approval>,
         call: Call<'_>,
-    ) -> Result<Answer, KmsError> {
+    ) -> Result<Response, KmsError> {
         let unwrap = Call { path: "/v1/sys/wrapping/unwrap", body: Some(b"{}"), ..call };
         let was_interrupted = approval.ask();
-        let mut answer = self.client.send(unwrap, Some(approval.token())).await?;
-        let mut why = not_had(&answer);
+        let mut response = self.client.send(unwrap, Some(approval.token())).await?;
+        let mut why = not_had(&response);
         if why == Some(NotHad::WaitingOrLost) {
             why = match self.standing(approval).await? {
                 Some(Standing::Waiting) => return Err(approval.waits(false)),
                 Some(Standing::Unknown) => Some(NotHad::Lost),
                 Some(Standing::Approved) => {
                     // Perhaps only just now.
-                    answer = self.client.send(unwrap, Some(approval.token())).await?;
-                    not_had(&answer).map(|_| NotHad::Lost)
+                    response = self.client.send(unwrap, Some(approval.token())).await?;
+                    not_had(&response).map(|_| NotHad::Lost)
                 }
                 None => why,
             };
@@ -137,12 +137,12 @@ impl Session {
             Some(NotHad::WaitingOrLost) => approval.waits_or_is_lost(was_interrupted),
             Some(NotHad::Lost) => approval.lost(),
             None => {
-                let fetched = held(&answer, call.doing);
+                let fetched = held(&response, call.doing);
                 // What is under way may still be had.
                 if fetched.as_ref().err().is_none_or(|error| !error.kind().is_transient()) {
                     self.approvals.forget(approval);
                 }
-                return fetched.map(|_| answer);
+                return fetched.map(|_| response);
             }
         };
         if error.kind() != SignErrorKind::ApprovalPending {
@@ -158,11 +158,11 @@ impl Session {
         let body = serde_json::json!({ "accessor": approval.accessor() }).to_string();
         let path = "/v1/sys/control-group/request";
         let call = Call { doing: Doing::Read, path, body: Some(body.as_bytes()) };
-        let answer = self.client.send(call, Some(token.secret())).await?;
-        if is_unknown(&answer) {
+        let response = self.client.send(call, Some(token.secret())).await?;
+        if is_unknown(&response) {
             return Ok(Some(Standing::Unknown));
         }
-        match read(&answer, Doing::Read, |part: StandingAnswer| part.data?.approved) {
+        match read(&response, Doing::Read, |part: StandingResponse| part.data?.approved) {
             Ok(true) => Ok(Some(Standing::Approved)),
             Ok(false) => Ok(Some(Standing::Waiting)),
             Err(error) if error.kind().is_transient() => Err(error),

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::builder::VaultTransitBuilder;
 use super::client::Call;
 use super::keeper::Keeper;
-use super::key::{KeyAnswer, SignAnswer};
+use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use super::session::Session;
 use crate::backend::{KmsBackend, KmsKey};
@@ -74,7 +74,7 @@ impl KmsBackend for VaultTransit {
     async fn public_key(&self) -> Result<KmsKey, KmsError> {
         let path = format!("/v1/{}/keys/{}", self.mount, self.key);
         let call = Call { doing: Doing::Read, path: &path, body: None };
-        self.ask(call, |part: KeyAnswer| part.data).await?.version(self.version)
+        self.ask(call, |part: KeyResponse| part.data).await?.version(self.version)
     }
 
     async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
@@ -96,7 +96,7 @@ impl KmsBackend for VaultTransit {
         .to_string();
         let path = format!("/v1/{}/sign/{}/sha2-256", self.mount, self.key);
         let call = Call { doing: Doing::Sign, path: &path, body: Some(body.as_bytes()) };
-        self.ask(call, |part: SignAnswer| part.data).await?.bytes(version)
+        self.ask(call, |part: SignResponse| part.data).await?.bytes(version)
     }
 }
 

@@ -105,18 +105,18 @@ impl Call {
     }
 
     /// Sends it on a connection of its own.
-    pub(crate) async fn send(&self, base_url: &str) -> Answer {
+    pub(crate) async fn send(&self, base_url: &str) -> Response {
         let mut stream = TcpStream::connect(address(base_url)).await.unwrap();
         self.send_on(&mut stream).await.unwrap()
     }
 
-    pub(crate) async fn send_on<S>(&self, stream: &mut S) -> std::io::Result<Answer>
+    pub(crate) async fn send_on<S>(&self, stream: &mut S) -> std::io::Result<Response>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         stream.write_all(&self.to_bytes()).await?;
         stream.flush().await?;
-        Answer::read(stream).await
+        Response::read(stream).await
     }
 }
 
@@ -126,13 +126,13 @@ pub(crate) fn address(base_url: &str) -> &str {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> std::io::Result<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

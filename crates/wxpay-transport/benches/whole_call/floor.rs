@@ -50,8 +50,8 @@ impl Floor {
             )
             .body(Full::default())
             .expect("a request");
-        let answer = self.connection.send(request).await;
-        let header = |name: &str| answer.headers()[name].to_str().expect("text");
+        let response = self.connection.send(request).await;
+        let header = |name: &str| response.headers()[name].to_str().expect("text");
         let (timestamp, nonce) = (header("wechatpay-timestamp"), header("wechatpay-nonce"));
         let signature = STANDARD.decode(header("wechatpay-signature")).expect("base64");
         let message = format!("{timestamp}\n{nonce}\n\n");

@@ -26,6 +26,6 @@ impl Kept {
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let mut sender = self.0.lock().await;
         sender.ready().await.expect("a connection");
-        sender.send_request(request).await.expect("an answer")
+        sender.send_request(request).await.expect("a response")
     }
 }

@@ -4,7 +4,7 @@
 //! cargo bench -p wxpay-transport --bench whole_call
 //! ```
 //!
-//! Each call signs, sends an empty POST over a kept connection on loopback, and verifies the answer.
+//! Each call signs, sends an empty POST over a kept connection on loopback, and verifies the response.
 
 #![allow(
     clippy::expect_used,
@@ -43,8 +43,8 @@ fn whole_call(criterion: &mut Criterion) {
         group.bench_function("bare hyper and RSA", |b| b.to_async(&runtime).iter(|| floor.call()));
         group.bench_function("wxpay", |b| {
             b.to_async(&runtime).iter(|| async {
-                let answer = client.send(Request::post("bench", target.clone())).await;
-                black_box(answer.expect("an answer"));
+                let response = client.send(Request::post("bench", target.clone())).await;
+                black_box(response.expect("a response"));
             });
         });
         group.finish();

@@ -1,4 +1,4 @@
-//! A server that gives one answer to everything.
+//! A server that gives one response to everything.
 
 use std::sync::Arc;
 
@@ -6,17 +6,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Serves all connections, for ever.
-pub(crate) async fn serve(listener: TcpListener, answer: String) {
-    let answer = Arc::new(answer);
+pub(crate) async fn serve(listener: TcpListener, response: String) {
+    let response = Arc::new(response);
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         stream.set_nodelay(true).expect("an option");
-        tokio::spawn(answer_all(stream, Arc::clone(&answer)));
+        tokio::spawn(answer_all(stream, Arc::clone(&response)));
     }
 }
 
 /// Answers each request; one is over at its first empty line.
-async fn answer_all(mut stream: TcpStream, answer: Arc<String>) {
+async fn answer_all(mut stream: TcpStream, response: Arc<String>) {
     let mut request = Vec::with_capacity(4096);
     loop {
         match stream.read_buf(&mut request).await {
@@ -24,7 +24,7 @@ async fn answer_all(mut stream: TcpStream, answer: Arc<String>) {
             Ok(_) if !request.ends_with(b"\r\n\r\n") => continue,
             Ok(_) => request.clear(),
         }
-        if stream.write_all(answer.as_bytes()).await.is_err() {
+        if stream.write_all(response.as_bytes()).await.is_err() {
             return;
         }
     }

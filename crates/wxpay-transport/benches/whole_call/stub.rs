@@ -1,4 +1,4 @@
-//! A server that does next to nothing: it sends one answer, signed once, over and over.
+//! A server that does next to nothing: it sends one response, signed once, over and over.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ pub(crate) fn start() -> SocketAddr {
     let (timestamp, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");
     let signature = key.sign(&response_message(&timestamp, nonce, b"")).expect("a signature");
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 204 No Content\r\nRequest-ID: 08F5B8C2B506102C18FD-0\r\n\
          Keep-Alive: timeout=8\r\nWechatpay-Timestamp: {timestamp}\r\n\
          Wechatpay-Nonce: {nonce}\r\nWechatpay-Serial: {PUBLIC_KEY_ID}\r\n\
@@ -33,7 +33,7 @@ pub(crate) fn start() -> SocketAddr {
         runtime.expect("a runtime").block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             address.send(listener.local_addr().expect("an address")).expect("a receiver");
-            server::serve(listener, answer).await;
+            server::serve(listener, response).await;
         });
     });
     listening.recv().expect("an address")

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::domains::domain::Domain;
 use crate::error::{CallContext, Error, Limit};
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
 /// Makes single attempts, each within its time.
 pub(crate) trait Attempts: Sync {
@@ -16,7 +16,7 @@ pub(crate) trait Attempts: Sync {
         domain: &Domain,
         plan: &AttemptPlan,
         request: &Request,
-    ) -> impl Future<Output = Result<Answer, Error>> + Send;
+    ) -> impl Future<Output = Result<Response, Error>> + Send;
 }
 
 /// An attempt as it is to be made.

@@ -6,7 +6,7 @@ use crate::message::target::Target;
 use crate::retry::policy::NoRetry;
 
 /// Runs a call that may be repeated; returns how it ended, and which attempts were made on an unused connection.
-async fn call(ends: &[End]) -> (Result<Answer, Error>, Vec<bool>) {
+async fn call(ends: &[End]) -> (Result<Response, Error>, Vec<bool>) {
     let client = builder().without_failover().retry(NoRetry).build().unwrap();
     let scripted = Scripted::new(ends.iter().map(|end| (*end, Duration::ZERO))).await;
     let request = Request::get("x", Target::new("/v3/x").unwrap());

@@ -35,7 +35,7 @@ use crate::error::delivery::{Delivery, Outcome};
 use crate::error::{CallContext, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
 use crate::message::replay::Replay;
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 use crate::observe::telemetry;
 use crate::rate_limit::{LimitKey, RateLimiter};
 use crate::retry::budget::RetryBudget;
@@ -80,7 +80,7 @@ impl Calls {
         request: &Request,
         span: &Span,
         attempts: &A,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let mut state = CallState {
             request,
             identity,
@@ -92,7 +92,7 @@ impl Calls {
             has_moved: false,
         };
         let (mut next, mut fresh) = (Next::Later(Goal::First), false);
-        let mut before: Option<Result<Answer, Error>> = None;
+        let mut before: Option<Result<Response, Error>> = None;
         loop {
             let admitted = until_panic(pin!(self.admitted(next, &state))).await;
             let (route, permit) = match admitted {
@@ -135,7 +135,7 @@ impl Calls {
                     }
                 })
             };
-            // Once that was called for, no further attempt goes where another answer may wait.
+            // Once that was called for, no further attempt goes where another response may wait.
             fresh |= matches!(way, NextAttempt::StayFresh | NextAttempt::Confirm);
             before = Some(ended);
         }
@@ -180,7 +180,7 @@ impl Calls {
         route: Route<'_>,
         fresh: bool,
         attempts: &A,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let plan = self.plan(state, route.domain, fresh);
         state.span.record("attempt", state.attempts).record("host", &*plan.call.host);
         let mut ended = attempts.attempt(route.domain, &plan, state.request).await;
@@ -191,7 +191,7 @@ impl Calls {
         }
         state.is_unknown |= match &ended {
             // Accepted, and not finished.
-            Ok(answer) => answer.status() == StatusCode::ACCEPTED,
+            Ok(response) => response.status() == StatusCode::ACCEPTED,
             Err(Error::Api(error)) if error.is_unconfirmed() => false,
             Err(error) => error.last_outcome() == Outcome::Unknown,
         };
@@ -221,12 +221,12 @@ impl Calls {
         &self,
         state: &CallState<'_>,
         way: NextAttempt,
-        ended: &Result<Answer, Error>,
+        ended: &Result<Response, Error>,
     ) -> Option<Duration> {
         let replay = state.request.replay();
         // No policy is asked whether something is repeated that must not be.
         let may_be_repeated = match ended {
-            Ok(answer) => answer.status() == StatusCode::ACCEPTED && replay.is_repeatable(),
+            Ok(response) => response.status() == StatusCode::ACCEPTED && replay.is_repeatable(),
             Err(error) => error.may_retry(),
         };
         if !may_be_repeated {
@@ -234,7 +234,7 @@ impl Calls {
         }
         let left = self.time_to_wait(state);
         if way == NextAttempt::Confirm {
-            // It is a part of hearing the answer, so no policy is asked, and no budget.
+            // It is a part of hearing the response, so no policy is asked, and no budget.
             return Some(Duration::ZERO).filter(|_| !left.is_zero());
         }
         let attempted = Attempted::new(state.attempts, replay, left, ended);

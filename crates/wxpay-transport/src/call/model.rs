@@ -21,8 +21,8 @@ use crate::client::builder::ClientBuilder;
 use crate::connection::base_url::BaseUrl;
 use crate::domains::failover::Failover;
 use crate::error::{
-    AnswerSignature, ApiAnswer, ApiError, ConnectError, ConnectStage, ExchangeError, SigningError,
-    UnverifiedCause, UnverifiedError,
+    ApiError, ApiResponse, ConnectError, ConnectStage, ExchangeError, ResponseSignature,
+    SigningError, UnverifiedCause, UnverifiedError,
 };
 use crate::message::replay::Replay;
 use crate::message::secrets::Secrets;
@@ -44,7 +44,7 @@ pub(super) enum End {
     Unverified,
     NoConnection,
     ConnectTimeout,
-    AnswerTimeout,
+    ResponseTimeout,
     Broken {
         sent: bool,
     },
@@ -64,7 +64,7 @@ impl End {
                 | Self::SystemError
                 | Self::Gateway(_)
                 | Self::Unverified
-                | Self::AnswerTimeout
+                | Self::ResponseTimeout
                 | Self::Broken { sent: true }
                 | Self::Stale { sent: true }
         )
@@ -95,7 +95,7 @@ fn ends() -> impl Strategy<Value = End> {
         1 => Just(End::Unverified),
         4 => Just(End::NoConnection),
         1 => Just(End::ConnectTimeout),
-        1 => Just(End::AnswerTimeout),
+        1 => Just(End::ResponseTimeout),
         1 => any::<bool>().prop_map(|sent| End::Broken { sent }),
         1 => any::<bool>().prop_map(|sent| End::Stale { sent }),
         1 => Just(End::SignerBusy),
@@ -131,7 +131,7 @@ pub(super) struct Scripted {
     start: Instant,
     script: Mutex<VecDeque<(End, Duration)>>,
     pub(super) made: Mutex<Vec<Made>>,
-    answers: Answers,
+    responses: Responses,
 }
 
 impl Scripted {
@@ -140,7 +140,7 @@ impl Scripted {
             start: Instant::now(),
             script: Mutex::new(script.into_iter().collect()),
             made: Mutex::default(),
-            answers: Answers::new().await,
+            responses: Responses::new().await,
         }
     }
 }
@@ -151,23 +151,23 @@ impl Attempts for Scripted {
         domain: &Domain,
         plan: &AttemptPlan,
         _: &Request,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         assert_eq!(domain.name, plan.call.host);
         assert!(Instant::now() < plan.end, "begun when its time was over");
         let made = (domain.name.to_string(), self.start.elapsed(), plan.fresh);
         self.made.lock().unwrap().push(made);
         let (end, took) = self.script.lock().unwrap().pop_front().expect("few attempts");
         tokio::time::sleep(took).await;
-        self.answers.make(end, &plan.call).await
+        self.responses.make(end, &plan.call).await
     }
 }
 
 /// What ends are made of.
-struct Answers {
+struct Responses {
     verified: wxpay_auth::Verified<Bytes>,
 }
 
-impl Answers {
+impl Responses {
     async fn new() -> Self {
         const KEY: &str =
             include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
@@ -194,23 +194,23 @@ impl Answers {
         Self { verified }
     }
 
-    async fn make(&self, end: End, call: &CallContext) -> Result<Answer, Error> {
+    async fn make(&self, end: End, call: &CallContext) -> Result<Response, Error> {
         let call = call.clone();
         let api_on = |status: u16, code: &str, retry_after, was_kept| {
-            let answer = ApiAnswer {
+            let response = ApiResponse {
                 status: StatusCode::from_u16(status).unwrap(),
                 request_id: None,
                 retry_after,
                 clock_offset: None,
-                signature: AnswerSignature::Missing,
+                signature: ResponseSignature::Missing,
                 was_kept,
                 body: Ok(format!(r#"{{"code":"{code}"}}"#).into()),
             };
-            Err(Error::Api(ApiError::new(call.clone(), answer, b"", &Secrets::default())))
+            Err(Error::Api(ApiError::new(call.clone(), response, b"", &Secrets::default())))
         };
         let api = |status, retry_after| api_on(status, "TOLD_TO", retry_after, false);
         let verified =
-            |status| Ok(Answer::new(status, None, Arc::clone(&call.host), self.verified.clone()));
+            |status| Ok(Response::new(status, None, Arc::clone(&call.host), self.verified.clone()));
         let delivery = |sent| if sent { Delivery::Unknown } else { Delivery::NotSent };
         let timeout = |stage, delivery| {
             TimeoutError::new(call.clone(), Limit::Connect, Duration::ZERO, stage, delivery)
@@ -242,7 +242,7 @@ impl Answers {
             End::ConnectTimeout => Err(Error::Timeout(
                 timeout(Stage::Preparing, Delivery::NotSent).while_connecting(true),
             )),
-            End::AnswerTimeout => Err(Error::Timeout(timeout(Stage::Waiting, Delivery::Unknown))),
+            End::ResponseTimeout => Err(Error::Timeout(timeout(Stage::Waiting, Delivery::Unknown))),
             End::Broken { sent } => Err(Error::Exchange(ExchangeError::of_hyper(
                 call,
                 delivery(sent),
@@ -442,7 +442,7 @@ impl Model {
             self.now += wait;
             let now = self.now;
             let moves = cannot_be_reached
-                || matches!(end, End::Gateway(_) | End::AnswerTimeout | End::Broken { .. });
+                || matches!(end, End::Gateway(_) | End::ResponseTimeout | End::Broken { .. });
             let goes_to = self.domain(other).lets_in(now, replay).filter(|_| moves);
             (host, is_probe) = match goes_to {
                 Some(probes) => (other, probes),
@@ -473,7 +473,7 @@ async fn play(scenes: &[Scene]) {
 }
 
 /// What must hold whatever the model says.
-fn check_promises(replay: Replay, ends: &[End], ended: &Result<Answer, Error>) {
+fn check_promises(replay: Replay, ends: &[End], ended: &Result<Response, Error>) {
     let (last, before) = ends.split_last().unwrap();
     let shown = format!("{replay}: {ends:?}");
     if replay == Replay::Never {

@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::domains::router::Health;
 use crate::error::delivery::Delivery;
 use crate::error::{Error, UnverifiedCause};
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
 /// Where an attempt would go after one that ended so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) enum NextAttempt {
 
 impl NextAttempt {
     /// Says where another attempt would go, if there may be one.
-    pub(crate) fn after(ended: &Result<Answer, Error>) -> Self {
+    pub(crate) fn after(ended: &Result<Response, Error>) -> Self {
         match ended {
             Err(Error::Exchange(e)) if e.is_stale() => Self::StayFresh,
             Err(Error::Exchange(e)) if e.last_delivery() == Delivery::NotSent => Self::MoveUnsent,
@@ -47,7 +47,7 @@ impl NextAttempt {
 }
 
 /// Tells what an attempt showed of its domain.
-pub(crate) fn health(ended: &Result<Answer, Error>) -> Health {
+pub(crate) fn health(ended: &Result<Response, Error>) -> Health {
     let Err(error) = ended else { return Health::Good };
     match error {
         Error::Connect(_) => Health::Bad,

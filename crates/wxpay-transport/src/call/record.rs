@@ -9,7 +9,7 @@ use crate::call::progress::Progress;
 use crate::error::delivery::Delivery;
 use crate::error::{CallContext, Error};
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
 use crate::observe::telemetry;
 
@@ -43,7 +43,7 @@ impl<'a> AttemptRecord<'a> {
     }
 
     /// Tells how the attempt ended.
-    pub(crate) fn end(mut self, ended: &Result<Answer, Error>) {
+    pub(crate) fn end(mut self, ended: &Result<Response, Error>) {
         self.is_told = true;
         self.tell(Ended::of(ended), false);
     }
@@ -85,12 +85,12 @@ impl<'a> AttemptRecord<'a> {
 }
 
 impl<'a> Ended<'a> {
-    fn of(ended: &'a Result<Answer, Error>) -> Self {
+    fn of(ended: &'a Result<Response, Error>) -> Self {
         match ended {
-            Ok(answer) => Self {
+            Ok(response) => Self {
                 outcome: AuditOutcome::Verified,
-                status: Some(answer.status()),
-                request_id: answer.request_id(),
+                status: Some(response.status()),
+                request_id: response.request_id(),
             },
             Err(error) => Self {
                 outcome: error.last_outcome().into(),

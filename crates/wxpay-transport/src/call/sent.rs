@@ -13,7 +13,7 @@ use crate::message::secrets::Secrets;
 /// an error is about: the number of a plan, say.
 const LONG: usize = 16;
 
-/// Keeps what a request was signed with until its answer has been read. Nothing is copied for it.
+/// Keeps what a request was signed with until its response has been read. Nothing is copied for it.
 pub(crate) struct Sent {
     pub(crate) message: Vec<u8>,
     pub(crate) nonce: Nonce,
@@ -22,7 +22,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Gathers what must not be shown, for answers that do not end well.
+    /// Gathers what must not be shown, for responses that do not end well.
     pub(crate) fn secrets(
         &self,
         identity: &Identity,

@@ -6,7 +6,7 @@ use tracing::Span;
 use crate::error::delivery::Outcome;
 use crate::error::{Error, RefusedWith};
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
 /// What a call knows of itself between its attempts.
 pub(crate) struct CallState<'c> {
@@ -20,7 +20,7 @@ pub(crate) struct CallState<'c> {
     /// One of them may have been carried out.
     pub(crate) is_unknown: bool,
     /// The last one was refused on a connection that had carried another request, so that the refusal may
-    /// be the answer to that.
+    /// be the response to that.
     pub(crate) unconfirmed: Option<RefusedWith>,
     /// It has moved to the other domain without having been sent.
     pub(crate) has_moved: bool,
@@ -29,7 +29,7 @@ pub(crate) struct CallState<'c> {
 impl CallState<'_> {
     /// Compares how an attempt ended with the refusal that it was to confirm. Where it was refused for another
     /// reason, or not at all, the attempt before may have been carried out.
-    pub(crate) fn confirm(&mut self, ended: &mut Result<Answer, Error>) {
+    pub(crate) fn confirm(&mut self, ended: &mut Result<Response, Error>) {
         if let Some(refusal) = self.unconfirmed.take() {
             match ended {
                 Err(Error::Api(error)) if error.confirms(&refusal) && !self.is_unknown => {

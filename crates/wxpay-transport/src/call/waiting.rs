@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn two_calls(
     script: &[(End, Duration)],
     limiter: impl RateLimiter + 'static,
-) -> ([Result<Answer, Error>; 2], Vec<(String, Duration)>) {
+) -> ([Result<Response, Error>; 2], Vec<(String, Duration)>) {
     let client = builder().max_concurrent_calls(1).rate_limiter(limiter).build().unwrap();
     let calls = &client.inner().calls;
     let scripted = Scripted::new(script.iter().copied()).await;

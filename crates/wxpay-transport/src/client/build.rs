@@ -64,8 +64,8 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         if self.keep_idle >= SERVER_KEEPS_IDLE {
             return Err(ConfigError::IdleTooLong.into());
         }
-        if self.max_answer_bytes == 0 {
-            return Err(ConfigError::ZeroAnswer.into());
+        if self.max_response_bytes == 0 {
+            return Err(ConfigError::ZeroResponse.into());
         }
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.max_concurrent_calls) {
             return Err(ConfigError::Concurrency.into());
@@ -95,7 +95,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
                 signer: self.signer,
                 verifier: self.verifier,
                 reuse: self.reuse,
-                max_answer_bytes: self.max_answer_bytes,
+                max_response_bytes: self.max_response_bytes,
                 clock: self.clock,
                 nonces: self.nonces,
             },

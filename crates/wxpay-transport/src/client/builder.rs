@@ -46,7 +46,7 @@ pub struct ClientBuilder<S, V> {
     pub(super) call_timeout: Duration,
     pub(super) keep_idle: Duration,
     pub(super) reuse: ConnectionReuse,
-    pub(super) max_answer_bytes: usize,
+    pub(super) max_response_bytes: usize,
     pub(super) user_agent: Option<String>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) nonces: Arc<dyn NonceSource>,
@@ -83,7 +83,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             call_timeout: Duration::from_secs(30),
             keep_idle: Duration::from_secs(7),
             reuse: ConnectionReuse::default(),
-            max_answer_bytes: 1 << 20,
+            max_response_bytes: 1 << 20,
             user_agent: None,
             clock: Arc::new(SystemClock),
             nonces: Arc::new(SystemNonce::new()),
@@ -213,18 +213,18 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     }
 
     /// Sets which calls are sent on a connection that has carried another one: by default queries that
-    /// recognise their answer.
+    /// recognise their response.
     #[must_use]
     pub fn connection_reuse(mut self, reuse: ConnectionReuse) -> Self {
         self.reuse = reuse;
         self
     }
 
-    /// Sets how many bytes the body of an answer may have: 1 MiB by default. Its head may have 64 KiB and 100
+    /// Sets how many bytes the body of a response may have: 1 MiB by default. Its head may have 64 KiB and 100
     /// headers.
     #[must_use]
-    pub fn max_answer_bytes(mut self, limit: usize) -> Self {
-        self.max_answer_bytes = limit;
+    pub fn max_response_bytes(mut self, limit: usize) -> Self {
+        self.max_response_bytes = limit;
         self
     }
 

@@ -21,12 +21,12 @@ use crate::domains::router::Domains;
 use crate::error::Error;
 use crate::error::delivery::Outcome;
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 use crate::observe::audit::AuditOutcome;
 use crate::observe::telemetry::CallCount;
 use crate::transport::Transport;
 
-/// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each answer with `V`.
+/// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each response with `V`.
 ///
 /// Cloning is cheap, and clones share their connections. A call that is dropped, at whatever point,
 /// closes the connection it was using and leaves nothing behind; whether WeChat Pay carried it out is
@@ -118,7 +118,7 @@ impl<S: Signer, V: Verifier> Client<S, V> {
 
 #[async_trait]
 impl<S: Signer, V: Verifier> Transport for Client<S, V> {
-    async fn send(&self, request: Request) -> Result<Answer, Error> {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
         let span = tracing::info_span!(
             "wxpay_call",
             operation = request.operation(),
@@ -141,9 +141,9 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
 }
 
 /// Notes on the span, and in one event, how a call ended.
-fn report(span: &tracing::Span, result: &Result<Answer, Error>) {
+fn report(span: &tracing::Span, result: &Result<Response, Error>) {
     let (status, request_id) = match result {
-        Ok(answer) => (Some(answer.status()), answer.request_id()),
+        Ok(response) => (Some(response.status()), response.request_id()),
         Err(error) => (error.status(), error.request_id()),
     };
     if let Some(status) = status {
@@ -153,9 +153,9 @@ fn report(span: &tracing::Span, result: &Result<Answer, Error>) {
         span.record("request_id", request_id);
     }
     match result {
-        Ok(answer) => {
+        Ok(response) => {
             span.record("delivery", "answered");
-            tracing::debug!(signed_by = %answer.body().serial(), "answered and verified");
+            tracing::debug!(signed_by = %response.body().serial(), "answered and verified");
         }
         Err(error) => {
             span.record("delivery", error.delivery().as_str());

@@ -41,8 +41,8 @@ impl BaseUrl {
 
     /// Reads an origin, and lets plain `http` pass to any host.
     ///
-    /// Dangerous: no signature covers the status of an answer, nor which request it answers. Without
-    /// TLS anybody on the way can swap answers. Use it only where something else protects the way,
+    /// Dangerous: no signature covers the status of a response, nor which request it answers. Without
+    /// TLS anybody on the way can swap responses. Use it only where something else protects the way,
     /// such as a sidecar that adds TLS.
     ///
     /// # Errors

@@ -160,7 +160,7 @@ impl Connector {
                     self.failed.remove(address);
                     return Ok(way);
                 }
-                Err(ended) if ended.is_answer => return Err(ended),
+                Err(ended) if ended.is_response => return Err(ended),
                 Err(ended) => {
                     self.failed.add(address);
                     if addresses.is_empty() {
@@ -200,8 +200,8 @@ impl Connector {
         };
         let opened = tunnel::open(&mut link, &self.origin.authority(), credentials.as_ref()).await;
         let failed = |e: TunnelError| {
-            let (status, is_answer) = (e.status(), e.is_answer());
-            Failure { proxy_status: status, is_answer, ..Failure::new(ConnectStage::Proxy, e) }
+            let (status, is_response) = (e.status(), e.is_response());
+            Failure { proxy_status: status, is_response, ..Failure::new(ConnectStage::Proxy, e) }
         };
         opened.map_err(failed)?;
         Ok(Way::ToProxy(link))

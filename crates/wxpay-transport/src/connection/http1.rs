@@ -35,7 +35,7 @@ pub(crate) struct Connection {
 pub(crate) struct Broken {
     /// Hyper gave the request back: it had not begun to write it.
     pub(crate) untouched: bool,
-    /// Not a byte of an answer had come on a connection that had been kept.
+    /// Not a byte of a response had come on a connection that had been kept.
     pub(crate) is_stale: bool,
     pub(crate) source: hyper::Error,
 }
@@ -47,13 +47,13 @@ pub(crate) enum BodyFailure {
     Broken,
 }
 
-/// How many bytes the head of an answer may have. Hyper would buffer 400 KiB and more; those of WeChat Pay
+/// How many bytes the head of a response may have. Hyper would buffer 400 KiB and more; those of WeChat Pay
 /// have about 1 KiB. Hyper takes at most 100 headers.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// How many bytes may come before an answer begins. Hyper skips interim answers (1xx), and counts none of
+/// How many bytes may come before a response begins. Hyper skips interim responses (1xx), and counts none of
 /// them.
-const MAX_BYTES_BEFORE_ANSWER: u64 = 4 * MAX_HEAD_BYTES as u64;
+const MAX_BYTES_BEFORE_RESPONSE: u64 = 4 * MAX_HEAD_BYTES as u64;
 
 impl Connection {
     pub(crate) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
@@ -81,16 +81,16 @@ impl Connection {
         self.is_reused
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its response.
     ///
     /// The socket is looked at once more, right before the first byte is written: what comes before that
-    /// cannot be an answer to this request, and ends the connection with nothing sent.
+    /// cannot be a response to this request, and ends the connection with nothing sent.
     pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
         let (heard_before, written_before) = (self.traffic.heard(), self.traffic.written());
-        let mut answer = std::pin::pin!(unconstrained(self.sender.try_send_request(request)));
+        let mut response = std::pin::pin!(unconstrained(self.sender.try_send_request(request)));
         let (driver, traffic) = (&mut self.driver, &self.traffic);
         let mut has_looked = false;
         std::future::poll_fn(|cx| {
@@ -103,14 +103,14 @@ impl Connection {
             // it would be polled once more for nothing, and another thread of the runtime be woken to
             // do so. (Unconstrained, since the budget of a task may be spent, which wakes it, too.)
             let cx = &mut Context::from_waker(Waker::noop());
-            let polled = answer.as_mut().poll(cx);
-            let before_answer = traffic.heard() - heard_before;
-            if polled.is_ready() || before_answer <= MAX_BYTES_BEFORE_ANSWER {
+            let polled = response.as_mut().poll(cx);
+            let before_response = traffic.heard() - heard_before;
+            if polled.is_ready() || before_response <= MAX_BYTES_BEFORE_RESPONSE {
                 return polled;
             }
-            tracing::debug!(before_answer, "a connection is closed: no answer begins");
+            tracing::debug!(before_response, "a connection is closed: no response begins");
             *driver = None;
-            answer.as_mut().poll(cx)
+            response.as_mut().poll(cx)
         })
         .await
         .map_err(|mut e| Broken {
@@ -173,8 +173,8 @@ impl Connection {
     /// Tells whether another request can be sent on it now, by a look at the socket itself.
     ///
     /// Nothing may have come since it was at rest. On a connection that has carried no request TLS may
-    /// still bring its tickets; on one that has, they came before the answer, and whatever comes now, be it
-    /// a part of a record, may belong to an answer that nobody asked for.
+    /// still bring its tickets; on one that has, they came before the response, and whatever comes now, be it
+    /// a part of a record, may belong to a response that nobody asked for.
     pub(crate) fn is_usable(&mut self) -> bool {
         let (read_before, heard_before) = (self.traffic.read(), self.traffic.heard());
         let driver = &mut self.driver;
@@ -198,7 +198,7 @@ fn drive(
     if let Some(connection) = driver
         && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
     {
-        // Whoever waits for an answer gets the error; dropping the connection closes it.
+        // Whoever waits for a response gets the error; dropping the connection closes it.
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }

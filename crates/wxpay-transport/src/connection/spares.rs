@@ -165,7 +165,7 @@ impl Demand<'_> {
     /// Has another one opened for the next call, while calls flow. A call that comes alone has none opened, since
     /// nobody may come after it; nor does a further attempt.
     ///
-    /// It is called when the answer is there, so that no call waits for the work that this takes; nor for the end
+    /// It is called when the response is there, so that no call waits for the work that this takes; nor for the end
     /// of the connection that was used.
     pub(crate) fn open_ahead(&self, used: Option<Connection>) {
         let mut flow = self.shared.flow();

@@ -16,7 +16,7 @@ use crate::observe::telemetry;
 /// Holds what belongs to the main or to the standby domain.
 pub(crate) struct Domain {
     pub(crate) base_url: BaseUrl,
-    /// What errors, answers and logs call it.
+    /// What errors, responses and logs call it.
     pub(crate) name: Arc<str>,
     pub(crate) host: HeaderValue,
     pub(crate) connector: Arc<Connector>,

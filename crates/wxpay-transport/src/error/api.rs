@@ -1,4 +1,4 @@
-//! Answers that are no success.
+//! Responses that are no success.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -18,22 +18,22 @@ use crate::message::replay::Replay;
 use crate::message::response_headers;
 use crate::message::secrets::Secrets;
 
-/// Says how the signature of an error answer turned out. WeChat Pay is known to sign some of them (400, 403);
+/// Says how the signature of an error response turned out. WeChat Pay is known to sign some of them (400, 403);
 /// whether it signs all is not known.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum AnswerSignature {
+pub enum ResponseSignature {
     /// It was verified with this key.
     Verified(WechatpaySerial),
     /// There is none.
     Missing,
     /// It could not be checked: the body is not whole.
     Unchecked,
-    /// There is one, and it was not accepted: the answer cannot be trusted, not even as a refusal.
+    /// There is one, and it was not accepted: the response cannot be trusted, not even as a refusal.
     Refused(VerifyError),
 }
 
-/// Holds an answer with another status than 2xx.
+/// Holds a response with another status than 2xx.
 ///
 /// The set of codes is open: decide by [`status`](ApiError::status) first, then by
 /// [`code`](ApiError::code).
@@ -51,7 +51,7 @@ struct Inner {
     request_id: Option<String>,
     retry_after: Option<Duration>,
     clock_offset: Option<i64>,
-    signature: AnswerSignature,
+    signature: ResponseSignature,
     is_unconfirmed: bool,
     body: ErrorBody,
     raw_body: RawBody,
@@ -75,13 +75,13 @@ impl fmt::Debug for RawBody {
     }
 }
 
-/// What the client knows of an answer that is no success.
-pub(crate) struct ApiAnswer {
+/// What the client knows of a response that is no success.
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) clock_offset: Option<i64>,
-    pub(crate) signature: AnswerSignature,
+    pub(crate) signature: ResponseSignature,
     /// It came on a connection that had carried another request.
     pub(crate) was_kept: bool,
     /// The whole body, or why it is not there.
@@ -89,22 +89,22 @@ pub(crate) struct ApiAnswer {
 }
 
 impl ApiError {
-    /// Joins an answer with the call, with the message that was signed for it, and with what of that is
+    /// Joins a response with the call, with the message that was signed for it, and with what of that is
     /// not to be shown.
     pub(crate) fn new(
         call: CallContext,
-        answer: ApiAnswer,
+        response: ApiResponse,
         signed_message: &[u8],
         secrets: &Secrets,
     ) -> Self {
-        let (body, mut parsed) = match &answer.body {
+        let (body, mut parsed) = match &response.body {
             Ok(body) => api_body::parse(body, secrets),
             Err(kind) => (*kind, Parsed::default()),
         };
         let diagnose = |theirs| SignDiagnosis::new(signed_message, theirs, secrets);
         // It quotes the signed body, so it is not kept.
         let sign_diagnosis = parsed.sign_information.take().as_ref().map(diagnose);
-        let ApiAnswer {
+        let ApiResponse {
             status,
             request_id,
             retry_after,
@@ -112,7 +112,7 @@ impl ApiError {
             signature,
             was_kept,
             body: raw,
-        } = answer;
+        } = response;
         // Where a call that must not be repeated is sent on a kept connection, that was asked for.
         let is_unconfirmed = was_kept && call.replay.is_repeatable();
         Self {
@@ -143,12 +143,12 @@ impl ApiError {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        signature: AnswerSignature,
+        signature: ResponseSignature,
         signed_message: &[u8],
         now: Timestamp,
     ) -> Self {
         let request_id = headers.get("request-id").and_then(|id| id.to_str().ok());
-        let answer = ApiAnswer {
+        let response = ApiResponse {
             status,
             request_id: request_id.map(|id| Secrets::default().shown(id)),
             retry_after: response_headers::retry_after(headers, now),
@@ -157,7 +157,7 @@ impl ApiError {
             was_kept: false,
             body: Ok(body),
         };
-        Self::new(call, answer, signed_message, &Secrets::default())
+        Self::new(call, response, signed_message, &Secrets::default())
     }
 
     /// Returns the HTTP status.
@@ -167,7 +167,7 @@ impl ApiError {
 
     /// Returns the code (`PARAM_ERROR`, say), where the body has one.
     ///
-    /// What was sent is cut out of this and of the other texts of an answer, where it is repeated there.
+    /// What was sent is cut out of this and of the other texts of a response, where it is repeated there.
     pub fn code(&self) -> Option<&str> {
         self.inner.parsed.code.as_deref()
     }
@@ -187,7 +187,7 @@ impl ApiError {
         self.inner.request_id.as_deref()
     }
 
-    /// Returns how long the answer asks to wait (`Retry-After`).
+    /// Returns how long the response asks to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
@@ -197,8 +197,8 @@ impl ApiError {
         self.inner.clock_offset
     }
 
-    /// Says whether the answer was signed, and by which key.
-    pub fn signature(&self) -> &AnswerSignature {
+    /// Says whether the response was signed, and by which key.
+    pub fn signature(&self) -> &ResponseSignature {
         &self.inner.signature
     }
 
@@ -231,7 +231,7 @@ impl ApiError {
         if self.is_unconfirmed() { Outcome::Unknown } else { self.outcome_as_it_stands() }
     }
 
-    /// Tells whether it is a refusal that may be the answer to another request, since it came on a
+    /// Tells whether it is a refusal that may be the response to another request, since it came on a
     /// connection that had carried one. It is confirmed by another attempt, on a new connection.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         self.inner.is_unconfirmed && self.is_refusal()
@@ -274,14 +274,14 @@ impl ApiError {
 
     /// Says what to do.
     pub(super) fn hint(&self) -> Cow<'static, str> {
-        if let AnswerSignature::Refused(e) = &self.inner.signature
+        if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
         {
             return format!("{}; {}", super::ASK, e.hint()).into();
         }
         if self.is_unconfirmed() {
             return format!(
-                "{} (the refusal came on a connection that had carried another request, whose answer it may \
+                "{} (the refusal came on a connection that had carried another request, whose response it may \
                  be, and there was no time to confirm it)",
                 super::ASK
             )
@@ -410,7 +410,7 @@ impl fmt::Display for ApiError {
 impl StdError for ApiError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.inner.signature {
-            AnswerSignature::Refused(e) => Some(e),
+            ResponseSignature::Refused(e) => Some(e),
             _ => None,
         }
     }
@@ -420,9 +420,9 @@ impl StdError for ApiError {
 mod tests {
     use super::*;
 
-    fn error(status: u16, signature: AnswerSignature, body: &str) -> ApiError {
+    fn error(status: u16, signature: ResponseSignature, body: &str) -> ApiError {
         let call = CallContext::first("x", "h", Replay::Keyed);
-        let answer = ApiAnswer {
+        let response = ApiResponse {
             status: StatusCode::from_u16(status).unwrap(),
             request_id: Some("08F7".into()),
             retry_after: None,
@@ -431,17 +431,17 @@ mod tests {
             was_kept: false,
             body: Ok(body.to_owned().into()),
         };
-        ApiError::new(call, answer, b"POST\n/\n1\n2\n\n", &Secrets::default())
+        ApiError::new(call, response, b"POST\n/\n1\n2\n\n", &Secrets::default())
     }
 
     #[test]
     fn it_shows_status_code_message_field_and_request_id() {
         let body = r#"{"code":"PARAM_ERROR","message":"参数错误","detail":{"field":"plan_id"}}"#;
         assert_eq!(
-            error(400, AnswerSignature::Missing, body).to_string(),
+            error(400, ResponseSignature::Missing, body).to_string(),
             "x answered 400 PARAM_ERROR: 参数错误 (plan_id) [request-id 08F7]"
         );
-        let html = error(502, AnswerSignature::Missing, "<html>secret</html>");
+        let html = error(502, ResponseSignature::Missing, "<html>secret</html>");
         assert_eq!(html.to_string(), "x answered 502 with a web page [request-id 08F7]");
         assert!(!format!("{html:?}").contains("secret"));
     }
@@ -452,13 +452,19 @@ mod tests {
             crate::error::Error::Api(error(status, signature, body)).is_input()
         };
         let refusal = r#"{"code":"PARAM_ERROR","message":"no"}"#;
-        assert!(is_input(400, AnswerSignature::Missing, refusal));
-        assert!(is_input(404, AnswerSignature::Missing, refusal));
-        assert!(!is_input(403, AnswerSignature::Missing, refusal), "the permission is missing");
-        assert!(!is_input(500, AnswerSignature::Missing, refusal), "it may have been carried out");
-        assert!(!is_input(404, AnswerSignature::Missing, "<html>"), "it is not WeChat Pay's");
+        assert!(is_input(400, ResponseSignature::Missing, refusal));
+        assert!(is_input(404, ResponseSignature::Missing, refusal));
+        assert!(!is_input(403, ResponseSignature::Missing, refusal), "the permission is missing");
+        assert!(
+            !is_input(500, ResponseSignature::Missing, refusal),
+            "it may have been carried out"
+        );
+        assert!(!is_input(404, ResponseSignature::Missing, "<html>"), "it is not WeChat Pay's");
         let serial = r#"{"code":"PARAM_ERROR","message":"Wechatpay-Serial"}"#;
-        assert!(!is_input(400, AnswerSignature::Missing, serial), "it is a matter of the key ring");
+        assert!(
+            !is_input(400, ResponseSignature::Missing, serial),
+            "it is a matter of the key ring"
+        );
     }
 
     /// An application's own transport reads a response as the client does.
@@ -479,7 +485,7 @@ mod tests {
             StatusCode::TOO_MANY_REQUESTS,
             &headers.into_iter().collect(),
             body.into(),
-            AnswerSignature::Missing,
+            ResponseSignature::Missing,
             b"POST\n/\n1\n2\n\n",
             Timestamp::from_unix_secs(90),
         );
@@ -500,11 +506,11 @@ mod tests {
             r#"{"code":"PARAM_ERROR","message":"HTTP header缺少微信支付平台证书序列号(Wechatpay-Serial)"}"#,
             r#"{"code":"PARAM_ERROR","message":"no","detail":{"field":"wechatpay-serial"}}"#,
         ] {
-            let error = error(400, AnswerSignature::Missing, body);
+            let error = error(400, ResponseSignature::Missing, body);
             assert!(error.hint().contains("key ring"), "{body}: {}", error.hint());
         }
         let other = r#"{"code":"PARAM_ERROR","message":"参数错误","detail":{"field":"plan_id"}}"#;
-        let other = error(400, AnswerSignature::Missing, other);
+        let other = error(400, ResponseSignature::Missing, other);
         assert!(!other.hint().contains("key ring"), "{}", other.hint());
     }
 
@@ -520,10 +526,10 @@ mod tests {
             (500, Outcome::Unknown, true),
             (503, Outcome::Unknown, true),
         ] {
-            let error = error(status, AnswerSignature::Missing, r#"{"code":"X"}"#);
+            let error = error(status, ResponseSignature::Missing, r#"{"code":"X"}"#);
             assert_eq!((error.outcome(), error.may_retry()), (outcome, may_retry), "{status}");
         }
-        let forged = AnswerSignature::Refused(VerifyError::unsupported_algorithm());
+        let forged = ResponseSignature::Refused(VerifyError::unsupported_algorithm());
         assert_eq!(error(400, forged, r#"{"code":"X"}"#).outcome(), Outcome::Unknown);
     }
 
@@ -532,7 +538,7 @@ mod tests {
         let page = "<html>404</html>";
         for status in [400, 401, 403, 404, 411, 413, 429] {
             for body in [page, "", "no", r#"{"message":"no"}"#, r#"{"code":""}"#] {
-                let error = error(status, AnswerSignature::Missing, body);
+                let error = error(status, ResponseSignature::Missing, body);
                 assert_eq!(error.outcome(), Outcome::Unknown, "{status} {body}");
                 assert!(error.may_retry(), "{status} {body}: the call may be repeated");
                 let hint = error.hint();
@@ -542,7 +548,7 @@ mod tests {
             }
         }
         let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
-        let signed = error(404, AnswerSignature::Verified(serial), page);
+        let signed = error(404, ResponseSignature::Verified(serial), page);
         assert_eq!(signed.outcome(), Outcome::Rejected);
         assert!(signed.hint().contains("check the id"), "{}", signed.hint());
     }
@@ -550,16 +556,16 @@ mod tests {
     /// Reads a real `SIGN_ERROR`, for a message that was signed here.
     fn diagnosis(body: &str, message: &str) -> SignDiagnosis {
         let call = CallContext::first("x", "h", Replay::Never);
-        let answer = ApiAnswer {
+        let response = ApiResponse {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,
             retry_after: None,
             clock_offset: Some(0),
-            signature: AnswerSignature::Missing,
+            signature: ResponseSignature::Missing,
             was_kept: false,
             body: Ok(body.to_owned().into()),
         };
-        let error = ApiError::new(call, answer, message.as_bytes(), &Secrets::default());
+        let error = ApiError::new(call, response, message.as_bytes(), &Secrets::default());
         assert_eq!(error.code(), Some("SIGN_ERROR"));
         let detail = error.detail().unwrap();
         assert_eq!(detail.issue.as_deref(), Some("sign not match"), "in both shapes");
@@ -571,12 +577,12 @@ mod tests {
     #[test]
     fn a_clock_that_is_off_is_told_without_any_detail() {
         let call = CallContext::first("x", "h", Replay::Never);
-        let answer = |clock_offset| ApiAnswer {
+        let response = |clock_offset| ApiResponse {
             status: StatusCode::UNAUTHORIZED,
             request_id: None,
             retry_after: None,
             clock_offset,
-            signature: AnswerSignature::Missing,
+            signature: ResponseSignature::Missing,
             was_kept: false,
             body: Ok(r#"{"code":"SIGN_ERROR","message":"timestamp"}"#.into()),
         };
@@ -586,7 +592,7 @@ mod tests {
             (Some(300), "check that private key, serial_no and mchid belong together"),
             (None, "check that private key, serial_no and mchid belong together"),
         ] {
-            let error = ApiError::new(call.clone(), answer(offset), b"", &Secrets::default());
+            let error = ApiError::new(call.clone(), response(offset), b"", &Secrets::default());
             assert!(error.hint().starts_with(hint), "{offset:?}: {}", error.hint());
         }
     }

@@ -1,11 +1,11 @@
-//! The bodies of error answers: JSON as documented, and whatever else comes.
+//! The bodies of error responses: JSON as documented, and whatever else comes.
 
 use serde_json::{Map, Value};
 
 use super::sign_diagnosis::SignInformation;
 use crate::message::secrets::Secrets;
 
-/// Says what the body of an error answer was.
+/// Says what the body of an error response was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorBody {
@@ -41,7 +41,7 @@ pub struct ErrorDetail {
     pub location: Option<String>,
 }
 
-/// What could be read from the body of an error answer.
+/// What could be read from the body of an error response.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) code: Option<String>,
@@ -85,7 +85,7 @@ fn from_object(object: &Map<String, Value>, secrets: &Secrets) -> Parsed {
         message: text(object, "message"),
         detail: detail.map(|detail| ErrorDetail {
             field: text(detail, "field"),
-            // The issue lies one level deeper in some answers.
+            // The issue lies one level deeper in some responses.
             issue: text(detail, "issue")
                 .or_else(|| text(detail.get("detail").and_then(Value::as_object)?, "issue")),
             location: text(detail, "location"),

@@ -60,9 +60,9 @@ pub enum ConfigError {
     /// The time that idle connections are kept does not lie below 8 seconds.
     #[error("idle connections are to be kept for 8 s or longer")]
     IdleTooLong,
-    /// The largest answer is zero bytes.
-    #[error("the largest answer is zero bytes")]
-    ZeroAnswer,
+    /// The largest response is zero bytes.
+    #[error("the largest response is zero bytes")]
+    ZeroResponse,
     /// No failure at all is to make calls leave a domain.
     #[error("calls are to leave a domain after 0 failures")]
     ZeroFailures,
@@ -123,7 +123,7 @@ impl ConfigError {
             Self::IdleTooLong => {
                 "WeChat Pay closes idle connections after 8 s: keep them for less, 7 s by default"
             }
-            Self::ZeroAnswer => "give a limit above zero; the default is 1 MiB",
+            Self::ZeroResponse => "give a limit above zero; the default is 1 MiB",
             Self::ZeroFailures => "give a number of failures above zero, 5 by default",
             Self::ProbeTime => "give a time above zero, 5 s by default, and at most a day",
             Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one in 100, or fewer",

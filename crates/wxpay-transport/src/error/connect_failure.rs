@@ -17,7 +17,7 @@ pub(crate) struct Failure {
     /// Its time was over.
     pub(crate) is_timeout: bool,
     /// Somebody answered: another address would say the same.
-    pub(crate) is_answer: bool,
+    pub(crate) is_response: bool,
     /// Host and port of the proxy.
     pub(crate) proxy: Option<String>,
     /// What the proxy refused with.
@@ -35,7 +35,7 @@ impl Failure {
         Self {
             stage,
             is_timeout: false,
-            is_answer: false,
+            is_response: false,
             proxy: None,
             proxy_status: None,
             addresses: Vec::new(),

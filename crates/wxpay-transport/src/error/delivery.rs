@@ -6,12 +6,12 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// An answer with a status other than 2xx came back: from WeChat Pay, or from something in front of it.
+    /// A response with a status other than 2xx came back: from WeChat Pay, or from something in front of it.
     /// What that means: see [`Outcome`].
     Answered,
     /// Not a byte of the request was written.
     NotSent,
-    /// At least one byte was written, and no answer that can be trusted came back.
+    /// At least one byte was written, and no response that can be trusted came back.
     Unknown,
 }
 

@@ -13,20 +13,20 @@ use crate::error::delivery::Delivery;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExchangeFault {
-    /// The server closed the connection before its answer.
+    /// The server closed the connection before its response.
     Closed,
     /// The connection was reset, or another error of the network occurred.
     Broken,
-    /// What came back is no HTTP answer.
+    /// What came back is no HTTP response.
     NotHttp,
 }
 
 impl fmt::Display for ExchangeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Closed => "the server closed the connection before its answer",
+            Self::Closed => "the server closed the connection before its response",
             Self::Broken => "the connection broke",
-            Self::NotHttp => "what came back is no http answer",
+            Self::NotHttp => "what came back is no http response",
         })
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for ExchangeFault {
 #[error("code of the application panicked")]
 struct Panicked;
 
-/// Says that the connection broke while the request was sent or the answer awaited.
+/// Says that the connection broke while the request was sent or the response awaited.
 #[derive(Debug)]
 pub struct ExchangeError {
     pub(super) call: Box<CallContext>,
@@ -74,7 +74,7 @@ impl ExchangeError {
         Self { call: Box::new(call), fault, delivery, is_stale, source: Box::new(error) }
     }
 
-    /// The answer was not dealt with to the end.
+    /// The response was not dealt with to the end.
     pub(crate) fn panicked(call: CallContext, delivery: Delivery) -> Self {
         Self::new(call, ExchangeFault::Broken, delivery, Box::new(Panicked))
     }
@@ -84,7 +84,7 @@ impl ExchangeError {
         self.fault
     }
 
-    /// Tells whether it was a kept connection, on which not a byte of an answer came: most likely
+    /// Tells whether it was a kept connection, on which not a byte of a response came: most likely
     /// WeChat Pay had closed it before the request. HTTP/1.1 cannot say so for certain, so the outcome
     /// is as unknown as any other when a byte of the request was written.
     pub fn is_stale(&self) -> bool {

@@ -26,8 +26,8 @@ use wxpay_auth::write_report;
 
 use crate::message::request_error::RequestError;
 
-pub use self::api::{AnswerSignature, ApiError};
-pub(crate) use self::api::{ApiAnswer, RefusedWith};
+pub use self::api::{ApiError, ResponseSignature};
+pub(crate) use self::api::{ApiResponse, RefusedWith};
 pub use self::api_body::{ErrorBody, ErrorDetail};
 pub use self::call_context::CallContext;
 pub use self::config::ConfigError;
@@ -45,12 +45,12 @@ pub use self::verifier::VerifierError;
 
 use crate::error::delivery::{Delivery, Outcome};
 
-/// Says why a call did not end with a verified 2xx answer.
+/// Says why a call did not end with a verified 2xx response.
 ///
 /// Ask [`outcome`](Error::outcome) what became of the call, [`may_retry`](Error::may_retry) whether
 /// it may be sent again, and [`hint`](Error::hint) what to do.
 ///
-/// A time-out after sending and an answer that fails verification are never "failed": their outcome
+/// A time-out after sending and a response that fails verification are never "failed": their outcome
 /// is unknown.
 #[derive(Error)]
 #[non_exhaustive]
@@ -67,7 +67,7 @@ pub enum Error {
     /// Too many calls were made at the same time. Nothing was sent.
     #[error(transparent)]
     Overload(OverloadError),
-    /// The answer could not have been verified. Nothing was sent.
+    /// The response could not have been verified. Nothing was sent.
     #[error(transparent)]
     Verifier(VerifierError),
     /// The signer did not sign. Nothing was sent.
@@ -85,14 +85,14 @@ pub enum Error {
     /// WeChat Pay, or something in front of it, answered with another status than 2xx.
     #[error(transparent)]
     Api(ApiError),
-    /// A 2xx answer came back that cannot be trusted: it is not signed, its signature was not accepted, or
+    /// A 2xx response came back that cannot be trusted: it is not signed, its signature was not accepted, or
     /// its body is not whole.
     #[error(transparent)]
     Unverified(UnverifiedError),
 }
 
 impl Error {
-    /// Says what happened to the request on the connection: whether it was sent, and an answer came back.
+    /// Says what happened to the request on the connection: whether it was sent, and a response came back.
     ///
     /// Where a call took several attempts, it is that of the last one; but it is never `NotSent` when an
     /// earlier one was sent.
@@ -121,7 +121,7 @@ impl Error {
 
     /// Says what became of the call.
     ///
-    /// An answer of 4xx is a rejection when WeChat Pay said it: its signature was verified, or it has none
+    /// A response of 4xx is a rejection when WeChat Pay said it: its signature was verified, or it has none
     /// and is JSON with a `code`. Any other 4xx (a web page, say, or one with a signature that was not
     /// accepted), 408, and everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves
     /// the outcome open.
@@ -172,7 +172,7 @@ impl Error {
         }
     }
 
-    /// Returns the HTTP status, where an answer came back.
+    /// Returns the HTTP status, where a response came back.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Api(e) => Some(e.status()),
@@ -181,7 +181,7 @@ impl Error {
         }
     }
 
-    /// Returns the `Request-ID`, where an answer came back: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID`, where a response came back: WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Api(e) => e.request_id(),

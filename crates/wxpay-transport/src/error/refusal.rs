@@ -1,8 +1,8 @@
-//! Whether an answer is a refusal: WeChat Pay said no, and not something in front of it.
+//! Whether a response is a refusal: WeChat Pay said no, and not something in front of it.
 
 use http::StatusCode;
 
-use super::api::AnswerSignature;
+use super::api::ResponseSignature;
 use super::api_body::ErrorBody;
 use crate::error::delivery::Outcome;
 
@@ -12,11 +12,15 @@ use crate::error::delivery::Outcome;
 /// signature counts where it is what WeChat Pay writes: JSON with a code. A page, a text or no body at
 /// all may come from whatever stands in front, which may answer so after the call was passed on. Where a
 /// signature is there and not accepted, or could not be checked, nothing is believed.
-pub(super) fn is_wechat_pays(signature: &AnswerSignature, body: ErrorBody, has_code: bool) -> bool {
+pub(super) fn is_wechat_pays(
+    signature: &ResponseSignature,
+    body: ErrorBody,
+    has_code: bool,
+) -> bool {
     match signature {
-        AnswerSignature::Verified(_) => true,
-        AnswerSignature::Missing => body == ErrorBody::Json && has_code,
-        AnswerSignature::Unchecked | AnswerSignature::Refused(_) => false,
+        ResponseSignature::Verified(_) => true,
+        ResponseSignature::Missing => body == ErrorBody::Json && has_code,
+        ResponseSignature::Unchecked | ResponseSignature::Refused(_) => false,
     }
 }
 
@@ -47,13 +51,13 @@ mod tests {
         (ErrorBody::TooLarge, false),
     ];
 
-    fn signatures() -> [AnswerSignature; 4] {
+    fn signatures() -> [ResponseSignature; 4] {
         let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
         [
-            AnswerSignature::Verified(serial.clone()),
-            AnswerSignature::Missing,
-            AnswerSignature::Unchecked,
-            AnswerSignature::Refused(VerifyError::mismatch(serial)),
+            ResponseSignature::Verified(serial.clone()),
+            ResponseSignature::Missing,
+            ResponseSignature::Unchecked,
+            ResponseSignature::Refused(VerifyError::mismatch(serial)),
         ]
     }
 
@@ -66,8 +70,8 @@ mod tests {
             for signature in &signatures() {
                 for (body, has_code) in BODIES {
                     let is_own = match signature {
-                        AnswerSignature::Verified(_) => true,
-                        AnswerSignature::Missing => (body, has_code) == (ErrorBody::Json, true),
+                        ResponseSignature::Verified(_) => true,
+                        ResponseSignature::Missing => (body, has_code) == (ErrorBody::Json, true),
                         _ => false,
                     };
                     let is_no = (400..=499).contains(&code) && code != 408;

@@ -38,11 +38,11 @@ pub enum Stage {
     Queueing,
     /// It was connecting, or signing meanwhile.
     Preparing,
-    /// It was sending the request, or waiting for the answer.
+    /// It was sending the request, or waiting for the response.
     Waiting,
-    /// It was reading the body of the answer.
+    /// It was reading the body of the response.
     Reading,
-    /// It was verifying the answer.
+    /// It was verifying the response.
     Verifying,
 }
 
@@ -51,9 +51,9 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Queueing => "waiting for its turn",
             Self::Preparing => "connecting and signing",
-            Self::Waiting => "waiting for the answer",
-            Self::Reading => "reading the answer",
-            Self::Verifying => "verifying the answer",
+            Self::Waiting => "waiting for the response",
+            Self::Reading => "reading the response",
+            Self::Verifying => "verifying the response",
         })
     }
 }

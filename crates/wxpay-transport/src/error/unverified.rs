@@ -10,7 +10,7 @@ use wxpay_auth::VerifyError;
 use super::ASK;
 use super::call_context::CallContext;
 
-/// Says why a 2xx answer cannot be trusted.
+/// Says why a 2xx response cannot be trusted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnverifiedCause {
@@ -38,7 +38,7 @@ pub enum UnverifiedCause {
     },
 }
 
-/// Says that an answer of 2xx came back that cannot be trusted. Whether the call was carried out is
+/// Says that a response of 2xx came back that cannot be trusted. Whether the call was carried out is
 /// not known: after a signature probe, for instance, it has been.
 #[derive(Debug)]
 pub struct UnverifiedError {
@@ -81,7 +81,7 @@ impl UnverifiedError {
         self.status
     }
 
-    /// Returns the `Request-ID` of the answer, which is not trustworthy either.
+    /// Returns the `Request-ID` of the response, which is not trustworthy either.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
@@ -101,7 +101,7 @@ impl UnverifiedError {
         match &*self.cause {
             UnverifiedCause::Signature(e) => format!("{ASK}; {}", e.hint()).into(),
             UnverifiedCause::Foreign => format!(
-                "{ASK}; find out what answers a request with the answer to another one: a proxy, \
+                "{ASK}; find out what answers a request with the response to another one: a proxy, \
                  or something else on the way to WeChat Pay"
             )
             .into(),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_a_signature_is_not_said_to_have_one() {
+    async fn a_response_without_a_signature_is_not_said_to_have_one() {
         let unsigned = error(missing_header().await);
         assert_eq!(
             unsigned.to_string(),

@@ -1,4 +1,4 @@
-//! Requests whose answers could not be verified.
+//! Requests whose responses could not be verified.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use wxpay_auth::{NotReady, SerialNo};
 
 use super::call_context::CallContext;
 
-/// Says that the answer to a request could not have been verified, so the request was not sent.
+/// Says that the response to a request could not have been verified, so the request was not sent.
 #[derive(Debug)]
 pub struct VerifierError {
     pub(super) call: Box<CallContext>,
@@ -55,10 +55,10 @@ impl fmt::Display for VerifierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was not sent: ", self.call.operation)?;
         match &self.cause {
-            Cause::NotReady(_) => f.write_str("its answer could not be verified"),
+            Cause::NotReady(_) => f.write_str("its response could not be verified"),
             Cause::OwnSerial(serial_no) => write!(
                 f,
-                "the verifier asks for answers signed with {serial_no}, the certificate of the signer"
+                "the verifier asks for responses signed with {serial_no}, the certificate of the signer"
             ),
         }
     }

@@ -11,7 +11,7 @@ pub enum Replay {
     /// Repeating with the same parameters is recognised by a number in the body (`out_request_no`,
     /// `out_trade_no`), and carried out once.
     Keyed,
-    /// Repeating could do it twice, or give an answer that misleads: it is sent again only when
+    /// Repeating could do it twice, or give a response that misleads: it is sent again only when
     /// nothing of it was sent, or when WeChat Pay itself did not accept it (429).
     Never,
 }

@@ -39,11 +39,11 @@ pub struct Request {
     operation: Cow<'static, str>,
     replay: Replay,
     rate_limit: Option<RateLimit>,
-    answered_by: Option<Arc<AnswerCheck>>,
+    answered_by: Option<Arc<ResponseCheck>>,
 }
 
 /// Tells from a body whether it answers the request.
-type AnswerCheck = dyn Fn(&[u8]) -> bool + Send + Sync;
+type ResponseCheck = dyn Fn(&[u8]) -> bool + Send + Sync;
 
 /// Headers that the client sets itself.
 const RESERVED: [HeaderName; 9] = [
@@ -140,10 +140,10 @@ impl Request {
         self
     }
 
-    /// Says how the answer to this request is told from answers to others: by the ids in its body, say.
+    /// Says how the response to this request is told from responses to others: by the ids in its body, say.
     ///
     /// It is asked once the signature has been verified. A body that it does not take ends the attempt with
-    /// [`UnverifiedCause::Foreign`](crate::UnverifiedCause::Foreign). Nothing else in an answer of WeChat Pay
+    /// [`UnverifiedCause::Foreign`](crate::UnverifiedCause::Foreign). Nothing else in a response of WeChat Pay
     /// says which request it belongs to, so a query is sent on a kept connection only
     /// with it ([`ConnectionReuse`](crate::ConnectionReuse)).
     ///
@@ -163,20 +163,20 @@ impl Request {
     #[must_use]
     pub fn answered_by(
         mut self,
-        is_answer: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
+        is_response: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.answered_by = Some(Arc::new(is_answer));
+        self.answered_by = Some(Arc::new(is_response));
         self
     }
 
-    /// Tells whether it can tell its answer from others.
-    pub(crate) fn recognises_its_answer(&self) -> bool {
+    /// Tells whether it can tell its response from others.
+    pub(crate) fn recognises_its_response(&self) -> bool {
         self.answered_by.is_some()
     }
 
-    /// Tells whether a verified body may be its answer.
+    /// Tells whether a verified body may be its response.
     pub(crate) fn is_answered_by(&self, body: &[u8]) -> bool {
-        self.answered_by.as_ref().is_none_or(|is_answer| is_answer(body))
+        self.answered_by.as_ref().is_none_or(|is_response| is_response(body))
     }
 
     /// Returns the method.

@@ -10,9 +10,9 @@ use wxpay_auth::Verified;
 
 use crate::message::body_error::BodyError;
 
-/// Holds a 2xx answer whose signature was verified.
+/// Holds a 2xx response whose signature was verified.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     status: StatusCode,
     request_id: Option<String>,
     host: Arc<str>,
@@ -20,7 +20,7 @@ pub struct Answer {
     body: Verified<Bytes>,
 }
 
-impl Answer {
+impl Response {
     /// Joins a verified body with the status, the `Request-ID` and the host it came with, which no
     /// signature covers. For transports of one's own.
     pub fn new(
@@ -32,7 +32,7 @@ impl Answer {
         Self { status, request_id, host: host.into(), retry_after: None, body }
     }
 
-    /// Adds how long the answer asks to wait (`Retry-After`), as a 202 may.
+    /// Adds how long the response asks to wait (`Retry-After`), as a 202 may.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
@@ -54,7 +54,7 @@ impl Answer {
         &self.host
     }
 
-    /// Returns how long the answer asks to wait (`Retry-After`), as a 202 may.
+    /// Returns how long the response asks to wait (`Retry-After`), as a 202 may.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    async fn response(body: &'static str) -> Answer {
+    async fn response(body: &'static str) -> Response {
         let (ring, key) = keys();
         let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
         let message = response_message(&time, nonce, body.as_bytes());
@@ -109,7 +109,7 @@ mod tests {
             .into_iter()
             .collect();
         let verified = verify_response(&ring, &SystemClock, &headers, Bytes::from(body)).await;
-        Answer::new(StatusCode::OK, Some("08F7".into()), "h", verified.unwrap())
+        Response::new(StatusCode::OK, Some("08F7".into()), "h", verified.unwrap())
     }
 
     const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";

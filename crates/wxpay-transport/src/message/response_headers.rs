@@ -1,4 +1,4 @@
-//! What the headers of an answer say, before anything in it is believed.
+//! What the headers of a response say, before anything in it is believed.
 
 use std::time::{Duration, UNIX_EPOCH};
 

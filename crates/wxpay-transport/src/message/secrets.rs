@@ -19,7 +19,7 @@ impl Secrets {
         Self(secrets.iter().map(|secret| (*secret).to_owned()).collect())
     }
 
-    /// Makes a text of an answer fit to be shown.
+    /// Makes a text of a response fit to be shown.
     pub(crate) fn shown(&self, text: &str) -> String {
         self.shown_within(text, MAX_TEXT)
     }
@@ -29,7 +29,7 @@ impl Secrets {
         foreign_text(text, most, &secrets)
     }
 
-    /// Makes an error that quotes a header of an answer fit to be shown.
+    /// Makes an error that quotes a header of a response fit to be shown.
     pub(crate) fn cut_out_of(&self, mut error: VerifyError) -> VerifyError {
         let named = match &error {
             VerifyError::KeyNotValid { serial, .. }

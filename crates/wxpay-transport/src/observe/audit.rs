@@ -9,7 +9,7 @@ use wxpay_auth::{Identity, SerialNo, Timestamp};
 
 use crate::error::Error;
 use crate::error::delivery::Outcome;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
 /// Gets a record of each request that was signed, whatever became of it.
 ///
@@ -57,9 +57,9 @@ pub struct AuditRecord<'a> {
     pub attempt: u32,
     /// What became of it.
     pub outcome: AuditOutcome,
-    /// The HTTP status, where an answer came back.
+    /// The HTTP status, where a response came back.
     pub status: Option<StatusCode>,
-    /// The `Request-ID`, where an answer came back.
+    /// The `Request-ID`, where a response came back.
     pub request_id: Option<&'a str>,
     /// How long the attempt took, connecting and signing included.
     pub took: Duration,
@@ -81,7 +81,7 @@ pub enum AuditOutcome {
 
 impl AuditOutcome {
     /// Says what became of a call.
-    pub(crate) fn of(ended: &Result<Answer, Error>) -> Self {
+    pub(crate) fn of(ended: &Result<Response, Error>) -> Self {
         match ended.as_ref().map_err(Error::outcome) {
             Ok(_) => Self::Verified,
             Err(outcome) => outcome.into(),

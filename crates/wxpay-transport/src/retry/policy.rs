@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::error::Error;
 use crate::message::replay::Replay;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 
 /// Decides how long to wait before another attempt, or to give up.
 ///
@@ -51,7 +51,7 @@ pub struct Attempted<'a> {
     attempts: u32,
     replay: Replay,
     left: Duration,
-    ended: &'a Result<Answer, Error>,
+    ended: &'a Result<Response, Error>,
 }
 
 impl<'a> Attempted<'a> {
@@ -59,7 +59,7 @@ impl<'a> Attempted<'a> {
         attempts: u32,
         replay: Replay,
         left: Duration,
-        ended: &'a Result<Answer, Error>,
+        ended: &'a Result<Response, Error>,
     ) -> Self {
         Self { attempts, replay, left, ended }
     }
@@ -85,10 +85,10 @@ impl<'a> Attempted<'a> {
         self.ended.as_ref().err()
     }
 
-    /// Returns the HTTP status of the last attempt, where an answer came back.
+    /// Returns the HTTP status of the last attempt, where a response came back.
     pub fn status(&self) -> Option<StatusCode> {
         match self.ended {
-            Ok(answer) => Some(answer.status()),
+            Ok(response) => Some(response.status()),
             Err(error) => error.status(),
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Attempted<'a> {
     /// Returns how long WeChat Pay asks to wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         match self.ended {
-            Ok(answer) => answer.retry_after(),
+            Ok(response) => response.retry_after(),
             Err(Error::Api(error)) => error.retry_after(),
             Err(_) => None,
         }

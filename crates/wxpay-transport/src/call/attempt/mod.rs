@@ -26,12 +26,12 @@ use crate::connection::spares::Demand;
 use crate::domains::domain::Domain;
 use crate::error::delivery::Delivery;
 use crate::error::{
-    AnswerSignature, ApiAnswer, ApiError, CallContext, ConnectError, ConnectStage, Error,
-    ErrorBody, ExchangeError, Limit, SigningError, Stage, TimeoutError, UnverifiedCause,
+    ApiError, ApiResponse, CallContext, ConnectError, ConnectStage, Error, ErrorBody,
+    ExchangeError, Limit, ResponseSignature, SigningError, Stage, TimeoutError, UnverifiedCause,
     UnverifiedError, VerifierError,
 };
 use crate::message::request::Request;
-use crate::message::response::Answer;
+use crate::message::response::Response;
 use crate::message::response_headers::{clock_offset, coding, request_id, retry_after};
 use crate::message::secrets::Secrets;
 use crate::observe::audit::Audit;
@@ -60,7 +60,7 @@ pub(crate) struct SignedAttempts<S, V> {
     pub(crate) user_agent: HeaderValue,
     pub(crate) audit: Option<Arc<dyn Audit>>,
     pub(crate) reuse: ConnectionReuse,
-    pub(crate) max_answer_bytes: usize,
+    pub(crate) max_response_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) nonces: Arc<dyn NonceSource>,
 }
@@ -71,7 +71,7 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
         domain: &Domain,
         plan: &AttemptPlan,
         request: &Request,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let AttemptPlan { call, end, limit, after, fresh } = plan;
         let progress = Progress::new(*end);
         // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
@@ -96,7 +96,7 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
 
 /// Ends an attempt in which code of the application panicked. Where it may have been carried out, that is
 /// what its caller must know.
-fn panicked(panic: Payload, call: &CallContext, progress: &Progress) -> Result<Answer, Error> {
+fn panicked(panic: Payload, call: &CallContext, progress: &Progress) -> Result<Response, Error> {
     match progress.delivery() {
         Delivery::NotSent => resume_unwind(panic),
         delivery @ (Delivery::Answered | Delivery::Unknown) => {
@@ -114,7 +114,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         request: &Request,
         progress: &Progress,
         fresh: bool,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         self.require_verifier(call, self.clock.now())?;
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
@@ -150,13 +150,13 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         ended
     }
 
-    /// Requires that the answer can be verified: nobody could believe it otherwise.
+    /// Requires that the response can be verified: nobody could believe it otherwise.
     fn require_verifier(&self, call: &CallContext, now: Timestamp) -> Result<(), Error> {
         let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
         self.verifier.readiness(now).map_err(not_ready)
     }
 
-    /// Requires that the verifier does not ask for answers signed with the merchant's own certificate.
+    /// Requires that the verifier does not ask for responses signed with the merchant's own certificate.
     fn require_other_serial(
         &self,
         call: &CallContext,
@@ -324,7 +324,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         progress.enter(Stage::Reading);
         let (head, body) = response.into_parts();
         let (status, headers) = (head.status, head.headers);
-        let reading = connection.read(body, self.max_answer_bytes);
+        let reading = connection.read(body, self.max_response_bytes);
         let body = if status.is_success() {
             reading.await
         } else {
@@ -343,7 +343,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         sent: &Sent,
         clock: &ClockAfter<'_>,
         was_kept: bool,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let Received { status, headers, body, .. } = received;
         let secrets = || self.secrets(request, sent);
         let request_id = request_id(&headers, &sent.nonce, secrets);
@@ -351,11 +351,11 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let cause = match body {
             Err(BodyFailure::Broken) => UnverifiedCause::Truncated,
             Err(BodyFailure::TooLarge) => {
-                UnverifiedCause::TooLarge { limit: self.max_answer_bytes }
+                UnverifiedCause::TooLarge { limit: self.max_response_bytes }
             }
             Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
                 // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
-                // answer can have come.
+                // response can have come.
                 Ok(verified)
                     if (was_kept || status != StatusCode::ACCEPTED)
                         && !request.is_answered_by(verified.body()) =>
@@ -363,8 +363,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                     UnverifiedCause::Foreign
                 }
                 Ok(verified) => {
-                    let answer = Answer::new(status, request_id, call.host.clone(), verified);
-                    return Ok(answer.with_retry_after(wait));
+                    let response = Response::new(status, request_id, call.host.clone(), verified);
+                    return Ok(response.with_retry_after(wait));
                 }
                 Err(error) => {
                     let coding = coding(&headers, secrets);
@@ -389,16 +389,16 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let Received { status, headers, body, .. } = received;
         let secrets = self.secrets(request, sent);
         let signature = match &body {
-            _ if !is_signed(&headers) => AnswerSignature::Missing,
-            Err(_) => AnswerSignature::Unchecked,
+            _ if !is_signed(&headers) => ResponseSignature::Missing,
+            Err(_) => ResponseSignature::Unchecked,
             Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
-                Ok(verified) => AnswerSignature::Verified(verified.serial().clone()),
-                Err(error) => AnswerSignature::Refused(secrets.cut_out_of(error)),
+                Ok(verified) => ResponseSignature::Verified(verified.serial().clone()),
+                Err(error) => ResponseSignature::Refused(secrets.cut_out_of(error)),
             },
         };
-        let is_plain = matches!(signature, AnswerSignature::Verified(_))
+        let is_plain = matches!(signature, ResponseSignature::Verified(_))
             || coding(&headers, Secrets::default).is_none();
-        let answer = ApiAnswer {
+        let response = ApiResponse {
             status,
             request_id: request_id(&headers, &sent.nonce, || self.secrets(request, sent)),
             retry_after: retry_after(&headers, clock.now()),
@@ -413,18 +413,18 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 Err(BodyFailure::Broken) => Err(ErrorBody::Truncated),
             },
         };
-        Error::Api(ApiError::new(call.clone(), answer, &sent.message, &secrets))
+        Error::Api(ApiError::new(call.clone(), response, &sent.message, &secrets))
     }
 
-    /// Gathers what an answer may repeat and no error may show.
+    /// Gathers what a response may repeat and no error may show.
     fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
         sent.secrets(&self.identity, self.signer.algorithm(), request.headers())
     }
 }
 
-/// Tells whether an answer was what it should be, so that its connection can be kept: a verified one, or
+/// Tells whether a response was what it should be, so that its connection can be kept: a verified one, or
 /// an orderly refusal.
-fn is_orderly(ended: &Result<Answer, Error>) -> bool {
+fn is_orderly(ended: &Result<Response, Error>) -> bool {
     match ended {
         Ok(_) => true,
         Err(Error::Api(error)) => error.is_refusal(),

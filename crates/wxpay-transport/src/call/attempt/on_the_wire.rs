@@ -50,16 +50,16 @@ fn refused(status: u16, body: &str) -> String {
 
 /// Answers each head, given how many came before it on the connection; returns where, and what it heard.
 fn serve(
-    answer: impl Fn(usize, &str) -> String + Send + Sync + 'static,
+    response: impl Fn(usize, &str) -> String + Send + Sync + 'static,
 ) -> (BaseUrl, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = BaseUrl::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let (requests, answer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(answer));
+    let (requests, response) = (Arc::new(Mutex::new(Vec::new())), Arc::new(response));
     let received = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, received) = (stream.unwrap(), Arc::clone(&received));
-            let answer = Arc::clone(&answer);
+            let response = Arc::clone(&response);
             std::thread::spawn(move || {
                 for before in 0.. {
                     let (mut head, mut byte) = (Vec::new(), [0]);
@@ -70,7 +70,7 @@ fn serve(
                         }
                     }
                     let head = String::from_utf8(head).unwrap();
-                    let said = answer(before, &head);
+                    let said = response(before, &head);
                     received.lock().unwrap().push(head);
                     if stream.write_all(said.as_bytes()).is_err() {
                         return;
@@ -99,7 +99,7 @@ fn signer() -> FileKeySigner {
 
 /// Another one comes for the first request when the second is there, for something that does not exist.
 #[tokio::test]
-async fn a_202_on_a_kept_connection_may_be_the_answer_to_another() {
+async fn a_202_on_a_kept_connection_may_be_the_response_to_another() {
     let (url, heard) = serve(|before, head| match (before, head.contains("/v3/b")) {
         (0, false) => signed(200, r#"{"id":"a"}"#),
         (0, true) => refused(404, r#"{"code":"NOT_FOUND"}"#),

@@ -13,7 +13,7 @@ const MOST: usize = 32;
 /// Who knows the addresses of names.
 #[derive(Debug, Clone)]
 pub(crate) enum Lookup {
-    /// The operating system, whose answer is used for some seconds.
+    /// The operating system, whose response is used for some seconds.
     System(Arc<RecentAddresses>),
     /// The application.
     Given(Arc<dyn Resolve>),

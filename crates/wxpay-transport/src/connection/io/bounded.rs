@@ -1,4 +1,4 @@
-//! A stream that ends when an answer does not.
+//! A stream that ends when a response does not.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::connection::io::metered::{Meter, Metered};
 
 /// Reads so many bytes for each thing that is written, and as many as those have. What is not read is kept
-/// for the answers that are still to come, up to a bound.
+/// for the responses that are still to come, up to a bound.
 pub(crate) type BoundedStream<S> = Metered<S, Allowance>;
 
 /// How many bytes may still be read.
@@ -38,7 +38,7 @@ impl<S> Meter<S> for Allowance {
     fn has_read(&mut self, bytes: usize) -> io::Result<()> {
         let Some(left) = self.left.checked_sub(bytes) else {
             self.is_exceeded.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("the answer is too long"));
+            return Err(io::Error::other("the response is too long"));
         };
         self.left = left;
         Ok(())
@@ -60,7 +60,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_much_is_read_for_each_thing_that_is_written_and_not_more() {
-        // One byte for itself and three for the answer; of the answers to five questions ten bytes.
+        // One byte for itself and three for the response; of the responses to five questions ten bytes.
         for (questions, bytes) in [(1, 4), (2, 8), (5, 10)] {
             let (near, mut far) = tokio::io::duplex(64);
             let is_exceeded = Arc::default();

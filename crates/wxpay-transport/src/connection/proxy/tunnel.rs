@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// How many bytes a proxy may answer with, interim answers (1xx) included.
+/// How many bytes a proxy may answer with, interim responses (1xx) included.
 const MAX_HEAD_BYTES: usize = 8 << 10;
 
 /// Says why there is no tunnel. No text of the proxy is quoted.
@@ -36,7 +36,7 @@ impl TunnelError {
     }
 
     /// Tells whether the proxy said something: the same proxy at another address would say the same.
-    pub(crate) fn is_answer(&self) -> bool {
+    pub(crate) fn is_response(&self) -> bool {
         !matches!(self, Self::Closed | Self::Io(_))
     }
 }
@@ -123,16 +123,16 @@ mod tests {
 
     use super::*;
 
-    /// Returns what the proxy was asked for, and what came of its answer.
-    async fn asked(answer: &[&[u8]]) -> (String, Result<(), TunnelError>) {
+    /// Returns what the proxy was asked for, and what came of its response.
+    async fn asked(response: &[&[u8]]) -> (String, Result<(), TunnelError>) {
         let (mut ours, mut proxy) = duplex(64 << 10);
-        let (credentials, answer) = (HeaderValue::from_static("Basic dTpw"), answer.concat());
+        let (credentials, response) = (HeaderValue::from_static("Basic dTpw"), response.concat());
         let mut request = vec![0; 1024];
         let serve = async {
             let read = proxy.read(&mut request).await.unwrap();
             request.truncate(read);
             // In small pieces, and then no more.
-            for piece in answer.chunks(7) {
+            for piece in response.chunks(7) {
                 let _ = proxy.write_all(piece).await;
             }
             drop(proxy);
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_2xx_opens_the_tunnel_whatever_its_head_says() {
-        for answer in [
+        for response in [
             &b"HTTP/1.1 200 Connection established\r\n\r\n"[..],
             b"HTTP/1.0 200\r\n\r\n",
             b"HTTP/1.1 201 Created\r\nContent-Length: 7\r\n\r\n",
@@ -164,28 +164,28 @@ mod tests {
             b"HTTP/1.0 200 OK\nProxy-agent: x\n\n",
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         ] {
-            let (_, opened) = asked(&[answer]).await;
-            assert!(opened.is_ok(), "{opened:?}: {}", String::from_utf8_lossy(answer));
+            let (_, opened) = asked(&[response]).await;
+            assert!(opened.is_ok(), "{opened:?}: {}", String::from_utf8_lossy(response));
         }
     }
 
     #[tokio::test]
     async fn every_other_status_is_named() {
         for status in [101, 302, 304, 400, 401, 403, 407, 429, 500, 502, 503, 999] {
-            let answer = format!("HTTP/1.1 {status} marker\r\nX: marker\r\n\r\nmarker");
-            let (_, refused) = asked(&[answer.as_bytes()]).await;
+            let response = format!("HTTP/1.1 {status} marker\r\nX: marker\r\n\r\nmarker");
+            let (_, refused) = asked(&[response.as_bytes()]).await;
             let error = refused.unwrap_err();
             assert_eq!(error.status().map(|s| s.as_u16()), Some(status));
             assert!(error.to_string().contains(&status.to_string()), "{error}");
-            assert!(error.is_answer() && !format!("{error} {error:?}").contains("marker"));
+            assert!(error.is_response() && !format!("{error} {error:?}").contains("marker"));
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_is_told_apart() {
+    async fn what_is_no_response_is_told_apart() {
         let long = [b'x'; MAX_HEAD_BYTES];
         let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
-        for (answer, expected) in [
+        for (response, expected) in [
             (&[&b""[..]][..], "closed"),
             (&[b"HTTP/1.1 200 OK\r\n"], "closed"),
             (&[b"HTTP/1.1 200 OK\r\nX: y\r\n"], "closed"),
@@ -199,7 +199,7 @@ mod tests {
             (&[b"HTTP/1.1 200 OK\r\nX: ", &long, b"\r\n\r\n"], "8192 bytes"),
             (&[&interim], "8192 bytes"),
         ] {
-            let (_, refused) = asked(answer).await;
+            let (_, refused) = asked(response).await;
             let error = refused.unwrap_err();
             assert!(error.to_string().contains(expected), "{error}, not {expected}");
             assert_eq!(error.status(), None);

@@ -55,7 +55,7 @@ struct Tls {
 pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
     task: JoinHandle<()>,
-    /// An answer had no end.
+    /// A response had no end.
     is_too_long: Arc<AtomicBool>,
 }
 
@@ -65,8 +65,8 @@ type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// How long connecting may take. It holds no call up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An answer has less than a hundred bytes, an error some hundreds; and many questions may wait for theirs.
-const ANSWERS: Bound = Bound { each: 16 * 1024, most: 1024 * 1024 };
+/// A response has less than a hundred bytes, an error some hundreds; and many questions may wait for theirs.
+const RESPONSES: Bound = Bound { each: 16 * 1024, most: 1024 * 1024 };
 
 impl RedisLink {
     /// Reads the URL. Nothing is connected yet.
@@ -137,7 +137,7 @@ impl SharedStore for RedisLink {
         let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
-        let answer: (i64, i64, i64, i64) = self
+        let response: (i64, i64, i64, i64) = self
             .script
             // The braces keep all keys of one caller on one node of a cluster.
             .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
@@ -150,7 +150,7 @@ impl SharedStore for RedisLink {
             .invoke_async(&mut connection)
             .await
             .map_err(|e| lost(&e, &line.is_too_long))?;
-        read(answer)
+        read(response)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {
@@ -237,7 +237,7 @@ impl Address {
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = BoundedStream::bounded(stream, ANSWERS, Arc::clone(is_too_long));
+        let stream = BoundedStream::bounded(stream, RESPONSES, Arc::clone(is_too_long));
         // Questions have a bound of their own.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&self.settings, stream, config);
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_cannot_be_are_no_answer() {
+    fn numbers_that_cannot_be_are_no_response() {
         for untrue in
             [(1, -1, 9, 8), (0, i64::MIN, 9, 8), (1, 7, -9, 8), (1, 7, 9, -8), (3, 7, 9, 8)]
         {
@@ -393,7 +393,7 @@ mod tests {
         LogsIn,
         Waits,
         Closes,
-        /// Answers without an end: 64 MiB, which nobody should read.
+        /// Responses without an end: 64 MiB, which nobody should read.
         Floods,
     }
 
@@ -418,7 +418,7 @@ mod tests {
 
     async fn play(mut stream: TcpStream, steps: &[Step], waits: &tokio::sync::Semaphore) {
         for step in steps {
-            let answer = match step {
+            let response = match step {
                 Step::Reserves => "*4\r\n:1\r\n:7\r\n:9\r\n:8\r\n",
                 Step::LogsIn => "+OK\r\n",
                 Step::Waits => {
@@ -438,7 +438,7 @@ mod tests {
                 }
             };
             assert_ne!(stream.read(&mut [0; 4096]).await.unwrap(), 0);
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         }
         std::future::pending::<()>().await;
     }
@@ -448,7 +448,7 @@ mod tests {
         reach: Reach { next: 9, seen: 8 },
     });
 
-    /// Asks, and gives up at some time if there is no answer.
+    /// Asks, and gives up at some time if there is no response.
     async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<StoreReply, Lost>> {
         let limit = RateLimit::per_second(10);
         let wanted = Wanted {
@@ -463,7 +463,7 @@ mod tests {
     }
 
     const SAFETY: Duration = Duration::from_secs(60);
-    /// It is given up for certain: there is no answer.
+    /// It is given up for certain: there is no response.
     const SHORT: Duration = Duration::from_millis(50);
 
     #[tokio::test]
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_without_an_end_is_not_read() {
+    async fn a_response_without_an_end_is_not_read() {
         for steps in [vec![Step::Floods], vec![Step::LogsIn, Step::Floods]] {
             let (port, _) = double(vec![steps.clone(), vec![Step::LogsIn, Step::Reserves]]).await;
             let link = RedisLink::new(&format!("redis://:pw@127.0.0.1:{port}")).unwrap();

@@ -74,7 +74,7 @@ impl RedisRateLimiter {
         Ok(Self { limit: SharedLimit::new(link, server, processes) })
     }
 
-    /// Sets how long an answer of Redis may take: 50 ms by default, a millisecond at least and a second at
+    /// Sets how long a response of Redis may take: 50 ms by default, a millisecond at least and a second at
     /// most.
     ///
     /// A call waits for it half of its time at most, and takes its place from the share of this process

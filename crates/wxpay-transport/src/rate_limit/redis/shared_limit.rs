@@ -45,7 +45,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) longest: Duration,
     /// How far ahead places can be reserved by all processes together, with room to spare.
     pub(crate) farthest: Duration,
-    /// What the last answer said. What is reserved never begins before that, even if the store has
+    /// What the last response said. What is reserved never begins before that, even if the store has
     /// forgotten it.
     pub(crate) known: Option<Reach>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Reach {
     /// When the place after the last one begins, if requests are evenly spread.
     pub(crate) next: u64,
-    /// The time of the answer.
+    /// The time of the response.
     pub(crate) seen: u64,
 }
 
@@ -75,20 +75,20 @@ pub(crate) enum Slot {
     TooFar(Duration),
 }
 
-/// Why there was no answer. It names no secret, so nothing of what a server says beyond a code.
+/// Why there was no response. It names no secret, so nothing of what a server says beyond a code.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Lost {
-    #[error("there was no answer in time")]
+    #[error("there was no response in time")]
     Slow,
     #[error("there is no connection")]
     Connection,
     #[error("the TLS connection cannot be made")]
     Tls,
-    #[error("the answer was an error: {0}")]
+    #[error("the response was an error: {0}")]
     Refused(String),
-    #[error("the answer was too long")]
+    #[error("the response was too long")]
     TooLong,
-    #[error("the answer cannot be true")]
+    #[error("the response cannot be true")]
     Untrue,
     #[error(
         "a key was lost or overwritten: set maxmemory-policy to noeviction, and flush nothing there"
@@ -125,7 +125,7 @@ struct KeyState {
     burst: NonZeroU32,
     interval: Duration,
     farthest: Duration,
-    /// What the last answer said.
+    /// What the last response said.
     known: Mutex<Option<Reach>>,
     /// So many places may be reserved and not reached yet. The others wait here, where a place costs
     /// nothing when its caller gives up.
@@ -228,18 +228,18 @@ impl<S: SharedStore> SharedLimit<S> {
         }
         let wanted = key_state.wanted(key, longest);
         let on = self.store.line();
-        // Half of the time is kept for the share of this process, should there be no answer.
+        // Half of the time is kept for the share of this process, should there be no response.
         let patience = self.answer_within.min(longest / 2);
-        let answer = match timeout(patience, self.store.reserve(&on, wanted)).await {
-            Ok(answer) => answer,
+        let response = match timeout(patience, self.store.reserve(&on, wanted)).await {
+            Ok(response) => response,
             Err(_) if patience < self.answer_within => return Err(Without::Late),
             Err(_) => Err(Lost::Slow),
         };
-        match answer.and_then(|answer| wanted.believe(answer)) {
-            Ok(answer) => {
-                key_state.note(answer.reach);
+        match response.and_then(|response| wanted.believe(response)) {
+            Ok(response) => {
+                key_state.note(response.reach);
                 asking.answered();
-                Ok(match answer.place {
+                Ok(match response.place {
                     Slot::After(wait) => Ok(key_state.reserved(Instant::now() + wait)),
                     Slot::TooFar(wait) => Err(RateLimited { retry_after: wait }),
                 })
@@ -256,16 +256,16 @@ impl<S: SharedStore> SharedLimit<S> {
 }
 
 impl Wanted<'_> {
-    /// Returns the answer, unless it cannot be true: a wait that nobody may have reserved would stop
+    /// Returns the response, unless it cannot be true: a wait that nobody may have reserved would stop
     /// payments.
-    fn believe(&self, answer: StoreReply) -> Result<StoreReply, Lost> {
-        let can_be = match answer.place {
+    fn believe(&self, response: StoreReply) -> Result<StoreReply, Lost> {
+        let can_be = match response.place {
             Slot::After(wait) => wait <= self.longest,
             Slot::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
         };
-        let ahead = Duration::from_micros(answer.reach.next.saturating_sub(answer.reach.seen));
+        let ahead = Duration::from_micros(response.reach.next.saturating_sub(response.reach.seen));
         if can_be && ahead <= self.farthest + self.interval {
-            Ok(answer)
+            Ok(response)
         } else {
             Err(Lost::Untrue)
         }
@@ -292,7 +292,7 @@ impl KeyState {
         Self {
             burst,
             interval,
-            // Callers that give up between question and answer push places back, too.
+            // Callers that give up between question and response push places back, too.
             farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
             known: Mutex::default(),
             window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
@@ -307,7 +307,7 @@ impl KeyState {
         Wanted { key, burst, interval, longest, farthest, known }
     }
 
-    /// Keeps what the store said last. An older answer may be handled after a newer one: it says
+    /// Keeps what the store said last. An older response may be handled after a newer one: it says
     /// less, but nothing that is wrong. The clock of the store cannot tell which is newer: it may have been
     /// set back.
     fn note(&self, reach: Reach) {
@@ -427,7 +427,7 @@ mod tests {
                 Mode::Works => {}
                 Mode::Fails => return Err(Lost::Connection),
                 Mode::Hangs => std::future::pending().await,
-                Mode::Says(answer) => return Ok(answer),
+                Mode::Says(response) => return Ok(response),
                 Mode::Forgets => return Err(Lost::Forgotten),
             }
             // The way to a real one takes its time, too.
@@ -486,7 +486,7 @@ mod tests {
     }
 
     /// Returns how many there are at most in any second. Timers of tokio are a millisecond late at most,
-    /// and so is the answer of the store.
+    /// and so is the response of the store.
     fn most_in_a_second(times: &[Duration]) -> usize {
         let in_second = |from: Duration| {
             let second = from..from + Duration::from_millis(997);
@@ -554,11 +554,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_cannot_be_true_stops_nobody() {
+    async fn a_response_that_cannot_be_true_stops_nobody() {
         let (day, hour) = (86_400_000_000, 3_600_000_000);
         let reach = Reach { next: 1_000, seen: 1_000 };
         let far = Reach { next: day, ..reach };
-        for answer in [
+        for response in [
             StoreReply { place: Slot::After(MINUTE + MILLISECOND), reach },
             StoreReply { place: Slot::After(Duration::from_secs(1_000_000)), reach },
             StoreReply { place: Slot::TooFar(Duration::from_micros(hour)), reach },
@@ -566,12 +566,12 @@ mod tests {
             StoreReply { place: Slot::After(Duration::ZERO), reach: far },
         ] {
             let store = Arc::new(Double::default());
-            store.set(Mode::Says(answer));
+            store.set(Mode::Says(response));
             let limit = process(&store, 1);
             let start = Instant::now();
-            assert_eq!(limit.acquire(key(10), MINUTE).await, Ok(()), "{answer:?}");
-            assert_eq!(start.elapsed(), Duration::ZERO, "{answer:?}");
-            assert!(limit.health.is_lost(), "{answer:?}");
+            assert_eq!(limit.acquire(key(10), MINUTE).await, Ok(()), "{response:?}");
+            assert_eq!(start.elapsed(), Duration::ZERO, "{response:?}");
+            assert!(limit.health.is_lost(), "{response:?}");
         }
     }
 
@@ -607,7 +607,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_last_answer_said_is_given_with_the_next_question() {
+    async fn what_the_last_response_said_is_given_with_the_next_question() {
         let store = Arc::new(Double::default());
         let limit = process(&store, 1);
         let key_state = limit.keyed.state(key(10), || KeyState::new(key(10), limit.processes));
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_cannot_wait_for_an_answer_takes_the_share_in_time() {
+    async fn a_call_that_cannot_wait_for_a_response_takes_the_share_in_time() {
         let store = Arc::new(Double::default());
         store.set(Mode::Hangs);
         let limit = process(&store, 4);
@@ -714,7 +714,7 @@ mod tests {
             waiting.spawn(async move { limit.acquire(key(4), MINUTE).await });
         }
         assert!(waiting.join_all().await.into_iter().all(|ended| ended.is_ok()));
-        // Nobody but the first one waited for an answer; then it goes on with two a second.
+        // Nobody but the first one waited for a response; then it goes on with two a second.
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         assert!(store.questions() <= 3, "{}", store.questions());
     }

@@ -1,4 +1,4 @@
-//! An answer belongs to its request: a server, or something in the middle, sends one answer more than it was
+//! A response belongs to its request: a server, or something in the middle, sends one response more than it was
 //! asked for, or closes connections that wait, and no call takes that for its own.
 
 mod ghost;
@@ -43,7 +43,7 @@ fn runs() -> Vec<Run> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_takes_the_answer_to_another_for_its_own() {
+async fn no_call_takes_the_response_to_another_for_its_own() {
     let (runs, turns) = (runs(), Arc::new(Semaphore::new(AT_ONCE)));
     let count = runs.len();
     assert!(count >= 2000, "{count}");

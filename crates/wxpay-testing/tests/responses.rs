@@ -1,4 +1,4 @@
-//! Plans go through their states, and every answer to an authentic request is signed.
+//! Plans go through their states, and every response to an authentic request is signed.
 
 #![allow(
     clippy::expect_used,
@@ -12,29 +12,29 @@ mod common;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::{Answer, Call, PLANS, terminate};
+use common::{Call, PLANS, Response, terminate};
 use serde_json::{Value, json};
 use wxpay_auth::{Certificate, SystemClock, verify_response};
 use wxpay_testing::{Gateway, Plan, PlanState, WechatPay};
 
-async fn post(gateway: &Gateway, target: &str) -> Answer {
+async fn post(gateway: &Gateway, target: &str) -> Response {
     Call::post(gateway, target).send(&gateway.base_url()).await
 }
 
-async fn list(gateway: &Gateway, brand_id: &str, query: &str) -> Answer {
+async fn list(gateway: &Gateway, brand_id: &str, query: &str) -> Response {
     let target = format!("{PLANS}/{brand_id}/delivery-plans{query}");
     Call::get(gateway, &target).send(&gateway.base_url()).await
 }
 
-fn ids(answer: &Answer) -> Vec<String> {
-    let body = answer.json();
+fn ids(response: &Response) -> Vec<String> {
+    let body = response.json();
     let plans = body["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
     plans.iter().map(|plan| plan["plan_id"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn assert_verifies(wechat_pay: &WechatPay, answer: &Answer, serial: &str) {
-    let (ring, body) = (wechat_pay.key_ring(), answer.body.as_slice());
-    let verified = verify_response(&ring, &SystemClock, &answer.headers, body).await.unwrap();
+async fn assert_verifies(wechat_pay: &WechatPay, response: &Response, serial: &str) {
+    let (ring, body) = (wechat_pay.key_ring(), response.body.as_slice());
+    let verified = verify_response(&ring, &SystemClock, &response.headers, body).await.unwrap();
     assert_eq!(verified.serial().as_str(), serial);
 }
 
@@ -49,7 +49,7 @@ async fn success_and_failure_are_signed_by_the_chosen_key() {
         if !serial.starts_with("PUB_KEY_ID_") {
             gateway.sign_with_platform_certificate();
         }
-        for (answer, status) in [
+        for (response, status) in [
             (post(&gateway, &terminate(plan_id)).await, 204),
             (post(&gateway, &terminate(plan_id)).await, 400),
             (post(&gateway, &terminate("99999")).await, 404),
@@ -57,17 +57,17 @@ async fn success_and_failure_are_signed_by_the_chosen_key() {
             (list(&gateway, "1004", "").await, 200),
             (list(&gateway, "1004", "?page_size=51").await, 400),
         ] {
-            assert_eq!(answer.status, status);
-            assert_verifies(&gateway, &answer, serial).await;
-            let kind = answer.header("wechatpay-signature-type");
+            assert_eq!(response.status, status);
+            assert_verifies(&gateway, &response, serial).await;
+            let kind = response.header("wechatpay-signature-type");
             assert_eq!(kind, Some("WECHATPAY2-SHA256-RSA2048"));
-            assert_eq!(answer.header("keep-alive"), Some("timeout=8"));
+            assert_eq!(response.header("keep-alive"), Some("timeout=8"));
         }
     }
 }
 
 #[tokio::test]
-async fn each_answer_has_a_request_id_of_its_own() {
+async fn each_response_has_a_request_id_of_its_own() {
     let gateway = Gateway::start().await;
     let first = list(&gateway, "1004", "").await;
     let second = list(&gateway, "1004", "").await;
@@ -102,8 +102,8 @@ async fn a_termination_has_no_body() {
     let gateway = Gateway::start().await;
     let call = Call::new("POST", &terminate("12000"), "{}");
     let call = call.signed(&common::Credentials::of(&gateway));
-    let answer = call.send(&gateway.base_url()).await;
-    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("PARAM_ERROR")));
+    let response = call.send(&gateway.base_url()).await;
+    assert_eq!((response.status, &response.json()["code"]), (400, &json!("PARAM_ERROR")));
     assert_eq!(gateway.executions(), 0);
 }
 
@@ -136,9 +136,9 @@ async fn a_list_is_filtered_and_paged() {
     assert_eq!(nothing.json(), json!({ "total_count": 0 }), "no plan_list when nothing matches");
 
     for query in ["?page_size=0", "?offset=x", "?plan_state=RUNNING"] {
-        let answer = list(&gateway, "1004", query).await;
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("PARAM_ERROR")));
-        assert_eq!(answer.json()["detail"]["location"], "query", "{query}");
+        let response = list(&gateway, "1004", query).await;
+        assert_eq!((response.status, &response.json()["code"]), (400, &json!("PARAM_ERROR")));
+        assert_eq!(response.json()["detail"]["location"], "query", "{query}");
     }
 }
 

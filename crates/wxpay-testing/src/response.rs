@@ -1,4 +1,4 @@
-//! An answer, before a server sends it.
+//! A response, before a server sends it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Holds what a server sends back.
 #[derive(Debug, Clone)]
-pub(crate) struct RawAnswer {
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
@@ -16,7 +16,7 @@ pub(crate) struct RawAnswer {
     pub(crate) executed: bool,
 }
 
-impl RawAnswer {
+impl RawResponse {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let (body, delay) = (body.into(), Duration::ZERO);
         Self { status, headers: Vec::new(), body, delay, executed: false }

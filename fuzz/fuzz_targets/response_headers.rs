@@ -1,4 +1,4 @@
-//! The headers of an answer: `Retry-After`, `Date`, `Request-ID`.
+//! The headers of a response: `Retry-After`, `Date`, `Request-ID`.
 #![no_main]
 
 use std::time::Instant;

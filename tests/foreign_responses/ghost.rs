@@ -1,4 +1,4 @@
-//! A server that sends one answer more than it was asked for, or closes connections that wait.
+//! A server that sends one response more than it was asked for, or closes connections that wait.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// The answer that nobody asked for.
+/// The response that nobody asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extra {
-    /// The answer that was sent already, once more: signed, and with a good signature.
+    /// The response that was sent already, once more: signed, and with a good signature.
     Again,
     /// An error of WeChat Pay without a signature.
     Unsigned(u16),
@@ -25,15 +25,15 @@ pub(crate) enum Extra {
 /// When it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// In one piece with the answer.
+    /// In one piece with the response.
     InOneSegment,
-    /// So long after the answer.
+    /// So long after the response.
     After(Duration),
     /// When the next request has come, on whatever connection, and before that is answered.
     InFlight,
 }
 
-/// What is wrong with the next answer.
+/// What is wrong with the next response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Haunting {
     pub(crate) extra: Extra,
@@ -51,14 +51,14 @@ pub(crate) struct Ghost {
 #[derive(Debug)]
 struct Shared {
     upstream: SocketAddr,
-    /// For the next answer.
+    /// For the next response.
     haunting: Mutex<Option<Haunting>>,
     /// Waits for the next request, to be sent in flight.
     next_request: Notify,
     waits_in_flight: AtomicUsize,
-    /// Tells connections that wait to send an answer though nothing was asked.
+    /// Tells connections that wait to send a response though nothing was asked.
     unasked: broadcast::Sender<()>,
-    /// How many answers nobody asked for have been sent, or found no connection any more.
+    /// How many responses nobody asked for have been sent, or found no connection any more.
     extras: AtomicUsize,
     /// How many requests are being worked on.
     busy: AtomicUsize,
@@ -90,17 +90,17 @@ impl Ghost {
         self.address.port()
     }
 
-    /// Haunts the next answer.
+    /// Haunts the next response.
     pub(crate) fn haunt(&self, haunting: Haunting) {
         *self.shared.haunting.lock().expect("nobody panics") = Some(haunting);
     }
 
-    /// Sends an answer on all connections that wait, though nothing was asked; returns how many there are.
+    /// Sends a response on all connections that wait, though nothing was asked; returns how many there are.
     pub(crate) fn answer_unasked(&self) -> usize {
         self.shared.unasked.send(()).unwrap_or(0)
     }
 
-    /// Returns how many answers nobody asked for are over and done with.
+    /// Returns how many responses nobody asked for are over and done with.
     pub(crate) fn extras(&self) -> usize {
         self.shared.extras.load(Ordering::SeqCst)
     }
@@ -173,7 +173,7 @@ where
     let mut in_flight: Option<Vec<u8>> = None;
     let mut unasked = shared.unasked.subscribe();
     loop {
-        // An answer that waits to be sent in flight goes out when a request comes to any connection.
+        // A response that waits to be sent in flight goes out when a request comes to any connection.
         let head = match &in_flight {
             None => {
                 tokio::select! {
@@ -212,7 +212,7 @@ where
             }
         };
         if in_flight.take().is_some() {
-            // The client has an answer by now. The request is carried out all the same, a little later.
+            // The client has a response by now. The request is carried out all the same, a little later.
             tokio::time::sleep(Duration::from_millis(5)).await;
         } else if shared.waits_in_flight.load(Ordering::SeqCst) > 0 {
             shared.next_request.notify_waiters();
@@ -220,19 +220,19 @@ where
         }
         let busy = Busy::begin(&shared.busy);
         let haunting = shared.haunting.lock().expect("nobody panics").take();
-        let mut answer = ask(shared.upstream, &head).await?;
+        let mut response = ask(shared.upstream, &head).await?;
         let extra = haunting.map(|haunting| match haunting.extra {
-            Extra::Again => answer.clone(),
+            Extra::Again => response.clone(),
             Extra::Unsigned(status) => unsigned(status),
         });
         match (haunting.map(|haunting| haunting.when), extra) {
             (Some(When::InOneSegment), Some(extra)) => {
-                answer.extend_from_slice(&extra);
-                stream.write_all(&answer).await?;
+                response.extend_from_slice(&extra);
+                stream.write_all(&response).await?;
                 over(shared);
             }
             (Some(When::After(wait)), Some(extra)) => {
-                stream.write_all(&answer).await?;
+                stream.write_all(&response).await?;
                 stream.flush().await?;
                 drop(busy);
                 tokio::time::sleep(wait).await;
@@ -243,9 +243,9 @@ where
             (Some(When::InFlight), extra) => {
                 shared.waits_in_flight.fetch_add(1, Ordering::SeqCst);
                 in_flight = extra;
-                stream.write_all(&answer).await?;
+                stream.write_all(&response).await?;
             }
-            _ => stream.write_all(&answer).await?,
+            _ => stream.write_all(&response).await?,
         }
         stream.flush().await?;
     }
@@ -278,12 +278,12 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
 async fn ask(upstream: SocketAddr, head: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(upstream).await?;
     stream.write_all(head).await?;
-    let mut answer = read_head(&mut stream).await?;
-    let head = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    let mut response = read_head(&mut stream).await?;
+    let head = String::from_utf8_lossy(&response).to_ascii_lowercase();
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     let length = length.map_or(0, |length| length.trim().parse().expect("a number"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    answer.extend_from_slice(&body);
-    Ok(answer)
+    response.extend_from_slice(&body);
+    Ok(response)
 }

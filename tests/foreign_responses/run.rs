@@ -1,4 +1,4 @@
-//! One run: a few calls of a client while the server sends an answer too many, or closes connections.
+//! One run: a few calls of a client while the server sends a response too many, or closes connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) enum Wrong {
     Closed,
 }
 
-/// When the answer too many comes.
+/// When the response too many comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     BeforeTheCall,
@@ -67,7 +67,7 @@ enum What {
     Terminate,
     /// The same, by a request that is recognised when it is repeated.
     TerminateKeyed,
-    /// The same, as if it were a query that takes each answer without a body for its own.
+    /// The same, as if it were a query that takes each response without a body for its own.
     TerminateKept,
     /// Reads a plan, and recognises it.
     Find,
@@ -139,10 +139,10 @@ impl Run {
             self.wait(&runtime, Duration::from_millis(random.u64(5..=20)));
         } else if self.wrong == Wrong::Unasked {
             let sent = ghost.answer_unasked();
-            runtime.block_on(until("all answers were sent", || ghost.extras() == sent));
+            runtime.block_on(until("all responses were sent", || ghost.extras() == sent));
             self.wait(&runtime, Duration::from_millis(1));
         } else if self.moment == Moment::BeforeTheCall {
-            runtime.block_on(until("the answer too many was sent", || ghost.extras() == 1));
+            runtime.block_on(until("the response too many was sent", || ghost.extras() == 1));
             self.wait(&runtime, Duration::from_millis(1));
         }
         if self.threads == Threads::Blocked {
@@ -266,8 +266,8 @@ async fn call(client: TestClient, what: What, plan: String) -> Result<(), String
                 let plan = plan.clone();
                 request = request.answered_by(move |body| is_plan(body, &plan));
             }
-            let answer = client.send(request).await.map_err(|error| told(&error))?;
-            let body = answer.body().body();
+            let response = client.send(request).await.map_err(|error| told(&error))?;
+            let body = response.body().body();
             let shown = String::from_utf8_lossy(body);
             if is_plan(body, &plan) { Ok(()) } else { Err(format!("the body of another: {shown}")) }
         }

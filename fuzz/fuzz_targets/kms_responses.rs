@@ -1,16 +1,16 @@
-//! Answers of key services: Vault, Tencent Cloud, Alibaba Cloud. No error repeats a secret that the
+//! Responses of key services: Vault, Tencent Cloud, Alibaba Cloud. No error repeats a secret that the
 //! service was sent.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use wxpay_auth::kms::fuzzing::{StatusCode, alibaba, tencent, vault};
 use wxpay_auth::kms::{Credentials, KmsError};
-use wxpay_fuzz::{Answer, assert_good_error};
+use wxpay_fuzz::{Response, assert_good_error};
 
 const SECRET: &str = "hunter2";
 
 fuzz_target!(|input: &[u8]| {
-    let Some(Answer { status, headers, body }) = Answer::read(input) else { return };
+    let Some(Response { status, headers, body }) = Response::read(input) else { return };
     // What is repeated is repeated in words: no service has it in a header.
     if headers.values().any(|value| value.as_bytes().windows(7).any(|w| w == SECRET.as_bytes())) {
         return;

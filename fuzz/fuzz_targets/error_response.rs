@@ -1,18 +1,18 @@
-//! Answers that are no success: the body, the diagnosis of a `SIGN_ERROR`, and what is shown of them.
+//! Responses that are no success: the body, the diagnosis of a `SIGN_ERROR`, and what is shown of them.
 #![no_main]
 
 use std::error::Error as _;
 
 use libfuzzer_sys::fuzz_target;
 use wxpay_auth::Timestamp;
-use wxpay_fuzz::{Answer, assert_good_error, assert_one_line};
+use wxpay_fuzz::{Response, assert_good_error, assert_one_line};
 use wxpay_transport::{Bytes, Error, ErrorBody, fuzzing};
 
 const SIGNED: &[u8] =
     b"POST\n/v3/pay/transactions/native\n1554208460\nNONCE\n{\"secret\":\"hunter2\"}\n";
 
 fuzz_target!(|input: &[u8]| {
-    let Some(Answer { status, headers, body }) = Answer::read(input) else { return };
+    let Some(Response { status, headers, body }) = Response::read(input) else { return };
     let now = Timestamp::from_unix_secs(1_554_208_460);
     let body = Bytes::copy_from_slice(body);
     let error = fuzzing::refusal(status, &headers, body.clone(), SIGNED, now);
@@ -44,7 +44,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Tells whether the answer itself may have the word in it, in whatever way JSON can write it.
+/// Tells whether the response itself may have the word in it, in whatever way JSON can write it.
 fn says_hunter2(body: &[u8]) -> bool {
     body.windows(7).any(|window| window == b"hunter2") || body.windows(2).any(|w| w == b"\\u")
 }
