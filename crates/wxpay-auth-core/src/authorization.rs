@@ -99,7 +99,7 @@ impl Authorization {
 
         let identity = match scheme {
             Scheme::BrandSha256Rsa2048 => Identity::Brand(
-                BrandId::new(identity).ok_or(AuthorizationError::Malformed("brand_id"))?,
+                BrandId::new(identity).map_err(|_| AuthorizationError::Malformed("brand_id"))?,
             ),
             _ => Identity::Merchant(Mchid::new(identity)?),
         };

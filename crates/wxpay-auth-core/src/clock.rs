@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 /// Holds a point in time as whole Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
 
 impl Timestamp {

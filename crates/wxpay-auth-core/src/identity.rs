@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::text::{Number, debug_as_report, invisible};
+use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
 /// Holds a merchant number (商户号, `mchid`): 1 to 32 decimal digits.
 ///
@@ -121,13 +121,27 @@ impl MchidError {
 pub struct BrandId(Arc<str>);
 
 impl BrandId {
-    /// Validates the id of a brand; `None` when it is empty, longer than 32 characters, or has any
-    /// character outside of `[0-9A-Za-z_-]`.
-    pub fn new(brand_id: impl AsRef<str>) -> Option<Self> {
+    /// Validates the id of a brand.
+    ///
+    /// # Errors
+    /// [`BrandIdError`] when it is empty, longer than 32 characters, or has any character outside of
+    /// `[0-9A-Za-z_-]`.
+    pub fn new(brand_id: impl AsRef<str>) -> Result<Self, BrandIdError> {
         let brand_id = brand_id.as_ref();
+        if brand_id.is_empty() {
+            return Err(BrandIdError::Empty);
+        }
+        if let Some(character) = invisible(brand_id) {
+            return Err(BrandIdError::Invisible { character });
+        }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        ((1..=32).contains(&brand_id.len()) && brand_id.bytes().all(plain))
-            .then(|| Self(brand_id.into()))
+        if let Some(position) = brand_id.bytes().position(|b| !plain(b)) {
+            return Err(BrandIdError::NotAllowed { position });
+        }
+        if brand_id.len() > 32 {
+            return Err(BrandIdError::TooLong { length: brand_id.len() });
+        }
+        Ok(Self(brand_id.into()))
     }
 
     /// Returns the id.
@@ -136,9 +150,61 @@ impl BrandId {
     }
 }
 
+impl FromStr for BrandId {
+    type Err = BrandIdError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::new(s)
+    }
+}
+
+impl fmt::Display for BrandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Debug for BrandId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BrandId({})", self.0)
+    }
+}
+
+/// Says what is wrong with the id of a brand.
+#[derive(Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BrandIdError {
+    /// Nothing was given.
+    #[error("brand_id is empty")]
+    Empty,
+    /// More than 32 characters were given.
+    #[error("brand_id has {length} characters, at most 32 are possible")]
+    TooLong {
+        /// How many were given.
+        length: usize,
+    },
+    /// It has a character that nobody sees.
+    #[error("brand_id has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
+    /// It has a character outside of `[0-9A-Za-z_-]`.
+    #[error("brand_id has something else than letters, digits, _ and - at position {position}")]
+    NotAllowed {
+        /// The position of the first such character, in bytes, counted from 0.
+        position: usize,
+    },
+}
+
+impl BrandIdError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        if let Self::Invisible { .. } = self {
+            return "type it anew: it was copied together with a character that nobody sees";
+        }
+        "give the id of the brand as WeChat Pay gave it (品牌ID); it is not the mchid"
     }
 }
 
@@ -178,7 +244,14 @@ impl From<Mchid> for Identity {
     }
 }
 
-debug_as_report!(MchidError);
+impl From<BrandId> for Identity {
+    fn from(brand_id: BrandId) -> Self {
+        Self::Brand(brand_id)
+    }
+}
+
+debug_as_report!(BrandIdError, MchidError);
+serde_as_text!(BrandId, Mchid);
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +268,24 @@ mod tests {
             [("19000072 91", 8), ("1900\"", 4), (" 1", 0), ("1,", 1), ("１", 0), ("1\n", 1)]
         {
             assert_eq!(Mchid::new(given), Err(MchidError::NotADigit { position }), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_brand_id_is_named() {
+        assert_eq!("1004_a-B".parse::<BrandId>().unwrap().to_string(), "1004_a-B");
+        assert_eq!(BrandId::new(""), Err(BrandIdError::Empty));
+        assert_eq!(BrandId::new("1".repeat(33)), Err(BrandIdError::TooLong { length: 33 }));
+        assert_eq!(
+            BrandId::new("10\u{200b}04"),
+            Err(BrandIdError::Invisible { character: '\u{200b}' })
+        );
+        for (given, position) in [("10 4", 2), ("\"", 0), ("1004\n", 4), ("１", 0)] {
+            assert_eq!(
+                BrandId::new(given),
+                Err(BrandIdError::NotAllowed { position }),
+                "{given:?}"
+            );
         }
     }
 }

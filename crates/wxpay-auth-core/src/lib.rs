@@ -27,14 +27,16 @@ pub use certificate_request::{
 pub use clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "file-key")]
 pub use file_key::FileKeySigner;
-pub use identity::{BrandId, Identity, Mchid, MchidError};
+pub use identity::{BrandId, BrandIdError, Identity, Mchid, MchidError};
 #[cfg(feature = "file-key")]
 pub use keys::PrivateKey;
 pub use keys::{Backend, Certificate, KeyError, KeyMaterial, PublicKey};
 pub use message::{request_message, response_message};
-pub use nonce::{Nonce, NonceError, NonceSource, SystemNonce};
+pub use nonce::{Nonce, NonceError, NonceFormatError, NonceSource, SystemNonce};
 pub use serial_no::{SerialNo, SerialNoError};
-pub use signer::{Algorithm, Scheme, SignError, SignErrorKind, Signature, Signer};
+pub use signer::{
+    Algorithm, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,
+};
 pub use text::{foreign_text, write_report};
 pub use verifier::{
     CLOCK_WINDOW_SECS, KeyRing, NotReady, SignedMessage, Verified, Verifier, VerifyError,

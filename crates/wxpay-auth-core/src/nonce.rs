@@ -1,12 +1,13 @@
 //! Nonces: one per request, never used twice.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 
-use crate::text::debug_as_report;
+use crate::text::{debug_as_report, serde_as_text};
 
 /// Holds a request's nonce (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,17 +19,28 @@ impl Nonce {
     /// How many characters a nonce has.
     pub const LENGTH: usize = 32;
 
-    /// Validates a nonce that somebody else made; `None` unless it is 32 characters of
-    /// `[0-9A-Za-z]`.
-    pub fn new(nonce: &str) -> Option<Self> {
-        let bytes: [u8; Self::LENGTH] = nonce.as_bytes().try_into().ok()?;
-        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+    /// Validates a nonce that somebody else made.
+    ///
+    /// # Errors
+    /// [`NonceFormatError`] unless it is 32 characters of `[0-9A-Za-z]`.
+    pub fn new(nonce: &str) -> Result<Self, NonceFormatError> {
+        let bytes: [u8; Self::LENGTH] =
+            nonce.as_bytes().try_into().map_err(|_| NonceFormatError)?;
+        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes)).ok_or(NonceFormatError)
     }
 
     /// Returns the 32 characters.
     pub fn as_str(&self) -> &str {
         // Only ASCII gets in, so the fallback is never taken; it spares the type a panic.
         std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for Nonce {
+    type Err = NonceFormatError;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::new(s)
     }
 }
 
@@ -41,6 +53,19 @@ impl fmt::Display for Nonce {
 impl fmt::Debug for Nonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Nonce({self})")
+    }
+}
+
+/// Says that a text is no nonce.
+#[derive(Clone, Copy, PartialEq, Eq, Error)]
+#[error("a nonce has {} characters of 0-9, A-Z and a-z", Nonce::LENGTH)]
+#[non_exhaustive]
+pub struct NonceFormatError;
+
+impl NonceFormatError {
+    /// Says what to do.
+    pub fn hint(&self) -> &'static str {
+        "take one of SystemNonce, or encode random bytes in hexadecimal or Base62"
     }
 }
 
@@ -128,6 +153,8 @@ fn character(byte: u8) -> Option<u8> {
 }
 
 debug_as_report!(without hint: NonceError);
+debug_as_report!(NonceFormatError);
+serde_as_text!(Nonce);
 
 #[cfg(test)]
 mod tests {
@@ -149,16 +176,16 @@ mod tests {
         let nonces: HashSet<String> =
             (0..1000).map(|_| SystemNonce::new().nonce().unwrap().to_string()).collect();
         assert_eq!(nonces.len(), 1000);
-        assert!(nonces.iter().all(|n| Nonce::new(n).is_some()));
+        assert!(nonces.iter().all(|n| Nonce::new(n).is_ok()));
         let seen: HashSet<char> = nonces.iter().flat_map(|n| n.chars()).collect();
         assert_eq!(seen.len(), 62, "32,000 characters show the whole alphabet");
     }
 
     #[test]
     fn foreign_nonces_are_checked() {
-        assert!(Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").is_some());
+        assert!("593BEC0C930BF1AFEB40B4A08C8FB242".parse::<Nonce>().is_ok());
         for nonce in ["", "593BEC0C930BF1AFEB40B4A08C8FB24", "593BEC0C930BF1AFEB40B4A08C8FB24\n"] {
-            assert!(Nonce::new(nonce).is_none(), "{nonce:?}");
+            assert_eq!(Nonce::new(nonce), Err(NonceFormatError), "{nonce:?}");
         }
     }
 }

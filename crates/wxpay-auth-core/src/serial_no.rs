@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::text::{Number, debug_as_report, invisible};
+use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
 /// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
 /// hexadecimal digits, kept in upper case.
@@ -161,6 +161,7 @@ impl SerialNoError {
 }
 
 debug_as_report!(SerialNoError);
+serde_as_text!(SerialNo);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::serial_no::SerialNo;
-use crate::text::{Number, debug_as_report, invisible};
+use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
 /// Holds the value of a `Wechatpay-Serial` header: which WeChat Pay key signed, or may sign.
 ///
@@ -181,6 +181,7 @@ impl WechatpaySerialError {
 }
 
 debug_as_report!(WechatpaySerialError);
+serde_as_text!(WechatpaySerial);
 
 #[cfg(test)]
 mod tests {

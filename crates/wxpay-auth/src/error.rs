@@ -3,9 +3,9 @@
 use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
-    AuthorizationError, CertificateRequestError, CertificateSubjectError, KeyError, MchidError,
-    NonceError, NotReady, SerialNoError, SignError, UnsupportedScheme, VerifyError,
-    WechatpaySerialError,
+    AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError, KeyError,
+    MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, SignError,
+    UnsupportedScheme, VerifyError, WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]
@@ -21,6 +21,9 @@ pub enum Error {
     /// A merchant number is malformed.
     #[error(transparent)]
     Mchid(#[from] MchidError),
+    /// The id of a brand is malformed.
+    #[error(transparent)]
+    BrandId(#[from] BrandIdError),
     /// The serial of a merchant certificate is malformed.
     #[error(transparent)]
     SerialNo(#[from] SerialNoError),
@@ -62,6 +65,9 @@ pub enum Error {
     /// There is no signer at an address.
     #[error(transparent)]
     SignerUri(#[from] SignerUriError),
+    /// A nonce is malformed.
+    #[error(transparent)]
+    NonceFormat(#[from] NonceFormatError),
     /// There was no randomness.
     #[error(transparent)]
     Nonce(#[from] NonceError),
@@ -72,6 +78,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Mchid(e) => e.hint(),
+            Self::BrandId(e) => e.hint(),
             Self::SerialNo(e) => e.hint(),
             Self::WechatpaySerial(e) => e.hint(),
             Self::Key(e) => e.hint(),
@@ -90,6 +97,7 @@ impl Error {
             #[cfg(feature = "kms")]
             Self::Kms(e) => e.hint(),
             Self::SignerUri(e) => e.hint(),
+            Self::NonceFormat(e) => e.hint(),
             Self::Nonce(_) => "check that the process may use the system's random numbers",
         }
     }

@@ -181,11 +181,11 @@ fn a_secret_in_place_of_a_text() {
         shown.result("SignerUri", secret.parse::<SignerUri>());
         shown.result("Country", CertificateSubject::new(&mchid).country(&secret));
         // What these two take is their own name, or none.
-        if Nonce::new(&secret).is_none() {
-            shown.value("Nonce", &Nonce::new(&secret));
+        if Nonce::new(&secret).is_err() {
+            shown.result("Nonce", Nonce::new(&secret));
         }
-        if BrandId::new(&secret).is_none() {
-            shown.value("BrandId", &BrandId::new(&secret));
+        if BrandId::new(&secret).is_err() {
+            shown.result("BrandId", BrandId::new(&secret));
         }
     }
     add_log(&mut shown);

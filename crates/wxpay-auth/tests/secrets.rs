@@ -17,10 +17,10 @@ use leaks::{CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, Backend, BrandId, Certificate, CertificateRequest,
-    CertificateSubject, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey,
-    Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock,
-    SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization, response_message,
-    verify_response,
+    CertificateSubject, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid,
+    Nonce, PrivateKey, Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer,
+    SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
+    response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -67,6 +67,7 @@ async fn no_type_shows_a_secret() {
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
+        ("ExchangeableSigner", debug(&ExchangeableSigner::new(signer.clone()))),
         ("FileKeySigner", debug(&signer) + &debug(&any_signer)),
         ("Identity", debug(&identity)),
         ("KeyMaterial", debug(&KeyMaterial::PrivateKey) + &KeyMaterial::PrivateKey.to_string()),

@@ -84,6 +84,21 @@ impl fmt::Debug for PlanId {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for PlanId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// What is read is checked as anywhere else.
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for PlanId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 /// Says what is wrong with the id of a delivery plan.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -9,6 +9,7 @@ use crate::plan_id::PlanId;
 /// Whether that means "done" or "accepted" is not documented (in 2025 there was a state
 /// `PLAN_TERMINATING`): where it matters, read the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Terminated {
     /// The plan.
@@ -21,4 +22,32 @@ pub struct Terminated {
     pub signed_by: WechatpaySerial,
     /// When the response was signed.
     pub signed_at: Timestamp,
+}
+
+#[cfg(feature = "serde")]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_written_to_a_journal_and_read_again() {
+        let terminated = Terminated {
+            plan_id: PlanId::new("12000").unwrap(),
+            request_id: Some("08F7".into()),
+            host: "api.mch.weixin.qq.com".into(),
+            signed_by: WechatpaySerial::new("PUB_KEY_ID_01").unwrap(),
+            signed_at: Timestamp::from_unix_secs(1_554_208_460),
+        };
+        let json = serde_json::json!({
+            "plan_id": "12000",
+            "request_id": "08F7",
+            "host": "api.mch.weixin.qq.com",
+            "signed_by": "PUB_KEY_ID_01",
+            "signed_at": 1_554_208_460,
+        });
+        assert_eq!(serde_json::to_value(&terminated).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Terminated>(json).unwrap(), terminated);
+        let error = serde_json::from_value::<PlanId>("12/000".into()).unwrap_err();
+        assert!(error.to_string().contains("'/'"), "{error}");
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) fn check_signature(
     if authorization.scheme() != Scheme::MerchantSha256Rsa2048 {
         return Err(Refusal::WrongScheme);
     }
-    let nonce = Nonce::new(authorization.nonce_str()).ok_or(Refusal::MalformedNonce)?;
+    let nonce = Nonce::new(authorization.nonce_str()).map_err(|_| Refusal::MalformedNonce)?;
     let seconds = authorization.timestamp().seconds_after(now);
     if seconds.unsigned_abs() > CLOCK_WINDOW_SECS {
         return Err(Refusal::ClockSkew { seconds });

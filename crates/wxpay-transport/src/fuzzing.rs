@@ -38,7 +38,7 @@ pub fn refusal(
 
 /// Reads `Request-ID`.
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let nonce = Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242")?;
+    let nonce = Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").ok()?;
     response_headers::request_id(headers, &nonce, Secrets::default)
 }
 

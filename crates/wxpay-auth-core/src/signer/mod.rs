@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod error;
+mod exchangeable;
 mod signature;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 
 pub use self::algorithm::{Algorithm, Scheme};
 pub use self::error::{SignError, SignErrorKind};
+pub use self::exchangeable::ExchangeableSigner;
 pub use self::signature::Signature;
 
 /// Signs messages with the merchant's key.
@@ -64,6 +66,11 @@ pub use self::signature::Signature;
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Signer`",
+    label = "expected a `FileKeySigner`, a `Pkcs11Signer`, a `KmsSigner`, an `Arc<dyn Signer>`, or a signer of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_auth::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait Signer: fmt::Debug + Send + Sync {
     /// Returns the algorithm, which decides the scheme token of the `Authorization` header.

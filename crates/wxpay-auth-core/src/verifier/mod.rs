@@ -86,6 +86,11 @@ impl fmt::Debug for SignedMessage<'_> {
 ///
 /// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
 /// `Ok(())` without a check gives the protection away.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Verifier`",
+    label = "expected a `KeyRing`, or a verifier of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_auth::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
     /// Returns the key that the client would like answers to be signed with. It goes out as the

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Says what really happened to a request on the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Delivery {
     /// A response with a status other than 2xx came back: from WeChat Pay, or from something in front of it.
@@ -33,7 +36,8 @@ impl fmt::Display for Delivery {
 }
 
 /// Says what became of the call: what a caller has to decide on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
     /// WeChat Pay refused it: it was not carried out.
@@ -58,5 +62,24 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_names_of_the_logs() {
+        for outcome in [Outcome::Rejected, Outcome::NotSent, Outcome::Unknown] {
+            let json = serde_json::to_value(outcome).unwrap();
+            assert_eq!(json, outcome.as_str());
+            assert_eq!(serde_json::from_value::<Outcome>(json).unwrap(), outcome);
+        }
+        for delivery in [Delivery::Answered, Delivery::NotSent, Delivery::Unknown] {
+            let json = serde_json::to_value(delivery).unwrap();
+            assert_eq!(json, delivery.as_str());
+            assert_eq!(serde_json::from_value::<Delivery>(json).unwrap(), delivery);
+        }
     }
 }
