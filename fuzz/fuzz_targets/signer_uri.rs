@@ -22,7 +22,12 @@ fuzz_target!(|text: &str| {
             let known = ["file", "pkcs11", "vault", "tencent-kms", "alibaba-kms", "aws-kms"];
             let scheme = text.split_once(':').map(|(scheme, _)| scheme);
             assert_eq!(
-                matches!(error, SignerUriError::Scheme | SignerUriError::BarePath),
+                matches!(
+                    error,
+                    SignerUriError::Scheme
+                        | SignerUriError::BarePath
+                        | SignerUriError::Invisible { .. }
+                ),
                 !scheme.is_some_and(|scheme| known.contains(&scheme)),
             );
         }
