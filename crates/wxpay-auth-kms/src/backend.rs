@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wxpay_auth_core::PublicKey;
 
-use super::error::KmsError;
+use crate::error::KmsError;
 
 /// Talks to one key service about one key. [`KmsSigner`](super::KmsSigner) does the rest: it hashes,
 /// bounds, retries, pads and verifies.

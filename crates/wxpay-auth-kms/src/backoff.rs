@@ -12,13 +12,13 @@ const LONGEST: Duration = Duration::from_secs(2);
 
 /// Returns how long to wait after the failure with this number, counted from 1: exponential, with
 /// full jitter, so that callers who failed together do not come back together.
-pub(super) fn backoff(failure: u32) -> Duration {
+pub(crate) fn backoff(failure: u32) -> Duration {
     longest(FIRST, failure).mul_f64(random())
 }
 
 /// Returns how long to wait after a service has throttled for the time with this number, counted
 /// from 1, and has not said how long: no less than half of the longest wait.
-pub(super) fn backoff_throttled(time: u32) -> Duration {
+pub(crate) fn backoff_throttled(time: u32) -> Duration {
     longest(FIRST_THROTTLED, time).mul_f64(0.5 + random() / 2.0)
 }
 

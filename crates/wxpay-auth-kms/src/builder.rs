@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
 
-use super::backend::{KmsBackend, KmsKey};
-use super::calls::{Calls, Limits, is_sensible};
-use super::error::KmsError;
-use super::signer::KmsSigner;
+use crate::backend::{KmsBackend, KmsKey};
+use crate::error::KmsError;
+use crate::request_limits::{Calls, Limits, is_sensible};
+use crate::signer::KmsSigner;
 
 /// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ enum Serial {
 }
 
 impl<B: KmsBackend> KmsSignerBuilder<B> {
-    pub(super) fn new(backend: B) -> Self {
+    pub(crate) fn new(backend: B) -> Self {
         let connect_timeout = Duration::from_secs(30);
         Self { backend, serial: None, limits: Limits::default(), connect_timeout }
     }

@@ -2,6 +2,6 @@
 
 pub use http::StatusCode;
 
-pub use super::alibaba::fuzzing as alibaba;
-pub use super::tencent::fuzzing as tencent;
-pub use super::vault::fuzzing as vault;
+pub use crate::alibaba::fuzzing as alibaba;
+pub use crate::tencent::fuzzing as tencent;
+pub use crate::vault::fuzzing as vault;

@@ -5,9 +5,9 @@
 use wxpay_auth_core::internal::FileSource;
 
 #[cfg(feature = "aws-config")]
-pub use crate::aws_client::aws_client;
+pub use crate::aws::client::aws_client;
 #[cfg(any(feature = "_access-key", feature = "aws-config"))]
-pub use crate::endpoint::is_region;
+pub use crate::http::endpoint::is_region;
 #[cfg(feature = "vault")]
 use crate::{Secret, VaultAuth};
 

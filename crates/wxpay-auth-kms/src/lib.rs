@@ -25,38 +25,31 @@ mod access_key;
 mod alibaba;
 #[cfg(feature = "aws")]
 mod aws;
-#[cfg(feature = "aws-config")]
-mod aws_client;
 mod backend;
 mod backoff;
 mod builder;
-mod calls;
-#[cfg(feature = "_endpoint")]
-mod endpoint;
 mod error;
-#[cfg(feature = "_http")]
-mod flight;
 #[cfg(all(fuzzing, feature = "vault", feature = "tencent", feature = "alibaba"))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "_http")]
 mod http;
 #[doc(hidden)]
 pub mod internal;
-#[cfg(any(feature = "_http", feature = "aws"))]
-mod retry_after;
+mod request_limits;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;
-#[cfg(any(feature = "_http", feature = "aws"))]
-mod status;
+#[cfg(feature = "_http")]
+mod single_flight;
 #[cfg(feature = "tencent")]
 mod tencent;
-#[cfg(feature = "_http")]
-mod tls;
 #[cfg(feature = "vault")]
 mod vault;
 
+#[cfg(feature = "_endpoint")]
+pub use crate::http::endpoint::Endpoint;
+#[cfg(feature = "_http")]
+pub use crate::http::tls::KmsTls;
 #[cfg(feature = "_access-key")]
 pub use access_key::{CredentialProvider, Credentials};
 #[cfg(feature = "alibaba")]
@@ -65,15 +58,11 @@ pub use alibaba::{AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
 pub use aws::AwsKms;
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
-#[cfg(feature = "_endpoint")]
-pub use endpoint::Endpoint;
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;
 pub use signer::KmsSigner;
 #[cfg(feature = "tencent")]
 pub use tencent::{TencentKms, TencentKmsBuilder, TencentRole};
-#[cfg(feature = "_http")]
-pub use tls::KmsTls;
 #[cfg(feature = "vault")]
 pub use vault::{VaultAuth, VaultTransit, VaultTransitBuilder};

@@ -8,7 +8,7 @@ use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
 use wxpay_auth_core::{KeyError, SignErrorKind};
 use zeroize::Zeroizing;
 
-use super::error::KmsError;
+use crate::error::KmsError;
 
 /// Says where a secret comes from: a token, a password. It is shown nowhere, and its copies here are
 /// wiped when they are dropped; those that TLS and the system make of what is sent are not.
@@ -79,12 +79,12 @@ impl Secret {
 
     /// Tells whether another secret may be there the next time.
     #[cfg(feature = "vault")]
-    pub(super) fn may_change(&self) -> bool {
+    pub(crate) fn may_change(&self) -> bool {
         matches!(self.0, Source::File { .. })
     }
 
     /// Reads the secret. It may block for as long as reading a small file takes.
-    pub(super) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
+    pub(crate) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
         let (file, parameter) = match &self.0 {
             Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
             Source::File { file, parameter } => (file, *parameter),

@@ -11,10 +11,10 @@ use wxpay_auth_core::{
     Algorithm, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
 };
 
-use super::backend::{KmsBackend, KmsKey};
-use super::builder::KmsSignerBuilder;
-use super::calls::Calls;
-use super::error::KmsError;
+use crate::backend::{KmsBackend, KmsKey};
+use crate::builder::KmsSignerBuilder;
+use crate::error::KmsError;
+use crate::request_limits::Calls;
 
 /// Signs with a key in a key service (KMS), which it never leaves.
 ///
@@ -75,7 +75,7 @@ impl<B: KmsBackend> KmsSigner<B> {
         KmsSignerBuilder::new(backend)
     }
 
-    pub(super) fn new(backend: B, key: KmsKey, serial_no: SerialNo, calls: Calls) -> Self {
+    pub(crate) fn new(backend: B, key: KmsKey, serial_no: SerialNo, calls: Calls) -> Self {
         Self { shared: Arc::new(Shared { backend, key, serial_no, calls }) }
     }
 
@@ -87,7 +87,7 @@ impl<B: KmsBackend> KmsSigner<B> {
     }
 
     /// Signs once, and throws it away: a service may tell a public key, and then not sign.
-    pub(super) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
+    pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
         let Shared { backend, key, calls, .. } = &*self.shared;
         let message = b"is this the key?";
         let digest = sha256(message);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wxpay_auth_core::{Certificate, PublicKey, SerialNo};
 
-use super::error::Pkcs11Error;
-use super::key;
-use super::mechanism::Pkcs11Mechanism;
-use super::signer::Pkcs11Signer;
-use super::uri::Pkcs11Uri;
-use super::vault::{KeySession, Vault};
-use super::workers::{Sessions, Workers};
+use crate::error::Pkcs11Error;
+use crate::key_lookup;
+use crate::mechanism::Pkcs11Mechanism;
+use crate::session::key_session::{KeySession, KeySessions};
+use crate::signer::Pkcs11Signer;
+use crate::uri::Pkcs11Uri;
+use crate::worker::{Sessions, Workers};
 
 /// Sets up a [`Pkcs11Signer`]; [`Pkcs11Signer::builder`] makes one.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ enum Serial {
 const MOST_SESSIONS: usize = 1024;
 
 impl Pkcs11SignerBuilder {
-    pub(super) fn new(uri: Pkcs11Uri) -> Self {
+    pub(crate) fn new(uri: Pkcs11Uri) -> Self {
         Self {
             uri,
             serial: Serial::OnToken,
@@ -169,7 +169,7 @@ impl Pkcs11SignerBuilder {
     }
 
     fn connect_blocking(self) -> Result<(Workers, PublicKey, SerialNo), Pkcs11Error> {
-        let vault = Vault::new(self.uri.clone(), self.mechanism, self.restart_module)?;
+        let vault = KeySessions::new(self.uri.clone(), self.mechanism, self.restart_module)?;
         let vault = Arc::new(vault);
         let (opened, public_key, serial_no) = vault.twice(|| self.open(&vault))?;
         let workers = Workers::start(&vault, opened, self.queue)?;
@@ -178,9 +178,12 @@ impl Pkcs11SignerBuilder {
     }
 
     /// Opens the sessions, and signs once.
-    fn open(&self, vault: &Vault) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
+    fn open(
+        &self,
+        vault: &KeySessions,
+    ) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
         let (first, serial_no) = vault.open_and(|session, key| match &self.serial {
-            Serial::OnToken => Ok(key::certificate(session, key)?.serial_no().clone()),
+            Serial::OnToken => Ok(key_lookup::certificate(session, key)?.serial_no().clone()),
             Serial::Certificate(certificate) => {
                 certificate.require_key(&key.public_key)?;
                 Ok(certificate.serial_no().clone())
@@ -206,7 +209,7 @@ impl Pkcs11SignerBuilder {
 
 /// Closes sessions when connecting ends half-way.
 struct Opened<'a> {
-    vault: &'a Vault,
+    vault: &'a KeySessions,
     sessions: Vec<KeySession>,
 }
 
@@ -217,7 +220,7 @@ impl Drop for Opened<'_> {
 }
 
 /// Runs what blocks on a thread of its own: a token may take seconds, or hang.
-pub(super) async fn on_thread<T: Send + 'static>(
+pub(crate) async fn on_thread<T: Send + 'static>(
     limit: Duration,
     run: impl FnOnce() -> Result<T, Pkcs11Error> + Send + 'static,
 ) -> Result<T, Pkcs11Error> {

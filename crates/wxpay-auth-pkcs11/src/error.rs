@@ -9,9 +9,9 @@ use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{KeyError, SerialNo, SignError, SignErrorKind};
 
-use super::mechanism::Pkcs11Mechanism;
-use super::module_settings;
-use super::uri_error::Pkcs11UriError;
+use crate::mechanism::Pkcs11Mechanism;
+use crate::module::settings;
+use crate::uri::error::Pkcs11UriError;
 
 /// Says why a token, or the key in it, could not be used. It shows no PIN.
 ///
@@ -438,34 +438,34 @@ impl Pkcs11Error {
     }
 
     /// Turns the response of `C_Initialize` into an error that names the settings of the module.
-    pub(super) fn starting(self, module: &Path) -> Self {
+    pub(crate) fn starting(self, module: &Path) -> Self {
         match self {
             Self::Call { code, kind, .. } => {
-                Self::Initialize { code, kind, settings: module_settings::hint(Some(module)) }
+                Self::Initialize { code, kind, settings: settings::hint(Some(module)) }
             }
             other => other,
         }
     }
 
     /// Tells whether the module is not initialised.
-    pub(super) fn is_not_initialized(&self) -> bool {
+    pub(crate) fn is_not_initialized(&self) -> bool {
         matches!(self, Self::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED")
     }
 
     /// Tells whether the session has gone. It is not closed then: the token may give its number to the
     /// next one that is opened, and closing it would end another thread's.
-    pub(super) fn ended_the_session(&self) -> bool {
+    pub(crate) fn ended_the_session(&self) -> bool {
         matches!(self, Self::Call { code, .. }
             if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
     }
 
     /// Tells whether the session was not even touched: it is as good as before.
-    pub(super) fn left_the_session_alone(&self) -> bool {
+    pub(crate) fn left_the_session_alone(&self) -> bool {
         matches!(self, Self::HeldUp { .. })
     }
 
     /// Tells whether the module itself may be what is broken, so that starting it anew may help.
-    pub(super) fn may_be_the_module(&self) -> bool {
+    pub(crate) fn may_be_the_module(&self) -> bool {
         match self {
             Self::TokenNotFound { .. } | Self::Malformed { .. } => true,
             // A key that was deleted is not brought back by a restart, which all others would feel.

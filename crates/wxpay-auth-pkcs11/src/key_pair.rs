@@ -11,15 +11,15 @@ use wxpay_auth_core::internal::no_randomness;
 use wxpay_auth_core::{Certificate, PublicKey};
 use x509_cert::der::{Decode, Encode};
 
-use super::builder::on_thread;
-use super::call::Called;
-use super::error::Pkcs11Error;
-use super::gate::Scope;
-use super::key::{self, SigningKey};
-use super::login::{Access, LoggedIn, log_in};
-use super::module::Module;
-use super::restarts::Restarter;
-use super::uri::Pkcs11Uri;
+use crate::builder::on_thread;
+use crate::error::Pkcs11Error;
+use crate::key_lookup::{self, SigningKey};
+use crate::module::Module;
+use crate::module::access::Scope;
+use crate::module::restart::Restarter;
+use crate::return_value::Called;
+use crate::session::login::{Access, LoggedIn, log_in};
+use crate::uri::Pkcs11Uri;
 
 /// Names what a new key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -97,7 +97,8 @@ impl Pkcs11KeyPair {
     /// As [`connect`](super::Pkcs11SignerBuilder::connect), but without a certificate.
     pub async fn find(uri: Pkcs11Uri) -> Result<Self, Pkcs11Error> {
         on_thread(LIMIT, move || {
-            let key = on_token(&uri, Access::Use, || true, |_, session| key::find(session, &uri))?;
+            let key =
+                on_token(&uri, Access::Use, || true, |_, session| key_lookup::find(session, &uri))?;
             Ok(Self::new(uri, key))
         })
         .await
@@ -125,7 +126,7 @@ impl Pkcs11KeyPair {
                 Access::Change,
                 || true,
                 |_, session| {
-                    let key = key::find(session, &uri)?;
+                    let key = key_lookup::find(session, &uri)?;
                     certificate.require_key(&key.public_key)?;
                     store(session, &key, &certificate)
                 },
@@ -185,13 +186,13 @@ fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs
         || !begun.get(),
         |module, session| {
             let same_label = Pkcs11Uri { id: None, ..uri.clone() };
-            if !key::matching(session, ObjectClass::PRIVATE_KEY, &same_label)?.is_empty() {
+            if !key_lookup::matching(session, ObjectClass::PRIVATE_KEY, &same_label)?.is_empty() {
                 return Err(Pkcs11Error::KeyExists { wanted: same_label.key_part() });
             }
             begun.set(true);
             let (public, private) = make(module, session, (&label, &id), usage)?;
             let checked = check_bound(session, private)
-                .and_then(|()| key::find(session, &uri.clone().id(id.clone())));
+                .and_then(|()| key_lookup::find(session, &uri.clone().id(id.clone())));
             if checked.is_err() {
                 for object in [private, public] {
                     let _ = session.destroy_object(object);

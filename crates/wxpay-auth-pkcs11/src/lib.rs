@@ -16,28 +16,18 @@
 //! `docs/hsm.md` in the repository.
 
 mod builder;
-mod call;
 mod error;
-mod gate;
-mod key;
+mod key_lookup;
 mod key_pair;
-mod library;
-mod listing;
-mod login;
-mod logins;
 mod mechanism;
 mod module;
-mod module_settings;
 mod pin;
-mod queue;
-mod restarts;
+mod return_value;
+mod session;
 mod signer;
-mod token;
-mod turns;
+mod slot;
 mod uri;
-mod uri_error;
-mod vault;
-mod workers;
+mod worker;
 
 pub use builder::Pkcs11SignerBuilder;
 pub use error::Pkcs11Error;
@@ -46,4 +36,4 @@ pub use mechanism::Pkcs11Mechanism;
 pub use pin::Pin;
 pub use signer::Pkcs11Signer;
 pub use uri::Pkcs11Uri;
-pub use uri_error::Pkcs11UriError;
+pub use uri::error::Pkcs11UriError;

@@ -33,6 +33,6 @@ const PREFIX: [u8; 19] = [
 ];
 
 /// Hashes a message with SHA-256 into a `DigestInfo`, which `CKM_RSA_PKCS` pads and signs.
-pub(super) fn digest_info(message: &[u8]) -> Vec<u8> {
+pub(crate) fn digest_info(message: &[u8]) -> Vec<u8> {
     [&PREFIX, digest(&SHA256, message).as_ref()].concat()
 }

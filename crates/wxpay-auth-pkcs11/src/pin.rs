@@ -10,7 +10,7 @@ use wxpay_auth_core::KeyError;
 use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
 use zeroize::Zeroizing;
 
-use super::error::Pkcs11Error;
+use crate::error::Pkcs11Error;
 
 /// Says where the user PIN of a token comes from.
 ///
@@ -80,17 +80,17 @@ impl Pin {
         Self { source, uses_last_try: false }
     }
 
-    pub(super) fn using_last_try(self, uses_last_try: bool) -> Self {
+    pub(crate) fn using_last_try(self, uses_last_try: bool) -> Self {
         Self { uses_last_try, ..self }
     }
 
-    pub(super) fn uses_last_try(&self) -> bool {
+    pub(crate) fn uses_last_try(&self) -> bool {
         self.uses_last_try
     }
 
     /// Returns the path, where the PIN comes from a file.
     #[cfg(test)]
-    pub(super) fn path(&self) -> Option<&std::path::Path> {
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
         match &self.source {
             Source::File(FileSource::Path(path)) => Some(path),
             _ => None,
@@ -98,7 +98,7 @@ impl Pin {
     }
 
     /// Returns the path, where the PIN comes from a file, and the path may be shown.
-    pub(super) fn shown_path(&self) -> Option<&std::path::Path> {
+    pub(crate) fn shown_path(&self) -> Option<&std::path::Path> {
         match &self.source {
             Source::File(FileSource::Path(path)) if may_be_path_of_secret(path) => Some(path),
             _ => None,
@@ -106,7 +106,7 @@ impl Pin {
     }
 
     /// Reads the PIN, and refuses what cannot be one: the token would count it. It may block.
-    pub(super) fn read(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
+    pub(crate) fn read(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
         let pin = self.text()?;
         match problem(&pin) {
             None => Ok(pin),

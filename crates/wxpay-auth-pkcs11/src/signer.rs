@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wxpay_auth_core::{Algorithm, PublicKey, SerialNo, SignError, Signature, Signer};
 
-use super::builder::Pkcs11SignerBuilder;
-use super::error::Pkcs11Error;
-use super::uri::Pkcs11Uri;
-use super::workers::Workers;
+use crate::builder::Pkcs11SignerBuilder;
+use crate::error::Pkcs11Error;
+use crate::uri::Pkcs11Uri;
+use crate::worker::Workers;
 
 /// Signs with a private key that lives in a PKCS#11 token (an HSM) and never leaves it.
 ///
@@ -62,7 +62,7 @@ impl Pkcs11Signer {
         Pkcs11SignerBuilder::new(uri)
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         workers: Workers,
         public_key: PublicKey,
         serial_no: SerialNo,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::file_key::signing_pool::CpuGate;
+use crate::file_key::signing_pool::SigningPool;
 use crate::keys::{Certificate, KeyError, PrivateKey};
 use crate::serial_no::SerialNo;
 use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
@@ -91,7 +91,7 @@ impl FileKeySigner {
     }
 
     async fn compute(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let bytes = match CpuGate::shared().enter() {
+        let bytes = match SigningPool::shared().enter() {
             Ok(turn) => {
                 let bytes = self.key.sign(message);
                 turn.done();

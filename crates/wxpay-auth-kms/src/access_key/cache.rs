@@ -9,9 +9,9 @@ use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 use wxpay_auth_core::{Clock, SignErrorKind, Timestamp};
 
-use super::super::error::KmsError;
-use super::super::flight::Flight;
 use super::credentials::{CredentialProvider, Credentials};
+use crate::error::KmsError;
+use crate::single_flight::SingleFlight;
 
 /// How long before they expire new ones are asked for.
 const AHEAD_SECS: i64 = 300;
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// end it.
 pub(crate) struct CredentialCache {
     shared: Arc<Shared>,
-    flight: Flight<Arc<Kept>>,
+    flight: SingleFlight<Arc<Kept>>,
     /// When new ones were last asked for ahead of time.
     ahead: Mutex<Option<Timestamp>>,
 }
@@ -76,7 +76,7 @@ impl CredentialCache {
         let (kept, failed) = (ArcSwapOption::empty(), Mutex::new(None));
         let shared = Arc::new(Shared { provider, clock, kept, failed });
         // The question ends before that, with an error of its own.
-        Self { shared, flight: Flight::new(PATIENCE * 2), ahead: Mutex::new(None) }
+        Self { shared, flight: SingleFlight::new(PATIENCE * 2), ahead: Mutex::new(None) }
     }
 
     /// Returns credentials that last. When they expire soon, new ones are asked for, and the old ones
@@ -190,9 +190,9 @@ mod tests {
     use async_trait::async_trait;
     use tokio::sync::Semaphore;
 
-    use super::super::super::calls::{Calls, Limits};
     use super::super::refusal::Refusal;
     use super::*;
+    use crate::request_limits::{Calls, Limits};
 
     /// Gives out credentials with a number and a life of an hour, or fails.
     #[derive(Debug)]

@@ -8,8 +8,8 @@ use wxpay_auth_core::Timestamp;
 use wxpay_auth_core::internal::without;
 use zeroize::Zeroizing;
 
-use super::super::error::KmsError;
-use super::super::secret::Secret;
+use crate::error::KmsError;
+use crate::secret::Secret;
 
 /// Holds an access key of a cloud: its id, its secret, and for a while only, a session token.
 #[derive(Clone)]

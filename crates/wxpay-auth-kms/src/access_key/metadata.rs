@@ -3,11 +3,11 @@
 use http::{HeaderValue, Method, Request};
 use wxpay_auth_core::{SignErrorKind, Timestamp};
 
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
-use super::super::http::{Http, Response};
-use super::super::tls::KmsTls;
 use super::credentials::Credentials;
+use crate::error::KmsError;
+use crate::http::client::{Http, Response};
+use crate::http::endpoint::Endpoint;
+use crate::http::tls::KmsTls;
 
 const NO_ROLE_HINT: &str = "check that this machine has a role, and that it is the one named";
 

@@ -2,11 +2,11 @@
 
 use wxpay_auth_core::SignErrorKind;
 
-use super::super::error::KmsError;
-use super::super::http::{Response, kind_of_status};
 use super::cache::CredentialCache;
 use super::codes::{Code, look_up};
 use super::credentials::Credentials;
+use crate::error::KmsError;
+use crate::http::client::{Response, kind_of_status};
 
 /// Says why a request led to nothing.
 #[derive(Debug)]

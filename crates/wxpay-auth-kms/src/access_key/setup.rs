@@ -6,12 +6,12 @@ use std::sync::Arc;
 use http::HeaderValue;
 use wxpay_auth_core::{Clock, SystemClock};
 
-use super::super::endpoint::{Endpoint, is_region};
-use super::super::error::KmsError;
-use super::super::http::Http;
-use super::super::tls::KmsTls;
 use super::cache::CredentialCache;
 use super::credentials::CredentialProvider;
+use crate::error::KmsError;
+use crate::http::client::Http;
+use crate::http::endpoint::{Endpoint, is_region};
+use crate::http::tls::KmsTls;
 
 /// Where a service is, with what it is asked, and how.
 #[derive(Clone)]

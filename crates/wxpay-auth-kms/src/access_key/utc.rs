@@ -5,8 +5,8 @@ use std::time::Duration;
 use wxpay_auth_core::Timestamp;
 use x509_cert::der::DateTime;
 
-use super::super::error::KmsError;
 use super::codes::CLOCK_HINT;
+use crate::error::KmsError;
 
 /// Writes a day: `2019-02-25`.
 #[cfg(feature = "tencent")]

@@ -4,7 +4,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::super::access_key::{Credentials, hex, hmac_sha256, sha256_hex};
+use crate::access_key::{Credentials, hex, hmac_sha256, sha256_hex};
 
 /// What RFC 3986 does not reserve is not encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -10,17 +10,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::{Clock, NonceSource, PublicKey, SignErrorKind};
 
-use super::super::access_key::{
-    CredentialCache, Credentials, Refusal, header_value, iso, sha256_hex,
-};
-use super::super::backend::{KmsBackend, KmsKey};
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
-use super::super::http::Http;
 use super::SERVICE;
 use super::acs3::{Acs3, query};
 use super::builder::AlibabaKmsBuilder;
 use super::error::read;
+use crate::access_key::{CredentialCache, Credentials, Refusal, header_value, iso, sha256_hex};
+use crate::backend::{KmsBackend, KmsKey};
+use crate::error::KmsError;
+use crate::http::client::Http;
+use crate::http::endpoint::Endpoint;
 
 /// Signs with one version of a key in Alibaba Cloud KMS: of the kind `RSA_2048`, made for
 /// `SIGN/VERIFY`.
@@ -45,7 +43,7 @@ use super::error::read;
 /// # }
 /// ```
 ///
-/// Hand it to [`KmsSigner::builder`](super::super::KmsSigner::builder).
+/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
 #[derive(Clone)]
 pub struct AlibabaKms {
     shared: Arc<Shared>,

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use wxpay_auth_core::{Clock, NonceSource, SystemNonce};
 
-use super::super::access_key::{CredentialProvider, Credentials, Setup, name, region};
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
-use super::super::tls::KmsTls;
 use super::SERVICE;
 use super::backend::{AlibabaKms, Shared};
+use crate::access_key::{CredentialProvider, Credentials, Setup, name, region};
+use crate::error::KmsError;
+use crate::http::endpoint::Endpoint;
+use crate::http::tls::KmsTls;
 
 /// Sets up a [`AlibabaKms`]; [`AlibabaKms::builder`] makes one.
 #[derive(Clone)]

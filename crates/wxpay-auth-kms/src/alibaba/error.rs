@@ -6,12 +6,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
-use super::super::access_key::{
-    CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, look_up, refusal,
-};
-use super::super::error::KmsError;
-use super::super::http::Response;
 use super::SERVICE;
+use crate::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, look_up, refusal};
+use crate::error::KmsError;
+use crate::http::client::Response;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

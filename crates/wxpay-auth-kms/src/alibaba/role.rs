@@ -5,11 +5,11 @@ use http::{HeaderValue, Method};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::super::access_key::{
+use crate::access_key::{
     CredentialProvider, Credentials, Metadata, given, header_value, not_given, parse_iso,
 };
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
+use crate::error::KmsError;
+use crate::http::endpoint::Endpoint;
 
 /// Gets access keys from the metadata service of a machine in Alibaba Cloud (ECS) that has a RAM role.
 ///

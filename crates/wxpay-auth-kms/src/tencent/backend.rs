@@ -10,15 +10,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wxpay_auth_core::{Clock, PublicKey, SignErrorKind};
 
-use super::super::access_key::{CredentialCache, Credentials, Refusal, header_value};
-use super::super::backend::{KmsBackend, KmsKey};
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
-use super::super::http::Http;
 use super::SERVICE;
 use super::builder::TencentKmsBuilder;
 use super::error::read;
 use super::tc3::Tc3;
+use crate::access_key::{CredentialCache, Credentials, Refusal, header_value};
+use crate::backend::{KmsBackend, KmsKey};
+use crate::error::KmsError;
+use crate::http::client::Http;
+use crate::http::endpoint::Endpoint;
 
 /// Signs with a key in Tencent Cloud KMS: one made there for `ASYMMETRIC_SIGN_VERIFY_RSA_2048`.
 ///
@@ -40,7 +40,7 @@ use super::tc3::Tc3;
 /// # }
 /// ```
 ///
-/// Hand it to [`KmsSigner::builder`](super::super::KmsSigner::builder).
+/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
 #[derive(Clone)]
 pub struct TencentKms {
     shared: Arc<Shared>,

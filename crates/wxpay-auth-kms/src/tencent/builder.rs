@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use wxpay_auth_core::Clock;
 
-use super::super::access_key::{CredentialProvider, Credentials, Setup, name, region};
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
-use super::super::tls::KmsTls;
 use super::SERVICE;
 use super::backend::{Shared, TencentKms};
+use crate::access_key::{CredentialProvider, Credentials, Setup, name, region};
+use crate::error::KmsError;
+use crate::http::endpoint::Endpoint;
+use crate::http::tls::KmsTls;
 
 /// Sets up a [`TencentKms`]; [`TencentKms::builder`] makes one.
 #[derive(Debug, Clone)]

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
-use super::super::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
-use super::super::http::Response;
 use super::SERVICE;
+use crate::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
+use crate::http::client::Response;
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -120,8 +120,8 @@ const PERMIT: Option<&str> =
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::error::KmsError;
     use super::*;
+    use crate::error::KmsError;
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "PascalCase")]

@@ -3,11 +3,11 @@
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::super::access_key::{Credentials, Refusal};
-use super::super::error::KmsError;
-use super::super::http::Response;
 use super::SERVICE;
 use super::error::read;
+use crate::access_key::{Credentials, Refusal};
+use crate::error::KmsError;
+use crate::http::client::Response;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use wxpay_auth_core::Timestamp;
 use zeroize::Zeroizing;
 
-use super::super::access_key::{CredentialProvider, Credentials, Metadata, given, not_given};
-use super::super::endpoint::Endpoint;
-use super::super::error::KmsError;
+use crate::access_key::{CredentialProvider, Credentials, Metadata, given, not_given};
+use crate::error::KmsError;
+use crate::http::endpoint::Endpoint;
 
 /// Gets access keys from the metadata service of a machine in Tencent Cloud (CVM) that has a role.
 ///

@@ -4,8 +4,8 @@
 
 use wxpay_auth_core::Timestamp;
 
-use super::super::access_key::{Credentials, date, hex, hmac_sha256, sha256_hex};
-use super::super::error::KmsError;
+use crate::access_key::{Credentials, date, hex, hmac_sha256, sha256_hex};
+use crate::error::KmsError;
 
 /// A `POST /` without a query, as it is signed.
 pub(super) struct Tc3<'a> {

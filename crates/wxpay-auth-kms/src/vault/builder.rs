@@ -9,10 +9,10 @@ use super::client::Client;
 use super::names;
 use super::session::Session;
 use super::transit::VaultTransit;
-use crate::endpoint::Endpoint;
 use crate::error::KmsError;
-use crate::http::Http;
-use crate::tls::KmsTls;
+use crate::http::client::Http;
+use crate::http::endpoint::Endpoint;
+use crate::http::tls::KmsTls;
 
 /// Sets up a [`VaultTransit`]; [`VaultTransit::builder`] makes one.
 #[derive(Debug, Clone)]

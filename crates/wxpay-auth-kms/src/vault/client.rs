@@ -6,9 +6,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::approval::WrapInfo;
 use super::refusal::{Doing, lacking, refusal};
-use crate::endpoint::Endpoint;
 use crate::error::KmsError;
-use crate::http::{Http, Response};
+use crate::http::client::{Http, Response};
+use crate::http::endpoint::Endpoint;
 
 /// Sends requests to one namespace of one service.
 #[derive(Debug)]

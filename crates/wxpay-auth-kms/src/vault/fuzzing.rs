@@ -7,7 +7,7 @@ use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use crate::backend::KmsKey;
 use crate::error::KmsError;
-use crate::http::Response;
+use crate::http::client::Response;
 
 /// Reads the latest version of a key, as `public_key` does.
 pub fn key(

@@ -50,7 +50,7 @@ async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Endpoint;
+    use crate::http::endpoint::Endpoint;
     use crate::secret::Secret;
     use crate::vault::{VaultAuth, VaultTransit};
 

@@ -12,7 +12,7 @@ use super::lockout::Lockout;
 use super::refusal::Doing;
 use super::token::{Lease, Token};
 use crate::error::KmsError;
-use crate::http::Response;
+use crate::http::client::Response;
 use crate::secret::Secret;
 
 /// Logs in, or reads the token that was given.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::Call;
 use crate::error::KmsError;
-use crate::http::Response;
+use crate::http::client::Response;
 
 /// Lets callers who ask the same at once share one request and its response: where others must approve
 /// it, two requests would be two approvals, and a result that is fetched once would be one caller's.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use wxpay_auth_core::SignErrorKind;
 
 use crate::error::KmsError;
-use crate::http::{Response, kind_of_status};
+use crate::http::client::{Response, kind_of_status};
 
 /// What the service was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use super::questions::Questions;
 use super::refusal::{Doing, NotHad, is_unknown, not_had};
 use super::token::{Lease, Token};
 use crate::error::KmsError;
-use crate::flight::Flight;
-use crate::http::Response;
+use crate::http::client::Response;
+use crate::single_flight::SingleFlight;
 
 /// How long a token that was just obtained is not replaced when it is refused: it is refused for what
 /// will not change by asking.
@@ -43,7 +43,7 @@ pub(super) struct Session {
     /// What is being asked.
     questions: Questions,
     /// Logs in or renews, while those who have a token go on with it.
-    flight: Flight<Arc<Token>>,
+    flight: SingleFlight<Arc<Token>>,
     /// Told when there is another token.
     changed: Arc<Notify>,
 }
@@ -57,7 +57,7 @@ impl Session {
             token: ArcSwapOption::empty(),
             approvals: Approvals::default(),
             questions: Questions::default(),
-            flight: Flight::new(PATIENCE),
+            flight: SingleFlight::new(PATIENCE),
             changed: Arc::default(),
         }
     }

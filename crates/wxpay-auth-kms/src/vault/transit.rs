@@ -16,8 +16,8 @@ use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use super::session::Session;
 use crate::backend::{KmsBackend, KmsKey};
-use crate::endpoint::Endpoint;
 use crate::error::KmsError;
+use crate::http::endpoint::Endpoint;
 
 /// Signs with a key in the Transit engine of `HashiCorp` Vault or OpenBao:
 /// [Transit API](https://developer.hashicorp.com/vault/api-docs/secret/transit).

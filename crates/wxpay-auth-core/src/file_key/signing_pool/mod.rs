@@ -17,25 +17,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::RecvError;
 
-use self::queue::{Queue, Task};
+use self::queue::{SigningQueue, Task};
 use self::rest::Rest;
 
 /// Decides where signatures are computed. The cores belong to the process, so all its signers share one.
-pub(crate) struct CpuGate {
+pub(crate) struct SigningPool {
     /// How many sign now, or wait for it.
     busy: AtomicUsize,
     rest: Rest,
-    queue: Queue,
+    queue: SigningQueue,
 }
 
-impl CpuGate {
+impl SigningPool {
     fn new() -> Self {
-        Self { busy: AtomicUsize::new(0), rest: Rest::new(), queue: Queue::new() }
+        Self { busy: AtomicUsize::new(0), rest: Rest::new(), queue: SigningQueue::new() }
     }
 
     /// Returns the one of this process.
     pub(crate) fn shared() -> &'static Self {
-        process::gate_of(std::process::id())
+        process::pool_of(std::process::id())
     }
 
     /// Decides: `Ok` to compute on the spot, `Err` to queue for another thread.
@@ -51,20 +51,20 @@ impl CpuGate {
 
 /// Counts one signature from its start to its end, however it ends.
 struct Busy {
-    gate: &'static CpuGate,
+    pool: &'static SigningPool,
     alone: bool,
 }
 
 impl Busy {
-    fn new(gate: &'static CpuGate) -> Self {
-        let alone = gate.busy.fetch_add(1, Ordering::Relaxed) == 0;
-        Self { gate, alone }
+    fn new(pool: &'static SigningPool) -> Self {
+        let alone = pool.busy.fetch_add(1, Ordering::Relaxed) == 0;
+        Self { pool, alone }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.gate.busy.fetch_sub(1, Ordering::Relaxed);
+        self.pool.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn done(self) {
-        self.busy.gate.rest.signed_on_the_spot();
+        self.busy.pool.rest.signed_on_the_spot();
     }
 }
 
@@ -95,9 +95,9 @@ impl Place {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RecvError> {
         let (caller, done) = oneshot::channel();
-        let gate = self.busy.gate;
+        let pool = self.busy.pool;
         // Dropped with this future, whether it has ended or was given up.
-        let _ticket = gate.queue.push(Box::new(Task::new(work, caller, self.busy)));
+        let _ticket = pool.queue.push(Box::new(Task::new(work, caller, self.busy)));
         done.await
     }
 }
@@ -109,38 +109,38 @@ mod tests {
 
     use super::*;
 
-    fn gate() -> &'static CpuGate {
-        Box::leak(Box::new(CpuGate::new()))
+    fn pool() -> &'static SigningPool {
+        Box::leak(Box::new(SigningPool::new()))
     }
 
     #[test]
     fn without_a_runtime_it_is_done_on_the_spot() {
-        let gate = gate();
-        let first = gate.enter().is_ok();
-        let second = gate.enter().is_ok();
+        let pool = pool();
+        let first = pool.enter().is_ok();
+        let second = pool.enter().is_ok();
         assert!(first && second);
     }
 
     #[tokio::test]
     async fn only_a_lone_caller_computes_on_the_spot() {
-        let gate = gate();
-        let lone = gate.enter().ok().expect("nobody else signs");
-        let second = gate.enter().err().expect("somebody signs");
+        let pool = pool();
+        let lone = pool.enter().ok().expect("nobody else signs");
+        let second = pool.enter().err().expect("somebody signs");
         assert_eq!(second.run(|| 7).await.unwrap(), 7);
         drop(lone);
-        assert_eq!(gate.busy.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.busy.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_right_after_the_other_is_moved_away() {
-        let gate = gate();
-        gate.enter().ok().expect("the first").done();
+        let pool = pool();
+        pool.enter().ok().expect("the first").done();
         // As if the last one ended now, whatever time this test takes to come here.
-        gate.rest.set_last_end(u64::MAX / 2);
-        assert!(gate.enter().is_err());
-        gate.rest.set_last_end(1);
+        pool.rest.set_last_end(u64::MAX / 2);
+        assert!(pool.enter().is_err());
+        pool.rest.set_last_end(1);
         std::thread::sleep(Duration::from_millis(1));
-        assert!(gate.enter().is_ok());
+        assert!(pool.enter().is_ok());
     }
 
     /// Between two that sign, others do something for longer than a pause.
@@ -150,14 +150,14 @@ mod tests {
         let mut one_worker = tokio::runtime::Builder::new_multi_thread();
         let one_worker = one_worker.worker_threads(1).enable_time().build();
         for runtime in [one_thread.unwrap(), one_worker.unwrap()] {
-            let gate = gate();
+            let pool = pool();
             let signing = async move {
                 for _ in 0..3 {
-                    gate.enter().ok().expect("the worker has slept").done();
+                    pool.enter().ok().expect("the worker has slept").done();
                     for _ in 0..20 {
                         std::thread::sleep(Duration::from_millis(1));
                         tokio::task::yield_now().await;
-                        assert!(gate.enter().is_err(), "nobody has looked at the timers");
+                        assert!(pool.enter().is_err(), "nobody has looked at the timers");
                     }
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -167,9 +167,9 @@ mod tests {
     }
 
     /// Waits until nobody signs but those who hold a turn.
-    async fn is_idle(gate: &CpuGate, turns: usize) {
+    async fn is_idle(pool: &SigningPool, turns: usize) {
         let idle = async {
-            while gate.busy.load(Ordering::Relaxed) > turns || gate.queue.counts().1 > 0 {
+            while pool.busy.load(Ordering::Relaxed) > turns || pool.queue.counts().1 > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -178,22 +178,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_gives_up_leaves_no_count_and_no_worker_behind() {
-        let gate = gate();
-        let _someone = gate.enter().ok().expect("the first");
+        let pool = pool();
+        let _someone = pool.enter().ok().expect("the first");
         for _ in 0..100 {
-            let queue = gate.enter().err().expect("somebody signs");
+            let queue = pool.enter().err().expect("somebody signs");
             let work = tokio::spawn(queue.run(|| std::thread::sleep(Duration::from_millis(1))));
             tokio::task::yield_now().await;
             work.abort();
         }
-        is_idle(gate, 1).await;
-        assert!(gate.queue.counts().0 == 0);
+        is_idle(pool, 1).await;
+        assert!(pool.queue.counts().0 == 0);
     }
 
     #[tokio::test]
     async fn no_more_run_at_a_time_than_there_are_cores_and_those_given_up_not_at_all() {
-        let gate = gate();
-        let _someone = gate.enter().ok().expect("the first");
+        let pool = pool();
+        let _someone = pool.enter().ok().expect("the first");
         let (running, most, ran) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let counts: &'static _ = Box::leak(Box::new((running, most, ran)));
         let work = move || {
@@ -207,16 +207,16 @@ mod tests {
         // These keep all cores busy until they are let go.
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
         let waits = std::sync::Arc::new(Mutex::new(waits));
-        let blocking: Vec<_> = (0..gate.queue.cores())
+        let blocking: Vec<_> = (0..pool.queue.cores())
             .map(|_| {
-                let (queue, waits) = (gate.enter().err().expect("somebody signs"), waits.clone());
+                let (queue, waits) = (pool.enter().err().expect("somebody signs"), waits.clone());
                 tokio::spawn(queue.run(move || waits.lock().unwrap().recv().is_err()))
             })
             .collect();
-        let signing = |_| tokio::spawn(gate.enter().err().expect("somebody signs").run(work));
+        let signing = |_| tokio::spawn(pool.enter().err().expect("somebody signs").run(work));
         let (given_up, waiting): (Vec<_>, Vec<_>) =
             ((0..20).map(signing).collect(), (0..20).map(signing).collect());
-        while gate.queue.counts().0 < 40 {
+        while pool.queue.counts().0 < 40 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for task in given_up {
@@ -231,39 +231,41 @@ mod tests {
             task.await.unwrap().unwrap();
         }
         let (_, most, ran) = counts;
-        assert!((1..=gate.queue.cores()).contains(&most.load(Ordering::SeqCst)));
+        assert!((1..=pool.queue.cores()).contains(&most.load(Ordering::SeqCst)));
         assert_eq!(ran.load(Ordering::SeqCst), 20);
-        is_idle(gate, 1).await;
+        is_idle(pool, 1).await;
     }
 
     #[tokio::test]
     async fn a_result_that_was_held_back_is_handed_over_when_others_took_the_rest() {
-        let gate: &'static _ =
-            Box::leak(Box::new(CpuGate { queue: Queue::with_cores(2), ..CpuGate::new() }));
-        let _someone = gate.enter().ok().expect("the first");
+        let pool: &'static _ = Box::leak(Box::new(SigningPool {
+            queue: SigningQueue::with_cores(2),
+            ..SigningPool::new()
+        }));
+        let _someone = pool.enter().ok().expect("the first");
         // Computed when it is let go.
         let held = || {
             let (let_go, waits) = std::sync::mpsc::channel::<()>();
-            let queue = gate.enter().err().expect("somebody signs");
+            let queue = pool.enter().err().expect("somebody signs");
             (let_go, tokio::spawn(queue.run(move || waits.recv().is_err())))
         };
         let (first, second) = (held(), held());
-        while gate.queue.counts().1 < 2 || !gate.queue.counts().0 == 0 {
+        while pool.queue.counts().1 < 2 || !pool.queue.counts().0 == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let slow = held();
         tokio::task::yield_now().await;
         let quick = (0..10).map(|n| {
-            let queue = gate.enter().err().expect("somebody signs");
+            let queue = pool.enter().err().expect("somebody signs");
             tokio::spawn(queue.run(move || n))
         });
         let quick: Vec<_> = quick.collect();
-        while gate.queue.counts().0 < 11 {
+        while pool.queue.counts().0 < 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         // One thread takes the slow one, with many behind it, and the other one all of these.
         drop(first.0);
-        while gate.queue.counts().0 == 11 {
+        while pool.queue.counts().0 == 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(second.0);
@@ -275,31 +277,31 @@ mod tests {
             let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
             assert!(ended.expect("it is handed over").unwrap().unwrap());
         }
-        is_idle(gate, 1).await;
+        is_idle(pool, 1).await;
     }
 
     #[tokio::test]
     async fn work_that_panics_harms_nobody_else() {
-        let gate = gate();
-        let _someone = gate.enter().ok().expect("the first");
+        let pool = pool();
+        let _someone = pool.enter().ok().expect("the first");
         let panics =
-            gate.enter().err().expect("somebody signs").run(|| -> u8 { panic!("on purpose") });
-        let works = gate.enter().err().expect("somebody signs").run(|| 7);
+            pool.enter().err().expect("somebody signs").run(|| -> u8 { panic!("on purpose") });
+        let works = pool.enter().err().expect("somebody signs").run(|| 7);
         let (panicked, worked) = tokio::join!(panics, works);
         assert!(panicked.is_err());
         assert_eq!(worked.unwrap(), 7);
-        is_idle(gate, 1).await;
+        is_idle(pool, 1).await;
     }
 
     #[test]
     fn where_a_runtime_has_shut_down_it_is_done_all_the_same() {
-        let gate = gate();
+        let pool = pool();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let handle = runtime.handle().clone();
         drop(runtime);
         let entered = handle.enter();
-        let _someone = gate.enter().ok().expect("the first");
-        let queue = gate.enter().err().expect("somebody signs");
+        let _someone = pool.enter().ok().expect("the first");
+        let queue = pool.enter().err().expect("somebody signs");
         drop(entered);
         let other = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let ended = other.block_on(async {
@@ -311,29 +313,31 @@ mod tests {
     /// All threads are held by others, and the callers that wait give up.
     #[tokio::test]
     async fn who_gives_up_is_counted_no_more_at_once() {
-        let gate: &'static _ =
-            Box::leak(Box::new(CpuGate { queue: Queue::with_cores(1), ..CpuGate::new() }));
-        let someone = gate.enter().ok().expect("the first");
+        let pool: &'static _ = Box::leak(Box::new(SigningPool {
+            queue: SigningQueue::with_cores(1),
+            ..SigningPool::new()
+        }));
+        let someone = pool.enter().ok().expect("the first");
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
-        let held = gate.enter().err().expect("somebody signs");
+        let held = pool.enter().err().expect("somebody signs");
         let held = tokio::spawn(held.run(move || waits.recv().is_err()));
-        while gate.queue.counts() != (0, 1) {
+        while pool.queue.counts() != (0, 1) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let waiting: Vec<_> = (0..20)
-            .map(|_| tokio::spawn(gate.enter().err().expect("somebody signs").run(|| 7)))
+            .map(|_| tokio::spawn(pool.enter().err().expect("somebody signs").run(|| 7)))
             .collect();
         tokio::task::yield_now().await;
         drop(someone);
-        assert_eq!(gate.busy.load(Ordering::Relaxed), 21);
+        assert_eq!(pool.busy.load(Ordering::Relaxed), 21);
         for task in waiting {
             task.abort();
             assert!(task.await.unwrap_err().is_cancelled());
         }
-        assert_eq!(gate.busy.load(Ordering::Relaxed), 1);
-        assert_eq!(gate.queue.counts().0, 0);
+        assert_eq!(pool.busy.load(Ordering::Relaxed), 1);
+        assert_eq!(pool.queue.counts().0, 0);
         drop(let_go);
         assert!(held.await.unwrap().unwrap());
-        is_idle(gate, 0).await;
+        is_idle(pool, 0).await;
     }
 }

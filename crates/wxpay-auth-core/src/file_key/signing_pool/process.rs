@@ -1,31 +1,31 @@
-//! A process has its own gate, also one that was forked.
+//! A process has its own pool, also one that was forked.
 //!
 //! In a child there is only the thread that forked: who signed in the parent at that moment is counted
-//! for ever, and whoever held a lock holds it for ever. So nothing of the parent's gate is touched there.
+//! for ever, and whoever held a lock holds it for ever. So nothing of the parent's pool is touched there.
 
 use std::sync::OnceLock;
 
-use super::CpuGate;
+use super::SigningPool;
 
-/// The gate of a process, and that of its child, if this is the child.
+/// The pool of a process, and that of its child, if this is the child.
 struct Process {
     id: u32,
-    gate: CpuGate,
+    pool: SigningPool,
     child: OnceLock<Box<Process>>,
 }
 
 impl Process {
     fn new(id: u32) -> Self {
-        Self { id, gate: CpuGate::new(), child: OnceLock::new() }
+        Self { id, pool: SigningPool::new(), child: OnceLock::new() }
     }
 
-    /// Returns the gate of the youngest process if it has this id, and begins anew otherwise.
-    fn gate_of(&self, id: u32) -> &CpuGate {
+    /// Returns the pool of the youngest process if it has this id, and begins anew otherwise.
+    fn pool_of(&self, id: u32) -> &SigningPool {
         let mut youngest = self;
         loop {
             youngest = match youngest.child.get() {
                 Some(child) => child,
-                None if youngest.id == id => return &youngest.gate,
+                None if youngest.id == id => return &youngest.pool,
                 // The value is made before, so that no fork finds the making half-way.
                 None => {
                     let child = Box::new(Self::new(id));
@@ -36,14 +36,14 @@ impl Process {
     }
 }
 
-/// Returns the gate of the process with this id, which is the one that asks.
-pub(super) fn gate_of(id: u32) -> &'static CpuGate {
+/// Returns the pool of the process with this id, which is the one that asks.
+pub(super) fn pool_of(id: u32) -> &'static SigningPool {
     static FIRST: OnceLock<Process> = OnceLock::new();
     let first = FIRST.get().unwrap_or_else(|| {
         let first = Process::new(id);
         FIRST.get_or_init(|| first)
     });
-    first.gate_of(id)
+    first.pool_of(id)
 }
 
 #[cfg(test)]
@@ -55,17 +55,17 @@ mod tests {
     #[test]
     fn a_child_begins_anew_and_its_child_too() {
         let parent = Process::new(7);
-        let gate = parent.gate_of(7);
-        gate.busy.store(3, Ordering::Relaxed);
-        assert!(std::ptr::eq(gate, parent.gate_of(7)));
-        let child = parent.gate_of(8);
-        assert!(!std::ptr::eq(gate, child));
+        let pool = parent.pool_of(7);
+        pool.busy.store(3, Ordering::Relaxed);
+        assert!(std::ptr::eq(pool, parent.pool_of(7)));
+        let child = parent.pool_of(8);
+        assert!(!std::ptr::eq(pool, child));
         assert_eq!(child.busy.load(Ordering::Relaxed), 0);
-        assert!(std::ptr::eq(child, parent.gate_of(8)));
+        assert!(std::ptr::eq(child, parent.pool_of(8)));
         // The number of one that has ended is given again.
-        let grandchild = parent.gate_of(7);
-        assert!(!std::ptr::eq(gate, grandchild));
+        let grandchild = parent.pool_of(7);
+        assert!(!std::ptr::eq(pool, grandchild));
         assert_eq!(grandchild.busy.load(Ordering::Relaxed), 0);
-        assert!(std::ptr::eq(grandchild, parent.gate_of(7)));
+        assert!(std::ptr::eq(grandchild, parent.pool_of(7)));
     }
 }

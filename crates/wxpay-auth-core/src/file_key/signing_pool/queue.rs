@@ -27,7 +27,7 @@ pub(super) trait Job: Send {
     fn deliver(self: Box<Self>);
 }
 
-pub(super) struct Queue {
+pub(super) struct SigningQueue {
     cores: usize,
     jobs: Mutex<Jobs>,
     called: Condvar,
@@ -45,7 +45,7 @@ struct Jobs {
     called: usize,
 }
 
-impl Queue {
+impl SigningQueue {
     pub(super) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self { cores, jobs: Mutex::default(), called: Condvar::new() }
@@ -169,7 +169,7 @@ fn deliver(job: Box<dyn Job>) {
 
 /// Takes its job back when it is dropped.
 pub(super) struct Ticket {
-    queue: &'static Queue,
+    queue: &'static SigningQueue,
     number: u64,
 }
 
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn without_a_thread_it_is_done_where_it_is() {
-        let queue: &'static _ = Box::leak(Box::new(Queue::new()));
+        let queue: &'static _ = Box::leak(Box::new(SigningQueue::new()));
         let (says, heard) = mpsc::channel();
         let failing = |_| Err(io::Error::other("no more of them"));
         for _ in 0..3 {
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_sleeps_is_called_and_no_other_started() {
-        let queue: &'static _ = Box::leak(Box::new(Queue::with_cores(1)));
+        let queue: &'static _ = Box::leak(Box::new(SigningQueue::with_cores(1)));
         let (says, heard) = mpsc::channel();
         let mut threads = Vec::new();
         for _ in 0..100 {
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_waker_that_panics_costs_no_thread() {
-        let queue: &'static _ = Box::leak(Box::new(Queue::with_cores(1)));
+        let queue: &'static _ = Box::leak(Box::new(SigningQueue::with_cores(1)));
         let (says, heard) = mpsc::channel();
         for _ in 0..10 {
             let _panics = queue.push(Box::new(PanicsInTheEnd));

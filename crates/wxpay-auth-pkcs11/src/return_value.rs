@@ -3,10 +3,10 @@
 use cryptoki::error::{Error, RvError};
 use wxpay_auth_core::SignErrorKind;
 
-use super::error::Pkcs11Error;
+use crate::error::Pkcs11Error;
 
 /// The result of a call through `cryptoki`.
-pub(super) trait Called<T> {
+pub(crate) trait Called<T> {
     /// Turns an error of `cryptoki` into ours.
     fn called(self) -> Result<T, Pkcs11Error>;
 }
@@ -25,7 +25,7 @@ impl<T> Called<T> for cryptoki::error::Result<T> {
 }
 
 /// Returns the name that the standard has for a code: `CKR_PIN_INCORRECT`.
-pub(super) fn name(code: &RvError) -> String {
+pub(crate) fn name(code: &RvError) -> String {
     let camel = format!("{code:?}");
     let mut name = String::from("CKR");
     for c in camel.chars() {
@@ -38,7 +38,7 @@ pub(super) fn name(code: &RvError) -> String {
 }
 
 /// Sorts a code. Tokens do not agree on which one means what, so the sorts are wide.
-pub(super) fn kind(code: &RvError) -> SignErrorKind {
+pub(crate) fn kind(code: &RvError) -> SignErrorKind {
     use RvError as Rv;
     match code {
         Rv::SessionClosed

@@ -7,12 +7,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wxpay_auth_core::SignErrorKind;
 
-use super::error::KmsError;
+use crate::error::KmsError;
 
 /// Lets many callers wait for one question, which runs in a task of its own and within a bound of
 /// its own: whoever gives up stops waiting, and no more.
 #[derive(Debug)]
-pub(super) struct Flight<T> {
+pub(crate) struct SingleFlight<T> {
     bound: Duration,
     /// The one that was begun last; it may have ended.
     last: Mutex<Option<Response<T>>>,
@@ -21,16 +21,16 @@ pub(super) struct Flight<T> {
 /// Holds nothing until there is a response. When the other end goes first, there will be none.
 type Response<T> = watch::Receiver<Option<Result<T, KmsError>>>;
 
-impl<T: Clone + Send + Sync + 'static> Flight<T> {
+impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// Makes one whose questions may take so long.
-    pub(super) fn new(bound: Duration) -> Self {
+    pub(crate) fn new(bound: Duration) -> Self {
         Self { bound, last: Mutex::new(None) }
     }
 
     /// Returns the response to the question that is running, or to the one that is begun here.
     ///
     /// One that runs on a runtime which ends has no response: whoever waits for it begins its own.
-    pub(super) async fn join<F>(&self, begin: impl FnOnce() -> F + Send) -> Result<T, KmsError>
+    pub(crate) async fn join<F>(&self, begin: impl FnOnce() -> F + Send) -> Result<T, KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
@@ -48,7 +48,7 @@ impl<T: Clone + Send + Sync + 'static> Flight<T> {
 
     /// Begins a question, unless one is running, and waits for nothing.
     #[cfg(feature = "_access-key")]
-    pub(super) fn begin<F>(&self, begin: impl FnOnce() -> F) -> Result<(), KmsError>
+    pub(crate) fn begin<F>(&self, begin: impl FnOnce() -> F) -> Result<(), KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
@@ -122,12 +122,12 @@ mod tests {
         panic!("it breaks on purpose")
     }
 
-    fn both() -> (Arc<Flight<usize>>, Arc<Asked>) {
-        (Arc::new(Flight::new(BOUND)), Arc::default())
+    fn both() -> (Arc<SingleFlight<usize>>, Arc<Asked>) {
+        (Arc::new(SingleFlight::new(BOUND)), Arc::default())
     }
 
     fn joining(
-        flight: &Arc<Flight<usize>>,
+        flight: &Arc<SingleFlight<usize>>,
         asked: &Arc<Asked>,
         time: Duration,
     ) -> JoinHandle<Result<usize, KmsError>> {
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_shared_as_well() {
-        let flight = Flight::<usize>::new(BOUND);
+        let flight = SingleFlight::<usize>::new(BOUND);
         let asked = AtomicUsize::new(0);
         let failing = || {
             asked.fetch_add(1, Ordering::SeqCst);

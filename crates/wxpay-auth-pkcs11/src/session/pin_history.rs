@@ -12,12 +12,12 @@ use ring::rand::SystemRandom;
 use wxpay_auth_core::internal::no_randomness;
 use wxpay_auth_core::{SignErrorKind, foreign_text};
 
-use super::call::{Called, kind, name};
-use super::error::Pkcs11Error;
-use super::gate::{Gate, Scope};
+use crate::error::Pkcs11Error;
+use crate::module::access::{ModuleAccess, Scope};
+use crate::return_value::{Called, kind, name};
 
 /// Knows which PINs a module's tokens were sent, and which of them are not to be sent again.
-pub(super) struct Logins {
+pub(crate) struct PinHistory {
     /// Of this process: what is kept of a PIN is of no use elsewhere.
     key: hmac::Key,
     known: Mutex<Vec<Known>>,
@@ -35,7 +35,7 @@ struct Known {
 /// Tells the tokens of a module apart. Numbers of slots do not: there are modules that count them anew when
 /// they are restarted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TokenName {
+pub(crate) enum TokenName {
     Info {
         label: String,
         manufacturer: String,
@@ -47,7 +47,7 @@ pub(super) enum TokenName {
 }
 
 impl TokenName {
-    pub(super) fn of(info: &TokenInfo) -> Self {
+    pub(crate) fn of(info: &TokenInfo) -> Self {
         Self::Info {
             label: info.label().to_owned(),
             manufacturer: info.manufacturer_id().to_owned(),
@@ -85,8 +85,8 @@ const RESTS: [Duration; 4] = [
 /// The same for a PIN that the token has never accepted: there are tokens that lock after three.
 const RESTS_OF_A_NEW_PIN: [Duration; 1] = [Duration::from_secs(30)];
 
-impl Logins {
-    pub(super) fn new() -> Result<Self, Pkcs11Error> {
+impl PinHistory {
+    pub(crate) fn new() -> Result<Self, Pkcs11Error> {
         let failed = |_| Pkcs11Error::Malformed { source: no_randomness().into() };
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).map_err(failed)?;
         Ok(Self { key, known: Mutex::default() })
@@ -97,9 +97,9 @@ impl Logins {
     /// Nobody else is in the token meanwhile, or in the module, as the `scope` says: a login changes what all
     /// sessions see, and not every module takes that in the middle of a signature. For a PIN that is not sent,
     /// nobody is kept out.
-    pub(super) fn log_in(
+    pub(crate) fn log_in(
         &self,
-        (gate, slot, scope): (&Gate, Slot, Scope),
+        (gate, slot, scope): (&ModuleAccess, Slot, Scope),
         generation: u64,
         (token, pin): (&TokenName, &str),
         is_logged_in: impl Fn() -> bool,
@@ -250,9 +250,9 @@ fn is_before_the_pin(code: RvError) -> bool {
     )
 }
 
-impl fmt::Debug for Logins {
+impl fmt::Debug for PinHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Logins").finish_non_exhaustive()
+        f.debug_struct("PinHistory").finish_non_exhaustive()
     }
 }
 
@@ -268,14 +268,14 @@ mod tests {
 
     /// The responses to one PIN, and what is made of them.
     struct Sent {
-        logins: Logins,
+        logins: PinHistory,
         pin: hmac::Tag,
         start: Instant,
     }
 
     impl Sent {
         fn new() -> Self {
-            let logins = Logins::new().unwrap();
+            let logins = PinHistory::new().unwrap();
             let pin = hmac::sign(&logins.key, b"1234");
             Self { logins, pin, start: Instant::now() }
         }
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn nobody_is_kept_out_for_a_pin_that_is_not_sent() {
-        let (logins, gate) = (Logins::new().unwrap(), Gate::default());
+        let (logins, gate) = (PinHistory::new().unwrap(), ModuleAccess::default());
         let (slot, wrong) = (Slot::try_from(7_u64).unwrap(), || {
             Err(Error::Pkcs11(RvError::PinIncorrect, Function::Login))
         });

@@ -7,7 +7,7 @@ use wxpay_auth_core::Timestamp;
 /// Reads the value of a `Retry-After` header: seconds, or a date.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
-pub(super) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     let seconds = if value.bytes().all(|b| b.is_ascii_digit()) {
         value.parse().ok()?

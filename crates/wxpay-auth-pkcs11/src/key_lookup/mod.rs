@@ -1,5 +1,7 @@
 //! The private key in a token, and what belongs to it.
 
+pub(crate) mod listing;
+
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use wxpay_auth_core::internal::{
@@ -7,24 +9,24 @@ use wxpay_auth_core::internal::{
 };
 use wxpay_auth_core::{Certificate, KeyError, PublicKey};
 
-use super::call::Called;
-use super::error::Pkcs11Error;
-use super::listing::{self, id_attribute};
-use super::token::unpadded;
-use super::uri::Pkcs11Uri;
+use crate::error::Pkcs11Error;
+use crate::key_lookup::listing::id_attribute;
+use crate::return_value::Called;
+use crate::slot::unpadded;
+use crate::uri::Pkcs11Uri;
 
 /// A private key that may sign.
 #[derive(Debug)]
-pub(super) struct SigningKey {
-    pub(super) handle: ObjectHandle,
-    pub(super) public_key: PublicKey,
-    pub(super) id: Vec<u8>,
-    pub(super) label: Vec<u8>,
+pub(crate) struct SigningKey {
+    pub(crate) handle: ObjectHandle,
+    pub(crate) public_key: PublicKey,
+    pub(crate) id: Vec<u8>,
+    pub(crate) label: Vec<u8>,
 }
 
 impl SigningKey {
     /// Returns what its certificate is found by: its id, or its label where it has no id.
-    pub(super) fn name(&self) -> Attribute {
+    pub(crate) fn name(&self) -> Attribute {
         if self.id.is_empty() {
             Attribute::Label(self.label.clone())
         } else {
@@ -34,7 +36,7 @@ impl SigningKey {
 }
 
 /// Finds the one private key that fits the address, and checks that it can sign for WeChat Pay.
-pub(super) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkcs11Error> {
+pub(crate) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkcs11Error> {
     let handles = matching(session, ObjectClass::PRIVATE_KEY, uri)?;
     let wanted = uri.key_part();
     match handles.as_slice() {
@@ -62,7 +64,7 @@ fn unlisted() -> String {
 }
 
 /// Finds the objects of a class that fit `object` and `id` of the address.
-pub(super) fn matching(
+pub(crate) fn matching(
     session: &Session,
     class: ObjectClass,
     uri: &Pkcs11Uri,
@@ -158,7 +160,7 @@ fn exponent_of_public_key(session: &Session, modulus: &[u8]) -> Result<Vec<u8>, 
 
 /// Finds the certificate on the token that belongs to the key: under its name, or else wherever it lies.
 /// Others, and what is no certificate for WeChat Pay, are passed over.
-pub(super) fn certificate(session: &Session, key: &SigningKey) -> Result<Certificate, Pkcs11Error> {
+pub(crate) fn certificate(session: &Session, key: &SigningKey) -> Result<Certificate, Pkcs11Error> {
     let named = Certificates::read(session, Some(key.name()))?;
     if let Some(certificate) = named.issued_for(&key.public_key)? {
         return Ok(certificate);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// A library in a file.
 #[derive(Debug, Clone)]
-pub(super) struct Library {
+pub(crate) struct Library {
     path: PathBuf,
     /// Device and number of the file, which may have several paths.
     file: Option<(u64, u64)>,
@@ -15,7 +15,7 @@ pub(super) struct Library {
 
 impl Library {
     /// Returns the library at a path, which may lead there over links.
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
+    pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let file = number(&path);
         Ok(Self { path, file })
@@ -24,7 +24,7 @@ impl Library {
     /// Returns the library that the loader has found under a bare name, and has loaded.
     ///
     /// It does not say which it is, but the system knows what is mapped into this process.
-    pub(super) fn loaded_as(name: &Path) -> Result<Self, Box<dyn StdError + Send + Sync>> {
+    pub(crate) fn loaded_as(name: &Path) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let maps = std::fs::read("/proc/self/maps").map_err(
             |_| "which file a bare name means cannot be told on this system: give its whole path",
         )?;
@@ -34,12 +34,12 @@ impl Library {
         Ok(found.ok_or("which file the name means cannot be told: give its whole path")?)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Tells whether both are the same for the loader.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.path == other.path || (self.file.is_some() && self.file == other.file)
     }
 }

@@ -1,5 +1,7 @@
 //! Addresses of keys in tokens: RFC 7512.
 
+pub(crate) mod error;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,10 +10,10 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use wxpay_auth_core::internal::may_be_path;
 
-use super::error::Pkcs11Error;
-use super::module::Module;
-use super::pin::Pin;
-use super::uri_error::Pkcs11UriError;
+use crate::error::Pkcs11Error;
+use crate::module::Module;
+use crate::pin::Pin;
+use crate::uri::error::Pkcs11UriError;
 
 /// Addresses a private key in a PKCS#11 token, with the module that leads there and the PIN.
 ///
@@ -49,15 +51,15 @@ use super::uri_error::Pkcs11UriError;
 /// ```
 #[derive(Clone, Default)]
 pub struct Pkcs11Uri {
-    pub(super) module_path: Option<PathBuf>,
-    pub(super) token: Option<String>,
-    pub(super) serial: Option<String>,
-    pub(super) manufacturer: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) slot_id: Option<u64>,
-    pub(super) object: Option<String>,
-    pub(super) id: Option<Vec<u8>>,
-    pub(super) pin: Option<Pin>,
+    pub(crate) module_path: Option<PathBuf>,
+    pub(crate) token: Option<String>,
+    pub(crate) serial: Option<String>,
+    pub(crate) manufacturer: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) slot_id: Option<u64>,
+    pub(crate) object: Option<String>,
+    pub(crate) id: Option<Vec<u8>>,
+    pub(crate) pin: Option<Pin>,
 }
 
 impl Pkcs11Uri {
@@ -130,7 +132,7 @@ impl Pkcs11Uri {
     }
 
     /// Loads the module that leads to the token.
-    pub(super) fn load_module(&self) -> Result<Arc<Module>, Pkcs11Error> {
+    pub(crate) fn load_module(&self) -> Result<Arc<Module>, Pkcs11Error> {
         let path = self.module_path.as_deref().ok_or(Pkcs11Error::Setting {
             setting: "module-path",
             problem: "is missing: name the PKCS#11 library of the token",
@@ -139,13 +141,13 @@ impl Pkcs11Uri {
     }
 
     /// Returns what names the token, for errors and logs.
-    pub(super) fn token_part(&self) -> String {
+    pub(crate) fn token_part(&self) -> String {
         let key = Self { object: None, id: None, module_path: None, pin: None, ..self.clone() };
         key.to_string()
     }
 
     /// Returns what names the key, for errors and logs.
-    pub(super) fn key_part(&self) -> String {
+    pub(crate) fn key_part(&self) -> String {
         Self { module_path: None, pin: None, ..self.clone() }.to_string()
     }
 }

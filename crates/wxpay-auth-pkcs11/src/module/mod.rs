@@ -1,5 +1,10 @@
 //! PKCS#11 libraries: each loaded and initialised once in a process.
 
+pub(crate) mod access;
+pub(crate) mod library;
+pub(crate) mod restart;
+pub(crate) mod settings;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,32 +16,32 @@ use cryptoki::types::AuthPin;
 use wxpay_auth_core::SignErrorKind;
 use wxpay_auth_core::internal::may_be_path;
 
-use super::call::{Called, kind};
-use super::error::Pkcs11Error;
-use super::gate::{Gate, Restart, Scope};
-use super::library::Library;
-use super::login::Access;
-use super::logins::Logins;
-use super::pin::Pin;
-use super::restarts::Restarts;
-use super::token::{self, Token};
-use super::turns::Turns;
+use crate::error::Pkcs11Error;
+use crate::module::access::{ModuleAccess, Restart, Scope};
+use crate::module::library::Library;
+use crate::module::restart::Restarts;
+use crate::pin::Pin;
+use crate::return_value::{Called, kind};
+use crate::session::login::Access;
+use crate::session::open_close_lock::OpenCloseLock;
+use crate::session::pin_history::PinHistory;
+use crate::slot::{self, Token};
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
 /// library, so two signers that share a library share this.
 #[derive(Debug)]
-pub(super) struct Module {
+pub(crate) struct Module {
     /// As it was named first.
     path: PathBuf,
     context: Pkcs11,
     /// Whether it was initialised here. What the application initialised is not ours to restart.
     ours: bool,
-    gate: Gate,
+    gate: ModuleAccess,
     /// Whether nobody may be in it while somebody logs in, to whichever token.
     logs_in_alone: bool,
-    logins: Logins,
+    logins: PinHistory,
     restarts: Restarts,
-    turns: Turns,
+    turns: OpenCloseLock,
     /// What `C_Initialize` has answered in the last restart, if that has failed.
     down: Mutex<Option<RvError>>,
 }
@@ -56,7 +61,7 @@ static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 impl Module {
     /// Loads and initialises a library, unless that was done before, under whatever name.
-    pub(super) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
+    pub(crate) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
         let failed = |source: Box<_>| {
             if may_be_path(path) {
                 return Pkcs11Error::Module { path: path.to_owned(), source };
@@ -94,9 +99,9 @@ impl Module {
             }
         };
         let one_at_a_time = takes_one_call_at_a_time(&library);
-        let gate = Gate::default();
+        let gate = ModuleAccess::default();
         let gate = if one_at_a_time { gate.one_at_a_time() } else { gate };
-        let (logins, restarts) = (Logins::new()?, Restarts::default());
+        let (logins, restarts) = (PinHistory::new()?, Restarts::default());
         let module = Arc::new(Self {
             path: path.to_owned(),
             logs_in_alone: one_at_a_time || logs_in_alone(&context),
@@ -105,33 +110,33 @@ impl Module {
             gate,
             logins,
             restarts,
-            turns: Turns::default(),
+            turns: OpenCloseLock::default(),
             down: Mutex::default(),
         });
         *place = Some(Arc::clone(&module));
         Ok(module)
     }
 
-    pub(super) fn context(&self) -> &Pkcs11 {
+    pub(crate) fn context(&self) -> &Pkcs11 {
         &self.context
     }
 
-    pub(super) fn gate(&self) -> &Gate {
+    pub(crate) fn gate(&self) -> &ModuleAccess {
         &self.gate
     }
 
-    pub(super) fn restarts(&self) -> &Restarts {
+    pub(crate) fn restarts(&self) -> &Restarts {
         &self.restarts
     }
 
     /// Whether it may be restarted.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.ours
     }
 
     /// Finalises and initialises the module, once for all who saw this generation of it. Every
     /// session of every signer on it is gone then. Returns whether that is worth a new try.
-    pub(super) fn restart(&self, generation: u64) -> bool {
+    pub(crate) fn restart(&self, generation: u64) -> bool {
         self.gate.restart(generation, || {
             let finalized = self.context.clone().finalize();
             let initialized = self.context.initialize(arguments());
@@ -153,7 +158,7 @@ impl Module {
     }
 
     /// Returns the error of the restart that has failed, if the module is not there since.
-    pub(super) fn down(&self) -> Option<Pkcs11Error> {
+    pub(crate) fn down(&self) -> Option<Pkcs11Error> {
         let down = *self.lock_down();
         let failed = |code| Err::<(), _>(Error::Pkcs11(code, Function::Initialize)).called().err();
         down.and_then(failed).map(|error| error.starting(&self.path))
@@ -164,14 +169,14 @@ impl Module {
     }
 
     /// Tells whether this is tpm2-pkcs11, and its TPM works.
-    pub(super) fn is_tpm_that_works(&self, session: &Session) -> bool {
+    pub(crate) fn is_tpm_that_works(&self, session: &Session) -> bool {
         let info = self.context.get_library_info();
         info.is_ok_and(|info| info.library_description().starts_with("TPM2"))
             && answers(session).is_ok()
     }
 
     /// Opens a session, which does nothing when it is dropped.
-    pub(super) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
+    pub(crate) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
         let _turn = self.turns.take();
         match access {
             Access::Use => self.context.open_ro_session_no_drop(slot),
@@ -181,14 +186,14 @@ impl Module {
     }
 
     /// Closes a session that has not gone. Whether that works does not matter: it is done with.
-    pub(super) fn close_session(&self, session: Session) {
+    pub(crate) fn close_session(&self, session: Session) {
         let _turn = self.turns.take();
         let _ = session.close();
     }
 
     /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
     /// is not sent to it again: tokens lock.
-    pub(super) fn login(
+    pub(crate) fn login(
         &self,
         session: &Session,
         token: &Token,
@@ -199,7 +204,7 @@ impl Module {
         let pin = pin.read()?;
         let send = || {
             // One that is away, or whose module is broken, gets no PIN: it would have to rest.
-            let flags = match token::flags(&self.context, slot) {
+            let flags = match slot::flags(&self.context, slot) {
                 Ok(flags) => flags,
                 Err(error) => return Ok(Err(error)),
             };
@@ -273,7 +278,7 @@ fn answers(session: &Session) -> cryptoki::error::Result<()> {
 }
 
 /// Tells whether somebody has logged in: a login belongs to the process and the token.
-pub(super) fn is_logged_in(session: &Session) -> bool {
+pub(crate) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
 }

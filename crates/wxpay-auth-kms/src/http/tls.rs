@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use wxpay_auth_core::internal::files;
 
-use super::error::KmsError;
+use crate::error::KmsError;
 
 /// Says whom to trust at the other end of a TLS connection, and who this end is.
 ///
@@ -33,7 +33,7 @@ impl KmsTls {
 
     /// Trusts nobody, for what is asked over plain HTTP: no CA certificates are read.
     #[cfg(feature = "_access-key")]
-    pub(super) fn trusting_nobody() -> Self {
+    pub(crate) fn trusting_nobody() -> Self {
         Self { ca: Some(Vec::new()), client: None }
     }
 
@@ -90,7 +90,7 @@ impl KmsTls {
         self.client_certificate_pem(&*chain, &*key_pem)
     }
 
-    pub(super) fn config(&self) -> Result<ClientConfig, KmsError> {
+    pub(crate) fn config(&self) -> Result<ClientConfig, KmsError> {
         let wrong = |error: rustls::Error, hint| {
             KmsError::setting("the TLS settings cannot be used", hint).with_source(error)
         };
@@ -151,8 +151,8 @@ impl std::fmt::Debug for KmsTls {
 mod tests {
     use super::*;
 
-    const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
-    const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
+    const CERTIFICATE: &str = include_str!("../../testdata/keys/merchant_certificate.pem");
+    const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
 
     #[test]
     fn what_cannot_be_used_is_said_at_once() {

@@ -6,9 +6,9 @@ use percent_encoding::percent_encode_byte;
 use wxpay_auth_core::foreign_text;
 use wxpay_auth_core::internal::may_be_path;
 
-use super::call::Called;
-use super::error::Pkcs11Error;
-use super::uri::Pkcs11Uri;
+use crate::error::Pkcs11Error;
+use crate::return_value::Called;
+use crate::uri::Pkcs11Uri;
 
 /// How many of a kind are listed.
 const MOST_LISTED: usize = 16;
@@ -18,7 +18,7 @@ const MOST_LABEL: usize = 48;
 const MOST_ID: usize = 32;
 
 /// Lists the private keys and the certificates of a token.
-pub(super) fn keys_and_certificates(session: &Session) -> Result<String, Pkcs11Error> {
+pub(crate) fn keys_and_certificates(session: &Session) -> Result<String, Pkcs11Error> {
     let mut listed = Vec::new();
     for (class, name) in
         [(ObjectClass::PRIVATE_KEY, "private key"), (ObjectClass::CERTIFICATE, "certificate")]
@@ -30,7 +30,7 @@ pub(super) fn keys_and_certificates(session: &Session) -> Result<String, Pkcs11E
 }
 
 /// Lists private keys.
-pub(super) fn private_keys(
+pub(crate) fn private_keys(
     session: &Session,
     handles: &[ObjectHandle],
 ) -> Result<String, Pkcs11Error> {
@@ -38,12 +38,12 @@ pub(super) fn private_keys(
 }
 
 /// Lists what is there, or says that nothing is.
-pub(super) fn joined(listed: &[String]) -> String {
+pub(crate) fn joined(listed: &[String]) -> String {
     if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
 }
 
 /// Keeps the first few, and says how many more there are.
-pub(super) fn bounded(mut listed: Vec<String>, all: usize) -> Vec<String> {
+pub(crate) fn bounded(mut listed: Vec<String>, all: usize) -> Vec<String> {
     listed.truncate(MOST_LISTED);
     if all > listed.len() {
         listed.push(format!("and {} more", all - listed.len()));
@@ -85,12 +85,12 @@ fn object(name: &str, label: &[u8], id: &[u8]) -> String {
 }
 
 /// Writes an id as it stands in a URI.
-pub(super) fn id_attribute(id: &[u8]) -> String {
+pub(crate) fn id_attribute(id: &[u8]) -> String {
     id.iter().fold("id=".to_owned(), |attribute, byte| attribute + percent_encode_byte(*byte))
 }
 
 /// Reads an id that was given as hexadecimal text, as tools print it: `6deb45`, `6d:eb:45`.
-pub(super) fn id_of_hex(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn id_of_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.iter().copied().filter(|byte| *byte != b':').collect();
     let (pairs, rest) = digits.as_chunks::<2>();
     if digits.is_empty() || !rest.is_empty() {
@@ -104,7 +104,7 @@ pub(super) fn id_of_hex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Writes the command that lists what is on the token of this session.
-pub(super) fn command(session: &Session, uri: &Pkcs11Uri) -> Result<String, Pkcs11Error> {
+pub(crate) fn command(session: &Session, uri: &Pkcs11Uri) -> Result<String, Pkcs11Error> {
     let slot = session.get_session_info().called()?.slot_id().id();
     let module = uri.module_path.as_deref().filter(|path| may_be_path(path));
     let module = module.map_or("MODULE".into(), |path| quoted(&path.to_string_lossy()));

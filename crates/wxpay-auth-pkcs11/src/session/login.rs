@@ -3,15 +3,15 @@
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 
-use super::error::Pkcs11Error;
-use super::gate::Scope;
-use super::module::{Module, is_logged_in};
-use super::token::{self, Token};
-use super::uri::Pkcs11Uri;
+use crate::error::Pkcs11Error;
+use crate::module::access::Scope;
+use crate::module::{Module, is_logged_in};
+use crate::slot::{self, Token};
+use crate::uri::Pkcs11Uri;
 
 /// Names what a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     Use,
     /// Also making and deleting objects.
     Change,
@@ -19,17 +19,17 @@ pub(super) enum Access {
 
 /// A session that is logged in.
 #[derive(Debug)]
-pub(super) struct LoggedIn {
-    pub(super) session: Session,
-    pub(super) slot: Slot,
+pub(crate) struct LoggedIn {
+    pub(crate) session: Session,
+    pub(crate) slot: Slot,
     /// Of the module, when it was opened: a restart ends every session.
-    pub(super) generation: u64,
+    pub(crate) generation: u64,
 }
 
 /// Opens a session on the token at the address, logs in, and does `something`. The session is
 /// closed when that fails, and by whoever gets it back otherwise: a session that has gone is never
 /// closed, because its number may be another's by then, so dropping one does nothing.
-pub(super) fn log_in<T>(
+pub(crate) fn log_in<T>(
     module: &Module,
     uri: &Pkcs11Uri,
     access: Access,
@@ -37,7 +37,7 @@ pub(super) fn log_in<T>(
 ) -> Result<(LoggedIn, T), Pkcs11Error> {
     let inside = module.gate().enter(Scope::Module)?;
     let generation = inside.generation();
-    let token = token::find(module.context(), uri)?;
+    let token = slot::find(module.context(), uri)?;
     drop(inside);
     // Before a session is opened: where a login hangs, each try would leave one behind.
     let scope = Scope::Token(token.slot);

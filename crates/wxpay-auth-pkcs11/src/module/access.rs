@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use cryptoki::slot::Slot;
 
-use super::error::Pkcs11Error;
+use crate::error::Pkcs11Error;
 
 /// How long one waits for another: a restart or a login for calls that are under way, say. One that
 /// hangs must not hang the rest.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a call waits for a login or a restart, which may take a while.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const LONG_PATIENCE: Duration = Duration::from_secs(10);
 /// Lets calls into a module by, but not while it is being restarted, or somebody logs in where they go; and
 /// counts its restarts: what was opened before one is gone after it.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct ModuleAccess {
     state: Mutex<State>,
     changed: Condvar,
     patience: Duration,
@@ -28,14 +28,14 @@ pub(super) struct Gate {
 
 /// What a call concerns, or who is kept out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     Module,
     Token(Slot),
 }
 
 /// How a restart has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Restart {
+pub(crate) enum Restart {
     Done,
     /// Half-way: the sessions are gone, and the module is not there.
     Failed,
@@ -90,19 +90,19 @@ impl State {
     }
 }
 
-impl Default for Gate {
+impl Default for ModuleAccess {
     fn default() -> Self {
         Self::new(LONG_PATIENCE)
     }
 }
 
-impl Gate {
-    pub(super) fn new(patience: Duration) -> Self {
+impl ModuleAccess {
+    pub(crate) fn new(patience: Duration) -> Self {
         Self { state: Mutex::default(), changed: Condvar::new(), patience, one_at_a_time: false }
     }
 
     /// Lets in one call at a time, to whichever token, for a module that does not stand more.
-    pub(super) fn one_at_a_time(self) -> Self {
+    pub(crate) fn one_at_a_time(self) -> Self {
         Self { one_at_a_time: true, ..self }
     }
 
@@ -111,7 +111,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Pkcs11Error::HeldUp`] when that lasts too long.
-    pub(super) fn enter(&self, scope: Scope) -> Result<Inside<'_>, Pkcs11Error> {
+    pub(crate) fn enter(&self, scope: Scope) -> Result<Inside<'_>, Pkcs11Error> {
         let is_free = |state: &State| !self.one_at_a_time || state.inside(Scope::Module) == 0;
         let may_enter = |state: &State| !state.keeps_out(scope) && is_free(state);
         let mut state = self.lock_when(self.patience, may_enter)?;
@@ -122,7 +122,7 @@ impl Gate {
 
     /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
     /// they also are when somebody else has restarted the module since.
-    pub(super) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
+    pub(crate) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
         let closed = match self.close(Scope::Module, generation, PATIENCE) {
             Ok(closed) => closed,
             Err(error) => return matches!(error, Pkcs11Error::Restarted),
@@ -146,7 +146,7 @@ impl Gate {
     /// [`Pkcs11Error::Restarted`] when the module was restarted since `generation`, and
     /// [`Pkcs11Error::HeldUp`] when somebody else is alone there for too long, or hangs there where there may
     /// be one call at a time.
-    pub(super) fn alone<T>(
+    pub(crate) fn alone<T>(
         &self,
         scope: Scope,
         generation: u64,
@@ -181,12 +181,12 @@ impl Gate {
     }
 
     /// Returns how many calls have kept the module from its last restart.
-    pub(super) fn hung(&self) -> usize {
+    pub(crate) fn hung(&self) -> usize {
         self.lock().hung
     }
 
     /// Returns how often the module was restarted.
-    pub(super) fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.lock().generation
     }
 
@@ -213,14 +213,14 @@ impl Gate {
 
 /// Keeps restarts off while it lives.
 #[derive(Debug)]
-pub(super) struct Inside<'a> {
+pub(crate) struct Inside<'a> {
     generation: u64,
     slot: Option<u64>,
-    gate: &'a Gate,
+    gate: &'a ModuleAccess,
 }
 
 impl Inside<'_> {
-    pub(super) fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 }
@@ -242,7 +242,7 @@ struct Closed<'a> {
     /// How many hang inside.
     inside: usize,
     scope: Scope,
-    gate: &'a Gate,
+    gate: &'a ModuleAccess,
 }
 
 impl Drop for Closed<'_> {
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn nobody_is_inside_during_a_restart_and_each_generation_is_restarted_once() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(ModuleAccess::default());
         let (inside, restarts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let threads: Vec<_> = (0..8)
             .map(|_| {
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_restart_waits_for_calls_that_return() {
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(ModuleAccess::default());
         let inside = gate.enter(Scope::Module).unwrap();
         let restarting = {
             let gate = Arc::clone(&gate);
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
-        let gate = Gate::default();
+        let gate = ModuleAccess::default();
         let hanging = gate.enter(Scope::Module).unwrap();
         assert_eq!(gate.hung(), 0);
         assert!(!gate.restart(0, || panic!("a call is under way")));
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn sessions_that_live_on_are_not_of_the_past() {
-        let gate = Gate::default();
+        let gate = ModuleAccess::default();
         assert!(!gate.restart(0, || Restart::Refused));
         assert_eq!(gate.generation(), 0);
         assert!(!gate.restart(0, || Restart::Failed));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     /// Runs `meanwhile` while a login to this hangs.
-    fn while_a_login_hangs(gate: &Gate, scope: Scope, meanwhile: impl FnOnce()) {
+    fn while_a_login_hangs(gate: &ModuleAccess, scope: Scope, meanwhile: impl FnOnce()) {
         let (answered, wait) = std::sync::mpsc::channel::<()>();
         let (begun, begins) = std::sync::mpsc::channel();
         thread::scope(|scoped| {
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_login_that_hangs_holds_up_its_own_token_only() {
-        let gate = Gate::new(Duration::from_millis(20));
+        let gate = ModuleAccess::new(Duration::from_millis(20));
         while_a_login_hangs(&gate, token(1), || {
             for free in [token(2), Scope::Module] {
                 assert_eq!(gate.enter(free).unwrap().generation(), 0);
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn where_a_login_wants_the_module_alone_the_others_wait_for_a_while() {
-        let gate = Gate::new(Duration::from_millis(20));
+        let gate = ModuleAccess::new(Duration::from_millis(20));
         while_a_login_hangs(&gate, Scope::Module, || {
             for scope in [token(1), token(2), Scope::Module] {
                 let error = gate.enter(scope).unwrap_err();
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn calls_go_one_after_the_other_where_the_module_stands_one_only() {
-        let (gate, inside) = (Gate::default().one_at_a_time(), AtomicUsize::new(0));
+        let (gate, inside) = (ModuleAccess::default().one_at_a_time(), AtomicUsize::new(0));
         thread::scope(|scope| {
             for slot in 0..8 {
                 let (gate, inside) = (&gate, &inside);
@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn one_call_that_hangs_holds_the_others_up_for_a_while_each() {
-        let gate = Gate::new(Duration::from_millis(20)).one_at_a_time();
+        let gate = ModuleAccess::new(Duration::from_millis(20)).one_at_a_time();
         let hanging = gate.enter(token(1)).unwrap();
         for scope in [token(1), token(2), Scope::Module] {
             let error = gate.enter(scope).unwrap_err();
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_login_waits_for_the_calls_to_its_token_only() {
-        let gate = Gate::default();
+        let gate = ModuleAccess::default();
         let elsewhere = gate.enter(token(2)).unwrap();
         let same = gate.enter(token(1)).unwrap();
         thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::gate::PATIENCE;
+use crate::module::access::PATIENCE;
 
 /// Lets one at a time.
 ///
@@ -11,15 +11,15 @@ use super::gate::PATIENCE;
 /// opencryptoki) in which two threads that close the last two sessions at once both take theirs for
 /// the last, and both free the objects.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(crate) struct OpenCloseLock {
     taken: Mutex<bool>,
     given_back: Condvar,
 }
 
-impl Turns {
+impl OpenCloseLock {
     /// Waits for a turn, which ends when the guard is dropped; or until whoever has it hangs, and goes
     /// on beside.
-    pub(super) fn take(&self) -> Turn<'_> {
+    pub(crate) fn take(&self) -> Turn<'_> {
         self.take_within(PATIENCE)
     }
 
@@ -40,9 +40,9 @@ impl Turns {
 /// Keeps the others waiting while it lives.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Turn<'a> {
+pub(crate) struct Turn<'a> {
     /// `None` beside one that hangs.
-    turns: Option<&'a Turns>,
+    turns: Option<&'a OpenCloseLock>,
 }
 
 impl Drop for Turn<'_> {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn one_at_a_time() {
-        let (turns, inside) = (Turns::default(), AtomicUsize::new(0));
+        let (turns, inside) = (OpenCloseLock::default(), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn one_that_hangs_holds_up_nobody_for_long() {
-        let turns = Turns::default();
+        let turns = OpenCloseLock::default();
         let hanging = turns.take();
         let beside = turns.take_within(Duration::from_millis(1));
         assert!(beside.turns.is_none());

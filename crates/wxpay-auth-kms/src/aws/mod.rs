@@ -1,5 +1,8 @@
 //! AWS KMS, on the official SDK.
 
+#[cfg(feature = "aws-config")]
+pub(crate) mod client;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +22,10 @@ use wxpay_auth_core::internal::without;
 use wxpay_auth_core::{Clock, PublicKey, SignErrorKind, SystemClock};
 use zeroize::Zeroizing;
 
-use super::backend::{KmsBackend, KmsKey};
-use super::error::KmsError;
-use super::retry_after;
-use super::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
+use crate::backend::{KmsBackend, KmsKey};
+use crate::error::KmsError;
+use crate::http::retry_after;
+use crate::http::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 
 /// Signs with an asymmetric key in AWS KMS, through a client of `aws-sdk-kms` that the application
 /// makes: region, credentials, endpoint, TLS and proxies are those of the client.

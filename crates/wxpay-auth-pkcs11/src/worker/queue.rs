@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::error::Pkcs11Error;
+use crate::error::Pkcs11Error;
 
 /// A queue with an upper bound, out of which a job is taken back at once when its caller gives up:
 /// neither its place nor its memory waits for a worker.
-pub(super) struct Queue<J> {
+pub(crate) struct SignatureQueue<J> {
     state: Mutex<State<J>>,
     changed: Condvar,
     depth: usize,
@@ -20,14 +20,14 @@ struct State<J> {
     closed: bool,
 }
 
-impl<J> Queue<J> {
-    pub(super) fn new(depth: usize) -> Self {
+impl<J> SignatureQueue<J> {
+    pub(crate) fn new(depth: usize) -> Self {
         let state = State { waiting: BTreeMap::new(), next: 0, closed: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), depth }
     }
 
     /// Adds a job. It is taken back when the ticket is dropped, if no worker has it by then.
-    pub(super) fn push(&self, job: J) -> Result<Ticket<'_, J>, Pkcs11Error> {
+    pub(crate) fn push(&self, job: J) -> Result<Ticket<'_, J>, Pkcs11Error> {
         let mut state = self.lock();
         if state.closed {
             return Err(Pkcs11Error::ShutDown);
@@ -44,7 +44,7 @@ impl<J> Queue<J> {
     }
 
     /// Waits for a job. `None` when the queue is closed and empty.
-    pub(super) fn take(&self) -> Option<J> {
+    pub(crate) fn take(&self) -> Option<J> {
         let mut state = self.lock();
         loop {
             if let Some((_, job)) = state.waiting.pop_first() {
@@ -58,13 +58,13 @@ impl<J> Queue<J> {
     }
 
     /// Accepts no more jobs. Those that wait are still taken.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
     /// Returns how many wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().waiting.len()
     }
 
@@ -74,8 +74,8 @@ impl<J> Queue<J> {
 }
 
 /// Takes its job back when it is dropped.
-pub(super) struct Ticket<'a, J> {
-    queue: &'a Queue<J>,
+pub(crate) struct Ticket<'a, J> {
+    queue: &'a SignatureQueue<J>,
     number: u64,
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn first_come_first_served_up_to_the_depth() {
-        let queue = Queue::new(2);
+        let queue = SignatureQueue::new(2);
         let first = queue.push("a").unwrap();
         let second = queue.push("b").unwrap();
         assert!(matches!(queue.push("c"), Err(Pkcs11Error::Overloaded { waiting: 2 })));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_is_emptied_and_takes_no_more() {
-        let queue = Queue::new(2);
+        let queue = SignatureQueue::new(2);
         let _ticket = queue.push("a").unwrap();
         queue.close();
         assert!(matches!(queue.push("b"), Err(Pkcs11Error::ShutDown)));

@@ -1,5 +1,7 @@
 //! Threads that own sessions, and what they do when a session fails.
 
+pub(crate) mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -7,11 +9,11 @@ use std::{io, thread};
 
 use tokio::sync::{oneshot, watch};
 
-use super::error::Pkcs11Error;
-use super::queue::Queue;
+use crate::error::Pkcs11Error;
+use crate::worker::queue::SignatureQueue;
 
 /// What the threads need of a token.
-pub(super) trait Sessions: Send + Sync + 'static {
+pub(crate) trait Sessions: Send + Sync + 'static {
     /// A session that is logged in and has found the key.
     type Session: Send + 'static;
 
@@ -37,8 +39,8 @@ pub(super) trait Sessions: Send + Sync + 'static {
 }
 
 /// Threads with a session each, fed from one queue. They end when this is dropped.
-pub(super) struct Workers {
-    queue: Arc<Queue<Job>>,
+pub(crate) struct Workers {
+    queue: Arc<SignatureQueue<Job>>,
     running: watch::Receiver<usize>,
 }
 
@@ -49,7 +51,7 @@ struct Job {
 
 impl Workers {
     /// Starts a thread for each session.
-    pub(super) fn start<S: Sessions>(
+    pub(crate) fn start<S: Sessions>(
         sessions: &Arc<S>,
         opened: Vec<S::Session>,
         depth: usize,
@@ -66,7 +68,7 @@ impl Workers {
         depth: usize,
         spawn: impl Fn(Box<dyn FnOnce() + Send>) -> io::Result<()>,
     ) -> Result<Self, Pkcs11Error> {
-        let queue = Arc::new(Queue::new(depth));
+        let queue = Arc::new(SignatureQueue::new(depth));
         let (running, watched) = watch::channel(0);
         let running = Arc::new(running);
         let workers = Self { queue: Arc::clone(&queue), running: watched };
@@ -94,7 +96,7 @@ impl Workers {
     }
 
     /// Lets one of the threads sign.
-    pub(super) async fn sign(
+    pub(crate) async fn sign(
         &self,
         message: &[u8],
         timeout: Duration,
@@ -110,12 +112,12 @@ impl Workers {
     }
 
     /// Returns how many signatures wait for a thread.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// Takes no more work, and waits until what was taken is done and the sessions are closed.
-    pub(super) async fn shut_down(&self, timeout: Duration) -> Result<(), Pkcs11Error> {
+    pub(crate) async fn shut_down(&self, timeout: Duration) -> Result<(), Pkcs11Error> {
         self.queue.close();
         let mut running = self.running.clone();
         let ended = running.wait_for(|running| *running == 0);
@@ -153,7 +155,7 @@ impl Drop for Ended {
     }
 }
 
-fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &Queue<Job>) {
+fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<Job>) {
     let mut session = Some(session);
     while let Some(job) = queue.take() {
         // The session is lost in a panic, and opened anew for the next job.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
-use super::error::KmsError;
+use crate::error::KmsError;
 
 /// Holds the address of a key service: `https://kms.tencentcloudapi.com`, say, or
 /// `https://vault.internal:8200/prefix`.
@@ -32,31 +32,31 @@ impl Endpoint {
 
     /// Reads a fixed address of a service on this machine's host, which is plain HTTP by nature.
     #[cfg(feature = "_access-key")]
-    pub(super) fn plain(url: &'static str) -> Result<Self, KmsError> {
+    pub(crate) fn plain(url: &'static str) -> Result<Self, KmsError> {
         Self::read(url, true)
     }
 
     /// Returns the host and the port, as they stand in the `Host` header.
     #[cfg(feature = "_access-key")]
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
     /// Tells whether it is asked over TLS.
     #[cfg(feature = "_access-key")]
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
     /// Tells whether it has a path. What signs requests signs the path as well.
     #[cfg(feature = "_access-key")]
-    pub(super) fn has_path(&self) -> bool {
+    pub(crate) fn has_path(&self) -> bool {
         !self.prefix.is_empty()
     }
 
     /// Joins it with a path and query, which begins with `/`.
     #[cfg(feature = "_http")]
-    pub(super) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
+    pub(crate) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.authority.clone())

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Says what to check of the settings of a module, which is known by the name of its file.
-pub(super) fn hint(module: Option<&Path>) -> &'static str {
+pub(crate) fn hint(module: Option<&Path>) -> &'static str {
     let name = module.and_then(Path::file_name).unwrap_or_default();
     let name = name.to_string_lossy().to_lowercase();
     let known = HINTS.iter().find(|(part, _)| name.contains(part));

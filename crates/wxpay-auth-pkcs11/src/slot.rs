@@ -5,24 +5,24 @@ use cryptoki::error::Error;
 use cryptoki::slot::{Slot, TokenInfo};
 use wxpay_auth_core::foreign_text;
 
-use super::call::Called;
-use super::error::Pkcs11Error;
-use super::listing;
-use super::logins::TokenName;
-use super::module_settings;
-use super::uri::Pkcs11Uri;
+use crate::error::Pkcs11Error;
+use crate::key_lookup::listing;
+use crate::module::settings;
+use crate::return_value::Called;
+use crate::session::pin_history::TokenName;
+use crate::uri::Pkcs11Uri;
 
 /// A token that was found.
 #[derive(Debug)]
-pub(super) struct Token {
-    pub(super) slot: Slot,
+pub(crate) struct Token {
+    pub(crate) slot: Slot,
     /// Whether it wants a login before private keys are used. One whose info cannot be read does.
-    pub(super) wants_login: bool,
-    pub(super) name: TokenName,
+    pub(crate) wants_login: bool,
+    pub(crate) name: TokenName,
 }
 
 /// Finds the one token that fits the address.
-pub(super) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Error> {
+pub(crate) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Error> {
     let (mut fitting, mut fitting_shown) = (Vec::new(), Vec::new());
     let (mut present, mut usable) = (Vec::new(), false);
     for slot in context.get_slots_with_token().called()? {
@@ -60,7 +60,7 @@ pub(super) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Err
     match fitting.pop() {
         None => {
             // A module that does not see its settings shows no token, or an empty slot.
-            let settings = (!usable).then(|| module_settings::hint(uri.module_path.as_deref()));
+            let settings = (!usable).then(|| settings::hint(uri.module_path.as_deref()));
             Err(Pkcs11Error::TokenNotFound { wanted, present: shown(present), settings })
         }
         Some(token) if count == 1 => Ok(token),
@@ -80,21 +80,21 @@ fn fits(uri: &Pkcs11Uri, info: &TokenInfo) -> bool {
 
 /// Cuts off what tokens pad texts with. The standard wants blanks, and a TPM has NULs; some tools print
 /// them, others leave them out.
-pub(super) fn unpadded(text: &str) -> &str {
+pub(crate) fn unpadded(text: &str) -> &str {
     text.trim_end_matches([' ', '\0'])
 }
 
 /// What a token says of itself that matters before it is sent a PIN.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Flags {
+pub(crate) struct Flags {
     /// `CKF_RNG`
-    pub(super) makes_random_numbers: bool,
+    pub(crate) makes_random_numbers: bool,
     /// `CKF_USER_PIN_FINAL_TRY`: it locks after one more wrong PIN.
-    pub(super) has_last_try: bool,
+    pub(crate) has_last_try: bool,
 }
 
 /// Asks the token for its flags. One whose response is not understood (opencryptoki's) cannot say.
-pub(super) fn flags(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<Flags> {
+pub(crate) fn flags(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<Flags> {
     match context.get_token_info(slot) {
         Ok(info) => {
             Ok(Flags { makes_random_numbers: info.rng(), has_last_try: info.user_pin_final_try() })

@@ -7,23 +7,23 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use wxpay_auth_core::SignErrorKind;
 
-use super::backoff::{backoff, backoff_throttled};
-use super::error::KmsError;
+use crate::backoff::{backoff, backoff_throttled};
+use crate::error::KmsError;
 
 /// The bounds of [`Calls`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// How many requests there may be at the same time.
-    pub(super) concurrency: usize,
+    pub(crate) concurrency: usize,
     /// How many callers may wait for their turn.
-    pub(super) queue: usize,
+    pub(crate) queue: usize,
     /// How long one request may take.
-    pub(super) call_timeout: Duration,
+    pub(crate) call_timeout: Duration,
     /// How long all of it may take.
-    pub(super) total_timeout: Duration,
+    pub(crate) total_timeout: Duration,
     /// How many requests one call may lead to, those that are throttled not counted. With 1, nothing
     /// is repeated, not even those.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
 }
 
 impl Default for Limits {
@@ -39,7 +39,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn check(&self) -> Result<(), KmsError> {
+    pub(crate) fn check(&self) -> Result<(), KmsError> {
         let wrong = |problem| Err(KmsError::setting(problem, "correct the setting"));
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
             return wrong("concurrency must be at least 1");
@@ -58,32 +58,32 @@ impl Limits {
 }
 
 /// Tells whether a time-out is one.
-pub(super) fn is_sensible(timeout: Duration) -> bool {
+pub(crate) fn is_sensible(timeout: Duration) -> bool {
     !timeout.is_zero() && timeout <= Duration::from_secs(24 * 60 * 60)
 }
 
 /// Lets requests through within their [`Limits`], and repeats those that may be repeated.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     limits: Limits,
     permits: Semaphore,
     waiting: AtomicUsize,
 }
 
 impl Calls {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let permits = Semaphore::new(limits.concurrency);
         Self { limits, permits, waiting: AtomicUsize::new(0) }
     }
 
     /// Returns how many callers wait for their turn.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Runs a request, and again after a failure that passes, for as long as the caller has time, and all
     /// of it may take.
-    pub(super) async fn run_within<T, F: Future<Output = Result<T, KmsError>>>(
+    pub(crate) async fn run_within<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         left: Duration,
         request: impl Fn() -> F,
@@ -94,7 +94,7 @@ impl Calls {
 
     /// Does the same until a point in time. While it waits between attempts, its place is kept: a
     /// service that throttles is asked less.
-    pub(super) async fn run_until<T, F: Future<Output = Result<T, KmsError>>>(
+    pub(crate) async fn run_until<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         deadline: Instant,
         request: impl Fn() -> F,
@@ -178,7 +178,7 @@ impl Drop for Waiting<'_> {
 
 #[cfg(test)]
 impl Calls {
-    pub(super) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
+    pub(crate) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         request: impl Fn() -> F,
     ) -> Result<T, KmsError> {

@@ -21,11 +21,11 @@ use wxpay_auth_core::internal::without;
 use wxpay_auth_core::{Clock, SignErrorKind, SystemClock, foreign_text};
 use zeroize::Zeroizing;
 
-use super::error::KmsError;
-use super::retry_after::retry_after;
-pub(super) use super::status::kind_of_status;
-use super::status::{FOREIGN_HINT, kind_of_foreign};
-use super::tls::KmsTls;
+use crate::error::KmsError;
+use crate::http::retry_after::retry_after;
+pub(crate) use crate::http::status::kind_of_status;
+use crate::http::status::{FOREIGN_HINT, kind_of_foreign};
+use crate::http::tls::KmsTls;
 
 /// No response of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
@@ -40,14 +40,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request on a kept connection that the service closes before it has read it is sent again on
 /// another one.
 #[derive(Clone)]
-pub(super) struct Http {
+pub(crate) struct Http {
     service: &'static str,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Http {
     /// Makes one for a service, which is called by this name in errors.
-    pub(super) fn new(service: &'static str, tls: &KmsTls) -> Result<Self, KmsError> {
+    pub(crate) fn new(service: &'static str, tls: &KmsTls) -> Result<Self, KmsError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -65,7 +65,7 @@ impl Http {
     }
 
     /// Sends a request, and reads its response, whatever its status.
-    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
         let sent = sensitive(request.headers());
         let request = request.map(|body| Full::new(Bytes::from(body)));
         let response = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
@@ -159,11 +159,11 @@ impl fmt::Debug for Http {
 /// A response of a service.
 ///
 /// What was sent to it is cut out of what is shown of it, and of its JSON, whatever becomes of that.
-pub(super) struct Response {
+pub(crate) struct Response {
     service: &'static str,
-    pub(super) status: StatusCode,
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
     sent: Vec<Zeroizing<String>>,
 }
 
@@ -173,14 +173,14 @@ const MAX_HEADER: usize = 100;
 impl Response {
     #[cfg(all(test, feature = "_access-key"))]
     #[allow(clippy::unwrap_used, reason = "a test's own status")]
-    pub(super) fn of(service: &'static str, status: u16, body: &str) -> Self {
+    pub(crate) fn of(service: &'static str, status: u16, body: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
         let (headers, body) = (HeaderMap::new(), body.to_owned().into());
         Self { service, status, headers, body, sent: Vec::new() }
     }
 
     #[cfg(any(all(test, feature = "vault"), fuzzing))]
-    pub(super) fn new(
+    pub(crate) fn new(
         service: &'static str,
         status: StatusCode,
         headers: HeaderMap,
@@ -192,7 +192,7 @@ impl Response {
 
     /// Adds a secret that was sent in another place than a header.
     #[cfg(feature = "vault")]
-    pub(super) fn after_sending(mut self, secret: &str) -> Self {
+    pub(crate) fn after_sending(mut self, secret: &str) -> Self {
         self.sent.push(Zeroizing::new(secret.to_owned()));
         self
     }
@@ -202,13 +202,13 @@ impl Response {
     }
 
     /// Returns a header as it may be shown.
-    pub(super) fn header(&self, name: impl AsHeaderName) -> Option<String> {
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<String> {
         let value = self.headers.get(name)?.to_str().ok()?;
         Some(foreign_text(value, MAX_HEADER, &self.sent()))
     }
 
     /// Reads the body as JSON.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
         self.parsed().ok_or_else(|| self.not_understood())
     }
 
@@ -224,7 +224,7 @@ impl Response {
     }
 
     /// Makes the error for a response that is not the service's, by its status: a page of a proxy.
-    pub(super) fn not_understood(&self) -> KmsError {
+    pub(crate) fn not_understood(&self) -> KmsError {
         let content_type = self.header(header::CONTENT_TYPE);
         let message = format!(
             "{} answered {} with {}, which is not what the service answers",
@@ -237,7 +237,7 @@ impl Response {
     }
 
     /// Adds what `Retry-After` says to an error.
-    pub(super) fn waiting(&self, error: KmsError) -> KmsError {
+    pub(crate) fn waiting(&self, error: KmsError) -> KmsError {
         let value = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
         match value.and_then(|value| retry_after(value, SystemClock.now())) {
             Some(wait) => error.with_retry_after(wait),
@@ -267,7 +267,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::calls::Limits;
+    use crate::request_limits::Limits;
 
     /// Paused time goes on where nothing else does: the time-outs that there are expire in order.
     #[tokio::test(start_paused = true)]

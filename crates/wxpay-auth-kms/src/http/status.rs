@@ -4,7 +4,7 @@ use http::StatusCode;
 use wxpay_auth_core::SignErrorKind;
 
 /// Sorts a status, for services that say no more, and for what lies before them.
-pub(super) fn kind_of_status(status: StatusCode) -> SignErrorKind {
+pub(crate) fn kind_of_status(status: StatusCode) -> SignErrorKind {
     match status.as_u16() {
         401 | 403 => SignErrorKind::PermissionDenied,
         404 => SignErrorKind::KeyNotFound,
@@ -18,12 +18,12 @@ pub(super) fn kind_of_status(status: StatusCode) -> SignErrorKind {
 
 /// Sorts a response that is not one of the service: a page of a proxy. With a good status, it comes
 /// from something else than the service.
-pub(super) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
+pub(crate) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
     if status.is_success() { SignErrorKind::Configuration } else { kind_of_status(status) }
 }
 
 /// What to do about such a response.
-pub(super) const FOREIGN_HINT: &str =
+pub(crate) const FOREIGN_HINT: &str =
     "check that the endpoint is right, and whether a proxy answers in its place";
 
 #[cfg(test)]

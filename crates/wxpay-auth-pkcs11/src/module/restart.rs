@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::Pkcs11Error;
-use super::module::Module;
+use crate::error::Pkcs11Error;
+use crate::module::Module;
 
 /// Spaces the restarts of a module out while something on it stays away: all tokens of the module feel
 /// each of them.
 #[derive(Debug, Default)]
-pub(super) struct Restarts(Mutex<Backoff>);
+pub(crate) struct Restarts(Mutex<Backoff>);
 
 impl Restarts {
     fn lock(&self) -> MutexGuard<'_, Backoff> {
@@ -21,7 +21,7 @@ impl Restarts {
 
 /// Somebody who may want a module restarted.
 #[derive(Debug)]
-pub(super) struct Restarter {
+pub(crate) struct Restarter {
     module: Arc<Module>,
     may_restart: bool,
     number: u64,
@@ -30,19 +30,19 @@ pub(super) struct Restarter {
 }
 
 impl Restarter {
-    pub(super) fn new(module: Arc<Module>, may_restart: bool) -> Self {
+    pub(crate) fn new(module: Arc<Module>, may_restart: bool) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         Self { module, may_restart, number, waits: AtomicBool::new(false) }
     }
 
-    pub(super) fn module(&self) -> &Module {
+    pub(crate) fn module(&self) -> &Module {
         &self.module
     }
 
     /// Does `something`, and does it once more after a restart that may help against its error,
     /// where it may be done `again`.
-    pub(super) fn twice<T>(
+    pub(crate) fn twice<T>(
         &self,
         again: impl Fn() -> bool,
         something: impl Fn() -> Result<T, Pkcs11Error>,
@@ -57,7 +57,7 @@ impl Restarter {
 
     /// Says why the module is not there, rather than that it is not; and what keeps it from the restart that may
     /// help.
-    pub(super) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
+    pub(crate) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
         let hung = self.module.gate().hung();
         if hung > 0 && help(&error, false) == (Help::Restart { harmless: false }) {
             return Pkcs11Error::RestartHeldUp { calls: hung, source: Box::new(error) };
@@ -70,7 +70,7 @@ impl Restarter {
 
     /// Restarts the module, if that may help against this error, and if it is time. Returns whether
     /// to try again: also when somebody else has restarted it since `generation`.
-    pub(super) fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
+    pub(crate) fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
         match help(error, self.module.gate().generation() != generation) {
             Help::Again => true,
             Help::Restart { harmless } if self.may_restart && self.module.is_ours() => {
@@ -85,7 +85,7 @@ impl Restarter {
     }
 
     /// Hears that the token works.
-    pub(super) fn works(&self) {
+    pub(crate) fn works(&self) {
         if self.waits.load(Ordering::Relaxed) && self.waits.swap(false, Ordering::Relaxed) {
             self.module.restarts().lock().works(self.number);
         }

@@ -8,23 +8,23 @@ use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 use wxpay_auth_core::{PublicKey, SignErrorKind};
 
-use super::call::Called;
-use super::error::Pkcs11Error;
-use super::gate::Scope;
-use super::key::{self, SigningKey};
-use super::login::{Access, LoggedIn, log_in};
-use super::mechanism::{Pkcs11Mechanism, digest_info};
-use super::module::Module;
-use super::restarts::Restarter;
-use super::uri::Pkcs11Uri;
-use super::workers::Sessions;
+use crate::error::Pkcs11Error;
+use crate::key_lookup::{self, SigningKey};
+use crate::mechanism::{Pkcs11Mechanism, digest_info};
+use crate::module::Module;
+use crate::module::access::Scope;
+use crate::module::restart::Restarter;
+use crate::return_value::Called;
+use crate::session::login::{Access, LoggedIn, log_in};
+use crate::uri::Pkcs11Uri;
+use crate::worker::Sessions;
 
 /// The length of an RSA-2048 signature.
 const SIGNATURE_BYTES: usize = 256;
 
 /// Opens sessions on one token, for one key.
 #[derive(Debug)]
-pub(super) struct Vault {
+pub(crate) struct KeySessions {
     restarter: Restarter,
     uri: Pkcs11Uri,
     mechanism: Pkcs11Mechanism,
@@ -34,8 +34,8 @@ pub(super) struct Vault {
 
 /// A session that is logged in and has found the key.
 #[derive(Debug)]
-pub(super) struct KeySession {
-    pub(super) session: Session,
+pub(crate) struct KeySession {
+    pub(crate) session: Session,
     slot: Slot,
     key: ObjectHandle,
     public_key: PublicKey,
@@ -43,8 +43,8 @@ pub(super) struct KeySession {
     generation: u64,
 }
 
-impl Vault {
-    pub(super) fn new(
+impl KeySessions {
+    pub(crate) fn new(
         uri: Pkcs11Uri,
         mechanism: Pkcs11Mechanism,
         may_restart: bool,
@@ -62,7 +62,7 @@ impl Vault {
     }
 
     /// Does `something`, and does it once more after a restart that may help against its error.
-    pub(super) fn twice<T>(
+    pub(crate) fn twice<T>(
         &self,
         something: impl Fn() -> Result<T, Pkcs11Error>,
     ) -> Result<T, Pkcs11Error> {
@@ -70,14 +70,14 @@ impl Vault {
     }
 
     /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
-    pub(super) fn open_and<T>(
+    pub(crate) fn open_and<T>(
         &self,
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
     ) -> Result<(KeySession, T), Pkcs11Error> {
         let (LoggedIn { session, slot, generation }, (key, more)) =
             log_in(self.module(), &self.uri, Access::Use, |session, token| {
                 self.check_mechanism(token.slot)?;
-                let key = key::find(session, &self.uri)?;
+                let key = key_lookup::find(session, &self.uri)?;
                 self.check_same(&key.public_key)?;
                 let more = look(session, &key)?;
                 Ok((key, more))
@@ -116,12 +116,12 @@ impl Vault {
 }
 
 impl KeySession {
-    pub(super) fn public_key(&self) -> &PublicKey {
+    pub(crate) fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 }
 
-impl Sessions for Vault {
+impl Sessions for KeySessions {
     type Session = KeySession;
 
     fn open(&self) -> Result<KeySession, Pkcs11Error> {

@@ -6,7 +6,7 @@ use aws_sdk_kms::Client;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
-use super::endpoint::Endpoint;
+use crate::http::endpoint::Endpoint;
 
 /// Makes a client. Region, endpoint and credentials come from where AWS tools take them, when they are
 /// not named.

@@ -1,0 +1,6 @@
+//! Sessions on a token: opened, logged in, and used with a key.
+
+pub(crate) mod key_session;
+pub(crate) mod login;
+pub(crate) mod open_close_lock;
+pub(crate) mod pin_history;
