@@ -282,6 +282,21 @@ async fn nothing_is_lost_while_the_service_is_away() {
     assert_eq!(sign(&vault).await.unwrap(), [1, 2, 3]);
 }
 
+/// The response to the fetching was heard, though asking how the request stands failed after it.
+#[tokio::test]
+async fn what_waits_is_not_taken_for_lost_when_asking_how_it_stands_fails() {
+    let service = Service::new(|state| state.is_away = true);
+    let vault = service.start().await;
+    assert_pending(sign(&vault).await, "accessor-0");
+    assert_eq!(sign(&vault).await.unwrap_err().kind(), SignErrorKind::Unavailable);
+    service.0.lock().unwrap().is_away = false;
+    let waiting = assert_pending(sign(&vault).await, "accessor-0");
+    assert!(!waiting.to_string().contains("lost"), "{waiting}");
+    service.set(0, Asked::Approved);
+    assert_eq!(sign(&vault).await.unwrap(), [1, 2, 3]);
+    assert_eq!(service.asked(), 1);
+}
+
 /// A result that can be fetched again is fetched again.
 #[tokio::test]
 async fn a_result_that_can_be_had_again_is_not_lost() {

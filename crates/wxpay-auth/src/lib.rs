@@ -34,5 +34,11 @@ pub use wxpay_auth_kms as kms;
 #[doc(inline)]
 pub use wxpay_auth_pkcs11 as pkcs11;
 
+/// What the crates of this workspace share beside the public API: nobody else may depend on it.
+#[doc(hidden)]
+pub mod internal {
+    pub use wxpay_auth_core::internal::{Number, invisible};
+}
+
 pub use error::Error;
 pub use signer_uri::{SignerUri, SignerUriError, UriSigner, signer_from_uri};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
+use wxpay_auth::internal::{Number, invisible};
 use wxpay_auth::write_report;
 
 /// Holds the id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
@@ -11,7 +12,7 @@ use wxpay_auth::write_report;
 /// Which characters an id may have is not documented (the sample is `12000`), so the type is open:
 /// letters of any script, digits and punctuation pass, and are percent-encoded once when the id
 /// becomes a path segment. Refused is what no id can be and what a server might read as something
-/// else than one segment: white space, control characters, and `/ \ % ? #`. The wrong id terminates
+/// else than one segment: white space, control characters, characters that nobody sees, and `/ \ % ? #`. The wrong id terminates
 /// somebody's campaign.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
@@ -36,7 +37,7 @@ impl PlanId {
     ///
     /// # Errors
     /// [`PlanIdError`] when it is empty, longer than 40 characters, `.` or `..`, or has white space,
-    /// a control character, or one of `/ \ % ? #`.
+    /// a control character, one that nobody sees, or one of `/ \ % ? #`.
     pub fn new(plan_id: impl Into<String>) -> Result<Self, PlanIdError> {
         let plan_id = plan_id.into();
         if plan_id.is_empty() {
@@ -44,6 +45,9 @@ impl PlanId {
         }
         if plan_id == "." || plan_id == ".." {
             return Err(PlanIdError::DotSegment);
+        }
+        if let Some(character) = invisible(&plan_id) {
+            return Err(PlanIdError::Invisible { character });
         }
         let characters = plan_id.chars().count();
         if characters > Self::MAX_CHARACTERS {
@@ -120,6 +124,13 @@ pub enum PlanIdError {
         /// Its position in characters, counted from 0.
         position: usize,
     },
+    /// It has a character that nobody sees: another id than the one that is shown.
+    #[error("plan_id has an invisible character in it ({})", Number(*character))]
+    #[non_exhaustive]
+    Invisible {
+        /// The character: `U+FEFF`, say.
+        character: char,
+    },
     /// It is `.` or `..`, which means something else in a path.
     #[error("plan_id is . or ..")]
     DotSegment,
@@ -129,6 +140,9 @@ impl PlanIdError {
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Invisible { .. } => {
+                "type it anew: it was copied together with a character that nobody sees"
+            }
             Self::Forbidden { character: '%', .. } => {
                 "give the id as the API returned it, not URL-encoded: it is encoded when it is sent"
             }
@@ -163,6 +177,15 @@ mod tests {
         assert_eq!(PlanId::new(""), Err(PlanIdError::Empty));
         assert_eq!(PlanId::new("."), Err(PlanIdError::DotSegment));
         assert_eq!(PlanId::new(".."), Err(PlanIdError::DotSegment));
+        for (id, character) in [
+            ("\u{feff}12000", '\u{feff}'),
+            ("12\u{200b}000", '\u{200b}'),
+            ("\u{202e}12000", '\u{202e}'),
+        ] {
+            let error = PlanId::new(id).unwrap_err();
+            assert_eq!(error, PlanIdError::Invisible { character });
+            assert!(error.to_string().contains("U+"), "{error}");
+        }
         let long = "9".repeat(41);
         assert_eq!(PlanId::new(long), Err(PlanIdError::TooLong { characters: 41 }));
         for (id, character, position) in [

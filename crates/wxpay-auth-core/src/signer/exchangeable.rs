@@ -1,5 +1,6 @@
 //! A signer whose key can be exchanged while calls are made.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +52,14 @@ impl ExchangeableSigner {
     /// Signs with this one from now on, and returns the one before, which may still be at work.
     ///
     /// # Errors
-    /// [`SignErrorKind::Unsupported`] when its algorithm is another one: what a client sends depends on it.
+    /// [`SignErrorKind::Unsupported`] when its algorithm is another one (what a client sends depends on it), or
+    /// when it is this signer itself. A signer of one's own that asks this one would ask itself for ever.
     pub fn exchange(&self, signer: impl Signer + 'static) -> Result<Arc<dyn Signer>, SignError> {
+        let same = (&signer as &dyn Any).downcast_ref::<Self>();
+        if same.is_some_and(|same| Arc::ptr_eq(&same.current, &self.current)) {
+            let what = "a signer cannot be exchanged for itself";
+            return Err(SignError::new(SignErrorKind::Unsupported, what));
+        }
         if signer.algorithm() != self.algorithm {
             let what = "the new signer has another algorithm than the one before: make a new client for it";
             return Err(SignError::new(SignErrorKind::Unsupported, what));
@@ -168,6 +175,16 @@ mod tests {
         async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
             unreachable!("it is never asked")
         }
+    }
+
+    #[tokio::test]
+    async fn it_is_not_exchanged_for_itself() {
+        let signer = ExchangeableSigner::new(named(OLD, 2).0);
+        let error = signer.exchange(signer.clone()).unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::Unsupported);
+        // Another one like it may be inside.
+        signer.exchange(ExchangeableSigner::new(named(NEW, 2).0)).unwrap();
+        assert_eq!(signer.sign(b"message").await.unwrap().serial_no().as_str(), NEW);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl fmt::Debug for SignedMessage<'_> {
 )]
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
-    /// Returns the key that the client would like answers to be signed with. It goes out as the
+    /// Returns the key that the client would like responses to be signed with. It goes out as the
     /// request's `Wechatpay-Serial`; `None` leaves that header out.
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
 

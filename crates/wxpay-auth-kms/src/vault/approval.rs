@@ -101,6 +101,11 @@ impl Approval {
         self.interrupted.swap(true, Ordering::Relaxed)
     }
 
+    /// Notes that the response to this time was heard.
+    pub(super) fn heard(&self) {
+        self.interrupted.store(false, Ordering::Relaxed);
+    }
+
     /// Makes the error of a request that waits, as the service has said.
     pub(super) fn waits(&self, told_apart: bool) -> KmsError {
         self.interrupted.store(false, Ordering::Relaxed);

@@ -121,11 +121,16 @@ impl Session {
         let mut response = self.client.send(unwrap, Some(approval.token())).await?;
         let mut why = not_had(&response);
         if why == Some(NotHad::WaitingOrLost) {
+            // Asking how it stands may fail, and says nothing about the response that has come.
+            if !was_interrupted {
+                approval.heard();
+            }
             why = match self.standing(approval).await? {
                 Some(Standing::Waiting) => return Err(approval.waits(false)),
                 Some(Standing::Unknown) => Some(NotHad::Lost),
                 Some(Standing::Approved) => {
                     // Perhaps only just now.
+                    approval.ask();
                     response = self.client.send(unwrap, Some(approval.token())).await?;
                     not_had(&response).map(|_| NotHad::Lost)
                 }

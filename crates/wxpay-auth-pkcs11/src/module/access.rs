@@ -234,6 +234,8 @@ impl Drop for Inside<'_> {
                 self.gate.changed.notify_all();
             }
         }
+        // A call that has come back hangs no more.
+        state.hung = state.hung.min(state.inside(Scope::Module));
     }
 }
 
@@ -320,6 +322,7 @@ mod tests {
         assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
         assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 0);
         drop(hanging);
+        assert_eq!(gate.hung(), 0, "it has come back");
         assert!(gate.restart(0, || Restart::Done));
         assert_eq!((gate.generation(), gate.hung()), (1, 0));
         assert_eq!(gate.alone(Scope::Module, 1, || 7).unwrap(), 7);

@@ -4,7 +4,7 @@ use std::env::VarError;
 use std::error::Error as StdError;
 use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use wxpay_auth::{KeyRing, Mchid, PublicKey, SerialNo, SignerUri, UriSigner, WechatpaySerial};
 
 use crate::client::Client;
@@ -19,8 +19,8 @@ use crate::error::{Error, SettingsCause, SettingsError};
 /// |---|---|---|
 /// | `mchid` | `WXPAY_MCHID` | the merchant number of the service provider |
 /// | `private_key` | `WXPAY_PRIVATE_KEY` | the path of `apiclient_key.pem`, or in its place, not both: |
-/// | `signer` | `WXPAY_SIGNER` | the address of the signer ([`SignerUri`]) |
-/// | `serial_no` | `WXPAY_SERIAL_NO` | the serial of the merchant certificate; needed with `private_key`, and with a signer whose address does not name the certificate |
+/// | `signer` | `WXPAY_SIGNER` | the address of the signer ([`SignerUri`]); each scheme needs its feature of `wxpay-auth` |
+/// | `serial_no` | `WXPAY_SERIAL_NO` | the serial of the merchant certificate; needed with `private_key`, and with a signer whose address does not name the certificate, where it is left aside. It comes before a certificate that is on a token |
 /// | `public_key_id` | `WXPAY_PUBLIC_KEY_ID` | `PUB_KEY_ID_…` |
 /// | `public_key` | `WXPAY_PUBLIC_KEY` | the path of `pub_key.pem` |
 /// | `base_url` | `WXPAY_BASE_URL` | where requests go, if not to WeChat Pay's main domain |
@@ -45,22 +45,82 @@ use crate::error::{Error, SettingsCause, SettingsError};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Default)]
 pub struct ClientSettings {
     mchid: String,
-    #[serde(default)]
     private_key: Option<String>,
-    #[serde(default)]
     signer: Option<String>,
-    #[serde(default)]
     serial_no: Option<String>,
     public_key_id: String,
     public_key: String,
-    #[serde(default)]
     base_url: Option<String>,
-    #[serde(skip)]
     is_from_env: bool,
+}
+
+const MEMBERS: [&str; 7] =
+    ["mchid", "private_key", "signer", "serial_no", "public_key_id", "public_key", "base_url"];
+
+/// Its errors quote no text: it may be a key in the wrong place.
+impl<'de> Deserialize<'de> for ClientSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = ClientSettings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "settings with the members {}", MEMBERS.join(", "))
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<ClientSettings, E> {
+                Err(E::custom(format_args!("a text is no {}", Expected(&self))))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientSettings, A::Error> {
+                let mut settings = ClientSettings::default();
+                let mut seen = Vec::with_capacity(MEMBERS.len());
+                while let Some(name) = map.next_key::<String>()? {
+                    let Some(member) = MEMBERS.into_iter().find(|member| *member == name) else {
+                        let is_name = |b: u8| b.is_ascii_lowercase() || b == b'_';
+                        let is_name = name.len() <= 24 && name.bytes().all(is_name);
+                        let name = if is_name { &*name } else { "one that is not shown" };
+                        let message =
+                            format_args!("there is no member {name} in {}", Expected(&self));
+                        return Err(de::Error::custom(message));
+                    };
+                    if seen.contains(&member) {
+                        return Err(de::Error::duplicate_field(member));
+                    }
+                    seen.push(member);
+                    match member {
+                        "private_key" => settings.private_key = map.next_value()?,
+                        "signer" => settings.signer = map.next_value()?,
+                        "serial_no" => settings.serial_no = map.next_value()?,
+                        "base_url" => settings.base_url = map.next_value()?,
+                        "public_key_id" => settings.public_key_id = map.next_value()?,
+                        "public_key" => settings.public_key = map.next_value()?,
+                        _ => settings.mchid = map.next_value()?,
+                    }
+                }
+                let needed = ["mchid", "public_key_id", "public_key"];
+                match needed.into_iter().find(|member| !seen.contains(member)) {
+                    Some(member) => Err(de::Error::missing_field(member)),
+                    None => Ok(settings),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Members)
+    }
+}
+
+/// Shows what is expected.
+struct Expected<'v>(&'v dyn de::Expected);
+
+impl fmt::Display for Expected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl ClientSettings {
@@ -95,7 +155,6 @@ impl ClientSettings {
     pub async fn builder(self) -> Result<ClientBuilder<UriSigner, KeyRing>, Error> {
         self.require_values()?;
         let mchid = Mchid::new(&*self.mchid).map_err(|e| self.wrong("mchid", e.hint(), e))?;
-        let signer = self.connect_signer().await?;
         let key_id: Result<WechatpaySerial, _> = self.public_key_id.parse();
         let key_id = key_id.map_err(|e| self.wrong("public_key_id", e.hint(), e))?;
         let public_key = PublicKey::from_pem_file(&self.public_key)
@@ -103,11 +162,14 @@ impl ClientSettings {
         let ring = KeyRing::new();
         ring.insert_public_key(key_id, public_key)
             .map_err(|e| self.wrong("public_key_id", e.hint(), e))?;
-        let builder = Client::builder(mchid, signer, ring);
-        let Some(base_url) = &self.base_url else { return Ok(builder) };
-        let base_url =
-            BaseUrl::new(&**base_url).map_err(|e| self.wrong("base_url", e.hint(), e))?;
-        Ok(builder.base_url(base_url))
+        let base_url = self.base_url.as_deref().map(BaseUrl::new).transpose();
+        let base_url = base_url.map_err(|e| self.wrong("base_url", e.hint(), e))?;
+        // Last: it may log in to a token, and ask a service.
+        let builder = Client::builder(mchid, self.connect_signer().await?, ring);
+        Ok(match base_url {
+            Some(base_url) => builder.base_url(base_url),
+            None => builder,
+        })
     }
 
     async fn connect_signer(&self) -> Result<UriSigner, Error> {
@@ -151,8 +213,8 @@ impl ClientSettings {
     }
 
     fn uri(&self, setting: &'static str, error: wxpay_auth::SignerUriError) -> Error {
-        let hint = error.hint().to_owned();
-        self.error(setting, SettingsCause::Unusable { source: Box::new(error), hint: hint.into() })
+        let (kind, hint) = (Some(error.kind()), error.hint().into());
+        self.error(setting, SettingsCause::Unusable { kind, source: Box::new(error), hint })
     }
 
     fn wrong(
@@ -162,7 +224,7 @@ impl ClientSettings {
         source: impl StdError + Send + Sync + 'static,
     ) -> Error {
         let source = Box::new(source);
-        self.error(setting, SettingsCause::Unusable { source, hint: hint.into() })
+        self.error(setting, SettingsCause::Unusable { kind: None, source, hint: hint.into() })
     }
 }
 
@@ -206,7 +268,8 @@ fn of_env(setting: &'static str, cause: SettingsCause) -> Error {
 /// It leaves out all that could be a secret by mistake: addresses and paths.
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSettings").field("mchid", &self.mchid).finish_non_exhaustive()
+        let mchid = Mchid::new(&*self.mchid).ok();
+        f.debug_struct("ClientSettings").field("mchid", &mchid).finish_non_exhaustive()
     }
 }
 
@@ -278,12 +341,12 @@ mod tests {
     async fn a_key_in_place_of_its_path_is_shown_nowhere() {
         let pem = std::fs::read_to_string(format!("{KEYS}/merchant_private_key.pem")).unwrap();
         let line = pem.lines().nth(1).unwrap();
-        for setting in ["private_key", "public_key", "signer", "mchid"] {
+        for setting in MEMBERS {
             let mut changes = json!({"private_key": null});
             changes[setting] = pem.clone().into();
             let settings = settings(changes);
             let shown = format!("{settings:?}");
-            assert!(setting == "mchid" || !shown.contains(line), "{shown}");
+            assert!(!shown.contains(line), "{shown}");
             let error = settings.builder().await.unwrap_err();
             assert!(!format!("{error:?}").contains(line), "{setting}: {error:?}");
         }
@@ -291,7 +354,25 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_not_known_is_refused() {
-        let error = serde_json::from_value::<ClientSettings>(json!({"mch_id": "1"})).unwrap_err();
-        assert!(error.to_string().contains("mch_id"), "{error}");
+        let refused =
+            |json: Value| serde_json::from_value::<ClientSettings>(json).unwrap_err().to_string();
+        assert!(refused(json!({"mch_id": "1"})).contains("no member mch_id in settings with"));
+        assert!(refused(json!({"mchid": "1"})).contains("missing field `public_key_id`"));
+        let address = "pkcs11:token=x?pin-value=123456";
+        for json in [json!(address), json!({ (address): "1" }), json!([address])] {
+            let error = refused(json);
+            assert!(!error.contains("123456"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signer_that_is_out_of_reach_may_be_there_later() {
+        let away = SettingsCause::Unusable {
+            kind: Some(wxpay_auth::SignErrorKind::Unavailable),
+            source: "sealed".into(),
+            hint: "unseal it".into(),
+        };
+        assert!(of_env("signer", away).may_retry());
+        assert!(!refused(json!({"mchid": "19x"})).await.may_retry());
     }
 }

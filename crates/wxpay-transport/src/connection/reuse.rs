@@ -5,7 +5,7 @@ use crate::message::request::Request;
 
 /// Says which calls are sent on a kept connection: one that has carried a request before.
 ///
-/// HTTP/1.1 tells answers apart by nothing but their order, and a signature of WeChat Pay does not say
+/// HTTP/1.1 tells responses apart by nothing but their order, and a signature of WeChat Pay does not say
 /// which request it answers. So where a server, or something in front of it, sends one response more than it
 /// was asked for, each further call on that connection gets the response of the one before, with a signature
 /// that is good; TLS does not help, since it is the other end that errs. On a connection that has carried

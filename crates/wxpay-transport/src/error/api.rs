@@ -132,7 +132,7 @@ impl ApiError {
         }
     }
 
-    /// Reads a response with another status than 2xx. `signature` says how its signature turned out,
+    /// Reads a response with another status than 2xx; `body` is the whole one, or why it is not there. `signature` says how its signature turned out,
     /// `signed_message` is what was signed for the request, and `now` is the local time.
     /// For transports of one's own.
     ///
@@ -142,11 +142,14 @@ impl ApiError {
         call: CallContext,
         status: StatusCode,
         headers: &HeaderMap,
-        body: Bytes,
+        body: Result<Bytes, ErrorBody>,
         signature: ResponseSignature,
         signed_message: &[u8],
         now: Timestamp,
     ) -> Self {
+        // A signature covers the plain body: where it is verified, the header is what is wrong.
+        let is_plain = matches!(signature, ResponseSignature::Verified(_))
+            || response_headers::coding(headers, Secrets::default).is_none();
         let request_id = headers.get("request-id").and_then(|id| id.to_str().ok());
         let response = ApiResponse {
             status,
@@ -155,7 +158,7 @@ impl ApiError {
             clock_offset: response_headers::clock_offset(headers, now),
             signature,
             was_kept: false,
-            body: Ok(body),
+            body: body.and_then(|body| if is_plain { Ok(body) } else { Err(ErrorBody::Encoded) }),
         };
         Self::new(call, response, signed_message, &Secrets::default())
     }
@@ -484,7 +487,7 @@ mod tests {
             context,
             StatusCode::TOO_MANY_REQUESTS,
             &headers.into_iter().collect(),
-            body.into(),
+            Ok(body.into()),
             ResponseSignature::Missing,
             b"POST\n/\n1\n2\n\n",
             Timestamp::from_unix_secs(90),

@@ -22,7 +22,7 @@ use std::fmt;
 
 use http::StatusCode;
 use thiserror::Error;
-use wxpay_auth::write_report;
+use wxpay_auth::{SignErrorKind, write_report};
 
 use crate::message::request_error::RequestError;
 
@@ -148,8 +148,15 @@ impl Error {
     /// down (429); after an unknown outcome only when the request's [`Replay`](crate::Replay) class
     /// allows it.
     pub fn may_retry(&self) -> bool {
+        if let Some(call) = self.call()
+            && call.earlier_unknown
+            && !call.replay.is_repeatable()
+        {
+            return false;
+        }
         match self {
-            Self::Config(_) | Self::Settings(_) | Self::Request(_) | Self::Verifier(_) => false,
+            Self::Config(_) | Self::Request(_) | Self::Verifier(_) => false,
+            Self::Settings(e) => e.sign_error_kind().is_some_and(SignErrorKind::is_transient),
             Self::Signing(e) => e.sign_error().is_some_and(|e| e.kind().is_transient()),
             Self::Overload(_) | Self::Connect(_) => true,
             Self::Timeout(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
@@ -261,3 +268,37 @@ impl fmt::Debug for Error {
 
 /// What to do when the outcome is unknown; used by several errors.
 const ASK: &str = "the call may have been carried out: read the state before sending it again";
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth::SignError;
+
+    use super::*;
+    use crate::message::replay::Replay;
+
+    /// Whatever the last attempt led to: the one before may have been carried out.
+    #[test]
+    fn nothing_that_must_not_be_repeated_is_repeated_after_an_unknown_attempt() {
+        for replay in [Replay::Never, Replay::Keyed, Replay::Safe] {
+            let call = || CallContext::first("x", "h", replay).attempt(2).after_unknown();
+            let away = SignError::new(SignErrorKind::Unavailable, "away");
+            for error in [
+                Error::Connect(ConnectError::new(call(), ConnectStage::Tcp, "no".into())),
+                Error::Overload(OverloadError::new(call(), Overload::Rate, None)),
+                Error::Signing(SigningError::signer(call(), away)),
+                Error::Api(ApiError::from_response(
+                    call(),
+                    StatusCode::TOO_MANY_REQUESTS,
+                    &http::HeaderMap::new(),
+                    Ok(r#"{"code":"FREQUENCY_LIMITED"}"#.into()),
+                    ResponseSignature::Missing,
+                    b"POST\n/\n1\n2\n\n",
+                    wxpay_auth::Timestamp::from_unix_secs(1),
+                )),
+            ] {
+                assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
+                assert_eq!(error.may_retry(), replay.is_repeatable(), "{replay:?}: {error:?}");
+            }
+        }
+    }
+}

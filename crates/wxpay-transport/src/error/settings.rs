@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use wxpay_auth::write_report;
+use wxpay_auth::{SignErrorKind, write_report};
 
 /// Says which setting cannot be used, and why. Nothing was sent.
 pub struct SettingsError {
@@ -23,6 +23,8 @@ pub(crate) enum SettingsCause {
     /// There is a key in a file, and a signer.
     TwoKeys,
     Unusable {
+        /// Of a signer that could not be connected.
+        kind: Option<SignErrorKind>,
         source: Box<dyn StdError + Send + Sync>,
         hint: Cow<'static, str>,
     },
@@ -45,6 +47,15 @@ impl SettingsError {
 
     fn named(&self, setting: &'static str) -> Cow<'static, str> {
         if self.is_from_env { Self::variable(setting).into() } else { setting.into() }
+    }
+
+    /// Returns why the signer could not be connected, where it was that: one that is out of reach may be there
+    /// later.
+    pub fn sign_error_kind(&self) -> Option<SignErrorKind> {
+        match &self.cause {
+            SettingsCause::Unusable { kind, .. } => *kind,
+            _ => None,
+        }
     }
 
     /// Says what to do.

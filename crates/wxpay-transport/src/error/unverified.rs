@@ -50,8 +50,14 @@ pub struct UnverifiedError {
 }
 
 impl UnverifiedCause {
-    /// Says what a signature that was not accepted comes from.
-    pub(crate) fn of_signature(error: VerifyError, coding: Option<String>) -> Self {
+    /// Says that the body is larger than this many bytes.
+    pub fn too_large(limit: usize) -> Self {
+        Self::TooLarge { limit }
+    }
+
+    /// Says what a signature that was not accepted comes from; `coding` is that of the body
+    /// (`Content-Encoding`), where it has one.
+    pub fn of_signature(error: VerifyError, coding: Option<String>) -> Self {
         match (error, coding) {
             // The others do not depend on the body.
             (
@@ -112,7 +118,7 @@ impl UnverifiedError {
             .into(),
             UnverifiedCause::Truncated => ASK.into(),
             UnverifiedCause::TooLarge { .. } => {
-                format!("{ASK}; raise the limit if answers of this size are expected").into()
+                format!("{ASK}; raise the limit if responses of this size are expected").into()
             }
         }
     }

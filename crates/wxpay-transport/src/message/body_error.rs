@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use serde_json::error::Category;
+use serde::de::IgnoredAny;
 use wxpay_auth::write_report;
 
 /// Says that the body of a verified response has another form than the one that was expected. The call was
@@ -19,13 +19,10 @@ pub struct BodyError {
 
 impl BodyError {
     /// What is wrong is not told in the words of the parser: they quote values.
-    pub(crate) fn new(
-        error: &serde_json::Error,
-        length: usize,
-        request_id: Option<String>,
-    ) -> Self {
-        let is_json = error.classify() == Category::Data;
-        Self { is_json, line: error.line(), column: error.column(), length, request_id }
+    pub(crate) fn new(error: &serde_json::Error, body: &[u8], request_id: Option<String>) -> Self {
+        let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        let (line, column) = (error.line(), error.column());
+        Self { is_json, line, column, length: body.len(), request_id }
     }
 
     /// Tells whether it is JSON, of another form.
@@ -33,7 +30,7 @@ impl BodyError {
         self.is_json
     }
 
-    /// Returns where the reading ended: line and column, in bytes, counted from 1.
+    /// Returns where the reading ended: the line, counted from 1, and how many bytes of it were read.
     pub fn position(&self) -> (usize, usize) {
         (self.line, self.column)
     }

@@ -52,8 +52,8 @@ pub enum RequestError {
         /// The member that cannot be one.
         name: Option<String>,
     },
-    /// The body has no JSON form.
-    #[error("the body has no JSON form")]
+    /// What was given has no JSON form.
+    #[error("what was given as body or query parameters has no JSON form")]
     NotJson,
 }
 

@@ -76,8 +76,7 @@ impl Response {
     /// it was carried out.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
         let body = self.body.body();
-        serde_json::from_slice(body)
-            .map_err(|e| BodyError::new(&e, body.len(), self.request_id.clone()))
+        serde_json::from_slice(body).map_err(|e| BodyError::new(&e, body, self.request_id.clone()))
     }
 }
 
@@ -149,6 +148,8 @@ mod tests {
              [request-id 08F7]"
         );
         assert!(!format!("{error:?}").contains("nobody"), "{error:?}");
+        let cut = response(r#"{"name":"x","#).await.json::<Named>().unwrap_err();
+        assert!(!cut.is_json(), "what follows is missing");
         let cut = response(r#"{"name":"#).await.json::<Named>().unwrap_err();
         assert!(!cut.is_json());
         assert!(cut.to_string().contains("is no json"), "{cut}");

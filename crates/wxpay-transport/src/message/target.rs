@@ -96,7 +96,7 @@ impl Target {
     }
 
     /// Adds the members of a struct or map as query parameters, in their order. A member that is `None` is
-    /// left out.
+    /// left out, and so is a number that is none (`NaN`, infinity): JSON has no such thing.
     ///
     /// ```
     /// # use wxpay_transport::Target;
@@ -115,7 +115,7 @@ impl Target {
     ///
     /// # Errors
     /// [`RequestError::QueryForm`] when it is neither a struct nor a map, or a member is no text, number or
-    /// boolean; [`RequestError::TargetTooLong`].
+    /// boolean; [`RequestError::NotJson`] when it cannot be serialised; [`RequestError::TargetTooLong`].
     pub fn queries(self, parameters: &impl Serialize) -> Result<Self, RequestError> {
         query_pairs(parameters)?
             .into_iter()
