@@ -20,11 +20,11 @@ use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
 /// # extern crate wxpay_auth_core as wxpay_auth;
 /// # #[cfg(feature = "file-key")]
 /// # async fn rotate() -> Result<(), wxpay_auth::SignError> {
-/// # const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
+/// # const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys/merchant_private_key.pem");
 /// use wxpay_auth::{ExchangeableSigner, FileKeySigner, Signer};
 ///
-/// # let of_2026 = FileKeySigner::from_pem(KEY, "5F1C72E2A8931B72A2E13AF8DEE92471EB397115".parse().unwrap()).unwrap();
-/// # let of_2027 = FileKeySigner::from_pem(KEY, "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap()).unwrap();
+/// # let of_2026 = FileKeySigner::from_pem_file(KEY, "5F1C72E2A8931B72A2E13AF8DEE92471EB397115".parse().unwrap()).unwrap();
+/// # let of_2027 = FileKeySigner::from_pem_file(KEY, "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap()).unwrap();
 /// let signer = ExchangeableSigner::new(of_2026);
 /// let for_client = signer.clone();
 /// // Once the new certificate is valid:
