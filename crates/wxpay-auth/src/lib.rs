@@ -11,6 +11,8 @@
 #![cfg_attr(not(feature = "file-key"), doc = "Keys and signatures of WeChat Pay APIv3.")]
 
 mod error;
+#[doc(hidden)]
+pub mod internal;
 mod signer_uri;
 
 pub use async_trait::async_trait;
@@ -33,12 +35,6 @@ pub use wxpay_auth_kms as kms;
 #[cfg(feature = "pkcs11")]
 #[doc(inline)]
 pub use wxpay_auth_pkcs11 as pkcs11;
-
-/// What the crates of this workspace share beside the public API: nobody else may depend on it.
-#[doc(hidden)]
-pub mod internal {
-    pub use wxpay_auth_core::internal::{Number, invisible};
-}
 
 pub use error::Error;
 pub use signer_uri::{SignerUri, SignerUriError, UriSigner, signer_from_uri};
