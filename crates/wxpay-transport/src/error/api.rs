@@ -88,6 +88,31 @@ pub(crate) struct ApiResponse {
     pub(crate) body: Result<Bytes, ErrorBody>,
 }
 
+impl ApiResponse {
+    /// Reads one that came on an unused connection; `body` is the whole one, or why it is not there.
+    pub(crate) fn read(
+        status: StatusCode,
+        request_id: Option<String>,
+        headers: &HeaderMap,
+        body: Result<Bytes, ErrorBody>,
+        signature: ResponseSignature,
+        now: Timestamp,
+    ) -> Self {
+        // A signature covers the plain body: where it is verified, the header is what is wrong.
+        let is_plain = matches!(signature, ResponseSignature::Verified(_))
+            || response_headers::coding(headers, Secrets::default).is_none();
+        Self {
+            status,
+            request_id,
+            retry_after: response_headers::retry_after(headers, now),
+            clock_offset: response_headers::clock_offset(headers, now),
+            signature,
+            was_kept: false,
+            body: body.and_then(|body| if is_plain { Ok(body) } else { Err(ErrorBody::Encoded) }),
+        }
+    }
+}
+
 impl ApiError {
     /// Joins a response with the call, with the message that was signed for it, and with what of that is
     /// not to be shown.
@@ -132,8 +157,9 @@ impl ApiError {
         }
     }
 
-    /// Reads a response with another status than 2xx; `body` is the whole one, or why it is not there. `signature` says how its signature turned out,
-    /// `signed_message` is what was signed for the request, and `now` is the local time.
+    /// Reads a response with another status than 2xx; `body` is the whole one, or why it is not there.
+    /// `signature` says how its signature turned out, `signed_message` is what was signed for the request, and
+    /// `now` is the local time.
     /// For transports of one's own.
     ///
     /// The texts of the response are shown as they are, without control characters: cut out of the body
@@ -147,19 +173,9 @@ impl ApiError {
         signed_message: &[u8],
         now: Timestamp,
     ) -> Self {
-        // A signature covers the plain body: where it is verified, the header is what is wrong.
-        let is_plain = matches!(signature, ResponseSignature::Verified(_))
-            || response_headers::coding(headers, Secrets::default).is_none();
         let request_id = headers.get("request-id").and_then(|id| id.to_str().ok());
-        let response = ApiResponse {
-            status,
-            request_id: request_id.map(|id| Secrets::default().shown(id)),
-            retry_after: response_headers::retry_after(headers, now),
-            clock_offset: response_headers::clock_offset(headers, now),
-            signature,
-            was_kept: false,
-            body: body.and_then(|body| if is_plain { Ok(body) } else { Err(ErrorBody::Encoded) }),
-        };
+        let request_id = request_id.map(|id| Secrets::default().shown(id));
+        let response = ApiResponse::read(status, request_id, headers, body, signature, now);
         Self::new(call, response, signed_message, &Secrets::default())
     }
 

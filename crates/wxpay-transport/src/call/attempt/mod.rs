@@ -396,23 +396,14 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 Err(error) => ResponseSignature::Refused(secrets.cut_out_of(error)),
             },
         };
-        let is_plain = matches!(signature, ResponseSignature::Verified(_))
-            || coding(&headers, Secrets::default).is_none();
-        let response = ApiResponse {
-            status,
-            request_id: request_id(&headers, &sent.nonce, || self.secrets(request, sent)),
-            retry_after: retry_after(&headers, clock.now()),
-            clock_offset: clock_offset(&headers, clock.now()),
-            signature,
-            was_kept,
-            body: match body {
-                // A signature covers the plain body: where it is verified, the header is what is wrong.
-                Ok(body) if is_plain => Ok(body),
-                Ok(_) => Err(ErrorBody::Encoded),
-                Err(BodyFailure::TooLarge) => Err(ErrorBody::TooLarge),
-                Err(BodyFailure::Broken) => Err(ErrorBody::Truncated),
-            },
-        };
+        let request_id = request_id(&headers, &sent.nonce, || self.secrets(request, sent));
+        let body = body.map_err(|failure| match failure {
+            BodyFailure::TooLarge => ErrorBody::TooLarge,
+            BodyFailure::Broken => ErrorBody::Truncated,
+        });
+        let now = clock.now();
+        let read = ApiResponse::read(status, request_id, &headers, body, signature, now);
+        let response = ApiResponse { was_kept, ..read };
         Error::Api(ApiError::new(call.clone(), response, &sent.message, &secrets))
     }
 
