@@ -23,6 +23,14 @@ impl From<KmsError> for Refusal {
     }
 }
 
+impl From<Refusal> for KmsError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Credentials(error) | Refusal::Other(error) => error,
+        }
+    }
+}
+
 impl CredentialCache {
     /// Makes a request, and once more when its access key is refused and there is another one: keys
     /// expire while requests are on their way.
@@ -46,7 +54,7 @@ impl CredentialCache {
                 other.prove();
                 Ok(response)
             }
-            Err(Refusal::Credentials(error) | Refusal::Other(error)) => Err(error),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 }

@@ -24,9 +24,7 @@ pub fn signature(
 ) -> Result<String, KmsError> {
     let response = Response::new(SERVICE, status, headers, body);
     let signed: Result<Signed, Refusal> = read(&response, credentials);
-    signed.map(|signed| signed.value).map_err(|refusal| match refusal {
-        Refusal::Credentials(error) | Refusal::Other(error) => error,
-    })
+    signed.map(|signed| signed.value).map_err(KmsError::from)
 }
 
 /// Reads the time at which an access key ends, and writes it again.

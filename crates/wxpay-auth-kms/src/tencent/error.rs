@@ -135,9 +135,7 @@ mod tests {
     }
 
     fn refused(status: u16, body: &str) -> KmsError {
-        match read(status, body).unwrap_err() {
-            Refusal::Credentials(error) | Refusal::Other(error) => error,
-        }
+        read(status, body).unwrap_err().into()
     }
 
     fn coded(code: &str) -> String {

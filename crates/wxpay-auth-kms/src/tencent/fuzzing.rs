@@ -24,7 +24,5 @@ pub fn signature(
 ) -> Result<String, KmsError> {
     let response = Response::new(SERVICE, status, headers, body);
     let signed: Result<Signed, Refusal> = read(&response, credentials);
-    signed.map(|signed| signed.signature).map_err(|refusal| match refusal {
-        Refusal::Credentials(error) | Refusal::Other(error) => error,
-    })
+    signed.map(|signed| signed.signature).map_err(KmsError::from)
 }
