@@ -84,9 +84,10 @@ impl<'de> Deserialize<'de> for ClientSettings {
                         let is_name = |b: u8| b.is_ascii_lowercase() || b == b'_';
                         let is_name = name.len() <= 24 && name.bytes().all(is_name);
                         let name = if is_name { &*name } else { "one that is not shown" };
-                        let message =
-                            format_args!("there is no member {name} in {}", Expected(&self));
-                        return Err(de::Error::custom(message));
+                        return Err(de::Error::custom(format_args!(
+                            "there is no member {name} in {}",
+                            Expected(&self)
+                        )));
                     };
                     if seen.contains(&member) {
                         return Err(de::Error::duplicate_field(member));
