@@ -1,7 +1,7 @@
-//! Types that are read and written as text.
+//! Types that are serialized as text.
 
-/// Implements `Serialize` by `Display` and `Deserialize` by `FromStr`, with the feature `serde`: what is read is
-/// checked as anywhere else.
+/// Implements `Serialize` with `Display` and `Deserialize` with `FromStr` under the feature `serde`;
+/// deserialized values are validated as usual.
 macro_rules! serde_as_text {
     ($($text:ty),+ $(,)?) => {$(
         #[cfg(feature = "serde")]
