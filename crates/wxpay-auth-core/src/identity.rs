@@ -96,7 +96,7 @@ pub enum MchidError {
         character: char,
     },
     /// It has a character other than a digit.
-    #[error("mchid has something else than a digit at position {position}")]
+    #[error("mchid has a character other than a digit at position {position}")]
     NotADigit {
         /// The position of the first such character, from 0.
         position: usize,
@@ -107,7 +107,7 @@ impl MchidError {
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give the merchant number of the account that owns the key, as the merchant platform shows \
          it (商户号, digits only, often 10 of them); a service provider gives its own"
@@ -191,7 +191,7 @@ pub enum BrandIdError {
         character: char,
     },
     /// It has a character outside of `[0-9A-Za-z_-]`.
-    #[error("brand_id has something else than letters, digits, _ and - at position {position}")]
+    #[error("brand_id has a character other than letters, digits, _ and - at position {position}")]
     NotAllowed {
         /// The position of the first such character, in bytes, from 0.
         position: usize,
@@ -202,7 +202,7 @@ impl BrandIdError {
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give the id of the brand as WeChat Pay gave it (品牌ID); it is not the mchid"
     }

@@ -124,7 +124,7 @@ pub enum SerialNoError {
         length: usize,
     },
     /// It has a character other than a hexadecimal digit.
-    #[error("serial_no has something else than a hexadecimal digit at position {position}")]
+    #[error("serial_no has a character other than a hexadecimal digit at position {position}")]
     NotHex {
         /// The position of the first such character, from 0.
         position: usize,
@@ -150,7 +150,7 @@ impl SerialNoError {
                  of the merchant API certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
             }
             Self::Invisible { .. } => {
-                "type it anew: it was copied together with a character that nobody sees"
+                "type it again: it was copied together with an invisible character"
             }
             _ => {
                 "give the 40 hexadecimal digits that this prints, without colons: \
@@ -181,7 +181,7 @@ mod tests {
         for unseen in [format!("\u{feff}{SERIAL}"), format!("{SERIAL}\u{200b}")] {
             let error = SerialNo::new(unseen).unwrap_err();
             assert!(error.to_string().contains("invisible character in it (U+"), "{error}");
-            assert!(error.hint().contains("type it anew"));
+            assert!(error.hint().contains("type it again"));
         }
         assert_eq!(SerialNo::new("40:8B"), Err(SerialNoError::NotHex { position: 2 }));
         assert_eq!(SerialNo::new("PUB_KEY_ID_01"), Err(SerialNoError::PublicKeyId));

@@ -172,7 +172,7 @@ impl WechatpaySerialError {
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give PUB_KEY_ID_… as the merchant platform shows it (账户中心 > API安全 > 微信支付公钥), or the \
          40 hexadecimal digits of a platform certificate's serial"

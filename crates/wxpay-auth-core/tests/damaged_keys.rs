@@ -52,7 +52,7 @@ type Damage = fn(&str) -> String;
 
 fn assert_malformed(error: &KeyError, what: &str) {
     assert!(matches!(error, KeyError::Malformed { .. }), "{what}: {error:?}");
-    assert!(error.hint().contains("get the file anew"), "{what}: {}", error.hint());
+    assert!(error.hint().contains("get the file again"), "{what}: {}", error.hint());
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn labels_that_do_not_fit() {
         let error = PrivateKey::from_pem(relabelled(name, label, wrong)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the block is labelled {wrong}, and holds what belongs under {label}")
+            format!("the block is labelled {wrong}, but its content belongs under {label}")
         );
         assert_error!(error, KeyError::WrongLabel { .. }, "the right label");
     }
@@ -154,7 +154,7 @@ fn an_invisible_character_in_a_path() {
     let unseen = "\u{202a}/etc/wxpay/apiclient_key.pem";
     let error = PrivateKey::from_pem_file(unseen).unwrap_err();
     assert!(error.to_string().ends_with("in the path, U+202A)"), "{error}");
-    assert_error!(error, KeyError::NotFound { .. }, "type the path anew");
+    assert_error!(error, KeyError::NotFound { .. }, "type the path again");
 }
 
 /// Sound keys: they sign with the library that takes them.
@@ -166,7 +166,10 @@ fn keys_that_ring_does_not_take() {
     ] {
         let error = private(name);
         let text = error.to_string();
-        assert!(text.starts_with("ring does not take this key") && text.contains(reason), "{text}");
+        assert!(
+            text.starts_with("ring does not accept this key") && text.contains(reason),
+            "{text}"
+        );
         assert_error!(error, KeyError::NotTaken { .. }, "aws-lc-rs");
         #[cfg(feature = "aws-lc-rs")]
         {

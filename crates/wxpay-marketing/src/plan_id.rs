@@ -140,7 +140,7 @@ impl PlanIdError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Invisible { .. } => {
-                "type it anew: it was copied together with a character that nobody sees"
+                "type it again: it was copied together with an invisible character"
             }
             Self::Forbidden { character: '%', .. } => {
                 "give the id as the API returned it, not URL-encoded: it is encoded when it is sent"

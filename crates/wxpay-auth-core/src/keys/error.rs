@@ -57,25 +57,25 @@ pub enum KeyError {
     },
     /// There is no such file, and the given path is unlikely to be one. It may be the content of the file, so
     /// it is never shown.
-    #[error("what was given as the path of a file is none (it is not shown)")]
+    #[error("the given file path is not a path (it is not shown)")]
     NotAPath,
     /// A systemd credential is named, but this process was given none.
-    #[error("a credential is named, and $CREDENTIALS_DIRECTORY is not set")]
+    #[error("a credential is named, but $CREDENTIALS_DIRECTORY is not set")]
     NoCredentials,
     /// The text after `credential:` is not a valid name. It is never shown.
-    #[error("what was given as the name of a credential is none (it is not shown)")]
+    #[error("the given credential name is invalid (it is not shown)")]
     CredentialName,
     /// There is no PEM block.
     #[error("no PEM block (-----BEGIN …) in it")]
     NoPem,
     /// It is text in UTF-16, as written by some editors and shells of Windows.
-    #[error("it is UTF-16 text, and PEM is plain ASCII")]
+    #[error("it is UTF-16 text, but PEM is plain ASCII")]
     Utf16,
     /// The private key is encrypted with a passphrase.
     #[error("the private key is encrypted with a passphrase")]
     Encrypted,
     /// It is not the expected kind of key material.
-    #[error("{expected} is needed, and {found} was given")]
+    #[error("{expected} is needed, but {found} was given")]
     #[non_exhaustive]
     WrongMaterial {
         /// The expected kind.
@@ -84,14 +84,14 @@ pub enum KeyError {
         found: KeyMaterial,
     },
     /// The key is not an RSA key.
-    #[error("an RSA key is needed, and a key of another kind ({algorithm}) was given")]
+    #[error("an RSA key is needed, but a key of another kind ({algorithm}) was given")]
     #[non_exhaustive]
     NotRsa {
         /// The name of the algorithm, or its object identifier.
         algorithm: String,
     },
     /// The RSA key does not have 2048 bits.
-    #[error("an RSA key of 2048 bits is needed, and one of {bits} bits was given")]
+    #[error("an RSA key of 2048 bits is needed, but one of {bits} bits was given")]
     #[non_exhaustive]
     WrongSize {
         /// The size of the modulus in bits.
@@ -107,7 +107,7 @@ pub enum KeyError {
         reason: &'static str,
     },
     /// The label of the PEM block does not match its content, such as PKCS#8 under `RSA PRIVATE KEY`.
-    #[error("the block is labelled {label}, and holds what belongs under {right}")]
+    #[error("the block is labelled {label}, but its content belongs under {right}")]
     #[non_exhaustive]
     WrongLabel {
         /// The label that it has.
@@ -116,7 +116,7 @@ pub enum KeyError {
         right: &'static str,
     },
     /// The chosen library does not support keys of this kind. Others do.
-    #[error("{library} does not take this key: {reason}")]
+    #[error("{library} does not accept this key: {reason}")]
     #[non_exhaustive]
     NotTaken {
         /// The library, such as `ring`.
@@ -133,18 +133,18 @@ pub enum KeyError {
     },
     /// The id of a public key is needed, and a certificate is named.
     #[error(
-        "the id of a public key (PUB_KEY_ID_…) is needed, and the serial of a certificate was given"
+        "the id of a public key (PUB_KEY_ID_…) is needed, but the serial of a certificate was given"
     )]
     NotPublicKeyId,
     /// A merchant API certificate was given instead of a platform certificate.
-    #[error("a platform certificate is needed, and {serial_no} is a merchant API certificate")]
+    #[error("a platform certificate is needed, but {serial_no} is a merchant API certificate")]
     #[non_exhaustive]
     MerchantCertificate {
         /// The serial of the certificate.
         serial_no: SerialNo,
     },
     /// The certificate has expired.
-    #[error("the certificate {serial_no} has expired at {not_after} (Unix seconds)")]
+    #[error("the certificate {serial_no} expired at {not_after} (Unix seconds)")]
     #[non_exhaustive]
     CertificateExpired {
         /// The serial of the certificate.
@@ -160,7 +160,7 @@ impl KeyError {
         use KeyMaterial::{Certificate, PrivateKey, PublicKey};
         match self {
             Self::NotFound { path } if invisible(&path.to_string_lossy()).is_some() => {
-                "type the path anew: it was copied together with a character that nobody sees"
+                "type the path again: it was copied together with an invisible character"
             }
             Self::NotFound { .. } => {
                 "check the path; a relative one starts at the working directory"
@@ -182,7 +182,7 @@ impl KeyError {
                  systemd, which sets the variable; elsewhere, give the path of the file"
             }
             Self::CredentialName => {
-                "write credential:NAME, with the name that stands before the colon of LoadCredential= in the \
+                "write credential:NAME, with the name before the colon of LoadCredential= in the \
                  unit of the service"
             }
             Self::NoPem => {
@@ -191,7 +191,7 @@ impl KeyError {
                  -out apiclient_key.pem (before OpenSSL 3, without -legacy)"
             }
             Self::Utf16 => {
-                "save it as UTF-8 or ASCII, or get the file anew: an editor, or > in a shell of Windows, \
+                "save it as UTF-8 or ASCII, or get the file again: an editor, or > in a shell of Windows, \
                  has changed it"
             }
             Self::Encrypted => {
@@ -226,7 +226,7 @@ impl KeyError {
                 "use aws-lc-rs, which takes such keys (the feature aws-lc-rs, and Backend::AwsLcRs or \
                  backend=aws-lc-rs), or get a key and a certificate made anew"
             }
-            Self::Malformed { .. } => "get the file anew: it was cut, or changed, on its way",
+            Self::Malformed { .. } => "get the file again: it was truncated or changed in transit",
             Self::CertificateMismatch { .. } => {
                 "use the certificate and the key that were made together; after a renewal, both are \
                  replaced"

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn what_is_read_is_checked() {
         let error = serde_json::from_str::<Mchid>(r#""19 00""#).unwrap_err();
-        assert!(error.to_string().contains("something else than a digit"), "{error}");
+        assert!(error.to_string().contains("a character other than a digit"), "{error}");
         assert!(serde_json::from_str::<Mchid>("1900007291").is_err(), "a number is no text");
         assert!(serde_json::from_str::<SerialNo>(r#""PUB_KEY_ID_01""#).is_err());
     }

@@ -141,7 +141,7 @@ impl VerifyError {
             }
             Self::Probe { .. } => {
                 "WeChat Pay tests now and then that wrong signatures are refused, and this one was: \
-                 nothing is wrong here, but whether the call took effect has to be asked"
+                 nothing is wrong here, but query whether the call took effect"
             }
             Self::ClockSkew { .. } => "set the local clock (NTP); an old response may be a replay",
             Self::UnknownSerial { .. } => {

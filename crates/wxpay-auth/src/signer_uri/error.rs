@@ -125,7 +125,7 @@ impl SignerUriError {
             }
             Self::BarePath => "write file: before the path: file:/etc/wxpay/apiclient_key.pem",
             Self::Invisible { .. } => {
-                "type the address anew: it was copied together with a character that nobody sees"
+                "type the address again: it was copied together with an invisible character"
             }
             Self::NotCompiledIn { feature, .. } => enable(feature),
             Self::Key { .. } => "name the key between the colon and the question mark",
