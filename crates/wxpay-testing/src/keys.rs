@@ -83,7 +83,7 @@ const ROOT: [(DnType, &str); 4] = [
 ];
 
 /// Issues a certificate for a key, with a serial that begins with this byte, valid from 2020 to the end
-/// of this year. Returns it in PEM, the same each time.
+/// of `last_year`. Returns it in PEM, the same each time.
 #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
 fn issue(key_pem: &str, subject: &Subject, serial_begin: u8, last_year: i32) -> String {
     let key = KeyPair::from_pem(key_pem).expect("a key in PEM");

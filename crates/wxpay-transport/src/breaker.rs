@@ -69,7 +69,7 @@ impl Breaker {
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`given_up`](Self::given_up).
     ///
     /// A probe may end with a 502 that leaves the outcome unknown. A call that must not be repeated
-    /// therefore probes only once twice the open time has passed and no other call seems to be probing.
+    /// therefore leaves the probe to others, until twice the open time has passed without one.
     pub(crate) fn admit(&mut self, now: Instant, is_repeatable: bool) -> Admission {
         match &mut self.state {
             State::Closed { .. } => Admission::Normal,

@@ -7,11 +7,11 @@ use wxpay_auth::{Backend, Clock, PrivateKey, PublicKey, SystemClock};
 
 use crate::request::Request;
 
-/// Except for the first request of a connection, one request in this many is checked.
+/// One request in this many is checked.
 const ONE_IN: u64 = 50;
 
-/// The first request is checked on one connection in this many. A check takes half as long as the rest of a
-/// call, and clients that open a connection for each call would all wait for it.
+/// The first request is checked on this many connections since the last report, not on all: a check takes half
+/// as long as the rest of a call, and clients that open a connection for each call would all wait for it.
 const CONNECTIONS: u64 = 64;
 
 /// The counts since the last report.

@@ -64,7 +64,7 @@ impl Failover {
     }
 
     /// Sends one in `calls` calls to the standby domain while the main domain works, to check the standby.
-    /// The default is none; WeChat Pay allows at most one in 100.
+    /// The default is none; WeChat Pay asks for at most one in 100.
     #[must_use]
     pub fn sample_one_in(mut self, calls: u64) -> Self {
         self.sample_one_in = Some(calls);

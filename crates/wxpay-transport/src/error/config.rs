@@ -126,7 +126,7 @@ impl ConfigError {
             Self::ZeroResponse => "give a limit above zero; the default is 1 MiB",
             Self::ZeroFailures => "give a number of failures above zero, 5 by default",
             Self::ProbeTime => "give a time above zero, 5 s by default, and at most a day",
-            Self::SampleTooLarge => "WeChat Pay allows at most 1 %: one call in 100, or fewer",
+            Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one call in 100, or fewer",
             Self::SameDomain => "give another domain, such as BaseUrl::STANDBY, or none",
             Self::Concurrency => "give a number of calls above zero, 256 by default",
             Self::Tls { .. } => "check the roots or the rustls settings that were given",

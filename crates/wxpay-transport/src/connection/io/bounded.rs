@@ -60,7 +60,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_much_is_read_for_each_thing_that_is_written_and_not_more() {
-        // One byte for the echo and three for the response; at most ten bytes for the responses to five requests.
+        // One byte, as long as the request, and three more for each response; at most ten for five requests.
         for (questions, bytes) in [(1, 4), (2, 8), (5, 10)] {
             let (near, mut far) = tokio::io::duplex(64);
             let is_exceeded = Arc::default();
