@@ -1,4 +1,4 @@
-//! The certificates of this run: an authority, the server's certificate, and a platform certificate for WeChat Pay's key.
+//! The certificates of this run: an authority's, the server's, and a platform certificate.
 
 use std::sync::Arc;
 

@@ -26,7 +26,9 @@ impl VerifierError {
         Self { call: Box::new(call), cause: Cause::NotReady(cause) }
     }
 
-    /// Creates an error: the verifier requests responses signed with the certificate of the signer. For custom transports.
+    /// Creates an error: the verifier requests responses signed with the certificate of the signer.
+    ///
+    /// For custom transports.
     pub fn own_serial(call: CallContext, serial_no: SerialNo) -> Self {
         Self { call: Box::new(call), cause: Cause::OwnSerial(serial_no) }
     }

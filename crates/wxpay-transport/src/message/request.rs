@@ -141,7 +141,7 @@ impl Request {
 
     /// Sets a check that recognises the response to this request, for example by the ids in its body.
     ///
-    /// It is called after the signature has been verified. A body for which it returns `false` ends the attempt with
+    /// It is called after the signature has been verified. If it returns `false`, the attempt ends with
     /// [`UnverifiedCause::Foreign`](crate::UnverifiedCause::Foreign). Nothing else in a response of WeChat Pay
     /// says which request it belongs to, so a query is sent on a kept connection only if it has this check
     /// ([`ConnectionReuse`](crate::ConnectionReuse)).

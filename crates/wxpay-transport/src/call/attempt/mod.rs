@@ -121,7 +121,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
         let (connection, signed) = prepared.await?;
         if Instant::now() >= progress.deadline() {
-            // The signature came too late. Send nothing; the time-out ends the attempt.
+            // The signature came too late. Send nothing; the timeout ends the attempt.
             drop(connection);
             return std::future::pending().await;
         }
