@@ -221,7 +221,7 @@ fn look_at_error(error: &SignError, secrets: &[&str]) -> Result<(), Nonconforman
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Nonconformance {
-    /// It has another algorithm.
+    /// Its algorithm is not the one this check is for.
     #[error("the signer's algorithm is {found}, this check is for WECHATPAY2-SHA256-RSA2048")]
     #[non_exhaustive]
     Algorithm {

@@ -18,7 +18,7 @@ impl Live {
 
     /// Waits until there are none.
     pub(crate) async fn none(&self) {
-        // It fails only if the sender is dropped, which is alive here.
+        // It fails only after the sender is dropped, and `self` holds it.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }

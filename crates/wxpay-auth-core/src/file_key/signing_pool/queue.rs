@@ -125,7 +125,7 @@ impl SigningQueue {
         let mut jobs = self.jobs();
         let next = jobs.waiting.pop_first();
         if next.is_none() {
-            // Under the lock, so that whatever queues the next job wakes or starts a thread.
+            // Under the lock, so that the caller of the next job wakes or starts a thread.
             jobs.awake -= 1;
             jobs.asleep += usize::from(then == Then::Sleep);
         }

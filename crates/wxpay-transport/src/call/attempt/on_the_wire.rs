@@ -98,7 +98,7 @@ fn signer() -> FileKeySigner {
     wxpay_testing::WechatPay::builder().build().signer()
 }
 
-/// The server sends a second response to the first request, which a later 202 could be.
+/// On a kept connection the server sends a 202 that could belong to the first request; a new one gets a 404.
 #[tokio::test]
 async fn a_202_on_a_kept_connection_may_be_the_response_to_another() {
     let (url, heard) = serve(|before, head| match (before, head.contains("/v3/b")) {
