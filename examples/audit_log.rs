@@ -1,10 +1,10 @@
-//! Writes who signed what into a file that only grows: one line of JSON for each signed request.
+//! Writes an append-only audit log: one line of JSON for each signed request.
 //!
 //! ```sh
 //! cargo run --example audit_log -- audit.jsonl
 //! ```
 //!
-//! A thread of its own writes, so that no call waits for a disk. Nothing is dropped: when the thread is
+//! A separate thread writes, so that no call waits for a disk. Nothing is dropped: if the thread falls
 //! behind, records wait in memory, and `main` waits for the last one.
 
 #[path = "shared/arguments.rs"]
@@ -20,20 +20,20 @@ use wxpay_marketing::{DeliveryPlans, PlanId};
 use wxpay_testing::Gateway;
 use wxpay_transport::{Audit, AuditRecord, BaseUrl, Client};
 
-/// Hands records to the thread that writes them.
+/// Passes records to the thread that writes them.
 #[derive(Debug)]
 struct AuditLog {
     lines: Sender<String>,
 }
 
 impl AuditLog {
-    /// Opens a file for appending, and starts the thread. It ends when the log has been dropped.
+    /// Opens a file for appending, and starts the thread, which ends when the log is dropped.
     fn open(path: &str) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
         let mut file: File = OpenOptions::new().create(true).append(true).open(path)?;
         let (lines, waiting) = mpsc::channel::<String>();
         let writing = thread::spawn(move || {
             for line in waiting {
-                // One write for each line: with `append`, lines of several processes do not mix.
+                // One write per line: with `append`, lines of several processes do not mix.
                 file.write_all(line.as_bytes())?;
             }
             file.sync_all()
@@ -59,7 +59,7 @@ impl Audit for AuditLog {
             "took_ms": u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX),
         });
         if self.lines.send(format!("{line}\n")).is_err() {
-            // The disk is full, say: an application decides here whether it goes on.
+            // For example a full disk: an application decides here whether to continue.
             eprintln!("the audit log is not written any more: {line}");
         }
     }
@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let plans = DeliveryPlans::new(client);
     plans.terminate(&PlanId::new("12000")?).await?;
-    // It has ended already: WeChat Pay refuses this one, and the log says so.
+    // The plan has already ended: WeChat Pay refuses this call, and the log shows it.
     if let Err(error) = plans.terminate(&PlanId::new("12000")?).await {
         println!("refused: {error}");
     }

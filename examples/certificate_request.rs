@@ -1,11 +1,11 @@
-//! Requests a certificate for the key at an address, in a file, a token or a key service.
+//! Requests a certificate for the key at an address: in a file, a token or a key service.
 //!
 //! ```sh
 //! cargo run --example certificate_request -- vault:merchant?address=http://127.0.0.1:8200 1900007291
 //! ```
 //!
-//! What it prints is uploaded to the merchant platform (账户中心 → API安全 → 申请API证书). The address is
-//! the one of `docs/kms.md`, without a certificate; add the one that you download to it later.
+//! Upload the output to the merchant platform (账户中心 → API安全 → 申请API证书). The address is as in
+//! `docs/kms.md`, without a certificate; add the downloaded certificate to it later.
 
 #[path = "shared/arguments.rs"]
 mod arguments;

@@ -1,5 +1,5 @@
-//! Signs with a key that the library never sees: here it lives on a thread of its own, as it would in
-//! a key service of the company.
+//! Signs with a key that the library never sees: here it is owned by a separate thread, as it would be by a
+//! key service of the company.
 //!
 //! ```sh
 //! cargo run --example custom_signer
@@ -23,7 +23,7 @@ use wxpay_transport::{BaseUrl, Client};
 
 type Job = (Vec<u8>, oneshot::Sender<Vec<u8>>);
 
-/// Asks the thread that has the key for signatures.
+/// Requests signatures from the thread that owns the key.
 #[derive(Debug)]
 struct MySigner {
     serial_no: SerialNo,
@@ -45,7 +45,7 @@ impl Signer for MySigner {
     }
 }
 
-/// Starts the key service. In real life it is somewhere else, and the key with it.
+/// Starts the key service. In production it runs elsewhere, together with the key.
 fn start_key_service(key: RsaKeyPair) -> mpsc::Sender<Job> {
     let (jobs, mut queue) = mpsc::channel::<Job>(64);
     std::thread::spawn(move || {
@@ -68,7 +68,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let my_signer = || MySigner { serial_no: gateway.serial_no(), jobs: jobs.clone() };
     let base_url = BaseUrl::new(gateway.base_url())?;
 
-    // The signer as a type parameter: chosen when the program is compiled.
+    // The signer as a type parameter, chosen at compile time.
     let client = Client::builder(gateway.mchid(), my_signer(), gateway.key_ring())
         .base_url(base_url.clone())
         .build()?;
@@ -78,7 +78,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         tokio::spawn(async move { plans.terminate(&PlanId::new("12000")?).await }).await??;
     println!("{} terminated, signed by MySigner", terminated.plan_id);
 
-    // The signer as a trait object: chosen while the program runs.
+    // The signer as a trait object, chosen at run time.
     let signer: Arc<dyn Signer> = match signer.as_deref() {
         None => Arc::new(my_signer()),
         Some("file") => Arc::new(gateway.signer()),

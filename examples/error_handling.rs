@@ -1,4 +1,4 @@
-//! What to do with each outcome of a call that cannot be undone, an unknown one above all.
+//! Handles each outcome of a call that cannot be undone, above all an unknown one.
 //!
 //! ```sh
 //! cargo run --example error_handling
@@ -58,10 +58,10 @@ async fn stop<T: Transport>(
     };
     println!("{error}\n  hint: {}", error.hint());
     match error.outcome() {
-        // The request was refused, or never left: nothing was done.
+        // The request was refused, or never sent: nothing was done.
         Outcome::Rejected | Outcome::NotSent if error.may_retry() => println!("  try again later"),
         Outcome::Rejected | Outcome::NotSent => println!("  nothing was done: fix it first"),
-        // It may have been carried out: ask, and do not send it again blindly.
+        // It may have been carried out: query the state, and do not send it again blindly.
         _ => {
             let state = read_state(plans.transport(), brand_id, &plan_id).await?;
             match state.as_deref() {
@@ -76,8 +76,8 @@ async fn stop<T: Transport>(
     Ok(())
 }
 
-/// Reads the state of one plan. The list has no typed form yet, so this goes through the escape
-/// hatch, signed and verified just the same.
+/// Reads the state of one plan. The list call has no typed form yet, so this uses an untyped request, which
+/// is signed and verified in the same way.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
 async fn read_state<T: Transport>(
@@ -92,7 +92,7 @@ async fn read_state<T: Transport>(
     let response = transport.send(Request::get("delivery_plans.list", target)).await?;
     let list: serde_json::Value = serde_json::from_slice(response.body().body())?;
     let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // The filter may have been lost on the way: look for the plan that was asked for.
+    // The filter may have been lost on the way: look for the requested plan.
     let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
     Ok(plan.and_then(|plan| plan["plan_state"].as_str()).map(str::to_owned))
 }

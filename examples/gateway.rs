@@ -1,11 +1,11 @@
-//! Runs the test gateway as a program, so that clients in any language can be tried against it.
+//! Runs the test gateway as a program, to test clients in any language against it.
 //!
 //! ```sh
 //! cargo run --example gateway -- --port 18080 --keys DIR
 //! ```
 //!
-//! It writes the keys and a `gateway.json` into DIR, prints `listening on http://127.0.0.1:PORT`, and
-//! then a line for each request, with the reason when it refuses one. It runs until it is interrupted.
+//! It writes the keys and a `gateway.json` into DIR, prints `listening on http://127.0.0.1:PORT`, and then
+//! a line for each request, with the reason if it is refused. It runs until interrupted.
 
 use std::fs;
 use std::io::{self, Write};
@@ -65,8 +65,8 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     interrupted().await
 }
 
-/// Writes the keys and the description. A folder with other keys in it is refused before anything is
-/// written: they may be somebody's real ones.
+/// Writes the keys and the description. A directory with other keys in it is refused before anything is
+/// written: they may be real ones.
 fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
     let keys = [
         ("apiclient_key.pem", gateway.merchant_key_pem()),
@@ -122,7 +122,7 @@ fn description(gateway: &Gateway) -> Value {
     })
 }
 
-/// Writes a file that is not there; a private one only its owner can read.
+/// Writes a new file; a private one is readable only by its owner.
 fn write_new(path: &Path, text: &str, is_private: bool) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -1,11 +1,11 @@
-//! Terminates a delivery plan with a key in an HSM: the lines that an application needs.
+//! Terminates a delivery plan with a key in an HSM, in the few lines that an application needs.
 //!
 //! ```sh
 //! cargo run --example hsm -- 'pkcs11:token=wxpay;object=merchant?module-path=…&pin-source=/run/secrets/pin'
 //! ```
 //!
-//! The gateway is one inside this program, whose merchant has a published test key; import that one
-//! to try it, or see `hsm_born_key` for a key that is made in the token.
+//! The gateway runs inside this program, and its merchant has a published test key; import that key to
+//! try it, or see `hsm_born_key` for a key that is generated in the token.
 
 #[path = "shared/arguments.rs"]
 mod arguments;

@@ -1,13 +1,13 @@
-//! The whole way of a merchant key that is born in an HSM and never leaves it, on SoftHSM: a token, a
-//! key, a certificate request, a certificate, and a plan that is terminated with them.
+//! The life of a merchant key that is generated in an HSM and never leaves it, on SoftHSM: a token, a key,
+//! a certificate request, a certificate, and a plan that is terminated with them.
 //!
 //! ```sh
 //! sudo apt-get install softhsm2
 //! cargo run --example hsm_born_key
 //! ```
 //!
-//! The token lies in a folder of its own, which is deleted at the end. What the merchant platform does
-//! (商户平台 → 账户中心 → API安全 → 申请API证书) is done here by a test authority.
+//! The token is in a temporary directory, which is deleted at the end. A test authority takes the place of
+//! the merchant platform (商户平台 → 账户中心 → API安全 → 申请API证书).
 
 #[path = "shared/arguments.rs"]
 mod arguments;
@@ -36,8 +36,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// SoftHSM reads the path of its settings from the environment, when it is loaded: so this program
-/// starts itself again, with that variable set.
+/// SoftHSM reads the path of its settings from the environment when it is loaded, so this program starts
+/// itself again with that variable set.
 fn with_a_folder_of_its_own() -> Result<ExitCode, Box<dyn Error>> {
     if Command::new("softhsm2-util").arg("--version").output().is_err() {
         eprintln!("error: there is no softhsm2-util\nhint: sudo apt-get install softhsm2");

@@ -1,12 +1,12 @@
-//! Terminates a delivery plan with a key in AWS KMS: the lines that an application needs.
+//! Terminates a delivery plan with a key in AWS KMS, in the few lines that an application needs.
 //!
 //! ```sh
 //! cargo run --example kms_aws --features aws-kms -- alias/wxpay-merchant
 //! ```
 //!
-//! Region and credentials are read as AWS tools do. The gateway is one inside this program, whose
-//! merchant has a published test key; import that one to try it, or see `docs/kms.md` for a key that is made
-//! in the service.
+//! Region and credentials are read as AWS tools do. The gateway runs inside this program, and its merchant
+//! has a published test key; import that key to try it, or see `docs/kms.md` for a key that is generated in
+//! the service.
 
 #[path = "shared/arguments.rs"]
 mod arguments;
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ([key_id], []) = arguments::arguments("kms_aws KEY_ID_ARN_OR_ALIAS");
     let gateway = Gateway::start().await;
 
-    // Configuration and TLS are the application's. The signer tries again, so the client need not.
+    // Configuration and TLS belong to the application. The signer retries, so the client need not.
     let tls = Provider::Rustls(CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(tls).build_https();
     let config = aws_config::defaults(BehaviorVersion::latest())

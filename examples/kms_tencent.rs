@@ -1,4 +1,4 @@
-//! Terminates a delivery plan with a key in Tencent Cloud KMS: the lines that an application needs.
+//! Terminates a delivery plan with a key in Tencent Cloud KMS, in the few lines that an application needs.
 //!
 //! ```sh
 //! export TENCENTCLOUD_SECRET_ID=AKID… TENCENTCLOUD_SECRET_KEY=…
@@ -7,8 +7,8 @@
 //!
 //! On a machine with a role, use `.credentials(TencentRole::new()?)` instead of the environment.
 //!
-//! The gateway is one inside this program: it gives the key a certificate, as the merchant platform
-//! does (商户平台 → 账户中心 → API安全 → 申请API证书), and takes the call that is signed with it.
+//! The gateway runs inside this program: it issues a certificate for the key, as the merchant platform does
+//! (商户平台 → 账户中心 → API安全 → 申请API证书), and accepts the call signed with it.
 
 #[path = "shared/arguments.rs"]
 mod arguments;

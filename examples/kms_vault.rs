@@ -1,12 +1,12 @@
-//! Terminates a delivery plan with a key in the Transit engine of Vault or OpenBao: the lines that an
-//! application needs.
+//! Terminates a delivery plan with a key in the Transit engine of Vault or OpenBao, in the few lines that
+//! an application needs.
 //!
 //! ```sh
 //! cargo run --example kms_vault -- https://vault.internal:8200 merchant /run/vault/token
 //! ```
 //!
-//! The gateway is one inside this program, whose merchant has a published test key; import that one
-//! to try it. How to set a service up is in docs/kms.md.
+//! The gateway runs inside this program, and its merchant has a published test key; import that key to try
+//! it. docs/kms.md explains how to set up a service.
 
 #[path = "shared/arguments.rs"]
 mod arguments;

@@ -1,4 +1,4 @@
-//! Tests one's own code against the gateway: no network, no keys, no mocks of the library.
+//! Tests an application's own code against the gateway: no network, no keys, no mocks of the library.
 //!
 //! ```sh
 //! cargo test --example own_test
@@ -10,7 +10,7 @@ mod arguments;
 use wxpay_marketing::{DeliveryPlans, Error, PlanId};
 use wxpay_transport::{Outcome, Transport};
 
-/// The application's code: ends a campaign, and says what the operator is told.
+/// The application's code: ends a campaign, and returns the message for the operator.
 async fn end_campaign<T: Transport>(plans: &DeliveryPlans<T>, plan_id: &PlanId) -> &'static str {
     match plans.terminate(plan_id).await.as_ref().map_err(Error::outcome) {
         Ok(_) => "ended",

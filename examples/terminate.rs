@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
-//! 3 in that order, and 4 for wrong usage or configuration.
+//! 3, respectively, and 4 for wrong usage or configuration.
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ plans 12000, 12001 and 12002.
 The last line is `outcome: terminated | rejected | not_sent | unknown`, and the exit code 0, 1, 2 or 3
 in that order; 4 stands for wrong usage or configuration.";
 
-/// Wrong usage or configuration: what is wrong, and what to do.
+/// Wrong usage or configuration: what is wrong, and a hint.
 struct Misuse(String, String);
 
 #[derive(Default)]
@@ -129,7 +129,7 @@ fn show_state(gateway: &Gateway, plan_id: &PlanId, when: &str) {
     }
 }
 
-/// Shows what arrived at the gateway, but for secrets.
+/// Shows what the gateway received, without secrets.
 fn show_sent(gateway: &Gateway) {
     for entry in gateway.journal() {
         println!("sent: {} {}", entry.method(), entry.target());
@@ -139,7 +139,7 @@ fn show_sent(gateway: &Gateway) {
     }
 }
 
-/// Prints how a call ended, and its outcome as the last line.
+/// Prints the result of a call, with its outcome on the last line.
 fn report(ended: Result<Terminated, Error>) -> ExitCode {
     let outcome = show(&ended);
     println!("outcome: {outcome}");
@@ -167,7 +167,7 @@ fn show(ended: &Result<Terminated, Error>) -> String {
     }
 }
 
-/// Joins what lies behind an error.
+/// Joins the sources of an error.
 fn causes(error: &Error) -> String {
     match error.source() {
         Some(source) => chain(source),
@@ -175,7 +175,7 @@ fn causes(error: &Error) -> String {
     }
 }
 
-/// Joins an error with what lies behind it.
+/// Joins an error with its sources.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |&e| e.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")

@@ -1,24 +1,24 @@
-//! An allocator that counts, and otherwise is the system's.
+//! The system's allocator, with counters.
 #![expect(unsafe_code, reason = "an allocator cannot be written without; it only passes on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts while it is told to. A program that wants it says `#[global_allocator]`.
+/// Counts while enabled. Programs that use it declare it as `#[global_allocator]`.
 pub struct Counting;
 
 static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Begins to count, from 0.
+/// Starts counting from 0.
 pub fn start() {
     ALLOCATIONS.store(0, Ordering::Relaxed);
     BYTES.store(0, Ordering::Relaxed);
     IS_COUNTING.store(true, Ordering::SeqCst);
 }
 
-/// Ends counting, and returns the allocations, reallocations included, and their bytes.
+/// Stops counting, and returns the number of allocations, including reallocations, and their bytes.
 pub fn stop() -> (u64, u64) {
     IS_COUNTING.store(false, Ordering::SeqCst);
     (ALLOCATIONS.load(Ordering::Relaxed), BYTES.load(Ordering::Relaxed))
@@ -31,11 +31,11 @@ fn count(bytes: usize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator with the arguments it came with.
+// SAFETY: every call is forwarded to the system's allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
-        // SAFETY: the caller keeps to what `GlobalAlloc` asks for.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! The two that are compared.
+//! The two contenders that are compared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::sdk::Sdk;
 use crate::settings::Settings;
 use crate::signing::Signing;
 
-/// Names one of the two.
+/// One of the two contenders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
@@ -21,7 +21,7 @@ pub enum Variant {
     Sdk,
 }
 
-/// One of the two, ready to be called.
+/// A contender, ready to be called.
 pub enum Contender {
     /// Bare hyper, bare RSA.
     Floor(Box<Floor>),
@@ -30,7 +30,7 @@ pub enum Contender {
 }
 
 impl Contender {
-    /// Makes one, without a connection.
+    /// Creates a contender, without a connection.
     pub async fn new(variant: Variant, settings: &Settings, signing: Signing) -> Result<Self> {
         Ok(match variant {
             Variant::Floor => Self::Floor(Box::new(Floor::new(settings, signing)?)),
@@ -38,7 +38,7 @@ impl Contender {
         })
     }
 
-    /// Ends it, before the process does.
+    /// Shuts it down before the process ends.
     pub async fn shut_down(&self) -> Result<()> {
         match self {
             Self::Floor(_) => Ok(()),
@@ -46,7 +46,7 @@ impl Contender {
         }
     }
 
-    /// Makes one call as the caller of this number.
+    /// Makes one call as the caller with this number.
     pub async fn call(&self, caller: usize) -> Result<()> {
         match self {
             Self::Floor(floor) => floor.call(caller).await,

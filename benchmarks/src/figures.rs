@@ -1,4 +1,4 @@
-//! What a turn yields, as it goes from program to program.
+//! The figures of a turn, as exchanged between programs.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use crate::load::Pass;
 use crate::percentile::{percentile, sorted};
 use crate::signing::Signing;
 
-/// What the program at the other end of `peers/README.md` prints at its end.
+/// The final output of the programs described in `peers/README.md`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figures {
     /// The measured calls.
     pub calls: usize,
     /// How many of them failed.
     pub failed: usize,
-    /// How long all of them took.
+    /// Duration of all calls.
     pub seconds: f64,
     /// The processor time of the client.
     pub cpu_seconds: f64,
@@ -24,14 +24,14 @@ pub struct Figures {
     pub p99_us: f64,
     /// 99.9 % of the calls were faster.
     pub p999_us: f64,
-    /// The most memory that was ever resident.
+    /// Peak resident memory.
     pub peak_rss_kib: u64,
     /// The first failure.
     pub first_error: Option<String>,
 }
 
 impl Figures {
-    /// Sums a pass up.
+    /// Summarizes a pass.
     pub fn of(pass: Pass) -> Self {
         let latencies = sorted(pass.latencies_ns.iter().map(|ns| f64::from(*ns) / 1e3));
         Self {
@@ -47,18 +47,18 @@ impl Figures {
         }
     }
 
-    /// Returns how many calls ended in a second.
+    /// Returns the number of calls per second.
     pub fn calls_per_second(&self) -> f64 {
         self.calls as f64 / self.seconds
     }
 
-    /// Returns the client's processor seconds for 1,000 calls.
+    /// Returns the client's processor seconds per 1,000 calls.
     pub fn cpu_per_1000(&self) -> f64 {
         self.cpu_seconds / self.calls as f64 * 1e3
     }
 }
 
-/// Says what the two did in turns.
+/// What both did by turns.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scenario {
     /// `tls` or `plain`.
@@ -69,25 +69,25 @@ pub struct Scenario {
     pub callers: usize,
 }
 
-/// What came of one scenario.
+/// The result of one scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Turns {
-    /// What was done.
+    /// The scenario.
     pub scenario: Scenario,
-    /// One entry a round.
+    /// One entry per round.
     pub rounds: Vec<Round>,
-    /// Allocations, counted in a pass of their own.
+    /// Allocations, counted in a separate pass.
     pub allocations: Pair<PerCall>,
 }
 
 /// One turn of each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Round {
-    /// Who began.
+    /// Which one went first.
     pub first: Variant,
     /// The measured calls.
     pub figures: Pair<Figures>,
-    /// 99th percentile of the lateness of a timer of 1 ms, in microseconds, in a pass of its own.
+    /// 99th percentile of the lateness of a 1 ms timer, in microseconds, in a separate pass.
     pub timer_p99_us: Pair<f64>,
     /// Failures while the timer ran.
     pub timer_failed: Pair<usize>,
@@ -103,7 +103,7 @@ pub struct Pair<T> {
 }
 
 impl<T> Pair<T> {
-    /// Returns the place for one of the two.
+    /// Returns the value of one of the two.
     pub fn of_mut(&mut self, variant: Variant) -> &mut T {
         match variant {
             Variant::Floor => &mut self.floor,
@@ -119,10 +119,10 @@ impl<T: Copy + Into<f64>> Pair<T> {
     }
 }
 
-/// Allocations for one call.
+/// Allocations per call.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct PerCall {
-    /// Allocations, reallocations included.
+    /// Allocations, including reallocations.
     pub allocations: f64,
     /// Their bytes.
     pub bytes: f64,

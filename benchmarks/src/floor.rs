@@ -1,9 +1,9 @@
-//! The floor: what a call costs at the least. Bare hyper, bare signing and verifying, no checks.
+//! The floor: the lower bound of the cost of a call. Bare hyper, bare signing and verifying, no checks.
 //!
-//! It leaves out what an SDK is for: time-outs, a bound for calls under way, retries, a breaker, the
-//! check of the clock, the choice among keys, records for logs, and errors that say what became of the
-//! money. It keeps what no call can do without: a nonce, a fresh timestamp, the `Authorization`, the
-//! verified response, and one connection for each caller.
+//! It omits what an SDK is for: timeouts, a limit on concurrent calls, retries, a breaker, the clock
+//! check, the choice among keys, records for logs, and errors that say what became of the money. It keeps
+//! what no call can do without: a nonce, a fresh timestamp, the `Authorization`, the verified response,
+//! and one connection per caller.
 
 mod connection;
 mod keys;
@@ -31,7 +31,7 @@ use keys::{BareSigner, BareVerifier};
 /// The bare client, with a connection for each caller.
 pub struct Floor {
     connector: Connector,
-    /// The callers' own; nobody ever waits for one of these locks.
+    /// One per caller; these locks are never contended.
     connections: Vec<Mutex<Option<Connection>>>,
     signer: BareSigner,
     verifier: BareVerifier,
@@ -44,7 +44,7 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Reads the keys. It opens no connection yet.
+    /// Reads the keys. Opens no connection yet.
     pub fn new(settings: &Settings, signing: Signing) -> Result<Self> {
         Ok(Self {
             connector: Connector::new(settings)?,
@@ -75,7 +75,7 @@ impl Floor {
             return Err(format!("{}: {}", head.status, String::from_utf8_lossy(&body)).into());
         }
         self.verify(&head.headers, &body)?;
-        // One that failed is dropped, and the caller opens another.
+        // A failed connection is dropped, and the caller opens another one.
         *own = Some(connection);
         Ok(())
     }

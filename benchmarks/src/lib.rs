@@ -1,6 +1,6 @@
-//! What the programs of this package share: the floor, the SDK, and how both are measured.
+//! The common parts of this package's programs: the floor, the SDK, and how both are measured.
 //!
-//! `README.md` says what is measured, how, and what the figures mean.
+//! `README.md` explains what is measured, how, and what the figures mean.
 
 pub mod allocations;
 pub mod contender;
@@ -16,7 +16,7 @@ pub mod tls;
 pub mod token;
 pub mod usage;
 
-/// What goes wrong in a benchmark: it is shown, and nothing else is done with it.
+/// An error of a benchmark, which is only shown.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-/// The result of everything here.
+/// The result type of this package.
 pub type Result<T> = std::result::Result<T, Error>;

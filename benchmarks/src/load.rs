@@ -1,4 +1,4 @@
-//! So many calls by so many callers.
+//! Makes a number of calls with a number of callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,33 +8,33 @@ use crate::Result;
 use crate::contender::Contender;
 use crate::usage::cpu_seconds;
 
-/// What came of a pass.
+/// The result of a pass.
 #[derive(Debug, Default)]
 pub struct Pass {
-    /// How many calls were made.
+    /// Number of calls made.
     pub calls: usize,
-    /// How many of them failed.
+    /// Number of failed calls.
     pub failed: usize,
-    /// How long all of them took.
+    /// Duration of all calls.
     pub seconds: f64,
-    /// The processor time of this process meanwhile.
+    /// Processor time of this process meanwhile.
     pub cpu_seconds: f64,
-    /// How long each call took; empty where that was not wanted.
+    /// Duration of each call; empty if not kept.
     pub latencies_ns: Vec<u32>,
     /// The first failure.
     pub first_error: Option<String>,
 }
 
-/// Whether to keep how long each call took: that takes memory.
+/// Whether to keep the duration of each call, which takes memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// Keeps it.
+    /// Keep the duration of each call.
     Latencies,
-    /// Keeps nothing.
+    /// Keep nothing.
     Nothing,
 }
 
-/// Makes calls: the callers share the number, and call without a pause.
+/// Makes calls: the callers share the number, and each calls without a pause.
 pub async fn run(contender: &Arc<Contender>, callers: usize, calls: usize, keep: Keep) -> Pass {
     let taken = Arc::new(AtomicUsize::new(0));
     let pause = std::env::var("PAUSE_US").ok().and_then(|us| us.parse().ok());
@@ -82,7 +82,7 @@ impl Pass {
         }
     }
 
-    /// Adds what came of another one, at another time.
+    /// Adds the result of another pass, made at another time.
     pub fn add(&mut self, other: Self) {
         self.seconds += other.seconds;
         self.cpu_seconds += other.cpu_seconds;

@@ -1,6 +1,6 @@
 //! Percentiles and medians, exact.
 
-/// Returns the value below which this share of the values lies; 0 where there is none.
+/// Returns the value below which this share of the values lies; 0 if there are none.
 pub fn percentile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
@@ -8,17 +8,17 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(index.min(last)).copied().unwrap_or_default()
 }
 
-/// Returns the values in order.
+/// Returns the sorted values.
 pub fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<_> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     values
 }
 
-/// What became of several rounds.
+/// The spread of a value over several rounds.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Spread {
-    /// The middle one.
+    /// The median.
     pub median: f64,
     /// The smallest.
     pub min: f64,

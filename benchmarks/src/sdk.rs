@@ -1,4 +1,4 @@
-//! The SDK, as it is by default: every protection is on.
+//! The SDK with default settings: every protection is on.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ pub struct Sdk {
     client: Box<dyn Transport>,
     target: Target,
     is_repeatable: bool,
-    /// Shut down at the end, where there is one.
+    /// Shut down at the end, if there is one.
     token: Option<Arc<Pkcs11Signer>>,
 }
 
 impl Sdk {
-    /// Makes the client. It opens no connection yet.
+    /// Builds the client. Opens no connection yet.
     pub async fn new(settings: &Settings, signing: Signing) -> Result<Self> {
         let target = Target::new(&settings.target)?;
         let is_repeatable = std::env::var("SDK_CALL").is_ok_and(|call| call == "repeatable");
@@ -36,7 +36,7 @@ impl Sdk {
         Ok(Self { client, target, is_repeatable, token: None })
     }
 
-    /// Closes the sessions of a token: many modules crash in a process that ends without.
+    /// Closes the sessions of a token: many modules crash if a process ends without that.
     pub async fn shut_down(&self) -> Result<()> {
         match &self.token {
             Some(token) => Ok(token.shut_down().await?),
@@ -45,8 +45,8 @@ impl Sdk {
     }
 
     /// Makes one call, which must not be repeated unless `SDK_CALL=repeatable` is set: then it recognises its
-    /// response, and is sent on kept connections. It is the raw one: the typed call keeps to the
-    /// documented 100 a second.
+    /// response, and is sent on kept connections. It is an untyped call, because the typed one is limited to the
+    /// documented 100 per second.
     pub async fn call(&self) -> Result<()> {
         let mut request = Request::post("benchmark.terminate", self.target.clone());
         if self.is_repeatable {

@@ -1,4 +1,4 @@
-//! What a program is told in its environment; `peers/README.md` lists it.
+//! The settings of a program, from its environment; see `peers/README.md`.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use crate::Result;
 pub struct Settings {
     /// The server's origin.
     pub base_url: String,
-    /// The same in parts.
+    /// The same, parsed.
     pub origin: Origin,
-    /// The root of the server's certificate. Without it, the platform's roots.
+    /// The root of the server's certificate; the platform's roots if unset.
     pub ca_file: Option<PathBuf>,
     /// The merchant.
     pub mchid: String,
@@ -27,15 +27,15 @@ pub struct Settings {
     pub public_key: PathBuf,
     /// The path to `POST` to.
     pub target: String,
-    /// How many calls to measure.
+    /// Number of measured calls.
     pub calls: usize,
-    /// How many callers at the same time.
+    /// Number of concurrent callers.
     pub concurrency: usize,
-    /// How many calls before the measured ones.
+    /// Number of warm-up calls.
     pub warmup: usize,
 }
 
-/// An origin, taken apart.
+/// A parsed origin.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Whether it speaks TLS.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Names what computes the signatures. With a token, `ring` verifies.
+/// What computes the signatures. With a token, `ring` verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signing {
     /// A key file, on `ring`.
@@ -23,7 +23,7 @@ impl Signing {
     /// Lists all of them.
     pub const ALL: [Self; 3] = [Self::Ring, Self::AwsLcRs, Self::SoftHsm];
 
-    /// Returns the library of the SDK that verifies, and signs where the key is in a file.
+    /// Returns the library with which the SDK verifies, and signs if the key is in a file.
     pub fn backend(self) -> wxpay_auth::Backend {
         match self {
             Self::Ring | Self::SoftHsm => wxpay_auth::Backend::Ring,

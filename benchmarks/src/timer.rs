@@ -1,5 +1,5 @@
-//! How late a 1 ms timer comes on the runtime on which the calls are made: what is left of the
-//! runtime for everybody else.
+//! The lateness of a 1 ms timer on the runtime that makes the calls: what the calls leave of the runtime to
+//! other tasks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +11,14 @@ use crate::percentile::{percentile, sorted};
 
 const PERIOD: Duration = Duration::from_millis(1);
 
-/// A timer that goes off again and again.
+/// A repeating timer.
 pub struct Timer {
     done: Arc<AtomicBool>,
     task: JoinHandle<Vec<f64>>,
 }
 
 impl Timer {
-    /// Starts it.
+    /// Starts the timer.
     pub fn start() -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn({
@@ -36,8 +36,8 @@ impl Timer {
         Self { done, task }
     }
 
-    /// Stops it, and returns the 99th percentile of its lateness in microseconds. The timer itself is
-    /// as coarse as 1 ms.
+    /// Stops it, and returns the 99th percentile of its lateness in microseconds. The timer has a
+    /// resolution of 1 ms.
     pub async fn stop(self) -> crate::Result<f64> {
         self.done.store(true, Ordering::Relaxed);
         Ok(percentile(&sorted(self.task.await?), 0.99))

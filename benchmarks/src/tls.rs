@@ -1,4 +1,4 @@
-//! The TLS settings that the floor and the SDK share, so that TLS costs both the same.
+//! The TLS settings shared by the floor and the SDK, so that TLS costs both the same.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::Result;
 
-/// Reads the authority that issued the server's certificate.
+/// Reads the certificate of the authority that issued the server's certificate.
 pub fn roots(ca_file: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(ca_file)?)?;
     Ok(roots)
 }
 
-/// Makes settings that trust one authority: `ring`, TLS 1.2 and 1.3, HTTP/1.1, as the SDK's own.
+/// Returns settings that trust one authority: `ring`, TLS 1.2 and 1.3, HTTP/1.1, like the SDK's default.
 pub fn client_config(ca_file: &Path) -> Result<ClientConfig> {
     let roots = roots(ca_file)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

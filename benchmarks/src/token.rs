@@ -7,7 +7,7 @@ use std::env;
 pub struct Token {
     /// The path of the PKCS#11 module.
     pub module: String,
-    /// The user's PIN: that of a throw-away token.
+    /// The user PIN of a throw-away token.
     pub pin: String,
 }
 
@@ -16,10 +16,10 @@ impl Token {
     pub const LABEL: &str = "main";
     /// The label of the key on it.
     pub const KEY: &str = "merchant";
-    /// How many sessions the floor opens: as many as the SDK does by default.
+    /// Number of sessions that the floor opens: the SDK's default.
     pub const SESSIONS: usize = 4;
 
-    /// Reads the environment: the variables of `scripts/with-tokens`. Says why there is no token.
+    /// Reads the environment variables of `scripts/with-tokens`; the error says why there is no token.
     pub fn from_env() -> Result<Self, String> {
         let variable = |name: &str| {
             let value = env::var(name).ok().filter(|value| !value.is_empty());

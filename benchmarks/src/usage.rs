@@ -1,4 +1,4 @@
-//! What this process has used.
+//! The resource usage of this process.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -8,12 +8,12 @@ pub fn cpu_seconds() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Returns the most memory that was ever resident, in KiB.
+/// Returns the peak resident memory, in KiB.
 pub fn peak_rss_kib() -> u64 {
     status("VmHWM:")
 }
 
-/// Returns the memory that is resident, in KiB.
+/// Returns the resident memory, in KiB.
 pub fn rss_kib() -> u64 {
     status("VmRSS:")
 }

@@ -1,10 +1,10 @@
-//! The arguments of the examples: `--help` is answered, and what is not known is refused.
+//! The arguments of the examples: prints `--help`, and refuses unknown arguments.
 
 use std::array;
 use std::process::exit;
 
-/// Reads the arguments that a usage names, `kms_tencent REGION KEY_ID [ENDPOINT]`, say: those that are
-/// needed, and those in brackets that are not. Prints the usage and ends the program where they are others.
+/// Parses the arguments of a usage such as `kms_tencent REGION KEY_ID [ENDPOINT]`: the required ones, and the
+/// optional ones in brackets. If they do not match, prints the usage and ends the program.
 pub fn arguments<const NEEDED: usize, const OPTIONAL: usize>(
     usage: &str,
 ) -> ([String; NEEDED], [Option<String>; OPTIONAL]) {

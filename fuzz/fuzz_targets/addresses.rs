@@ -1,4 +1,4 @@
-//! Where requests go: origins, targets, proxies, addresses of key services.
+//! Origins, request targets, proxies, and addresses of key services.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

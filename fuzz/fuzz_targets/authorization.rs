@@ -1,4 +1,4 @@
-//! The `Authorization` header: what is read and written again reads the same.
+//! The `Authorization` header: parsing and writing it again gives the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Responses that are no success: the body, the diagnosis of a `SIGN_ERROR`, and what is shown of them.
+//! Error responses: the body, the diagnosis of a `SIGN_ERROR`, and what is shown of them.
 #![no_main]
 
 use std::error::Error as _;
@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
 
     assert_good_error(&error);
     assert!(error.source().is_none());
-    // A diagnosis quotes two lines of 300 characters, each of which may become an escape.
+    // A diagnosis quotes two lines of 300 characters, each of which may be escaped.
     assert_one_line(&error.hint(), 2 * 300 * 10 + 100);
 
     let Error::Api(api) = &error else { panic!("{error:?}") };
@@ -44,7 +44,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Tells whether the response itself may have the word in it, in whatever way JSON can write it.
+/// Returns whether the response itself may contain the word, in any JSON encoding.
 fn says_hunter2(body: &[u8]) -> bool {
     body.windows(7).any(|window| window == b"hunter2") || body.windows(2).any(|w| w == b"\\u")
 }

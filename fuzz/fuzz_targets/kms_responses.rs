@@ -1,5 +1,5 @@
-//! Responses of key services: Vault, Tencent Cloud, Alibaba Cloud. No error repeats a secret that the
-//! service was sent.
+//! Responses of key services: Vault, Tencent Cloud, Alibaba Cloud. No error repeats a secret that was sent
+//! to the service.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ const SECRET: &str = "hunter2";
 
 fuzz_target!(|input: &[u8]| {
     let Some(Response { status, headers, body }) = Response::read(input) else { return };
-    // What is repeated is repeated in words: no service has it in a header.
+    // Services repeat secrets only in bodies, never in headers.
     if headers.values().any(|value| value.as_bytes().windows(7).any(|w| w == SECRET.as_bytes())) {
         return;
     }
@@ -36,7 +36,7 @@ fn check<T>(status: StatusCode, result: &Result<T, KmsError>) {
         Err(error) => error,
     };
     assert_good_error(error);
-    // Nor as the type of a key, as a code, or as the id of a request.
+    // Nor as the type of a key, as a code, or as a request id.
     let ids = [error.code(), error.request_id()];
     let in_words = !ids.into_iter().flatten().any(|id| id.contains(SECRET));
     if in_words && (!status.is_success() || error.code().is_some()) {

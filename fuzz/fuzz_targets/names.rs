@@ -1,4 +1,4 @@
-//! Ids and numbers that become a part of a header, or of a path.
+//! Ids and numbers that become part of a header or of a path.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,7 +24,7 @@ fuzz_target!(|text: &str| {
         Err(error) => assert_good_error(&error),
     }
     match SerialNo::new(text) {
-        // 38 digits are those of a number whose first byte is zero.
+        // 38 digits belong to a number whose first byte is zero.
         Ok(serial) => {
             let (zeros, digits) = serial.as_str().split_at(40 - text.len());
             assert!(matches!(zeros, "" | "00") && digits.eq_ignore_ascii_case(text));
@@ -38,7 +38,7 @@ fuzz_target!(|text: &str| {
         }
         Err(error) => assert_good_error(&error),
     }
-    // What has no rules of escaping in a header must need none.
+    // Values for a header without escaping rules must need no escaping.
     let plain = text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
     assert!(plain || (Nonce::new(text).is_err() && BrandId::new(text).is_err()));
 });

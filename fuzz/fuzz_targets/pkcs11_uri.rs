@@ -1,4 +1,4 @@
-//! PKCS#11 URIs: what is read and written again names the same key, module and file of a PIN.
+//! PKCS#11 URIs: parsing and writing again names the same key, module and PIN file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,8 +16,8 @@ fuzz_target!(|text: &str| {
     assert!(!written.contains("pin-value="), "a PIN is written: {written}");
     let again: Pkcs11Uri = written.parse().expect("it was written by us");
     assert_eq!(again.to_string(), written);
-    // A PIN that was given as a value is shown as such, and written nowhere; nor is a path or the name of a
-    // credential that may be a secret in the wrong place.
+    // A PIN that was given as a value is shown as such, but never written; nor is a path or a credential name
+    // that may be a misplaced secret.
     let shown = format!("{uri:?}");
     let is_hidden = ["(not shown)", "Pin(credential)"].iter().any(|hidden| shown.contains(hidden));
     if !text.contains("pin-value=") && !is_hidden {

@@ -10,7 +10,7 @@ use wxpay_fuzz::assert_one_line;
 use wxpay_transport::fuzzing::{clock_offset, request_id, retry_after};
 
 const NOW: u64 = 784_111_777;
-/// 100 years: longer waits are cut.
+/// 100 years: longer waits are capped.
 const LONGEST: u64 = 3_153_600_000;
 
 fuzz_target!(|input: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
     if let Some(wait) = wait {
         assert!(Instant::now().checked_add(wait).is_some(), "nobody can wait for {wait:?}");
     }
-    // The same date is read in both places, but that a wait has blanks around it at times.
+    // Both parse the same date, except that a wait may have blanks around it.
     if let Some(offset) = offset {
         assert_eq!(
             wait.map(|w| w.as_secs()),

@@ -1,4 +1,4 @@
-//! Addresses of signers. They are read, not connected.
+//! Addresses of signers, parsed but not connected.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use wxpay_auth::{SignerUri, SignerUriError};
 use wxpay_fuzz::{assert_good_error, assert_one_line};
 
 fuzz_target!(|text: &str| {
-    // These name files, and one that never ends (/dev/zero, say) would be no finding.
+    // These name files, and one that never ends (such as /dev/zero) would not be a finding.
     if text.len() > 500 || text.contains("ca=") || text.contains("client_certificate=") {
         return;
     }

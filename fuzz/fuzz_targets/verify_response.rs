@@ -1,5 +1,5 @@
-//! The headers and the body of a signed response. Nobody here can make a signature, so whatever is
-//! verified must be one of the responses that were really signed, unchanged.
+//! The headers and the body of a signed response. No key is available here, so whatever is verified must be
+//! one of the responses that were really signed, unchanged.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use wxpay_auth::{Certificate, KeyRing, PublicKey, Timestamp, is_signed, verify_response};
 use wxpay_fuzz::{Response, assert_good_error, run};
 
-/// A response of the seeds that is signed with a key of the ring.
+/// A response among the seeds that is signed with a key of the ring.
 struct Genuine {
     signed_at: u64,
     nonce: &'static str,

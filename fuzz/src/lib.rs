@@ -1,4 +1,4 @@
-//! What the targets share: how an input is laid out, and what every text about it must be.
+//! The common parts of the targets: the layout of an input, and the requirements on every text.
 
 use std::error::Error;
 use std::future::Future;
@@ -7,8 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// An input that is laid out as a response: its status, a line for each header, an empty line, its
-/// body.
+/// An input in the form of a response: its status, a line per header, an empty line, its body.
 pub struct Response<'a> {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -16,7 +15,7 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
-    /// Takes an input apart. What hyper would not let pass as a header is left out.
+    /// Parses an input. Headers that hyper would reject are omitted.
     pub fn read(input: &'a [u8]) -> Option<Self> {
         let (status, rest) = split(input, b"\n")?;
         let status = str::from_utf8(status).ok()?.parse().ok()?;
@@ -36,13 +35,13 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Splits bytes at the first place where the separator stands.
+/// Splits bytes at the first occurrence of the separator.
 pub fn split<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = bytes.windows(separator.len()).position(|window| window == separator)?;
     Some((&bytes[..at], &bytes[at + separator.len()..]))
 }
 
-/// Checks that a text may stand in a log: one line, no control characters, not too long.
+/// Checks that a text is safe for a log: one line, no control characters, not too long.
 #[track_caller]
 pub fn assert_one_line(text: &str, at_most: usize) {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
@@ -51,7 +50,7 @@ pub fn assert_one_line(text: &str, at_most: usize) {
     assert!(characters <= at_most, "{characters} characters: {text:?}");
 }
 
-/// Checks an error, and all that lies behind it.
+/// Checks an error, and all its sources.
 #[track_caller]
 pub fn assert_good_error(error: &(dyn Error + 'static)) {
     let mut next = Some(error);
@@ -61,7 +60,7 @@ pub fn assert_good_error(error: &(dyn Error + 'static)) {
     }
 }
 
-/// Runs a future that has nothing to wait for.
+/// Runs a future that never waits.
 pub fn run<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

@@ -1,5 +1,4 @@
-# Kryoptic, a token written in Rust: for scripts/with-tokens, which reads this file. It is built from its
-# crate into target/, once.
+# Kryoptic, a token written in Rust. Sourced by scripts/with-tokens. Built once from its crate, into target/.
 
 kryoptic() {
   local version=1.5.4
@@ -14,7 +13,7 @@ kryoptic() {
   local tool=(pkcs11-tool --module "$module")
   "${tool[@]}" --init-token --slot 1 --label kryoptic --so-pin 12345678 >/dev/null
   "${tool[@]}" --login --login-type so --so-pin 12345678 --init-pin --pin "$pin" >/dev/null 2>&1
-  # It makes keys that may not sign, unless that is asked for.
+  # By default it creates keys that may not sign.
   "${tool[@]}" --login --pin "$pin" --write-object "$work/key.der" --type privkey --usage-sign \
     --label merchant --id 01 >/dev/null 2>&1
   export WXPAY_TEST_KRYOPTIC=$module

@@ -1,6 +1,6 @@
-# p11-kit between a module and its user: for scripts/with-tokens, which reads this file.
+# p11-kit between a module and its user. Sourced by scripts/with-tokens.
 
-# The server in front of SoftHSM, for the module that is its client.
+# The server in front of SoftHSM, for the client module.
 p11_kit_client() {
   local module
   "$root/scripts/install" p11-kit:p11-kit '/usr/lib/*/pkcs11/p11-kit-client.so:p11-kit-modules' || {
@@ -18,8 +18,8 @@ p11_kit_client() {
   export WXPAY_TEST_P11_KIT_CLIENT=$module WXPAY_TEST_P11_KIT_FOLDER P11_KIT_SERVER_ADDRESS
 }
 
-# All modules that packages of this distribution have registered, as one. p11-kit does not let root
-# have settings of their own, so these are the system's; those of a user are left out.
+# All modules registered by packages of this distribution, as one. p11-kit does not allow root its own settings,
+# so these are the system's; those of a user are ignored.
 p11_kit_proxy() {
   local module file
   module=$(library p11-kit-proxy.so)

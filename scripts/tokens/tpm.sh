@@ -1,5 +1,5 @@
-# A TPM in software, with the merchant key in it: for scripts/with-tokens, which reads this file.
-# Making it takes eight seconds, so what the TPM remembers is kept in target/.
+# A software TPM with the merchant key. Sourced by scripts/with-tokens. Creating it takes eight seconds, so
+# its state is kept in target/.
 
 tpm() {
   local module cache
@@ -27,6 +27,6 @@ tpm() {
   export TPM2_PKCS11_STORE=$WXPAY_TEST_TPM_FOLDER/store
   export TPM2_PKCS11_TCTI=tabrmd:bus_type=session,bus_name=test.wxpay.tpm
   export DBUS_SESSION_BUS_ADDRESS=unix:path=$WXPAY_TEST_TPM_FOLDER/bus
-  # No other store of keys, and nothing of the TPM's on standard error.
+  # No other key store, and no TPM messages on standard error.
   export TPM2_PKCS11_BACKEND=esysdb TSS2_LOG=all+NONE TPM2_PKCS11_LOG_LEVEL=0
 }

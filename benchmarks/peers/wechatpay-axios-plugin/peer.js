@@ -1,6 +1,6 @@
 'use strict';
 
-// The measured call, made with wechatpay-axios-plugin: one process, which runs on one thread.
+// The measured call, made with wechatpay-axios-plugin: one process with one thread.
 
 const { readFileSync } = require('fs');
 const https = require('https');
@@ -16,7 +16,7 @@ const { client } = new Wechatpay({
   serial: SERIAL_NO,
   privateKey: Rsa.from(readFileSync(MERCHANT_KEY), Rsa.KEY_TYPE_PRIVATE),
   certs: { [PUBLIC_KEY_ID]: Rsa.from(readFileSync(PUBLIC_KEY), Rsa.KEY_TYPE_PUBLIC) },
-  // Settings of axios, which the plugin passes on.
+  // Settings of axios, which the plugin forwards.
   baseURL: `${BASE_URL}/`,
   httpsAgent: new https.Agent({ keepAlive: true, maxFreeSockets: Math.max(256, CONCURRENCY), ca: readFileSync(CA_FILE) }),
   timeout: 30000,

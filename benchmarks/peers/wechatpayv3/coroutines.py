@@ -11,9 +11,9 @@ from wechatpayv3.async_.type import RequestType
 
 
 async def call(client):
-    # Each of the client's methods is this call with a path of its own; none takes any path.
+    # Each of the client's methods makes this call with a fixed path; none takes a path.
     # A POST without data sends `null` and signs an empty body, which is refused with 401. Signing
-    # `null` is the nearest that the client can do to a call without a body.
+    # `null` is the closest the client can get to a call without a body.
     answer = await client._core.request(TARGET, method=RequestType.POST, sign_data="null")
     return refusal(*answer)
 
@@ -37,7 +37,7 @@ async def make(client, calls):
 
 async def main():
     async with AsyncWeChatPay(wechatpay_type=WeChatPayType.NATIVE, **client_settings()) as client:
-        # The host is a constant of the library, and no setting changes it.
+        # The host is a constant of the library, without a setting.
         client._core._gate_way = os.environ["BASE_URL"]
         await make(client, WARMUP)
         (await make(client, CALLS)).report()

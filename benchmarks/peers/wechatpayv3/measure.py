@@ -1,4 +1,4 @@
-"""What both programs share: the numbers they get, and the line that they print at the end."""
+"""The common parts of both programs: their settings, and the line that they print at the end."""
 
 import json
 import math
@@ -11,12 +11,12 @@ CONCURRENCY = int(os.environ["CONCURRENCY"])
 WARMUP = int(os.environ["WARMUP"])
 TARGET = os.environ["TARGET"]
 
-# The libraries beneath have no setting for roots that the client passes on; they look here first.
+# The client passes no roots to the libraries below it; they look here first.
 os.environ["SSL_CERT_FILE"] = os.environ["REQUESTS_CA_BUNDLE"] = os.environ["CA_FILE"]
 
 
 def client_settings():
-    """What both clients are constructed with: the key of WeChat Pay turns verification on."""
+    """The arguments of both clients: the key of WeChat Pay enables verification."""
     return {
         "mchid": os.environ["MCHID"],
         "cert_serial_no": os.environ["SERIAL_NO"],
@@ -46,7 +46,7 @@ class Run:
         self.cpu = cpu_seconds()
 
     def note(self, start, error):
-        """Notes a call that was begun at `start`, and what went wrong."""
+        """Records a call that began at `start`, and its error."""
         self.latencies.append(time.perf_counter() - start)
         if error is not None:
             self.errors.append(error)
@@ -77,7 +77,7 @@ class Run:
 
 
 def refusal(code, message):
-    """Tells what is wrong with an answer that the client has let through, or None."""
+    """Returns what is wrong with a response that the client accepted, or None."""
     return None if code == 204 else f"{code}: {message!r:.200}"
 
 

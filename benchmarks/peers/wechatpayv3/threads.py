@@ -10,12 +10,12 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.type import RequestType
 
 client = WeChatPay(wechatpay_type=WeChatPayType.NATIVE, **client_settings())
-# The host is a constant of the library, and no setting changes it.
+# The host is a constant of the library, without a setting.
 client._core._gate_way = os.environ["BASE_URL"]
 
 
 def call():
-    # Each of the client's methods is this call with a path of its own; none takes any path.
+    # Each of the client's methods makes this call with a fixed path; none takes a path.
     return refusal(*client._core.request(TARGET, method=RequestType.POST))
 
 

@@ -1,7 +1,7 @@
-//! The floor and the SDK in turns, in one process: `client RING|AWS-LC-RS|SOFTHSM ROUNDS`.
+//! The floor and the SDK by turns, in one process: `client RING|AWS-LC-RS|SOFTHSM ROUNDS`.
 //!
-//! What else it needs stands in its environment (`peers/README.md`); with `RUNTIME=current-thread` everything
-//! runs on one thread. At its end it prints one line of JSON.
+//! All other settings are in the environment (`peers/README.md`); with `RUNTIME=current-thread` everything
+//! runs on one thread. Prints one line of JSON at the end.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use wxpay_benchmarks::{Result, allocations};
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
 
-/// Into how many turns the calls of a round are divided.
+/// Number of turns into which the calls of a round are divided.
 const SLICES: usize = 4;
 
 fn main() -> Result<()> {
@@ -36,7 +36,7 @@ async fn measure() -> Result<()> {
     let signing: Signing = arguments.next().ok_or("what signs?")?.parse()?;
     let rounds: usize = arguments.next().ok_or("how many rounds?")?.parse()?;
     let settings = Settings::from_env()?;
-    // The SDK first: it loads and owns the module of a token, which the floor finds loaded.
+    // The SDK first: it loads and owns the module of a token, and the floor finds it loaded.
     let sdk = Arc::new(Contender::new(Variant::Sdk, &settings, signing).await?);
     let floor = Arc::new(Contender::new(Variant::Floor, &settings, signing).await?);
     let both = Both { contenders: Pair { floor, sdk }, settings };
@@ -49,7 +49,7 @@ async fn measure() -> Result<()> {
     let scenario = Scenario { over, signing, callers: both.settings.concurrency };
     let turns = Turns { scenario, rounds: done, allocations: both.allocations().await };
     println!("{}", serde_json::to_string(&turns)?);
-    // The floor's sessions first: the module belongs to the SDK.
+    // The floor's sessions first: the SDK owns the module.
     drop(both.contenders.floor);
     both.contenders.sdk.shut_down().await
 }
@@ -60,8 +60,8 @@ struct Both {
 }
 
 impl Both {
-    /// Lets both have their turns: `SLICES` each, so that what else goes on meets both alike. Who
-    /// begins changes from slice to slice.
+    /// Runs both by turns, `SLICES` each, so that other load affects both equally. They alternate in going
+    /// first.
     async fn round(&self, round: usize) -> Result<Round> {
         let mut order = [Variant::Floor, Variant::Sdk];
         order.rotate_left(round % 2);
@@ -77,7 +77,7 @@ impl Both {
             }
             order.reverse();
         }
-        // By itself: it costs processor time, too.
+        // In a separate pass: it takes processor time, too.
         let (mut timer_p99_us, mut timer_failed) = (Pair::default(), Pair::default());
         for variant in order {
             let timer = Timer::start();

@@ -1,4 +1,4 @@
-//! The floor or the SDK alone, as `peers/README.md` wants it: `contender FLOOR|SDK RING|AWS-LC-RS|SOFTHSM`.
+//! The floor or the SDK alone, as a program for `peers/README.md`: `contender FLOOR|SDK RING|AWS-LC-RS|SOFTHSM`.
 
 use std::sync::Arc;
 

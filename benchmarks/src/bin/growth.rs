@@ -1,5 +1,5 @@
-//! What grows with what: `growth calls|merchants|merchants-with-default-roots|keys SIGNING UP_TO`, and
-//! the environment of `peers/README.md`. Prints one line of JSON a step.
+//! Measures growth: `growth calls|merchants|merchants-with-default-roots|keys SIGNING UP_TO`, with the
+//! environment of `peers/README.md`. Prints one line of JSON per step.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn main() -> Result<()> {
         "calls" => calls(&settings, signing, up_to).await,
         "merchants" => merchants(&settings, signing, up_to).await,
         "merchants-with-default-roots" => {
-            // They trust the platform's roots, and so not the server: they do not call.
+            // They trust the platform's roots, not the server's: they make no calls.
             settings.ca_file = None;
             idle_merchants(&settings, signing, up_to).await.map(drop)
         }
@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
     }
 }
 
-/// Processor time for a call, and memory after so many: all in one process, with one client.
+/// Processor time per call, and memory after a number of calls: all in one process, with one client.
 async fn calls(settings: &Settings, signing: Signing, up_to: usize) -> Result<()> {
     let sdk = Arc::new(Contender::new(Variant::Sdk, settings, signing).await?);
     for calls in steps(10, up_to) {
@@ -52,8 +52,8 @@ async fn calls(settings: &Settings, signing: Signing, up_to: usize) -> Result<()
     Ok(())
 }
 
-/// Memory with so many merchants in one process, each with a client, a key and a ring of its own:
-/// before any has called, and after each has called once (and holds a connection).
+/// Memory with a number of merchants in one process, each with its own client, key and ring: before any
+/// has called, and after each has called once (and holds a connection).
 async fn merchants(settings: &Settings, signing: Signing, up_to: usize) -> Result<()> {
     let clients = idle_merchants(settings, signing, up_to).await?;
     let mut failed = 0;
@@ -85,11 +85,11 @@ async fn idle_merchants(
     Ok(clients)
 }
 
-/// How long it takes to verify with so many keys in the ring.
+/// Time to verify with a number of keys in the ring.
 async fn keys(settings: &Settings, signing: Signing, up_to: usize) -> Result<()> {
     const VERIFICATIONS: u32 = 2000;
     let backend = signing.backend();
-    // Any pair will do here, and this one is at hand.
+    // Any key pair will do here, and this one is available.
     let pair = PrivateKey::from_pem_file_with(backend, &settings.merchant_key)?;
     let message = b"1722850421\nd824f2e086d3c1df967785d13fcd22ef\n\n";
     let signature = pair.sign(message)?;
@@ -122,7 +122,7 @@ async fn keys(settings: &Settings, signing: Signing, up_to: usize) -> Result<()>
     Ok(())
 }
 
-/// 1, and each step so many times the one before.
+/// Returns 1, and each further step `factor` times the previous one.
 fn steps(factor: usize, up_to: usize) -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), move |step| Some(step * factor))
         .take_while(move |step| *step <= up_to)

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::settings::{Origin, Settings};
 use crate::{Result, tls};
 
-/// One connection, which a task of its own drives.
+/// One connection, driven by its own task.
 pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 /// Opens connections to one origin.

@@ -1,4 +1,4 @@
-//! The libraries themselves, past the SDK. A key file is signed with on the spot.
+//! The cryptography libraries, used directly. Signatures with a key file are computed inline.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ pub(super) enum BareVerifier {
 
 impl BareVerifier {
     pub(super) fn new(settings: &Settings, signing: Signing) -> Result<Self> {
-        /// What stands before the PKCS#1 key of 2048 bits.
+        /// Length of the header before the PKCS#1 key of 2048 bits.
         const SPKI_HEADER: usize = 24;
         let spki = SubjectPublicKeyInfoDer::from_pem_file(&settings.public_key)?;
         let pkcs1 = spki.get(SPKI_HEADER..).ok_or("PUBLIC_KEY is too short")?;

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::Result;
 use crate::token::Token;
 
-/// What stands before a SHA-256 in a `DigestInfo`.
+/// The prefix of a SHA-256 hash in a `DigestInfo`.
 const DIGEST_INFO: &[u8; 19] =
     b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20";
 
@@ -23,7 +23,7 @@ pub(super) struct TokenPool {
 }
 
 impl TokenPool {
-    /// Opens sessions. The module may be loaded and logged in to already: by the SDK.
+    /// Opens sessions. The SDK may have loaded the module and logged in already.
     pub(super) fn open(token: &Token) -> Result<Self> {
         let context = Pkcs11::new(&token.module)?;
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {

@@ -1,6 +1,6 @@
-//! How late a 1 ms timer comes while many callers sign on the same runtime, and what a lone caller
-//! pays: the two things between which `FileKeySigner` chooses where to compute. The callers also do something
-//! between two signatures, as the rest of a call does.
+//! The lateness of a 1 ms timer while many callers sign on the same runtime, and the cost for a single
+//! caller: the trade-off by which `FileKeySigner` chooses where to compute. Between two signatures the
+//! callers do other work, as the rest of a call does.
 //!
 //! ```sh
 //! cargo bench -p wxpay-auth-core --bench runtime_under_load --features aws-lc-rs
@@ -24,7 +24,7 @@ fn signer(backend: Backend) -> FileKeySigner {
     FileKeySigner::new(key, SERIAL_NO.parse().expect("a serial"))
 }
 
-/// Signs on the spot, whatever else there is to do: what `FileKeySigner` is compared with.
+/// Signs inline in any case, for comparison with `FileKeySigner`.
 async fn sign_inline(signer: &FileKeySigner) {
     signer.key().sign(b"message").expect("a signature");
     tokio::task::yield_now().await;
@@ -34,7 +34,7 @@ async fn sign(signer: &FileKeySigner) {
     signer.sign(b"message").await.expect("a signature");
 }
 
-/// Uses the processor for as long as the rest of a call does: TLS, reading, writing.
+/// Uses the processor as long as the rest of a call does: TLS, reading, writing.
 fn rest_of_a_call() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_micros(100) {
@@ -42,7 +42,7 @@ fn rest_of_a_call() {
     }
 }
 
-/// Returns the signatures per second, and by how much a 1 ms timer was late: p50, p99, the worst.
+/// Returns the signatures per second, and the lateness of a 1 ms timer: p50, p99, the maximum.
 fn load(runtime: &Runtime, signer: &FileKeySigner, callers: usize, inline: bool) -> String {
     let done = Arc::new(AtomicBool::new(false));
     let tasks: Vec<_> = (0..callers)
@@ -90,7 +90,7 @@ fn load(runtime: &Runtime, signer: &FileKeySigner, callers: usize, inline: bool)
     })
 }
 
-/// Returns what one signature takes, with a pause between two, as a round trip makes it.
+/// Returns the duration of one signature, with pauses in between, as for round trips.
 fn lone(runtime: &Runtime, signer: &FileKeySigner, inline: bool) -> Duration {
     runtime.block_on(async {
         let mut taken = Duration::ZERO;

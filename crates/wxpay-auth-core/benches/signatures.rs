@@ -1,4 +1,4 @@
-//! The steps of a call that this crate takes, one by one: messages, header, signatures, verification.
+//! The steps of a call in this crate, one by one: messages, header, signatures, verification.
 //!
 //! ```sh
 //! cargo bench -p wxpay-auth-core --bench signatures --features aws-lc-rs
@@ -63,7 +63,7 @@ fn signing(criterion: &mut Criterion) {
     }
 }
 
-/// The headers of a response without a body.
+/// Returns the headers of a response without a body.
 fn signed_headers(serial: &str) -> HeaderMap {
     let timestamp = SystemClock.now().to_string();
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");
@@ -82,7 +82,7 @@ fn serial(number: usize) -> String {
     format!("PUB_KEY_ID_{number:034}")
 }
 
-/// The bare verification, and what `verify_response` makes of it, with 1 to 64 keys in the ring.
+/// Measures bare verification, and `verify_response` with 1 to 64 keys in the ring.
 fn verifying(criterion: &mut Criterion) {
     let runtime: Runtime = Builder::new_current_thread().build().expect("a runtime");
     let mut group = criterion.benchmark_group("verify");

@@ -1,4 +1,4 @@
-//! The `Authorization` header, written and read. Pure functions.
+//! Writing and parsing the `Authorization` header. Pure functions.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use crate::serial_no::{SerialNo, SerialNoError};
 use crate::signer::{Algorithm, Scheme, Signature};
 use crate::text::debug_as_report;
 
-/// Writes the value of an `Authorization` header, in the order of the official SDKs and without
+/// Returns the value of an `Authorization` header, in the field order of the official SDKs and without
 /// spaces after the commas.
 ///
 /// # Errors
-/// [`UnsupportedScheme`] when no scheme is documented for this party with this algorithm.
+/// [`UnsupportedScheme`] if no scheme is documented for this identity with this algorithm.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 pub fn authorization(
@@ -43,7 +43,7 @@ pub fn authorization(
         signature.serial_no().as_str(),
         "\",signature=\"",
     ];
-    // In one piece: it is written for every request.
+    // Built in a single allocation, because every request needs it.
     let length = parts.iter().map(|part| part.len()).sum::<usize>();
     let mut header = String::with_capacity(length + bytes.len().div_ceil(3) * 4 + 1);
     header.extend(parts);
@@ -52,7 +52,7 @@ pub fn authorization(
     Ok(header)
 }
 
-/// Says that there is no scheme for a party with an algorithm.
+/// No scheme is documented for an identity with an algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("no authorization scheme is documented for this identity with {algorithm}")]
 #[non_exhaustive]
@@ -61,9 +61,9 @@ pub struct UnsupportedScheme {
     pub algorithm: Algorithm,
 }
 
-/// Holds what an `Authorization` header says, for a server (a test gateway, say) that checks it.
+/// A parsed `Authorization` header, for a server (such as a test gateway) that checks it.
 ///
-/// `Debug` leaves the signature out.
+/// `Debug` omits the signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Authorization {
     scheme: Scheme,
@@ -74,8 +74,8 @@ pub struct Authorization {
 }
 
 impl Authorization {
-    /// Reads the value of an `Authorization` header. The five fields may stand in any order, with
-    /// spaces after the commas; each must occur exactly once, and no other.
+    /// Parses the value of an `Authorization` header. The five fields may be in any order, with spaces
+    /// after the commas; each must occur exactly once, and no other may occur.
     ///
     /// # Errors
     /// [`AuthorizationError`], which names the field.
@@ -124,12 +124,12 @@ impl Authorization {
         self.scheme
     }
 
-    /// Returns who says to have signed.
+    /// Returns the claimed identity of the signer.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Returns the nonce as it stands there; [`Nonce::new`] tells whether it is a good one.
+    /// Returns the nonce as sent; [`Nonce::new`] validates it.
     pub fn nonce_str(&self) -> &str {
         &self.nonce_str
     }
@@ -157,7 +157,7 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Splits `name="value"` pairs and sorts them into the order of `names`.
+/// Parses `name="value"` pairs and sorts them into the order of `names`.
 fn fields<'a>(
     mut rest: &'a str,
     names: [&'static str; 5],
@@ -187,7 +187,7 @@ fn fields<'a>(
     Ok(sorted)
 }
 
-/// Says what is wrong with an `Authorization` header.
+/// Why an `Authorization` header is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AuthorizationError {
@@ -197,16 +197,16 @@ pub enum AuthorizationError {
     /// It is not a list of `name="value"`, separated by commas.
     #[error("authorization is not a list of name=\"value\"")]
     Syntax,
-    /// A field is there that the scheme does not have.
+    /// It has a field that the scheme does not have.
     #[error("authorization has an unknown field")]
     UnknownField,
-    /// A field is not there.
+    /// A field is missing.
     #[error("authorization lacks {0}")]
     Missing(&'static str),
-    /// A field is there twice.
+    /// A field occurs twice.
     #[error("authorization has {0} twice")]
     Duplicate(&'static str),
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("authorization has a malformed {0}")]
     Malformed(&'static str),
     /// The `mchid` is malformed.

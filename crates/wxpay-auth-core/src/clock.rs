@@ -1,16 +1,16 @@
-//! Where the time comes from.
+//! The source of the current time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-/// Holds a point in time as whole Unix seconds.
+/// A point in time in whole Unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// Makes one from Unix seconds.
+    /// Creates a timestamp from Unix seconds.
     pub const fn from_unix_secs(secs: u64) -> Self {
         Self(secs)
     }
@@ -20,7 +20,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns by how many seconds it is later than another; negative when it is earlier.
+    /// Returns how many seconds it is later than another; negative if it is earlier.
     pub fn seconds_after(self, other: Self) -> i64 {
         let difference = i128::from(self.0) - i128::from(other.0);
         i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
@@ -33,9 +33,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Tells the time. Nothing else in these crates reads the wall clock.
+/// A source of the current time. Nothing else in these crates reads the wall clock.
 ///
-/// Every `Fn() -> Timestamp` is a clock, so a test can stand still:
+/// Every `Fn() -> Timestamp` is a clock, so a test can fix the time:
 ///
 /// ```
 /// # extern crate wxpay_auth_core as wxpay_auth;
@@ -45,7 +45,7 @@ impl fmt::Display for Timestamp {
 /// assert_eq!(clock.now().to_string(), "1554208460");
 /// ```
 pub trait Clock: Send + Sync {
-    /// Returns the present time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -61,7 +61,7 @@ impl Clock for Arc<dyn Clock> {
     }
 }
 
-/// Tells the time of the operating system.
+/// The clock of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -69,7 +69,7 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
         let now = std::time::SystemTime::now();
-        // A clock before 1970 is refused by the server like any other that is off.
+        // The server refuses a clock before 1970 like any other wrong clock.
         Timestamp(now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()))
     }
 }

@@ -1,4 +1,4 @@
-//! Who signs: the merchant, or a brand account.
+//! The identity of the signer: a merchant or a brand account.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
-/// Holds a merchant number (商户号, `mchid`): 1 to 32 decimal digits.
+/// A merchant number (商户号, `mchid`): 1 to 32 decimal digits.
 ///
 /// A service provider signs with its own `mchid`, never with that of a sub-merchant or a brand. The
-/// `Authorization` header has no escaping rules, so a number is validated when it is made.
+/// `Authorization` header has no escaping rules, so a number is validated when it is created.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 ///
@@ -30,8 +30,8 @@ impl Mchid {
     /// Validates a merchant number.
     ///
     /// # Errors
-    /// [`MchidError`] when it is empty, longer than 32 characters, or has anything but the digits
-    /// `0` to `9` in it.
+    /// [`MchidError`] if it is empty, longer than 32 characters, or has anything but the digits `0` to
+    /// `9`.
     pub fn new(mchid: impl AsRef<str>) -> Result<Self, MchidError> {
         let mchid = mchid.as_ref();
         if mchid.is_empty() {
@@ -75,48 +75,48 @@ impl fmt::Debug for Mchid {
     }
 }
 
-/// Says what is wrong with a merchant number.
+/// Why a merchant number is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MchidError {
-    /// Nothing was given.
+    /// It is empty.
     #[error("mchid is empty")]
     Empty,
-    /// More than 32 characters were given.
-    #[error("mchid has {length} characters, at most 32 are possible")]
+    /// It has more than 32 characters.
+    #[error("mchid has {length} characters, at most 32 are allowed")]
     TooLong {
-        /// How many bytes were given.
+        /// Its length in bytes.
         length: usize,
     },
-    /// It has a character that nobody sees.
+    /// It has an invisible character.
     #[error("mchid has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
-    /// Something else than a digit was given.
-    #[error("mchid has something else than a digit at position {position}")]
+    /// It has a character other than a digit.
+    #[error("mchid has a character other than a digit at position {position}")]
     NotADigit {
-        /// The position of the first such character, counted from 0.
+        /// The position of the first such character, from 0.
         position: usize,
     },
 }
 
 impl MchidError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give the merchant number of the account that owns the key, as the merchant platform shows \
          it (商户号, digits only, often 10 of them); a service provider gives its own"
     }
 }
 
-/// Holds the id of a brand account (品牌, `brand_id`): 1 to 32 characters of `[0-9A-Za-z_-]`.
+/// The id of a brand account (品牌, `brand_id`): 1 to 32 characters of `[0-9A-Za-z_-]`.
 ///
-/// Which characters a real one has is not documented; these are the ones that need no escaping.
+/// Which characters a real id has is not documented; these are the ones that need no escaping.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BrandId(Arc<str>);
 
@@ -124,7 +124,7 @@ impl BrandId {
     /// Validates the id of a brand.
     ///
     /// # Errors
-    /// [`BrandIdError`] when it is empty, longer than 32 characters, or has any character outside of
+    /// [`BrandIdError`] if it is empty, longer than 32 characters, or has a character outside of
     /// `[0-9A-Za-z_-]`.
     pub fn new(brand_id: impl AsRef<str>) -> Result<Self, BrandIdError> {
         let brand_id = brand_id.as_ref();
@@ -170,45 +170,45 @@ impl fmt::Debug for BrandId {
     }
 }
 
-/// Says what is wrong with the id of a brand.
+/// Why the id of a brand is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BrandIdError {
-    /// Nothing was given.
+    /// It is empty.
     #[error("brand_id is empty")]
     Empty,
-    /// More than 32 characters were given.
-    #[error("brand_id has {length} characters, at most 32 are possible")]
+    /// It has more than 32 characters.
+    #[error("brand_id has {length} characters, at most 32 are allowed")]
     TooLong {
-        /// How many were given.
+        /// Its length in bytes.
         length: usize,
     },
-    /// It has a character that nobody sees.
+    /// It has an invisible character.
     #[error("brand_id has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
     /// It has a character outside of `[0-9A-Za-z_-]`.
-    #[error("brand_id has something else than letters, digits, _ and - at position {position}")]
+    #[error("brand_id has a character other than letters, digits, _ and - at position {position}")]
     NotAllowed {
-        /// The position of the first such character, in bytes, counted from 0.
+        /// The position of the first such character, in bytes, from 0.
         position: usize,
     },
 }
 
 impl BrandIdError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give the id of the brand as WeChat Pay gave it (品牌ID); it is not the mchid"
     }
 }
 
-/// Names the party that signs, as the parameter of the `Authorization` header.
+/// The party that signs, as a parameter of the `Authorization` header.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

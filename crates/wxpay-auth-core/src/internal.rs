@@ -1,5 +1,5 @@
-//! What the crates of this workspace share beside the public API. It is none itself: any release may
-//! change it, so nobody else may depend on it.
+//! Items shared by the crates of this workspace outside the public API. Any release may change them, so other
+//! crates must not depend on them.
 
 use crate::keys::{Certificate, KeyError, PublicKey, rsa};
 use crate::nonce::NonceError;
@@ -15,20 +15,20 @@ pub mod files {
     pub use crate::keys::key_file::{read, warn_if_exposed};
 }
 
-/// Makes a public key of modulus and exponent (big-endian, as PKCS#11 has them), and checks it.
+/// Builds a public key from modulus and exponent (big-endian, as in PKCS#11), and checks it.
 ///
 /// # Errors
-/// [`KeyError`]: they are no numbers, or the key is not of 2048 bits.
+/// [`KeyError`]: they are not numbers, or the key does not have 2048 bits.
 pub fn public_key_of_numbers(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyError> {
     rsa::public_key_of_numbers(modulus, exponent).map(PublicKey::from_checked_pkcs1)
 }
 
-/// Tells whether the subject of a certificate is that of a merchant API certificate.
+/// Returns whether the subject of a certificate is that of a merchant API certificate.
 pub fn is_merchants(certificate: &Certificate) -> bool {
     certificate.is_merchants()
 }
 
-/// Tells whether a certificate names its own subject as its issuer, as no certificate of WeChat Pay's does.
+/// Returns whether a certificate names its own subject as issuer, which no certificate of WeChat Pay does.
 pub fn is_self_issued(certificate: &Certificate) -> bool {
     certificate.is_self_issued()
 }

@@ -1,13 +1,12 @@
-//! The canonical messages: what is signed, byte for byte. Pure functions.
+//! The canonical messages, which are signed byte for byte. Pure functions.
 
 use crate::clock::Timestamp;
 
-/// Builds the message that a request's signature covers: method, URL, timestamp, nonce and body,
-/// each ended by one line feed, the last one too.
+/// Builds the message that a request's signature covers: method, URL, timestamp, nonce and body, each
+/// terminated by one line feed, including the last.
 ///
-/// `url` is the absolute path with `?` and the query when there is one, exactly as in the request
-/// line; the host is not signed. `body` is exactly the bytes that are sent, empty when there are
-/// none.
+/// `url` is the absolute path with `?` and the query if there is one, exactly as in the request line;
+/// the host is not signed. `body` is exactly the bytes that are sent, empty if there is none.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 ///
@@ -36,7 +35,7 @@ pub fn request_message(
 }
 
 /// Builds the message that a response's (or a notification's) signature covers: the raw
-/// `Wechatpay-Timestamp`, the raw `Wechatpay-Nonce` and the raw body, each ended by one line feed.
+/// `Wechatpay-Timestamp`, the raw `Wechatpay-Nonce` and the raw body, each terminated by one line feed.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 ///

@@ -9,17 +9,17 @@ use thiserror::Error;
 
 use crate::text::{debug_as_report, serde_as_text};
 
-/// Holds a request's nonce (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
+/// The nonce of a request (`nonce_str`): 32 characters of `[0-9A-Za-z]`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce([u8; Self::LENGTH]);
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Nonce {
-    /// How many characters a nonce has.
+    /// Number of characters of a nonce.
     pub const LENGTH: usize = 32;
 
-    /// Validates a nonce that somebody else made.
+    /// Validates a given nonce.
     ///
     /// # Errors
     /// [`NonceFormatError`] unless it is 32 characters of `[0-9A-Za-z]`.
@@ -31,7 +31,7 @@ impl Nonce {
 
     /// Returns the 32 characters.
     pub fn as_str(&self) -> &str {
-        // Only ASCII gets in, so the fallback is never taken; it spares the type a panic.
+        // It is always ASCII, so the fallback is never used; it avoids a panic.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -56,27 +56,27 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// Says that a text is no nonce.
+/// A text is not a valid nonce.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("a nonce has {} characters of 0-9, A-Z and a-z", Nonce::LENGTH)]
 #[non_exhaustive]
 pub struct NonceFormatError;
 
 impl NonceFormatError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
-        "take one of SystemNonce, or encode random bytes in hexadecimal or Base62"
+        "use one of SystemNonce, or encode random bytes in hexadecimal or Base62"
     }
 }
 
-/// Makes a fresh nonce for each request.
+/// A source of nonces, one per request.
 ///
 /// Every `Fn() -> Result<Nonce, NonceError>` is a source.
 pub trait NonceSource: Send + Sync {
     /// Returns a nonce that was never returned before.
     ///
     /// # Errors
-    /// [`NonceError`] when there is no randomness to be had.
+    /// [`NonceError`] if no randomness is available.
     fn nonce(&self) -> Result<Nonce, NonceError>;
 }
 
@@ -92,14 +92,14 @@ impl NonceSource for Arc<dyn NonceSource> {
     }
 }
 
-/// Says that the random number generator of the operating system gave nothing.
+/// The random number generator of the operating system failed.
 #[derive(Clone, Copy, PartialEq, Eq, Error)]
 #[error("the random number generator of the operating system failed")]
 #[non_exhaustive]
 pub struct NonceError;
 
 impl NonceError {
-    /// Makes one, for a source of one's own.
+    /// Creates the error, for custom sources.
     pub const fn new() -> Self {
         Self
     }
@@ -111,12 +111,12 @@ impl Default for NonceError {
     }
 }
 
-/// Draws nonces, each character equally likely, from the generator of the operating system.
+/// Generates nonces with uniformly distributed characters, from the operating system's random numbers.
 #[derive(Debug, Clone)]
 pub struct SystemNonce(SystemRandom);
 
 impl SystemNonce {
-    /// Makes a source.
+    /// Creates a source.
     pub fn new() -> Self {
         Self(SystemRandom::new())
     }
@@ -146,8 +146,8 @@ impl NonceSource for SystemNonce {
     }
 }
 
-/// Turns a random byte into a character. 248 is the largest multiple of 62 in a byte: what lies
-/// above it is thrown away, or some characters would come up more often than others.
+/// Maps a random byte to a character. 248 is the largest multiple of 62 in a byte: larger values are
+/// rejected, so that all characters are equally likely.
 fn character(byte: u8) -> Option<u8> {
     (byte < 248).then(|| ALPHABET.get(usize::from(byte % 62)).copied()).flatten()
 }

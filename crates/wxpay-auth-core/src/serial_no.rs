@@ -8,15 +8,15 @@ use thiserror::Error;
 
 use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
-/// Holds the serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40
-/// hexadecimal digits, kept in upper case.
+/// The serial number of a merchant API certificate (商户API证书序列号, `serial_no`): 40 hexadecimal
+/// digits, stored in upper case.
 ///
-/// Whether it is the right one cannot be seen from the digits: of a serial that lost two of them while it
-/// was copied, 38 are left, which are taken for a serial that begins with a zero byte. Then WeChat Pay
-/// answers every call with 401 (`SIGN_ERROR`). A signer that is given the certificate reads the serial
-/// from there, and nothing is copied.
+/// Whether it is the right one cannot be checked: a serial that lost two digits when it was copied has 38
+/// left, and is taken for a serial that begins with a zero byte. WeChat Pay then responds to every call with
+/// 401 (`SIGN_ERROR`). A signer that is given the certificate reads the serial from it, so nothing is
+/// copied by hand.
 ///
-/// It names the *merchant's* certificate, never WeChat Pay's: for that, see
+/// It identifies the *merchant's* certificate, never WeChat Pay's: for that, see
 /// [`WechatpaySerial`](crate::WechatpaySerial).
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
@@ -33,12 +33,12 @@ use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 pub struct SerialNo(Arc<str>);
 
 impl SerialNo {
-    /// Validates a serial number, and turns it into upper case. Of a serial that begins with a zero
-    /// byte, `openssl x509 -serial` prints 38 digits: two zeros are put before them.
+    /// Validates a serial number, and converts it to upper case. For a serial that begins with a zero byte,
+    /// `openssl x509 -serial` prints 38 digits: two zeros are prepended.
     ///
     /// # Errors
-    /// [`SerialNoError`] when it has not exactly 40 characters, or 38, or has anything but hexadecimal
-    /// digits in it (colons, for instance).
+    /// [`SerialNoError`] if it does not have exactly 40 or 38 characters, or has anything but hexadecimal
+    /// digits (such as colons).
     pub fn new(serial_no: impl AsRef<str>) -> Result<Self, SerialNoError> {
         let serial_no = serial_no.as_ref();
         if let Some(position) = serial_no.chars().position(|c| !c.is_ascii_hexdigit()) {
@@ -56,20 +56,20 @@ impl SerialNo {
         }
     }
 
-    /// Stands for the serial of a key that has no certificate yet: 40 zeros.
+    /// Returns the placeholder serial of a key that has no certificate yet: 40 zeros.
     ///
-    /// What such a key signs is good for a certificate request only; a client sends nothing that
-    /// carries this serial.
+    /// The signatures of such a key are valid only in a certificate request; a client refuses to send
+    /// requests with this serial.
     pub fn uncertified() -> Self {
         Self("0".repeat(40).into())
     }
 
-    /// Tells whether it stands for a key that has no certificate yet.
+    /// Returns whether it is the placeholder of a key that has no certificate yet.
     pub fn is_uncertified(&self) -> bool {
         self.0.bytes().all(|digit| digit == b'0')
     }
 
-    /// Makes the number from the big-endian bytes of a certificate's serial number.
+    /// Creates the number from the big-endian bytes of a certificate's serial number.
     pub(crate) fn from_be_bytes(bytes: &[u8]) -> Result<Self, SerialNoError> {
         let mut hex = String::with_capacity(40);
         for byte in bytes.iter().skip_while(|b| **b == 0) {
@@ -82,7 +82,7 @@ impl SerialNo {
         Ok(Self(format!("{hex:0>40}").into()))
     }
 
-    /// Returns the 40 digits, without a copy.
+    /// Returns the 40 digits without copying.
     pub(crate) fn into_digits(self) -> Arc<str> {
         self.0
     }
@@ -113,27 +113,27 @@ impl fmt::Debug for SerialNo {
     }
 }
 
-/// Says what is wrong with a certificate serial number.
+/// Why a certificate serial number is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SerialNoError {
-    /// It has not 40 digits.
+    /// It does not have 40 digits.
     #[error("serial_no has {length} characters, 40 are needed")]
     WrongLength {
-        /// How many characters were given.
+        /// Its length in characters.
         length: usize,
     },
-    /// It has something else than a hexadecimal digit.
-    #[error("serial_no has something else than a hexadecimal digit at position {position}")]
+    /// It has a character other than a hexadecimal digit.
+    #[error("serial_no has a character other than a hexadecimal digit at position {position}")]
     NotHex {
-        /// The position of the first such character, counted from 0.
+        /// The position of the first such character, from 0.
         position: usize,
     },
-    /// It has a character that nobody sees.
+    /// It has an invisible character.
     #[error("serial_no has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
     /// It is the id of a WeChat Pay public key.
@@ -142,7 +142,7 @@ pub enum SerialNoError {
 }
 
 impl SerialNoError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::PublicKeyId => {
@@ -150,7 +150,7 @@ impl SerialNoError {
                  of the merchant API certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
             }
             Self::Invisible { .. } => {
-                "type it anew: it was copied together with a character that nobody sees"
+                "type it again: it was copied together with an invisible character"
             }
             _ => {
                 "give the 40 hexadecimal digits that this prints, without colons: \
@@ -181,7 +181,7 @@ mod tests {
         for unseen in [format!("\u{feff}{SERIAL}"), format!("{SERIAL}\u{200b}")] {
             let error = SerialNo::new(unseen).unwrap_err();
             assert!(error.to_string().contains("invisible character in it (U+"), "{error}");
-            assert!(error.hint().contains("type it anew"));
+            assert!(error.hint().contains("type it again"));
         }
         assert_eq!(SerialNo::new("40:8B"), Err(SerialNoError::NotHex { position: 2 }));
         assert_eq!(SerialNo::new("PUB_KEY_ID_01"), Err(SerialNoError::PublicKeyId));

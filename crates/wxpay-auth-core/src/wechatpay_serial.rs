@@ -1,4 +1,4 @@
-//! Ids of the keys that WeChat Pay signs with.
+//! Ids of WeChat Pay's signing keys.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,14 +11,13 @@ use thiserror::Error;
 use crate::serial_no::SerialNo;
 use crate::text::{Number, debug_as_report, invisible, serde_as_text};
 
-/// Holds the value of a `Wechatpay-Serial` header: which WeChat Pay key signed, or may sign.
+/// The value of a `Wechatpay-Serial` header: the WeChat Pay key that signed, or may sign.
 ///
-/// It is either the id of a WeChat Pay public key (微信支付公钥ID, `PUB_KEY_ID_` and digits) or the
-/// serial number of a platform certificate (平台证书序列号, hexadecimal digits in upper case, 40 as a
-/// rule).
+/// Either the id of a WeChat Pay public key (微信支付公钥ID, `PUB_KEY_ID_` and digits) or the serial
+/// number of a platform certificate (平台证书序列号, hexadecimal digits in upper case, usually 40).
 ///
-/// Serials are numbers, and compared as such: leading zeros make no difference, nor does lower case. The
-/// digits are kept as they were given: none is added or taken away on the way to WeChat Pay.
+/// Serials are compared as numbers: leading zeros and case make no difference. The digits are kept as
+/// given: none is added or removed before it is sent to WeChat Pay.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 ///
@@ -37,18 +36,18 @@ pub struct WechatpaySerial(Arc<str>);
 
 const PUBLIC_KEY_PREFIX: &str = "PUB_KEY_ID_";
 
-/// No id is longer, after the prefix or without one.
+/// Maximum length of an id, with the prefix not counted.
 const MAX_LENGTH: usize = 100;
 
-/// A serial has 20 bytes at most.
+/// A serial has at most 20 bytes.
 const MAX_DIGITS: usize = 40;
 
 impl WechatpaySerial {
-    /// Validates the id of a WeChat Pay key; a certificate serial is turned into upper case.
+    /// Validates the id of a WeChat Pay key; a certificate serial is converted to upper case.
     ///
     /// # Errors
-    /// [`WechatpaySerialError`] when it is neither `PUB_KEY_ID_` followed by 1 to 100 letters,
-    /// digits, `_` or `-`, nor 1 to 40 hexadecimal digits, before which there may be zeros.
+    /// [`WechatpaySerialError`] if it is neither `PUB_KEY_ID_` followed by 1 to 100 letters, digits, `_`
+    /// or `-`, nor 1 to 40 hexadecimal digits, optionally preceded by zeros.
     pub fn new(serial: impl AsRef<str>) -> Result<Self, WechatpaySerialError> {
         let serial = serial.as_ref();
         if let Some(character) = invisible(serial) {
@@ -71,18 +70,18 @@ impl WechatpaySerial {
         }
     }
 
-    /// Returns the id as it stands in the header.
+    /// Returns the id as in the header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Tells whether it names a public key (`PUB_KEY_ID_…`) rather than a platform certificate.
+    /// Returns whether it identifies a public key (`PUB_KEY_ID_…`) rather than a platform certificate.
     pub fn is_public_key_id(&self) -> bool {
         self.0.starts_with(PUBLIC_KEY_PREFIX)
     }
 
-    /// Returns what tells it from others. A number with more digits is larger, and any number comes
-    /// before the ids of public keys, which stand by themselves.
+    /// Returns the sort key. A number with more digits is larger, and any number precedes the ids of public
+    /// keys, which are compared as text.
     fn order(&self) -> (bool, usize, &str) {
         if self.is_public_key_id() {
             (true, 0, &self.0)
@@ -93,7 +92,7 @@ impl WechatpaySerial {
     }
 }
 
-/// Leaves the leading zeros out.
+/// Removes leading zeros.
 fn digits(serial: &str) -> &str {
     serial.trim_start_matches('0')
 }
@@ -150,18 +149,18 @@ impl fmt::Debug for WechatpaySerial {
     }
 }
 
-/// Says what is wrong with the id of a WeChat Pay key.
+/// Why the id of a WeChat Pay key is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum WechatpaySerialError {
-    /// It begins with `PUB_KEY_ID_`, and goes on with something that no id has.
+    /// It begins with `PUB_KEY_ID_`, and the rest is invalid.
     #[error("the id of the WeChat Pay public key is malformed after PUB_KEY_ID_")]
     MalformedPublicKeyId,
-    /// It has a character that nobody sees.
+    /// It has an invisible character.
     #[error("the id of the WeChat Pay key has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
     /// It is neither the id of a public key nor a number of up to 40 hexadecimal digits.
@@ -170,10 +169,10 @@ pub enum WechatpaySerialError {
 }
 
 impl WechatpaySerialError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         if let Self::Invisible { .. } = self {
-            return "type it anew: it was copied together with a character that nobody sees";
+            return "type it again: it was copied together with an invisible character";
         }
         "give PUB_KEY_ID_… as the merchant platform shows it (账户中心 > API安全 > 微信支付公钥), or the \
          40 hexadecimal digits of a platform certificate's serial"

@@ -1,4 +1,4 @@
-//! Both libraries give the same signatures, byte for byte.
+//! Both libraries produce the same signatures, byte for byte.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Certificate requests, read by other code than that which wrote them.
+//! Certificate requests, parsed by other code than the one that wrote them.
 
 #![cfg(feature = "file-key")]
 #![allow(
@@ -43,7 +43,7 @@ async fn request(subject: &CertificateSubject) -> CertificateRequest {
     CertificateRequest::sign(subject, signer.key().public_key(), &signer).await.unwrap()
 }
 
-/// PKCS#1 v1.5 is deterministic, so there is one request for a key and a subject.
+/// PKCS#1 v1.5 is deterministic, so a key and a subject determine the request.
 #[tokio::test]
 async fn it_is_byte_for_byte_what_openssl_makes() {
     let request = request(&whole_subject().unwrap()).await;
@@ -63,7 +63,7 @@ async fn each_library_makes_the_same_request() {
 
 #[tokio::test]
 async fn rcgen_reads_what_was_given() {
-    // It checks the signature as well.
+    // `from_pem` checks the signature as well.
     let pem = request(&whole_subject().unwrap()).await.to_pem();
     let read = CertificateSigningRequestParams::from_pem(&pem).unwrap();
     let utf8 = |text: &str| DnValue::Utf8String(text.to_owned());
@@ -82,7 +82,7 @@ async fn rcgen_reads_what_was_given() {
     assert_eq!(read.public_key.der_bytes(), key.der_bytes());
     let read = PublicKey::from_spki_der(&read.public_key.subject_public_key_info()).unwrap();
     assert_eq!(read, *signer().key().public_key());
-    // The same key signs here with other code.
+    // Signs with the same key, but with other code.
     assert!(read.verifies(b"message", &key.sign(b"message").unwrap()));
 }
 
@@ -96,7 +96,7 @@ async fn only_the_common_name_is_always_there() {
     assert!(pem.lines().all(|line| line.len() <= 64 && !line.is_empty()), "{pem}");
 }
 
-/// Signs with a key, and tells or does something else.
+/// Signs with a key, with an option to misbehave.
 #[derive(Debug)]
 struct Odd {
     algorithm: Algorithm,
@@ -172,7 +172,7 @@ fn set(attribute: usize, text: &str) -> Result<CertificateSubject, CertificateSu
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Any text ends in a request that says it, or in an error with something to say.
+    /// Any text ends in a request that contains it, or in an error with a hint.
     #[test]
     fn any_text_ends_in_a_request_or_an_error(
         attribute in 0_usize..6,

@@ -1,4 +1,4 @@
-//! Damaged keys: an error when they are read, never a panic, and never a wrong signature.
+//! Damaged keys: an error when parsed, never a panic, and never a wrong signature.
 
 #![allow(
     clippy::expect_used,
@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wxpay_auth_core::{Backend, Certificate, KeyError, PrivateKey, PublicKey};
 
-/// Every back end that is compiled in.
+/// Every compiled back end.
 const BACKENDS: &[Backend] = &[
     Backend::Ring,
     #[cfg(feature = "aws-lc-rs")]
@@ -31,7 +31,7 @@ fn text(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)).unwrap()
 }
 
-/// Changes the text between the armour.
+/// Changes the text between the BEGIN and END lines.
 fn with_body(name: &str, change: impl Fn(&str) -> String) -> String {
     let pem = text(name);
     let body = pem.lines().filter(|l| !l.starts_with("-----")).collect::<Vec<_>>().join("\n");
@@ -52,7 +52,7 @@ type Damage = fn(&str) -> String;
 
 fn assert_malformed(error: &KeyError, what: &str) {
     assert!(matches!(error, KeyError::Malformed { .. }), "{what}: {error:?}");
-    assert!(error.hint().contains("get the file anew"), "{what}: {}", error.hint());
+    assert!(error.hint().contains("get the file again"), "{what}: {}", error.hint());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn cut_or_changed_on_the_way() {
 #[test]
 fn a_prime_that_does_not_fit() {
     let mut der = der("odd/merchant_pkcs1.pem");
-    // In the middle of the second prime: behind it come three numbers of 128 bytes.
+    // In the middle of the second prime: three numbers of 128 bytes follow it.
     let position = der.len() - 3 * 131 - 64;
     der[position] ^= 4;
     for backend in BACKENDS {
@@ -103,7 +103,7 @@ fn whatever_bit_is_wrong_no_wrong_signature_comes_out() {
         for position in (0..whole.len()).step_by(7) {
             let mut der = whole.clone();
             der[position] ^= 1 << (position % 8);
-            // The libraries ignore the private exponent, having the primes.
+            // The libraries ignore the private exponent, because they have the primes.
             match PrivateKey::from_pem_with(*backend, pem("RSA PRIVATE KEY", &der)) {
                 Ok(key) => {
                     let signature = key.sign(b"message").expect("what is read can sign");

@@ -1,4 +1,4 @@
-//! The file signer: as a generic and behind pointers, concurrently, cancelled, without a runtime.
+//! The file key signer: as a generic and behind pointers, concurrently, cancelled, without a runtime.
 
 #![allow(
     clippy::expect_used,
@@ -23,7 +23,7 @@ use wxpay_auth_core::{
 const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
 const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
 
-/// Every back end that is compiled in.
+/// Every compiled back end.
 const BACKENDS: &[Backend] = &[
     Backend::Ring,
     #[cfg(feature = "aws-lc-rs")]
@@ -44,12 +44,12 @@ fn expected(message: &[u8]) -> Vec<u8> {
     PrivateKey::from_pem(KEY).unwrap().sign(message).unwrap()
 }
 
-/// That it compiles is the test.
+/// A compile-time check.
 fn assert_send<T: Send>(value: T) -> T {
     value
 }
 
-/// Polls a future once, with nobody to wake.
+/// Polls a future once, with a no-op waker.
 fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -137,11 +137,11 @@ async fn callers_that_give_up_do_no_harm() {
     assert_eq!(signer.sign(b"after").await.unwrap().as_bytes(), expected(b"after"));
 }
 
-/// A caller that gives up while its signature is computed elsewhere.
+/// A caller gives up while its signature is computed on another thread.
 #[tokio::test]
 async fn a_caller_that_gives_up_half_way_does_no_harm() {
     let signer = signer();
-    // The first ones may be computed on the spot, so that there is nothing to give up.
+    // The first ones may be computed inline, and cannot be abandoned.
     let given_up = (0..1_000).any(|_| poll_once(pin!(signer.sign(b"given up"))).is_pending());
     assert!(given_up, "one of many in a row is moved away");
     for n in 0..20_u32 {
@@ -171,8 +171,8 @@ fn without_a_runtime() {
     });
 }
 
-/// A runtime of which all blocking threads are busy, and where signatures are given up, is no hindrance: not
-/// to another runtime, and not to itself.
+/// A runtime whose blocking threads are all busy, and whose signatures are abandoned, delays neither another
+/// runtime nor itself.
 #[test]
 fn one_runtime_that_is_stuck_stops_no_other() {
     let limit = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The warning about a private key that others than its owner can read.
+//! The warning about a private key that users other than its owner can read.
 
 #![allow(
     clippy::expect_used,
@@ -36,7 +36,7 @@ impl io::Write for Log {
     }
 }
 
-/// Returns everything that is logged, down to the finest level.
+/// Returns everything that is logged, at all levels.
 fn log_of(work: impl FnOnce()) -> String {
     let log = Log::default();
     let writer = log.clone();
@@ -50,7 +50,7 @@ fn log_of(work: impl FnOnce()) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Is gone when it is dropped, also when a test fails.
+/// A file that is removed when dropped, also if a test fails.
 struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
@@ -96,7 +96,7 @@ fn every_way_to_read_a_private_key_gives_it_once() {
         FileKeySigner::from_pem_file(&file.0, serial_no).unwrap();
     });
     assert_eq!(text.matches("WARN").count(), 1, "{text}");
-    // Whoever mistakes a file for a key may have exposed a key all the same.
+    // A file that is not a usable key may still have exposed one.
     let file =
         TemporaryFile::new("encrypted", &KEY.replace(" PRIVATE", " ENCRYPTED PRIVATE"), 0o644);
     let text = log_of(|| {

@@ -1,4 +1,4 @@
-//! One key in several forms: PKCS#1 and PKCS#8, other line ends, other things around it.
+//! One key in several forms: PKCS#1 and PKCS#8, different line ends, different text around it.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +24,7 @@ fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap()
 }
 
-/// Returns what is between the armour.
+/// Returns the text between the BEGIN and END lines.
 fn base64_of(name: &str) -> String {
     text(name).lines().filter(|line| !line.starts_with("-----")).collect()
 }
@@ -72,7 +72,7 @@ fn other_line_ends_and_widths_are_read() {
     }
 }
 
-/// As `openssl pkcs12` writes the name that Windows gave a key in Chinese.
+/// As `openssl pkcs12` writes a Chinese key name from Windows.
 #[test]
 fn what_stands_around_a_key_need_not_be_utf_8() {
     let pem = fs::read(path("keys/merchant_private_key.pem")).unwrap();
@@ -93,7 +93,7 @@ fn a_short_serial_is_padded() {
     assert_eq!(certificate.serial_no().as_str(), format!("{:0>40}", "A01"));
 }
 
-/// `openssl x509 -serial` prints 38 digits of a serial that begins with a zero byte.
+/// `openssl x509 -serial` prints 38 digits for a serial that begins with a zero byte.
 #[test]
 fn a_serial_of_38_digits_is_that_of_its_certificate() {
     let digits = "0A".repeat(19);

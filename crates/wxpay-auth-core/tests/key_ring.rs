@@ -1,4 +1,4 @@
-//! Keys side by side: which one verifies, and which one is asked for.
+//! Several keys in a ring: which one verifies, and which one is preferred.
 
 #![allow(
     clippy::expect_used,
@@ -46,7 +46,7 @@ fn certificate() -> Certificate {
     Certificate::from_pem(WECHATPAY_CERTIFICATE).unwrap()
 }
 
-/// Signs, so that the verdicts below are about real signatures.
+/// Returns a real signature, so that the verdicts below are about real ones.
 fn signature(message: &[u8]) -> Vec<u8> {
     PrivateKey::from_pem(WECHATPAY_KEY).unwrap().sign(message).unwrap()
 }
@@ -103,7 +103,7 @@ async fn the_validity_of_a_certificate_is_honoured() {
     assert_eq!(ring.preferred_serial(Timestamp::from_unix_secs(last + 1)), None);
 }
 
-/// A certificate that was valid when it was added, and is not when a response comes.
+/// A certificate is valid when added, but not when a response arrives.
 #[tokio::test]
 async fn a_certificate_ends_while_it_is_held() {
     let now = Arc::new(AtomicU64::new(NOW.as_unix_secs()));
@@ -130,7 +130,7 @@ async fn a_certificate_ends_while_it_is_held() {
     assert!(matches!(expired, KeyError::CertificateExpired { .. }), "{expired:?}");
 }
 
-/// A certificate that is added before it is valid: a new one appears days before the old one ends.
+/// A certificate is added before it is valid: a new one is issued days before the old one expires.
 #[tokio::test]
 async fn a_certificate_waits_for_its_time() {
     let first = certificate().not_before().as_unix_secs();
@@ -191,7 +191,7 @@ fn the_key_to_ask_for() {
     assert_eq!(ring.preferred_serial(NOW), Some(platform));
 }
 
-/// The subject and the issuer are those of certificates that WeChat Pay issued.
+/// Issues a certificate with subject and issuer as in real ones of WeChat Pay.
 fn issue(subject: &[(DnType, &str)], not_after: i32) -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -233,7 +233,7 @@ fn the_merchants_own_certificate_is_refused() {
         (DnType::OrganizationalUnitName, "Tenpay.com CA Center"),
     ];
     ring.insert_certificate(&issue(&platforms, 2099)).unwrap();
-    // What else is in a subject is not documented.
+    // Other subjects of platform certificates are not documented.
     ring.insert_certificate(&issue(&[], 2099)).unwrap();
 }
 
@@ -271,14 +271,14 @@ fn a_ring_is_ready_with_a_key_that_is_valid() {
         other => panic!("{other:?}"),
     }
 
-    // Of several, the one is named that is the nearest: the merchant's ends in the same minute, before.
+    // Of several, the nearest one is named: the merchant's expires in the same minute, but earlier.
     ring.insert_certificate(&Certificate::from_pem(MERCHANT_CERTIFICATE).unwrap()).unwrap();
     assert!(matches!(ring.readiness(at(last + 1)),
         Err(NotReady::Expired { serial: named, .. }) if named == serial));
     assert!(matches!(ring.readiness(at(0)),
         Err(NotReady::NotValidYet { serial: named, .. }) if named != serial));
 
-    // Between the end of one and the beginning of the next.
+    // Between the end of one certificate and the beginning of the next.
     let next = issue(&[], 2099);
     let ring = KeyRing::with_clock(move || at(0));
     ring.insert_certificate(&certificate_until_2019()).unwrap();

@@ -1,4 +1,4 @@
-//! Keys swapped while others verify: no verdict is ever wrong.
+//! Keys swapped while other threads verify: no verdict is ever wrong.
 
 #![allow(
     clippy::expect_used,
@@ -38,8 +38,8 @@ struct Verdicts {
     not_held: u32,
 }
 
-/// Verifies signatures of key 1, right and wrong ones, until told to stop, and once more after that:
-/// the key is there in the end.
+/// Verifies valid and invalid signatures of key 1 until `done`, and once more after that, when the key is
+/// present.
 fn verify_until(done: &AtomicBool, ring: &KeyRing, signature: &[u8]) -> Verdicts {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let serial = id(1);
@@ -67,7 +67,7 @@ fn verify_until(done: &AtomicBool, ring: &KeyRing, signature: &[u8]) -> Verdicts
     }
 }
 
-/// Stops the threads, also when swapping panics.
+/// Stops the threads, also if swapping panics.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -110,7 +110,7 @@ fn a_key_that_comes_and_goes() {
 
 #[test]
 fn a_key_that_stays_is_never_missed() {
-    // Other keys come and go, one by one and all at once; key 1 is always there.
+    // Other keys are added and removed, one by one and all at once; key 1 is always present.
     let verdicts = swap_under_load(|ring| {
         let next = KeyRing::with_clock(|| NOW);
         next.insert_public_key(id(1), public_key(WECHATPAY_PUBLIC_KEY)).unwrap();

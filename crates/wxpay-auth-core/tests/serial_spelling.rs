@@ -1,4 +1,4 @@
-//! However a response writes the serial of a platform certificate, it is that number.
+//! The serial of a platform certificate is compared as a number, in any spelling.
 
 #![allow(
     clippy::expect_used,
@@ -21,10 +21,10 @@ const KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
 const BODY: &[u8] = b"{}";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
-/// A platform certificate with this serial was issued.
+/// The serial of a real platform certificate.
 const SERIAL: &str = "0C4AEF34B89340881BB2B25226393DC2E47F094B";
 
-/// Makes a certificate with a serial of so many bytes.
+/// Issues a certificate with a serial of these bytes.
 fn certificate(serial: &[u8]) -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params.serial_number = Some(serial.to_vec().into());
@@ -52,7 +52,7 @@ async fn verify(ring: &KeyRing, serial: &str) -> Result<Verified<&'static [u8]>,
 async fn leading_zeros_and_lower_case_make_no_difference() {
     let ring = KeyRing::with_clock(|| NOW);
     ring.insert_certificate(&certificate(&bytes(SERIAL))).unwrap();
-    // Half of the tools drop zeros of this one: a byte, or a digit more.
+    // Many tools drop zeros of this one: a whole byte, or one more digit.
     ring.insert_certificate(&certificate(&bytes("00000A01"))).unwrap();
     for written in [
         SERIAL,
@@ -76,7 +76,7 @@ async fn leading_zeros_and_lower_case_make_no_difference() {
     }
 }
 
-/// A request asks for the certificate by all its digits, as `openssl x509 -serial` prints them.
+/// A request names the certificate with all its digits, as `openssl x509 -serial` prints them.
 #[test]
 fn all_digits_go_out() {
     let ring = KeyRing::with_clock(|| NOW);

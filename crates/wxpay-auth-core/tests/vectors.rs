@@ -1,4 +1,4 @@
-//! The published vectors: a folder for each case, a file for each stage.
+//! The published test vectors: a directory for each case, a file for each stage.
 
 #![allow(
     clippy::expect_used,
@@ -24,14 +24,14 @@ use wxpay_auth_core::{
 
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
 
-/// Every back end that is compiled in.
+/// Every compiled back end.
 const BACKENDS: &[Backend] = &[
     Backend::Ring,
     #[cfg(feature = "aws-lc-rs")]
     Backend::AwsLcRs,
 ];
 
-/// Returns the folders of a kind, of which there must be so many.
+/// Returns the directories of a kind, and checks their number.
 fn cases(kind: &str, count: usize) -> Vec<Case> {
     let folder = Path::new(TESTDATA).join(kind);
     let mut cases: Vec<Case> = fs::read_dir(&folder)
@@ -80,7 +80,7 @@ fn private_key(backend: Backend, name: &str) -> PrivateKey {
     PrivateKey::from_pem_file_with(backend, key_file(name)).unwrap()
 }
 
-/// Reads a public key, from a certificate as well.
+/// Reads a public key, possibly from a certificate.
 fn public_key(name: &str) -> PublicKey {
     if name.contains("certificate") {
         Certificate::from_pem_file(key_file(name)).unwrap().public_key().clone()
@@ -89,7 +89,7 @@ fn public_key(name: &str) -> PublicKey {
     }
 }
 
-/// Returns a copy for each byte, with one bit of it changed.
+/// Returns a copy for each byte, with one bit of that byte changed.
 fn one_bit_off(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..bytes.len()).map(|position| {
         let mut changed = bytes.to_vec();
@@ -186,7 +186,7 @@ fn bare_signatures() {
     }
 }
 
-/// Makes a ring with this key, be it a public key or that of the platform certificate.
+/// Returns a ring with this key, as a public key or in a platform certificate.
 fn ring_with(serial: &str, key: PublicKey, backend: Backend) -> KeyRing {
     let ring = KeyRing::with_clock(|| Timestamp::from_unix_secs(1_700_000_000));
     let serial: WechatpaySerial = serial.parse().unwrap();
@@ -206,7 +206,7 @@ fn ring_with(serial: &str, key: PublicKey, backend: Backend) -> KeyRing {
     ring
 }
 
-/// Makes a platform certificate with this serial.
+/// Issues a platform certificate with this serial.
 fn issue(serial: &str) -> Certificate {
     let key = include_str!("../testdata/keys/wechat_pay_private_key.pem");
     let mut params = rcgen::CertificateParams::default();

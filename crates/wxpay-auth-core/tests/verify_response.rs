@@ -1,4 +1,4 @@
-//! Why a response is not accepted: each cause, in its order.
+//! Why a response is not accepted: each cause, in order.
 
 #![allow(
     clippy::expect_used,
@@ -27,7 +27,7 @@ const BODY: &[u8] =
     include_bytes!("../testdata/response/official-response-native-prepay-pubkey/body.bin");
 const SIGNED_AT: u64 = 1_722_850_421;
 
-/// The headers without which no response is accepted.
+/// The required headers of a response.
 const NEEDED: [&str; 4] =
     ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature"];
 
@@ -64,7 +64,7 @@ async fn with(name: &'static str, value: &str) -> VerifyError {
 #[tokio::test]
 async fn the_unchanged_response_is_accepted() {
     verify_at(&headers(), SIGNED_AT).await.unwrap();
-    // The signature type may be left out.
+    // The signature type is optional.
     let mut headers = headers();
     headers.remove("wechatpay-signature-type");
     verify_at(&headers, SIGNED_AT).await.unwrap();
@@ -103,8 +103,8 @@ fn variant(error: &VerifyError) -> &'static str {
     }
 }
 
-/// One thing after the other is made wrong, from the last that is checked to the first: each time,
-/// the error is of the thing that was made wrong last, whatever else is.
+/// Breaks one part after the other, from the last that is checked to the first: each time, the error is about
+/// the part that was broken last, whatever else is broken.
 #[tokio::test]
 async fn causes_come_in_their_documented_order() {
     let mut headers = headers();
@@ -235,7 +235,7 @@ async fn algorithms_serials_and_signatures() {
     assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{error:?}");
     let error = with("wechatpay-signature-type", "NEW").await;
     assert!(matches!(error, VerifyError::UnsupportedAlgorithm), "{error:?}");
-    // An SM2 key is never held: what is missing is the algorithm, not the key.
+    // An SM2 key is never held: the error is about the algorithm, not about the key.
     let mut sm2 = headers();
     sm2.insert("wechatpay-signature-type", HeaderValue::from_static("WECHATPAY2-SM2-WITH-SM3"));
     sm2.insert("wechatpay-serial", HeaderValue::from_static("PUB_KEY_ID_9"));

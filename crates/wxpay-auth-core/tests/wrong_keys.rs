@@ -1,4 +1,4 @@
-//! Each wrong input has its own error, which says what to do.
+//! Each wrong input has a specific error, with a hint.
 
 #![allow(
     clippy::expect_used,
@@ -48,7 +48,7 @@ fn files_that_are_not_there_or_cannot_be_read() {
     assert_error!(private("keys/nothing.pem"), KeyError::NotFound { .. }, "check the path");
     assert_error!(public("keys/nothing.pem"), KeyError::NotFound { .. }, "check the path");
     assert_error!(certificate("keys/nothing.pem"), KeyError::NotFound { .. }, "check the path");
-    // A folder can be opened, and not read, by whoever asks.
+    // A directory can be opened, but not read.
     #[cfg(unix)]
     assert_error!(private("keys"), KeyError::Unreadable { .. }, "not of its folder");
     assert!(private("keys/nothing.pem").to_string().contains("nothing.pem"));
@@ -65,7 +65,7 @@ fn files_of_any_size() {
     assert_error!(read(1 << 20), KeyError::NoPem, "PEM file as it is");
     assert_error!(read((1 << 20) + 1), KeyError::Unreadable { .. }, "larger than 1 MiB");
 
-    // A key may stand far down in a file, too.
+    // A key may be far down in a file.
     let mut long = vec![b'\n'; 100_000];
     long.extend(fs::read(path("keys/merchant_private_key.pem")).unwrap());
     assert!(PrivateKey::from_pem_file(&TemporaryFile::new(&long).0).is_ok());
@@ -77,7 +77,7 @@ fn files_that_this_user_may_not_read() {
     use std::os::unix::fs::PermissionsExt;
     let file = TemporaryFile::new(&fs::read(path("keys/merchant_private_key.pem")).unwrap());
     fs::set_permissions(&file.0, fs::Permissions::from_mode(0o000)).unwrap();
-    // The superuser reads everything: for anybody else it is an error with its own hint.
+    // Root can read everything; for other users it is an error with its own hint.
     let may_read = fs::File::open(&file.0).is_ok();
     match PrivateKey::from_pem_file(&file.0) {
         Ok(_) => assert!(may_read),
@@ -85,7 +85,7 @@ fn files_that_this_user_may_not_read() {
     }
 }
 
-/// Is gone when it is dropped, also when a test fails.
+/// A file that is removed when dropped, also if a test fails.
 struct TemporaryFile(PathBuf);
 
 impl TemporaryFile {
@@ -126,7 +126,7 @@ fn labels_that_do_not_fit() {
         let error = PrivateKey::from_pem(relabelled(name, label, wrong)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the block is labelled {wrong}, and holds what belongs under {label}")
+            format!("the block is labelled {wrong}, but its content belongs under {label}")
         );
         assert_error!(error, KeyError::WrongLabel { .. }, "the right label");
     }
@@ -154,10 +154,10 @@ fn an_invisible_character_in_a_path() {
     let unseen = "\u{202a}/etc/wxpay/apiclient_key.pem";
     let error = PrivateKey::from_pem_file(unseen).unwrap_err();
     assert!(error.to_string().ends_with("in the path, U+202A)"), "{error}");
-    assert_error!(error, KeyError::NotFound { .. }, "type the path anew");
+    assert_error!(error, KeyError::NotFound { .. }, "type the path again");
 }
 
-/// Sound keys: they sign with the library that takes them.
+/// Valid keys: they sign with the library that accepts them.
 #[test]
 fn keys_that_ring_does_not_take() {
     for (name, reason) in [
@@ -166,7 +166,10 @@ fn keys_that_ring_does_not_take() {
     ] {
         let error = private(name);
         let text = error.to_string();
-        assert!(text.starts_with("ring does not take this key") && text.contains(reason), "{text}");
+        assert!(
+            text.starts_with("ring does not accept this key") && text.contains(reason),
+            "{text}"
+        );
         assert_error!(error, KeyError::NotTaken { .. }, "aws-lc-rs");
         #[cfg(feature = "aws-lc-rs")]
         {

@@ -1,4 +1,4 @@
-//! One error for all that can go wrong while keys are set up and used.
+//! One error type for setting up and using keys.
 
 use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
@@ -14,7 +14,7 @@ use crate::kms::KmsError;
 use crate::pkcs11::Pkcs11Error;
 use crate::signer_uri::SignerUriError;
 
-/// Gathers the errors of this crate, for an application that wants one type for `?`.
+/// Any error of this crate, for applications that want a single type for `?`.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,25 +33,25 @@ pub enum Error {
     /// A key or certificate was not accepted.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// A signer did not sign.
+    /// A signer failed.
     #[error(transparent)]
     Sign(#[from] SignError),
     /// A signature of WeChat Pay was not accepted.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// A verifier could not verify any response now.
+    /// A verifier cannot verify any response now.
     #[error(transparent)]
     NotReady(#[from] NotReady),
-    /// An `Authorization` header was not understood.
+    /// An `Authorization` header is malformed.
     #[error(transparent)]
     Authorization(#[from] AuthorizationError),
-    /// There is no `Authorization` scheme for this identity with this signer.
+    /// No `Authorization` scheme is documented for this identity with this signer.
     #[error(transparent)]
     Scheme(#[from] UnsupportedScheme),
     /// The subject of a certificate request is malformed.
     #[error(transparent)]
     CertificateSubject(#[from] CertificateSubjectError),
-    /// There is no certificate request.
+    /// A certificate request failed.
     #[error(transparent)]
     CertificateRequest(#[from] CertificateRequestError),
     /// A PKCS#11 token, or the key in it, could not be used.
@@ -62,19 +62,19 @@ pub enum Error {
     #[cfg(feature = "kms")]
     #[error(transparent)]
     Kms(#[from] KmsError),
-    /// There is no signer at an address.
+    /// The address of a signer cannot be used.
     #[error(transparent)]
     SignerUri(#[from] SignerUriError),
     /// A nonce is malformed.
     #[error(transparent)]
     NonceFormat(#[from] NonceFormatError),
-    /// There was no randomness.
+    /// No randomness is available.
     #[error(transparent)]
     Nonce(#[from] NonceError),
 }
 
 impl Error {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Mchid(e) => e.hint(),

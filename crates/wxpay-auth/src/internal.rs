@@ -1,4 +1,4 @@
-//! What the crates of this workspace share beside the public API. It is none itself: any release may change
-//! it, so nobody else may depend on it.
+//! Items shared by the crates of this workspace outside the public API. Any release may change them, so other
+//! crates must not depend on them.
 
 pub use wxpay_auth_core::internal::{Number, invisible};

@@ -1,4 +1,4 @@
-// The README's links lead to files, where it is read beside them. Of two definitions the first one
+// The links of the README lead to files, where it is read next to them. The first of two definitions
 // counts, so here they lead to the items.
 //! [`Signer`]: crate::Signer
 //! [`Verifier`]: crate::Verifier
@@ -6,7 +6,7 @@
 //! [`verify_response`]: crate::verify_response
 #![cfg_attr(feature = "file-key", doc = "[`FileKeySigner`]: crate::FileKeySigner")]
 //!
-// The examples in it need the feature.
+// The examples in the README need the feature.
 #![cfg_attr(feature = "file-key", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "file-key"), doc = "Keys and signatures of WeChat Pay APIv3.")]
 

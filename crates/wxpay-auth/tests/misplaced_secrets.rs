@@ -1,8 +1,8 @@
-//! A secret that was given in the wrong place is shown nowhere: in no error and nothing that caused it, in
-//! no hint, in no `Debug`, and in nothing that is logged.
+//! A secret given in the wrong place is never shown: not in an error or its sources, not in a hint, not in
+//! `Debug` output, and not in the log.
 //!
-//! Names (of a key in a service, a mount, a role, a token's label) are shown by intent, so none of these
-//! places is meant for one.
+//! Names (of a key in a service, a mount, a role, a token label) are shown on purpose, so they are not
+//! tested here.
 
 #![allow(
     clippy::expect_used,
@@ -28,7 +28,7 @@ use wxpay_auth::{
 
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
-/// What people paste: short things that they type, and long ones.
+/// What people paste: short secrets that they type, and long ones.
 const PIN: &str = "S3cretPin.x9";
 const TOKEN: &str = "hvs.CAESIJ3nVf8wQpXkYzBcDmGhRtLs";
 const API_V3_KEY: &str = "Hq3ZtL8vWc5RyB2nKd9MfJ6sGp4XzT7u";
@@ -38,7 +38,7 @@ fn short() -> Vec<String> {
     [PIN, TOKEN, API_V3_KEY, ACCESS_KEY].map(str::to_owned).to_vec()
 }
 
-/// Nothing of these is the path of a file, not even of one that is missing.
+/// None of these is the path of a file, not even of a missing one.
 fn long() -> Vec<String> {
     let body = leaks::body(KEY);
     vec![
@@ -87,7 +87,7 @@ impl Shown {
         for (place, shown) in &self.0 {
             assert!(!shown.is_empty(), "{place}");
             assert_eq!(leaks::find(&secrets, shown), None, "{place}: {shown}");
-            // A piece of one is too much as well.
+            // A piece of a secret is too much as well.
             for piece in ["S3cret", "CAESIJ", "Hq3ZtL8v", "5RyB2nKd", "wJalrXUt", "bPxRfiCY"] {
                 assert!(!shown.contains(piece), "{place} shows {piece}: {shown}");
             }
@@ -117,7 +117,7 @@ impl io::Write for Log {
     }
 }
 
-/// Everything that is logged in this process, whatever thread it is logged on.
+/// Returns everything logged in this process, on any thread.
 fn log() -> Log {
     static LOG: std::sync::OnceLock<Log> = std::sync::OnceLock::new();
     let log = LOG.get_or_init(|| {
@@ -133,7 +133,7 @@ fn log() -> Log {
     log.clone()
 }
 
-/// Adds what was logged up to now, by whichever test.
+/// Adds what was logged so far, by any test.
 fn add_log(shown: &mut Shown) {
     tracing::trace!("the end of a test");
     let logged = String::from_utf8(log().0.lock().unwrap().clone()).unwrap();
@@ -180,7 +180,7 @@ fn a_secret_in_place_of_a_text() {
         shown.result("Authorization", Authorization::parse(&secret));
         shown.result("SignerUri", secret.parse::<SignerUri>());
         shown.result("Country", CertificateSubject::new(&mchid).country(&secret));
-        // What these two take is their own name, or none.
+        // These two accept only valid names.
         if Nonce::new(&secret).is_err() {
             shown.result("Nonce", Nonce::new(&secret));
         }
@@ -226,7 +226,7 @@ async fn a_secret_in_an_address() {
     shown.assert_silent(4);
 }
 
-/// Connects the signer at an address, after it was shown.
+/// Shows an address, and connects its signer.
 async fn connect(shown: &mut Shown, place: &'static str, uri: &str) {
     match uri.parse::<SignerUri>() {
         Ok(address) => {
@@ -329,7 +329,7 @@ fn a_secret_of_a_key_service() {
     #[cfg(any(feature = "kms-tencent", feature = "kms-alibaba"))]
     for secret in all() {
         use wxpay_auth::kms::Credentials;
-        // Id and secret are easily mixed up.
+        // Id and secret are easily swapped.
         let credentials = Credentials::new(&secret, &secret).with_session_token(&secret);
         shown.value("Credentials", &credentials);
     }

@@ -1,4 +1,4 @@
-//! No error shows a key, a signature, or a body: not itself, not what it was caused by, not its hint.
+//! No error shows a key, a signature, or a body, neither itself nor in its sources or its hint.
 
 #![allow(
     clippy::expect_used,
@@ -31,7 +31,7 @@ const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0a
 const OTHER_BODY: &[u8] = b"{\"uE5KpV9x\":\"7RbNw2YjC8sLm4HqFzD6tGa3\",\"y\":[\"1bZ\"]}";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
-/// Renders an error with everything that caused it.
+/// Formats an error with all its sources.
 fn chain(error: &dyn StdError) -> String {
     let errors = std::iter::successors(Some(error), |&e| e.source());
     errors.fold(String::new(), |shown, e| shown + &e.to_string() + "\n" + &debug(&e))
@@ -50,7 +50,7 @@ fn certificate() -> Certificate {
     Certificate::from_pem(CERTIFICATE).unwrap()
 }
 
-/// Makes a certificate over the merchant's key, with the subject of a merchant's.
+/// Issues a certificate for the merchant's key, with the subject of a merchant.
 fn merchants_certificate() -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, "1900007291");
@@ -76,7 +76,7 @@ fn secrets() -> Vec<Secret> {
     secrets
 }
 
-/// Asserts that errors show no secret, and have something to say.
+/// Asserts that errors show no secret, and have a hint.
 fn assert_silent<E: Into<Error>>(secrets: &[Secret], errors: impl IntoIterator<Item = E>) {
     for error in errors.into_iter().map(E::into) {
         let shown = chain(&error) + error.hint();
@@ -197,7 +197,7 @@ async fn errors_of_certificate_requests() {
     let refused = SignError::new(SignErrorKind::Unavailable, "the token is away");
     let sm2 = CertificateRequest::sign(&subject(), key.public_key(), &Sm2).await.unwrap_err();
     let errors: [CertificateRequestError; 3] = [error, refused.into(), sm2];
-    // An encoding that fails cannot be brought about.
+    // A failed encoding cannot be provoked.
     assert_eq!(variants(&errors), 3, "every variant of CertificateRequestError but one");
     assert_silent(&secrets, errors);
 }
@@ -301,7 +301,7 @@ async fn errors_of_responses() {
     assert_silent(&secrets, errors);
 }
 
-/// Returns the headers of a response with that body, one of them changed.
+/// Returns the headers of a response with that body, with one header changed.
 fn signed(name: &'static str, value: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("wechatpay-timestamp", NOW.as_unix_secs().into());

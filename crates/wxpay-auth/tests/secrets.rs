@@ -26,7 +26,7 @@ use wxpay_auth::{
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
-/// What implements no `Debug` of its own, or is an error: those are in `secret_errors.rs`.
+/// Exports without a `Debug` implementation to test. Errors are tested in `secret_errors.rs`.
 const NOT_HERE: &[&str] = &["Clock", "NonceSource", "Signer", "Verifier", "CLOCK_WINDOW_SECS"];
 
 #[tokio::test]
@@ -126,7 +126,7 @@ fn signed(serial: &WechatpaySerial, signature: &Signature) -> HeaderMap {
     headers
 }
 
-/// Returns the types that the crate exports, and that are not among the names. Errors are left out.
+/// Returns the exported types that are missing from the names. Errors are omitted.
 fn missing(names: &[&str]) -> Vec<String> {
     let exports = include_str!("../src/lib.rs").split("pub use ").skip(1);
     let exported: Vec<&str> = exports

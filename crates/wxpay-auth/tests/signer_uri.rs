@@ -1,4 +1,4 @@
-//! Signers by an address.
+//! Signers connected by address.
 
 #![allow(clippy::panic, reason = "tests")]
 
@@ -23,7 +23,7 @@ fn parse(uri: &str) -> Result<SignerUri, SignerUriError> {
     uri.parse()
 }
 
-/// Joins an error with what lies behind it.
+/// Joins an error with its sources.
 #[cfg(feature = "kms-vault")]
 fn chain(error: &SignerUriError) -> String {
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |&e| e.source());
@@ -70,7 +70,7 @@ async fn a_bare_path_is_told_what_goes_before_it() {
     );
 }
 
-/// What is not compiled in says which feature to enable.
+/// A scheme that is not compiled in names the feature to enable.
 #[tokio::test]
 async fn a_scheme_names_its_feature() {
     let schemes = [
@@ -121,7 +121,7 @@ mod file {
         }
         assert_eq!(signatures[0], signatures[1]);
 
-        // Without either, the application says what it is.
+        // Without either, the application sets it.
         let address = parse(&format!("file:{keys}/merchant_private_key.pem")).unwrap();
         assert!(!address.names_certificate());
         let error = address.clone().connect().await.map(|_| ()).unwrap_err();
@@ -131,7 +131,7 @@ mod file {
         let uncertified = address.without_certificate().connect().await.unwrap();
         let signature = uncertified.sign(b"message").await.unwrap();
         assert_eq!(signature.serial_no(), &wxpay_auth::SerialNo::uncertified());
-        // It says what a certificate request needs.
+        // It has what a certificate request needs.
         let subject = CertificateSubject::new(&Mchid::new("1900007291").unwrap());
         let public_key = uncertified.public_key();
         CertificateRequest::sign(&subject, public_key, &uncertified).await.unwrap();
@@ -291,7 +291,7 @@ async fn vault_is_addressed_by_key_and_login() {
     }
 }
 
-/// A wrong path is found when the signer connects: the settings can be read, and checked, elsewhere.
+/// A wrong path is detected when the signer connects, so that settings can be parsed and checked elsewhere.
 #[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn files_are_read_when_the_signer_connects() {
@@ -318,7 +318,7 @@ async fn files_are_read_when_the_signer_connects() {
     }
 }
 
-/// Somebody puts the secret where its file belongs, or into another parameter.
+/// The secret is put in place of its file, or into another parameter.
 #[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn no_value_is_quoted_that_may_be_a_secret() {

@@ -27,7 +27,7 @@ const WECHATPAY_PUBLIC_KEY: &str =
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const NONCE: &str = "593BEC0C930BF1AFEB40B4A08C8FB242";
 
-/// Has the response to everything.
+/// Returns the same response to every request.
 #[derive(Debug)]
 struct Responses(Response);
 
@@ -39,7 +39,7 @@ impl Transport for Responses {
     }
 }
 
-/// Makes a verified 204.
+/// Returns a verified 204.
 async fn no_content() -> Response {
     let ring = KeyRing::new();
     let public_key = PublicKey::from_pem(WECHATPAY_PUBLIC_KEY).expect("a key");

@@ -1,4 +1,4 @@
-//! Calls about delivery plans.
+//! Calls on delivery plans.
 
 use http::StatusCode;
 use wxpay_transport::{RateLimit, Replay, Request, RequestError, Target, Transport};
@@ -7,7 +7,7 @@ use crate::error::{Error, UnexpectedStatusError};
 use crate::plan_id::PlanId;
 use crate::terminated::Terminated;
 
-/// Calls WeChat Pay about delivery plans (投放计划), for service providers (普通服务商).
+/// Calls on delivery plans (投放计划), for service providers (普通服务商).
 ///
 /// `T` is a [`Client`](wxpay_transport::Client), a reference to one, or an `Arc<dyn Transport>`.
 ///
@@ -20,7 +20,7 @@ pub struct DeliveryPlans<T> {
 const PATH: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
 impl<T: Transport> DeliveryPlans<T> {
-    /// Makes the service. The client must sign with the service provider's own `mchid`.
+    /// Creates the service. The client must sign with the service provider's own `mchid`.
     pub fn new(transport: T) -> Self {
         Self { transport }
     }
@@ -32,40 +32,39 @@ impl<T: Transport> DeliveryPlans<T> {
 
     /// Terminates a delivery plan (终止投放计划). **This cannot be undone.**
     ///
-    /// `POST /v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate`, without a body;
-    /// at most 100 calls a second for an `mchid`, which the client keeps to
+    /// `POST /v3/marketing/partner/delivery-plan/delivery-plans/{plan_id}/terminate`, without a body. The limit is
+    /// 100 calls per second and `mchid`, which the client enforces
     /// ([`RateLimiter`](wxpay_transport::RateLimiter)).
     ///
-    /// `TERMINATED` is a final state. The call carries nothing but the id (no `brand_id`, no reason,
-    /// no request number), and an `mchid` serves many brands: nothing but your own look-up guards
-    /// against terminating somebody else's campaign. Look the plan up first.
+    /// `TERMINATED` is a final state. The call contains nothing but the id (no `brand_id`, no reason,
+    /// no request number), and an `mchid` serves many brands: only your own lookup prevents terminating
+    /// another brand's campaign. Look the plan up first.
     ///
     /// # What counts as success
-    /// A verified 204, and nothing else. Another verified 2xx is returned as
-    /// [`Error::UnexpectedStatus`] with an unknown outcome, on purpose: believing a running plan to
-    /// be terminated costs more than a look at its state.
+    /// Only a verified 204. Any other verified 2xx is returned as [`Error::UnexpectedStatus`] with an
+    /// unknown outcome, because taking a running plan for terminated costs more than reading its state.
     ///
-    /// # What is not known
-    /// What WeChat Pay answers for a plan that has ended already, does not exist, or belongs to
-    /// another; and whether 204 means "done" or "accepted". So confirm by reading the state.
+    /// # What is not documented
+    /// The response for a plan that has already ended, does not exist, or belongs to another brand; and
+    /// whether 204 means "done" or "accepted". So confirm by reading the state.
     ///
-    /// # It is never repeated by itself
-    /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the
-    /// second response is not documented: an error from it would look as if the plan were still
-    /// running. It is sent again, or to the standby domain, only when not a byte of it was sent, or
-    /// when WeChat Pay itself did not accept it (429).
+    /// # No automatic repetition
+    /// Its replay class is [`Replay::Never`]. Terminating twice ends in the same state, but the second
+    /// response is not documented: an error in it would look as if the plan were still running. It is
+    /// sent again, or to the standby domain, only if not a byte of it was sent, or if WeChat Pay itself
+    /// did not accept it (429).
     ///
     /// # When the outcome is unknown
     /// Do not send it again. List the brand's plans with this `plan_id` (see the example
-    /// `error_handling`), check that the returned `plan_id` is the one you asked for, and look at
-    /// `plan_state`: `TERMINATED` (2025: `PLAN_TERMINATED`) is done, `PLAN_TERMINATING` is on its
-    /// way, `EXPIRED` has ended by itself; in any other state it was not carried out, or not yet:
-    /// read again after a while before you decide to send it again.
+    /// `error_handling`), check that the returned `plan_id` is the requested one, and read `plan_state`:
+    /// `TERMINATED` (2025: `PLAN_TERMINATED`) is done, `PLAN_TERMINATING` is in progress, `EXPIRED` has
+    /// ended by itself; in any other state it was not carried out, or not yet: read again after a while
+    /// before deciding to send it again.
     ///
     /// # Errors
-    /// [`Error::Transport`] with all that can happen on the way; [`Error::outcome`] says what became
-    /// of the call. Codes that are documented: 400 `PARAM_ERROR`, 400 `INVALID_REQUEST`, 401
-    /// `SIGN_ERROR`, 500 `SYSTEM_ERROR`.
+    /// [`Error::Transport`] for everything that can fail on the way; [`Error::outcome`] returns what became
+    /// of the call. Documented codes: 400 `PARAM_ERROR`, 400 `INVALID_REQUEST`, 401 `SIGN_ERROR`, 500
+    /// `SYSTEM_ERROR`.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
     ///

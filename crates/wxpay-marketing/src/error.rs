@@ -1,4 +1,4 @@
-//! What can go wrong with a call about delivery plans.
+//! Errors of calls on delivery plans.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,26 +10,26 @@ use wxpay_transport::{ConfigError, Delivery, Outcome, RequestError};
 
 use crate::plan_id::PlanIdError;
 
-/// Says why a call about delivery plans did not succeed.
+/// Why a call on delivery plans did not succeed.
 ///
-/// Ask [`outcome`](Error::outcome) first: only [`Outcome::Rejected`] and [`Outcome::NotSent`] mean
+/// Check [`outcome`](Error::outcome) first: only [`Outcome::Rejected`] and [`Outcome::NotSent`] mean
 /// that nothing was done.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The id of the plan cannot be one. Nothing was sent.
+    /// The plan id is invalid. Nothing was sent.
     #[error(transparent)]
     PlanId(#[from] PlanIdError),
-    /// The transport did not bring a verified 2xx response back.
+    /// The transport did not return a verified 2xx response.
     #[error(transparent)]
     Transport(#[from] wxpay_transport::Error),
-    /// A verified 2xx response came back that is not the documented one.
+    /// A verified 2xx response is not the documented one.
     #[error(transparent)]
     UnexpectedStatus(#[from] UnexpectedStatusError),
 }
 
 impl Error {
-    /// Says what became of the call.
+    /// Returns what became of the call.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::PlanId(_) => Outcome::NotSent,
@@ -38,7 +38,7 @@ impl Error {
         }
     }
 
-    /// Says whether the request reached WeChat Pay.
+    /// Returns whether the request reached WeChat Pay.
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::PlanId(_) => Delivery::NotSent,
@@ -47,7 +47,7 @@ impl Error {
         }
     }
 
-    /// Tells whether the same call may be sent again, after a wait, without the danger of doing it
+    /// Returns whether the same call may be sent again, after a wait, without the risk of carrying it out
     /// twice; see [`wxpay_transport::Error::may_retry`].
     pub fn may_retry(&self) -> bool {
         match self {
@@ -56,13 +56,13 @@ impl Error {
         }
     }
 
-    /// Tells whether what was asked for is at fault, and nothing was done: the id cannot be one, or WeChat Pay
-    /// refused the call for what it says; see [`wxpay_transport::Error::is_input`].
+    /// Returns whether the input is at fault, and nothing was done: the id is invalid, or WeChat Pay refused the
+    /// content of the call; see [`wxpay_transport::Error::is_input`].
     ///
     /// ```
     /// use wxpay_marketing::{Error, PlanId};
     ///
-    /// /// What a handler of one's own answers.
+    /// /// Status that an application's handler responds with.
     /// fn status(error: &Error) -> u16 {
     ///     if error.is_input() { 400 } else { 503 }
     /// }
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Returns the `Request-ID`, where a response came back: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID`, if a response arrived. WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::PlanId(_) => None,
@@ -87,7 +87,7 @@ impl Error {
         }
     }
 
-    /// Returns the response that refused the call, where there is one.
+    /// Returns the response that refused the call, if there is one.
     pub fn api(&self) -> Option<&wxpay_transport::ApiError> {
         match self {
             Self::Transport(wxpay_transport::Error::Api(e)) => Some(e),
@@ -95,7 +95,7 @@ impl Error {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match self {
             Self::PlanId(e) => e.hint().into(),
@@ -117,7 +117,7 @@ impl From<RequestError> for Error {
     }
 }
 
-/// Holds a verified 2xx response that the documentation of the call does not know.
+/// A verified 2xx response with an undocumented status.
 #[derive(Error)]
 #[error("{operation} answered {status}, {expected} was expected{}",
     request_id.as_ref().map(|id| format!(" [request-id {id}]")).unwrap_or_default())]
@@ -139,7 +139,7 @@ impl UnexpectedStatusError {
         self.request_id.as_deref()
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self.status {
             202 => {
@@ -153,14 +153,14 @@ impl UnexpectedStatusError {
     }
 }
 
-/// It is one line, with what caused the error and what to do: `main` prints it so.
+/// Prints one line with the causes and the hint, so that a `main` that returns the error shows them.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, &self.hint())
     }
 }
 
-/// It is one line, with what to do.
+/// Prints one line with the hint.
 impl fmt::Debug for UnexpectedStatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// A function that sets a client up and calls it needs one error type.
+    /// A function that builds a client and calls it needs only one error type.
     fn all_in_one(url: &str, path: &str) -> Result<(), Error> {
         let (_, _) = (BaseUrl::new(url)?, Target::new(path)?);
         Ok(())

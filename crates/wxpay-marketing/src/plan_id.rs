@@ -7,13 +7,13 @@ use thiserror::Error;
 use wxpay_auth::internal::{Number, invisible};
 use wxpay_auth::write_report;
 
-/// Holds the id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
+/// The id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
 ///
 /// Which characters an id may have is not documented (the sample is `12000`), so the type is open:
-/// letters of any script, digits and punctuation pass, and are percent-encoded once when the id
-/// becomes a path segment. Refused is what no id can be and what a server might read as something
-/// else than one segment: white space, control characters, characters that nobody sees, and `/ \ % ? #`. The wrong id terminates
-/// somebody's campaign.
+/// letters of any script, digits and punctuation are accepted, and are percent-encoded once when the id
+/// becomes a path segment. It refuses what no id contains and what a server might not read as a single
+/// segment: white space, control characters, invisible characters, and `/ \ % ? #`. A wrong id
+/// terminates another campaign.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
 ///
@@ -29,15 +29,14 @@ use wxpay_auth::write_report;
 pub struct PlanId(String);
 
 impl PlanId {
-    /// The most characters an id is documented to have: `string(40)` in the notification, `string(32)`
-    /// elsewhere.
+    /// The documented maximum length of an id: `string(40)` in the notification, `string(32)` elsewhere.
     pub const MAX_CHARACTERS: usize = 40;
 
-    /// Validates an id. It is not trimmed, nor decoded: it must be exactly what the API returned.
+    /// Validates an id. It is neither trimmed nor decoded: it must be exactly what the API returned.
     ///
     /// # Errors
-    /// [`PlanIdError`] when it is empty, longer than 40 characters, `.` or `..`, or has white space,
-    /// a control character, one that nobody sees, or one of `/ \ % ? #`.
+    /// [`PlanIdError`] if it is empty, longer than 40 characters, `.` or `..`, or has white space, a
+    /// control character, an invisible character, or one of `/ \ % ? #`.
     pub fn new(plan_id: impl Into<String>) -> Result<Self, PlanIdError> {
         let plan_id = plan_id.into();
         if plan_id.is_empty() {
@@ -62,7 +61,7 @@ impl PlanId {
         }
     }
 
-    /// Returns the id, not encoded.
+    /// Returns the id, unencoded.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -95,7 +94,7 @@ impl serde::Serialize for PlanId {
     }
 }
 
-/// What is read is checked as anywhere else.
+/// Validates like [`PlanId::new`].
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for PlanId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -103,32 +102,32 @@ impl<'de> serde::Deserialize<'de> for PlanId {
     }
 }
 
-/// Says what is wrong with the id of a delivery plan.
+/// Why the id of a delivery plan is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PlanIdError {
-    /// Nothing was given.
+    /// It is empty.
     #[error("plan_id is empty")]
     Empty,
     /// It has more than 40 characters.
-    #[error("plan_id has {characters} characters, at most {} are possible", PlanId::MAX_CHARACTERS)]
+    #[error("plan_id has {characters} characters, at most {} are allowed", PlanId::MAX_CHARACTERS)]
     TooLong {
-        /// How many it has.
+        /// Its length in characters.
         characters: usize,
     },
-    /// It has a character that no id has.
+    /// It has a character that is not allowed.
     #[error("plan_id has {character:?} at position {position}")]
     Forbidden {
         /// The first such character.
         character: char,
-        /// Its position in characters, counted from 0.
+        /// Its position in characters, from 0.
         position: usize,
     },
-    /// It has a character that nobody sees: another id than the one that is shown.
+    /// It has an invisible character, so it is not the id it seems to be.
     #[error("plan_id has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
     /// It is `.` or `..`, which means something else in a path.
@@ -137,11 +136,11 @@ pub enum PlanIdError {
 }
 
 impl PlanIdError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Invisible { .. } => {
-                "type it anew: it was copied together with a character that nobody sees"
+                "type it again: it was copied together with an invisible character"
             }
             Self::Forbidden { character: '%', .. } => {
                 "give the id as the API returned it, not URL-encoded: it is encoded when it is sent"
@@ -154,7 +153,7 @@ impl PlanIdError {
     }
 }
 
-/// It is one line, with what to do.
+/// Prints one line with the hint.
 impl fmt::Debug for PlanIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())

@@ -4,19 +4,19 @@ use wxpay_auth::{Timestamp, WechatpaySerial};
 
 use crate::plan_id::PlanId;
 
-/// Says that WeChat Pay has answered 204 to a termination, signed and verified.
+/// A signed and verified 204 response to a termination.
 ///
 /// Whether that means "done" or "accepted" is not documented (in 2025 there was a state
-/// `PLAN_TERMINATING`): where it matters, read the state.
+/// `PLAN_TERMINATING`): if it matters, read the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Terminated {
     /// The plan.
     pub plan_id: PlanId,
-    /// The `Request-ID` of the response: keep it, WeChat Pay's support asks for it.
+    /// The `Request-ID` of the response. Keep it: WeChat Pay's support asks for it.
     pub request_id: Option<String>,
-    /// The host that answered.
+    /// The host that responded.
     pub host: String,
     /// The key that signed the response.
     pub signed_by: WechatpaySerial,

@@ -1,4 +1,4 @@
-//! The checks that a request passes before anything is done.
+//! The checks on a request before it is carried out.
 
 use wxpay_auth_core::{
     Authorization, AuthorizationError, CLOCK_WINDOW_SECS, Certificate, Mchid, Nonce, Scheme,
@@ -8,7 +8,7 @@ use wxpay_auth_core::{
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 
-/// Checks what a server in front looks at, before any signature: the headers.
+/// Checks the headers, as a server in front of WeChat Pay does before verifying any signature.
 pub(crate) fn check_headers(request: RawRequest<'_>) -> Result<(), Refusal> {
     let with_body = matches!(request.method, "POST" | "PUT" | "PATCH");
     if with_body && !request.headers.contains_key("content-length") {
@@ -26,7 +26,7 @@ pub(crate) fn check_headers(request: RawRequest<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks that the merchant signed the request, and returns the nonce, which must be a new one.
+/// Checks that the merchant signed the request, and returns its nonce, which must be new.
 pub(crate) fn check_signature(
     request: RawRequest<'_>,
     mchid: &Mchid,
@@ -63,7 +63,7 @@ pub(crate) fn check_signature(
     Ok(nonce)
 }
 
-/// Builds the message that this server would have signed; `None` when `Authorization` is of no use.
+/// Builds the message that this server would have signed; `None` if `Authorization` is unusable.
 pub(crate) fn server_message(request: RawRequest<'_>) -> Option<Vec<u8>> {
     let authorization = Authorization::parse(request.header("authorization")?).ok()?;
     Some(message(request, &authorization))
@@ -74,7 +74,7 @@ fn message(request: RawRequest<'_>, authorization: &Authorization) -> Vec<u8> {
     request_message(request.method, request.target, timestamp, nonce, request.body)
 }
 
-/// Splits a list of media types, and takes their parameters off.
+/// Splits a list of media types, and removes their parameters.
 fn media_types(value: &str) -> impl Iterator<Item = String> + '_ {
     value.split(',').map(|t| t.split_once(';').map_or(t, |(t, _)| t).trim().to_ascii_lowercase())
 }

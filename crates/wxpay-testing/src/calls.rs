@@ -1,4 +1,4 @@
-//! What the gateway does with an authentic request.
+//! Carries out an authentic request.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::route::{ListQuery, Route};
 use crate::wechat_pay::WechatPay;
 
 impl WechatPay {
-    /// Carries a call out, as far as no misbehaviour is in its way.
+    /// Carries out a call, unless a misbehaviour prevents it.
     pub(crate) fn obey(&self, request: RawRequest<'_>) -> RawResponse {
         match self.next_misbehaviour() {
             Some(Misbehaviour::Redirect) => {
@@ -58,8 +58,8 @@ impl WechatPay {
         }
     }
 
-    /// What a plan that is not there, or has ended, is answered with is not documented; these
-    /// responses are this gateway's choice.
+    /// The response for a plan that does not exist, or has ended, is not documented; these responses are
+    /// this gateway's choice.
     fn terminate(&self, plan_id: &str, body: &[u8]) -> RawResponse {
         if !body.is_empty() {
             return RawResponse::error(400, "PARAM_ERROR", "参数错误");
@@ -93,7 +93,7 @@ impl WechatPay {
     }
 }
 
-/// Puts another response in place of the right one, which has been carried out.
+/// Replaces the correct response with another one.
 fn replaced(right: RawResponse, misbehaviour: Option<&Misbehaviour>) -> RawResponse {
     let executed = right.executed;
     let response = match misbehaviour {

@@ -1,4 +1,4 @@
-//! What every signer must do, whatever its key lives in.
+//! Requirements on every signer, wherever its key is kept.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use wxpay_auth_core::{
     Algorithm, PrivateKey, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
 };
 
-/// Checks a signer: run it over your own [`Signer`] before you trust it with money.
+/// Checks a signer. Run it on your own [`Signer`] before you trust it with money.
 ///
-/// It signs messages of many lengths, many at once, and gives up on many half-way, and looks at each
+/// It signs messages of many lengths, many at once, gives up on many half-way, and checks each
 /// signature: its serial, its length, whether it verifies, and whether the same message gives the
-/// same bytes again. It needs a Tokio runtime with timers.
+/// same bytes again. Needs a Tokio runtime with timers.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct SignerConformance {
     limit: Duration,
 }
 
-/// Around the borders of SHA-256's blocks, of what key services take in one piece, and large.
+/// Around the block boundaries of SHA-256, the limits of key services, and large.
 const LENGTHS: [usize; 15] =
     [0, 1, 31, 32, 33, 55, 56, 63, 64, 65, 4095, 4096, 4097, 65_536, 1 << 20];
 
@@ -48,28 +48,28 @@ const LENGTHS: [usize; 15] =
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl SignerConformance {
-    /// Begins a check, with the public key and the serial that the signer is to have.
+    /// Creates a check with the expected public key and serial.
     pub fn new(public_key: PublicKey, serial_no: SerialNo) -> Self {
         Self { public_key, serial_no, reference: None, callers: 64, limit: LIMIT }
     }
 
-    /// Compares each signature with that of the same key in this process, byte for byte. PKCS#1 v1.5
-    /// is deterministic: they must be equal.
+    /// Compares each signature byte for byte with one by the same key in this process. PKCS#1 v1.5 is
+    /// deterministic: they must be equal.
     #[must_use]
     pub fn reference(mut self, key: PrivateKey) -> Self {
         self.reference = Some(key);
         self
     }
 
-    /// Sets how many sign at once: 64 by default. A signer that is throttled may want fewer.
+    /// Sets how many callers sign at once. The default is 64; a throttled signer may need fewer.
     #[must_use]
     pub fn callers(mut self, callers: usize) -> Self {
         self.callers = callers;
         self
     }
 
-    /// Sets how long to wait for a signature before the signer is said to hang: 60 s by default.
-    /// Where many sign at once, each signature that comes begins the wait anew.
+    /// Sets how long to wait for a signature before the signer counts as hanging. The default is 60 s. When
+    /// many sign at once, each signature that arrives restarts the wait.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -79,7 +79,7 @@ impl SignerConformance {
     /// Checks a signer.
     ///
     /// # Errors
-    /// [`Nonconformance`]: the first thing that is wrong.
+    /// [`Nonconformance`]: the first fault found.
     pub async fn check(&self, signer: Arc<dyn Signer>) -> Result<(), Nonconformance> {
         if signer.algorithm() != Algorithm::Sha256Rsa2048 {
             return Err(Nonconformance::Algorithm { found: signer.algorithm() });
@@ -95,12 +95,12 @@ impl SignerConformance {
         self.sign_at_once(&signer).await
     }
 
-    /// Checks how a signer fails that cannot sign at the moment: its token is away, say. Each call,
-    /// alone and among many, must end in an error of this kind, whose texts are one line each and
-    /// show none of the secrets (a PIN, a token of a key service).
+    /// Checks how a signer fails that cannot sign at the moment, for example because its token is away.
+    /// Each call, alone and among many, must end in an error of this kind, whose texts have one line each
+    /// and show none of the secrets (a PIN, a token of a key service).
     ///
     /// # Errors
-    /// [`Nonconformance`]: the first thing that is wrong.
+    /// [`Nonconformance`]: the first fault found.
     pub async fn check_failing(
         &self,
         signer: Arc<dyn Signer>,
@@ -130,27 +130,27 @@ impl SignerConformance {
         Ok(())
     }
 
-    /// Signs, unless that takes too long.
+    /// Signs within the limit.
     async fn sign(
         &self,
         signer: &Arc<dyn Signer>,
         message: &[u8],
     ) -> Result<Signature, Nonconformance> {
-        // On a task of its own: a panic is the signer's, and is to be told from one of this check.
+        // On its own task, to tell a panic of the signer from one of this check.
         let mut signing = JoinSet::new();
         let (signer, message) = (Arc::clone(signer), message.to_vec());
         signing.spawn(async move { signer.sign(&message).await });
         Ok(self.next(&mut signing).await?.ok_or(Nonconformance::Panicked)??)
     }
 
-    /// Waits for the next task to end. `None` when there is no more.
+    /// Waits for the next task to end; `None` if there are none left.
     async fn next<T: 'static>(&self, tasks: &mut JoinSet<T>) -> Result<Option<T>, Nonconformance> {
         let ended = tokio::time::timeout(self.limit, tasks.join_next()).await;
         let ended = ended.map_err(|_| Nonconformance::Hangs { limit: self.limit })?;
         ended.transpose().map_err(|_| Nonconformance::Panicked)
     }
 
-    /// Looks at one signature.
+    /// Checks one signature.
     fn look_at(&self, message: &[u8], signature: &Signature) -> Result<(), Nonconformance> {
         let (length, bytes) = (message.len(), signature.as_bytes());
         if signature.serial_no() != &self.serial_no {
@@ -169,7 +169,7 @@ impl SignerConformance {
         }
     }
 
-    /// Lets many callers sign at once, each its own message: no response may go to another caller.
+    /// Lets many callers sign different messages at once: each must get its own signature.
     async fn sign_at_once(&self, signer: &Arc<dyn Signer>) -> Result<(), Nonconformance> {
         let mut signing = JoinSet::new();
         for caller in 0..self.callers {
@@ -193,7 +193,7 @@ impl SignerConformance {
             let patience = Duration::from_micros(50 * caller as u64);
             signing.spawn(async move {
                 let signing = signer.sign(b"given up");
-                // Whether it was in time or not: both are right.
+                // Either result is fine.
                 let _ = tokio::time::timeout(patience, signing).await;
             });
         }
@@ -202,7 +202,7 @@ impl SignerConformance {
     }
 }
 
-/// Looks at the texts of an error and of all that lies behind it.
+/// Checks the texts of an error and its sources.
 fn look_at_error(error: &SignError, secrets: &[&str]) -> Result<(), Nonconformance> {
     let chain = std::iter::successors(Some(error as &dyn StdError), |&e| e.source());
     for (depth, error) in chain.enumerate() {
@@ -217,44 +217,44 @@ fn look_at_error(error: &SignError, secrets: &[&str]) -> Result<(), Nonconforman
     Ok(())
 }
 
-/// Says in what a signer does not conform.
+/// How a signer does not conform.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Nonconformance {
-    /// It has another algorithm.
+    /// Its algorithm is not the one this check is for.
     #[error("the signer's algorithm is {found}, this check is for WECHATPAY2-SHA256-RSA2048")]
     #[non_exhaustive]
     Algorithm {
-        /// The one it has.
+        /// Its algorithm.
         found: Algorithm,
     },
-    /// It did not sign.
+    /// Signing failed.
     #[error("the signer did not sign")]
     Sign(#[from] SignError),
     /// It panicked.
     #[error("the signer panicked")]
     Panicked,
-    /// It did not answer in time.
-    #[error("the signer did not answer within {} ms", limit.as_millis())]
+    /// It did not respond in time.
+    #[error("the signer did not respond within {} ms", limit.as_millis())]
     #[non_exhaustive]
     Hangs {
-        /// How long it had.
+        /// The time limit.
         limit: Duration,
     },
     /// Its signature has another serial.
     #[error("the signature has the serial {found}, {expected} was expected")]
     #[non_exhaustive]
     SerialNo {
-        /// The one that was expected.
+        /// The expected serial.
         expected: SerialNo,
-        /// The one it has.
+        /// Its serial.
         found: SerialNo,
     },
-    /// Its signature has not 256 bytes.
+    /// Its signature does not have 256 bytes.
     #[error("the signature has {found} bytes, 256 were expected (a short one is padded in front)")]
     #[non_exhaustive]
     Length {
-        /// How many it has.
+        /// Its length in bytes.
         found: usize,
     },
     /// Its signature does not verify.
@@ -267,44 +267,44 @@ pub enum Nonconformance {
         /// The length of the message in bytes.
         length: usize,
     },
-    /// Its signature is another than that of the same key in this process.
-    #[error("the signature of a message of {length} bytes is not the reference's")]
+    /// Its signature differs from one by the same key in this process.
+    #[error("the signature of a message of {length} bytes differs from the reference")]
     #[non_exhaustive]
     Differs {
         /// The length of the message in bytes.
         length: usize,
     },
-    /// It signed, although it could not.
-    #[error("the signer signed, where an error of the kind \"{expected}\" was expected")]
+    /// It signed although an error was expected.
+    #[error("the signer signed, but an error of kind \"{expected}\" was expected")]
     #[non_exhaustive]
     Signed {
-        /// The kind of error that was expected.
+        /// The expected kind of error.
         expected: SignErrorKind,
     },
     /// It failed with an error of another kind.
-    #[error("the error is of the kind \"{found}\", \"{expected}\" was expected")]
+    #[error("the error is of kind \"{found}\", \"{expected}\" was expected")]
     #[non_exhaustive]
     Kind {
-        /// The kind that was expected.
+        /// The expected kind.
         expected: SignErrorKind,
-        /// The kind it has.
+        /// The kind of the error.
         found: SignErrorKind,
         /// The error.
         #[source]
         error: SignError,
     },
-    /// An error shows a secret. It is not quoted here.
-    #[error("the error, or what lies behind it (number {depth} in the chain), shows a secret")]
+    /// An error shows a secret, which is not quoted here.
+    #[error("the error, or one of its sources (number {depth} in the chain), shows a secret")]
     #[non_exhaustive]
     Leak {
-        /// How far behind the error it lies: 0 for the error itself.
+        /// The depth in the chain of sources: 0 for the error itself.
         depth: usize,
     },
-    /// The text of an error is empty, or more than one line.
-    #[error("the text of the error, or of what lies behind it (number {depth}), is not one line")]
+    /// The text of an error is empty, or has more than one line.
+    #[error("the text of the error, or of one of its sources (number {depth}), is not one line")]
     #[non_exhaustive]
     Text {
-        /// How far behind the error it lies: 0 for the error itself.
+        /// The depth in the chain of sources: 0 for the error itself.
         depth: usize,
     },
 }

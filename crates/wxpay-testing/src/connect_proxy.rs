@@ -1,4 +1,4 @@
-//! A small proxy for tunnels.
+//! A small `CONNECT` proxy.
 
 use std::fmt;
 use std::io;
@@ -15,21 +15,21 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::server_tls::{ServerTls, acceptor};
 
-/// Names what a proxy does with a `CONNECT`.
+/// How a proxy responds to `CONNECT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyManners {
-    /// It opens the tunnel, to whatever host, on this machine.
+    /// Opens the tunnel to this machine, for any host.
     Open,
-    /// It opens the tunnel for this `user:password`, and answers 407 otherwise.
+    /// Opens the tunnel for this `user:password`, and responds with 407 otherwise.
     Credentials(String),
-    /// It answers with this status.
+    /// Responds with this status.
     Refuse(u16),
-    /// It says nothing.
+    /// Does not respond.
     Hang,
 }
 
-/// Runs a proxy for tunnels (`CONNECT`) on `127.0.0.1`, until it is dropped.
+/// A `CONNECT` proxy on `127.0.0.1`, which runs until it is dropped.
 pub struct ConnectProxy {
     address: SocketAddr,
     is_tls: bool,
@@ -38,12 +38,12 @@ pub struct ConnectProxy {
 }
 
 impl ConnectProxy {
-    /// Starts one on a free port.
+    /// Starts a proxy on a free port.
     pub async fn start(manners: ProxyManners) -> Self {
         Self::run(manners, None).await
     }
 
-    /// Starts one that is reached over TLS.
+    /// Starts a proxy that is reached over TLS.
     pub async fn start_tls(manners: ProxyManners) -> Self {
         Self::run(manners, Some(acceptor(ServerTls::Good))).await
     }
@@ -79,7 +79,7 @@ impl ConnectProxy {
         self.url().replace("://", &format!("://{credentials}@"))
     }
 
-    /// Counts the tunnels that were opened so far.
+    /// Returns the number of tunnels opened.
     pub fn tunnels(&self) -> usize {
         self.tunnels.load(Ordering::Relaxed)
     }
@@ -124,14 +124,14 @@ async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(
         let response = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
         return client.write_all(response.as_bytes()).await;
     };
-    // Whatever the name, it leads to this machine.
+    // Every name leads to this machine.
     let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
     tunnels.fetch_add(1, Ordering::Relaxed);
     client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
     copy_bidirectional(&mut client, &mut server).await.map(|_| ())
 }
 
-/// Reads up to the empty line, and no further.
+/// Reads up to the empty line, and not beyond.
 async fn read_head<S: AsyncRead + Unpin>(client: &mut S) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {

@@ -1,42 +1,42 @@
-//! Faults on the wire: where, and how.
+//! Connection faults: where, and how.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Names the point at which a connection is disturbed.
+/// The point at which a connection is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Point {
-    /// Right after TCP was accepted.
+    /// Right after TCP is accepted.
     Accept,
-    /// After TLS was agreed on (after TCP, without TLS), before anything is read.
+    /// After the TLS handshake (after TCP, without TLS), before anything is read.
     Handshake,
-    /// When so many bytes of a request have been read, or more; at least one.
+    /// After this many bytes of a request have been read, or more; at least one.
     RequestBytes(usize),
-    /// When a request has been read to its end, and not been carried out.
+    /// After a request has been read completely, before it is carried out.
     Request,
-    /// When a request has been carried out, before a byte of its response.
+    /// After a request has been carried out, before the first byte of its response.
     Executed,
-    /// When so many bytes of a response have been written.
+    /// After this many bytes of a response have been written.
     ResponseBytes(usize),
-    /// When a response has been written to its end. It did not say that the connection would not be
-    /// kept.
+    /// After a response has been written completely. The response did not announce that the connection
+    /// would be closed.
     Answered,
 }
 
-/// Names what is done to a connection.
+/// What is done to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum How {
-    /// It is reset (RST).
+    /// Reset it (RST).
     Reset,
-    /// It is closed (FIN); where bytes were not read, the operating system makes a reset of it.
+    /// Close it (FIN); if bytes are unread, the operating system turns this into a reset.
     Close,
-    /// Nothing more happens on it.
+    /// Do nothing more on it.
     Stall,
 }
 
-/// Joins a point with what is done there.
+/// A fault at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fault {
     pub(crate) at: Point,
@@ -44,13 +44,13 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Makes one.
+    /// Creates a fault.
     pub fn new(at: Point, how: How) -> Self {
         Self { at, how }
     }
 }
 
-/// The faults that lie ahead.
+/// The pending faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Mutex<(VecDeque<Fault>, Option<Fault>)>);
 
@@ -65,13 +65,13 @@ impl Faults {
         self.lock().0.push_back(fault);
     }
 
-    /// Looks at the next fault.
+    /// Returns the next fault without removing it.
     pub(crate) fn peek(&self) -> Option<Fault> {
         let faults = self.lock();
         faults.0.front().copied().or(faults.1)
     }
 
-    /// Takes the next fault, if it is for such a point.
+    /// Removes and returns the next fault, if its point matches.
     pub(crate) fn take(&self, is_for: impl Fn(Point) -> bool) -> Option<Fault> {
         let mut faults = self.lock();
         let next = faults.0.front().copied().or(faults.1).filter(|fault| is_for(fault.at))?;

@@ -1,4 +1,4 @@
-//! A stream that breaks where it is told to.
+//! A stream with scripted faults.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use crate::fault::{Fault, Faults, How, Point};
 use crate::live::LiveConnection;
 
-/// TCP that can be made to end in a reset.
+/// TCP that can end in a reset.
 #[derive(Debug)]
 pub(crate) struct Socket {
     tcp: TcpStream,
@@ -30,35 +30,34 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            // Should it fail, the connection is closed instead, and the test that wanted a reset says
-            // so.
+            // If it fails, the connection is closed instead, and the test that expected a reset fails.
             let _ = self.tcp.set_zero_linger();
         }
     }
 }
 
-/// What happens on one connection; shared by its stream and its service.
+/// The script of one connection; shared by its stream and its service.
 #[derive(Debug)]
 pub(crate) struct Script {
     faults: Arc<Faults>,
     reset: Arc<AtomicBool>,
     close_idle_after: Option<Duration>,
     now: Mutex<Now>,
-    /// Until it stands still.
+    /// Until the connection stalls.
     live: Mutex<Option<LiveConnection>>,
 }
 
 #[derive(Debug, Default)]
 struct Now {
-    /// A request is being read or answered.
+    /// Whether a request is being read or processed.
     busy: bool,
     fault: Option<Fault>,
     read: usize,
     written: usize,
     stalled: bool,
-    /// The response has been given to the operating system.
+    /// Whether the response has been passed to the operating system.
     flushed: bool,
-    /// The response has been given to the operating system, and this is what happens then.
+    /// The fault to apply after the response has been passed to the operating system.
     over: Option<How>,
 }
 
@@ -73,23 +72,23 @@ impl Script {
         Self { faults, reset, close_idle_after, now: Mutex::default(), live }
     }
 
-    /// Notes that nothing more happens on the connection.
+    /// Records that the connection is stalled.
     pub(crate) fn stand_still(&self) {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Returns the fault of the present request, if it is for this point.
+    /// Returns the fault of the current request, if it is for this point.
     pub(crate) fn fault_at(&self, at: Point) -> Option<How> {
         self.lock().fault.filter(|fault| fault.at == at).map(|fault| fault.how)
     }
 
-    /// Makes an error that ends the connection.
+    /// Returns an error that ends the connection.
     pub(crate) fn end(&self, how: How) -> io::Error {
         self.reset.store(how == How::Reset, Ordering::Relaxed);
         io::Error::new(io::ErrorKind::ConnectionAborted, "a fault was asked for")
     }
 
-    /// Notes that a response has been given: what is read from here on is another request.
+    /// Records that the response is complete: what is read from here on is another request.
     pub(crate) fn answered(&self) {
         self.lock().busy = false;
     }
@@ -98,7 +97,7 @@ impl Script {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns how many bytes may be read before the next look.
+    /// Returns how many bytes may be read before the next check.
     fn may_read(&self) -> usize {
         let now = self.lock();
         let fault = if now.busy { now.fault } else { self.faults.peek() };
@@ -110,7 +109,7 @@ impl Script {
         }
     }
 
-    /// Notes that bytes were read; returns what is to be done.
+    /// Records that bytes were read; returns the fault to apply.
     fn have_read(&self, n: usize) -> Option<How> {
         let mut now = self.lock();
         if !now.busy {
@@ -124,8 +123,8 @@ impl Script {
         }
     }
 
-    /// Notes that all that was written is on its way. Tells whether that is the end of a response that
-    /// something follows: the end of the connection, or its idle time.
+    /// Records that everything written has been flushed. Returns whether that completes a response after which
+    /// something happens: the end of the connection, or its idle time.
     fn have_flushed(&self) -> bool {
         let mut now = self.lock();
         if now.busy || now.written == 0 || now.flushed {
@@ -138,18 +137,18 @@ impl Script {
         now.over.is_some() || self.close_idle_after.is_some()
     }
 
-    /// Tells whether the connection is to end in a reset.
+    /// Returns whether the connection should end in a reset.
     fn resets(&self) -> bool {
         self.reset.load(Ordering::Relaxed)
     }
 
-    /// Tells whether a response has been given, and no other request has begun.
+    /// Returns whether a response is complete, and no other request has begun.
     fn is_idle(&self) -> bool {
         let now = self.lock();
         !now.busy && now.flushed
     }
 
-    /// Returns how many bytes may be written; or what is to be done.
+    /// Returns how many bytes may be written, or the fault to apply.
     fn may_write(&self) -> Result<usize, How> {
         let now = self.lock();
         match now.fault {
@@ -164,7 +163,7 @@ impl Script {
     }
 }
 
-/// A stream that follows a script. It lies above TLS, so that bytes are those of HTTP.
+/// A stream that follows a script. It lies above TLS, so it counts bytes of HTTP.
 #[derive(Debug)]
 pub(crate) struct FaultyIo<S> {
     stream: S,
@@ -189,7 +188,7 @@ impl<S> FaultyIo<S> {
         }
     }
 
-    /// Tells whether the connection has been idle for long enough, and wakes the task when it has.
+    /// Returns whether the connection has been idle for long enough; wakes the task when it has.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(limit) = self.script.close_idle_after.filter(|_| self.script.is_idle()) else {
             self.idle = None;
@@ -211,7 +210,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FaultyIo<S> {
         }
         let over = self.script.lock().over;
         match over {
-            // The end of the input: hyper then closes the connection in good order.
+            // End of input: hyper then closes the connection properly.
             Some(How::Close) => return Poll::Ready(Ok(())),
             Some(how) => return self.break_off(how),
             None if self.poll_idle(cx) => return Poll::Ready(Ok(())),
@@ -255,7 +254,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyIo<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if matches!(flushed, Poll::Ready(Ok(()))) && self.script.have_flushed() {
-            // hyper need not be waiting for input yet: have it look.
+            // hyper may not be waiting for input yet: wake it.
             cx.waker().wake_by_ref();
         }
         flushed
@@ -263,7 +262,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FaultyIo<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.script.resets() {
-            // A FIN, or a farewell of TLS, would come before the RST.
+            // A FIN, or a TLS close_notify, would precede the RST.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)

@@ -1,4 +1,4 @@
-//! The gateway on wiremock.
+//! The gateway, on wiremock.
 
 use std::fmt;
 use std::io;
@@ -13,13 +13,13 @@ use crate::journal::Entry;
 use crate::request::RawRequest;
 use crate::wechat_pay::WechatPay;
 
-/// Runs a local WeChat Pay gateway on `127.0.0.1`, for tests.
+/// A local WeChat Pay gateway on `127.0.0.1`, for tests.
 ///
 /// It dereferences to [`WechatPay`], which has keys, plans, journal and misbehaviour. It stops when it
 /// is dropped.
 ///
-/// wiremock reads the request target with the `url` crate, which resolves dot segments before the
-/// gateway sees them; where each byte of the target counts, use [`WireServer`](crate::WireServer).
+/// wiremock parses the request target with the `url` crate, which resolves dot segments before the
+/// gateway sees them; if each byte of the target matters, use [`WireServer`](crate::WireServer).
 ///
 /// ```
 /// use wxpay_testing::{Gateway, PlanState};
@@ -37,16 +37,16 @@ pub struct Gateway {
     wechat_pay: Arc<WechatPay>,
 }
 
-/// The server, whose end is that of a thread of its own.
+/// The server, dropped on its own thread.
 ///
-/// It waits for a lock when it is dropped, and spins there for ever in a task that has used up its
-/// share of Tokio's time by then (its cooperative budget).
+/// Dropping it waits for a lock, and spins there forever in a task that has used up its cooperative
+/// budget of Tokio.
 struct Server(Option<MockServer>);
 
 impl Drop for Server {
     fn drop(&mut self) {
         let server = self.0.take();
-        // Where there is no thread to be had, it is dropped here.
+        // If no thread can be spawned, it is dropped here.
         if let Ok(ending) = std::thread::Builder::new().spawn(move || drop(server)) {
             let _ = ending.join();
         }
@@ -54,22 +54,22 @@ impl Drop for Server {
 }
 
 impl Gateway {
-    /// Starts one on a free port, with the plans `12000` (`DELIVERING`), `12001` (`PAUSED`) and
+    /// Starts a gateway on a free port, with the plans `12000` (`DELIVERING`), `12001` (`PAUSED`) and
     /// `12002` (`CREATED`) of the brand `1004`.
     ///
     /// # Panics
-    /// When there is no free port.
+    /// If there is no free port.
     #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start() -> Self {
         Self::builder().start().await.expect("a free port")
     }
 
-    /// Sets one up: its port, or the [`WechatPay`] behind it.
+    /// Returns a builder, to set its port or the [`WechatPay`] behind it.
     pub fn builder() -> GatewayBuilder {
         GatewayBuilder::default()
     }
 
-    /// Starts one on a listener of one's own, and calls back for each request, once its response is
+    /// Starts a gateway on a given listener, and calls `on_request` for each request, once its response is
     /// known.
     pub async fn start_on(
         listener: TcpListener,
@@ -79,7 +79,7 @@ impl Gateway {
     }
 
     async fn run(listener: TcpListener, wechat_pay: Arc<WechatPay>) -> Self {
-        // The journal is the gateway's own; wiremock's would keep each Authorization.
+        // The gateway keeps its own journal; wiremock's would keep each Authorization.
         let builder = MockServer::builder().listener(listener).disable_request_recording();
         let server = builder.start().await;
         Mock::given(any()).respond_with(Responder(Arc::clone(&wechat_pay))).mount(&server).await;
@@ -87,18 +87,18 @@ impl Gateway {
         Self { address, _server: Server(Some(server)), wechat_pay }
     }
 
-    /// Returns where it listens: `http://127.0.0.1:PORT`.
+    /// Returns its address: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
         self.address.clone()
     }
 
-    /// Returns what it puts on the wire, to be shared with another server.
+    /// Returns the state behind it, to share with another server.
     pub fn wechat_pay(&self) -> &Arc<WechatPay> {
         &self.wechat_pay
     }
 }
 
-/// Sets up a [`Gateway`].
+/// Builds a [`Gateway`].
 #[derive(Debug, Default)]
 pub struct GatewayBuilder {
     listener: Option<TcpListener>,
@@ -114,24 +114,24 @@ impl GatewayBuilder {
         self
     }
 
-    /// Sets a listener in place of a port.
+    /// Sets a listener instead of a port.
     #[must_use]
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listener = Some(listener);
         self
     }
 
-    /// Sets what is put on the wire, with its own plans, clock, and so on.
+    /// Sets the state behind it, with its own plans, clock, and so on.
     #[must_use]
     pub fn wechat_pay(mut self, wechat_pay: Arc<WechatPay>) -> Self {
         self.wechat_pay = Some(wechat_pay);
         self
     }
 
-    /// Starts it.
+    /// Starts the gateway.
     ///
     /// # Errors
-    /// What the operating system says when the port cannot be had.
+    /// The error of the operating system if the port is not available.
     pub async fn start(self) -> io::Result<Gateway> {
         let listener = match self.listener {
             Some(listener) => listener,

@@ -1,9 +1,9 @@
-//! What something in between does to a body.
+//! The coding that a proxy may apply to a body.
 
-/// No block that is stored as it is can be longer.
+/// Maximum length of a stored block.
 const LONGEST_BLOCK: usize = 0xffff;
 
-/// Writes a body in the coding `gzip`, without making it shorter.
+/// Encodes a body as `gzip`, without compressing it.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc1952>, <https://www.rfc-editor.org/rfc/rfc1951>
 pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
@@ -22,7 +22,7 @@ pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
         }
     }
     coded.extend(crc32(body).to_le_bytes());
-    // The length is counted in 32 bits.
+    // The length has 32 bits.
     coded.extend(body.len().to_le_bytes().into_iter().take(4));
     coded
 }

@@ -1,24 +1,24 @@
-//! What arrived, and what became of it.
+//! The journal of received requests.
 
 use std::fmt;
 
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 
-/// Says what the gateway made of a request.
+/// What the gateway decided on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It was authentic.
+    /// The request was authentic.
     Accepted,
-    /// It was not taken, for this reason.
+    /// The request was refused for this reason.
     Refused(Refusal),
 }
 
-/// Holds one request that arrived.
+/// A received request.
 ///
-/// `Debug`, `Display` and [`headers`](Self::headers) leave the signature of its `Authorization` out;
-/// [`authorization`](Self::authorization) has it.
+/// `Debug`, `Display` and [`headers`](Self::headers) omit the signature of its `Authorization`;
+/// [`authorization`](Self::authorization) includes it.
 #[derive(Clone)]
 pub struct Entry {
     pub(crate) method: String,
@@ -53,12 +53,12 @@ impl Entry {
         &self.method
     }
 
-    /// Returns path and query, as they arrived.
+    /// Returns path and query, as received.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// Returns the headers, names in lower case, without the signature.
+    /// Returns the headers without the signature. Names are in lower case.
     pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
@@ -68,32 +68,32 @@ impl Entry {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
-    /// Returns the whole `Authorization`, its signature included.
+    /// Returns the whole `Authorization`, including its signature.
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
 
-    /// Returns the body, as it arrived.
+    /// Returns the body, as received.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Says what the gateway made of it.
+    /// Returns what the gateway decided.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
 
-    /// Tells whether it changed a plan.
+    /// Returns whether it changed a plan.
     pub fn executed(&self) -> bool {
         self.executed
     }
 
-    /// Returns the status that it was answered with.
+    /// Returns the status of its response.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Returns the `Request-ID` that it was answered with.
+    /// Returns the `Request-ID` of its response.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }

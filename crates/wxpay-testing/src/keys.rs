@@ -29,7 +29,7 @@ pub(crate) struct Keys {
     pub(crate) platform_key: PrivateKey,
     pub(crate) platform_certificate_pem: String,
     pub(crate) platform_certificate: Certificate,
-    /// Over the same key, and no longer valid.
+    /// For the same key, and expired.
     pub(crate) expired_certificate_pem: String,
     pub(crate) expired_certificate: Certificate,
 }
@@ -57,7 +57,7 @@ impl Keys {
     }
 }
 
-/// What real certificates say of whom they are for, and who issued them.
+/// Subject or issuer, as in real certificates.
 type Subject = [(DnType, &'static str)];
 
 const MERCHANT: [(DnType, &str); 5] = [
@@ -82,8 +82,8 @@ const ROOT: [(DnType, &str); 4] = [
     (DnType::CommonName, "Tenpay.com Root CA"),
 ];
 
-/// Makes a certificate over a key, with a serial that begins with this byte, and valid from 2020 to
-/// the end of this year. Returns it in PEM, the same each time.
+/// Issues a certificate for a key, with a serial that begins with this byte, valid from 2020 to the end
+/// of `last_year`. Returns it in PEM, the same each time.
 #[expect(clippy::expect_used, reason = "the keys are part of the crate, and tested")]
 fn issue(key_pem: &str, subject: &Subject, serial_begin: u8, last_year: i32) -> String {
     let key = KeyPair::from_pem(key_pem).expect("a key in PEM");

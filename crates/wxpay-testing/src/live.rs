@@ -1,4 +1,4 @@
-//! Which connections may still bring something.
+//! Counts the connections that may still deliver something.
 
 use tokio::sync::watch;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub(crate) struct Live(watch::Sender<usize>);
 
-/// One of them, until it is dropped.
+/// One of these connections; dropping it decrements the count.
 #[derive(Debug)]
 pub(crate) struct LiveConnection(Live);
 
@@ -18,7 +18,7 @@ impl Live {
 
     /// Waits until there are none.
     pub(crate) async fn none(&self) {
-        // It fails when the sender is gone, which is here.
+        // It fails only after the sender is dropped, and `self` holds it.
         let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
     }
 }

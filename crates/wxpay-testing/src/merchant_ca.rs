@@ -1,4 +1,4 @@
-//! The authority that issues merchant certificates.
+//! The certificate authority for merchant certificates.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,18 +10,18 @@ use rcgen::{
 use thiserror::Error;
 use wxpay_auth_core::{Certificate, KeyError};
 
-/// Says why no certificate was issued.
+/// Why no certificate was issued.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CertificateRefusal {
-    /// It is no PKCS#10 request in PEM, or its signature does not fit its key.
-    #[error("this is no certificate request that is signed with its own key")]
+    /// It is not a PKCS#10 request in PEM, or its signature does not match its key.
+    #[error("this is not a certificate request signed with its own key")]
     #[non_exhaustive]
     Malformed {
-        /// What was found.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Its key is not one that WeChat Pay takes.
+    /// WeChat Pay does not accept its key.
     #[error("the key in the certificate request is not one for WeChat Pay")]
     Key(#[from] KeyError),
 }
@@ -48,7 +48,7 @@ pub(crate) fn issue(request_pem: &str) -> Result<(Certificate, String), Certific
     Ok((Certificate::from_pem(&pem)?, pem))
 }
 
-/// Returns a serial of 20 bytes, each time another one.
+/// Returns a new serial of 20 bytes.
 fn next_serial() -> SerialNumber {
     static ISSUED: AtomicU32 = AtomicU32::new(0);
     let mut serial = vec![0x6B; 16];

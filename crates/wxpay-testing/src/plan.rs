@@ -1,24 +1,24 @@
-//! Delivery plans, and the states they go through.
+//! Delivery plans, and their states.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// Names the state of a delivery plan.
+/// The state of a delivery plan.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016402231>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PlanState {
-    /// It waits for its audit.
+    /// Waiting for audit.
     Created,
-    /// It is shown to consumers.
+    /// Shown to consumers.
     Delivering,
-    /// Its stock ran out; restocking resumes it.
+    /// Out of stock; restocking resumes it.
     Paused,
-    /// It was ended. Final.
+    /// Terminated. Final.
     Terminated,
-    /// Its time is over. Final.
+    /// Past its end. Final.
     Expired,
 }
 
@@ -34,7 +34,7 @@ impl PlanState {
         }
     }
 
-    /// Reads the name on the wire, in the spelling of 2026 (`PAUSED`) or of 2025 (`PLAN_PAUSED`).
+    /// Parses the name on the wire, in the spelling of 2026 (`PAUSED`) or of 2025 (`PLAN_PAUSED`).
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("PLAN_").unwrap_or(name);
         [Self::Created, Self::Delivering, Self::Paused, Self::Terminated, Self::Expired]
@@ -42,12 +42,12 @@ impl PlanState {
             .find(|state| state.as_str() == name)
     }
 
-    /// Tells whether nothing follows it.
+    /// Returns whether the state is final.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Terminated | Self::Expired)
     }
 
-    /// Tells whether the documented state machine leads from here to there.
+    /// Returns whether the documented state machine allows this transition.
     pub fn may_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Created | Self::Paused, Self::Delivering) | (Self::Delivering, Self::Paused) => {
@@ -65,7 +65,7 @@ impl fmt::Display for PlanState {
     }
 }
 
-/// Describes a delivery plan that the gateway holds.
+/// A delivery plan of the gateway.
 ///
 /// ```
 /// use wxpay_testing::{Plan, PlanState};
@@ -73,7 +73,7 @@ impl fmt::Display for PlanState {
 /// let plan = Plan::new("12345", "1004").with_state(PlanState::Paused);
 /// assert_eq!(plan.state(), PlanState::Paused);
 ///
-/// // How the list call shows it can be bent: here to a spelling of 2025.
+/// // The list call can show other values: here a spelling of 2025.
 /// let plan = plan.with_field("plan_state", "PLAN_TERMINATING");
 /// assert_eq!(plan.state(), PlanState::Paused);
 /// ```
@@ -83,48 +83,48 @@ pub struct Plan {
     pub(crate) plan_id: String,
     pub(crate) brand_id: String,
     pub(crate) state: PlanState,
-    /// What the list call shows in place of the usual values.
+    /// Values that the list call shows instead of the defaults.
     fields: Map<String, Value>,
 }
 
 impl Plan {
-    /// Makes a plan of a brand, in the state `DELIVERING`.
+    /// Creates a plan of a brand, in the state `DELIVERING`.
     pub fn new(plan_id: impl Into<String>, brand_id: impl Into<String>) -> Self {
         let (plan_id, brand_id) = (plan_id.into(), brand_id.into());
         Self { plan_id, brand_id, state: PlanState::Delivering, fields: Map::new() }
     }
 
-    /// Sets its state.
+    /// Sets the state.
     #[must_use]
     pub fn with_state(mut self, state: PlanState) -> Self {
         self.state = state;
         self
     }
 
-    /// Sets what the list call shows in one of the plan's fields (`plan_name`, say), or in a field
-    /// that no plan has; `null` leaves the field out.
+    /// Sets the value that the list call shows for a field (such as `plan_name`), or for an additional field;
+    /// `null` omits the field.
     #[must_use]
     pub fn with_field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
         self
     }
 
-    /// Returns its id.
+    /// Returns the id.
     pub fn plan_id(&self) -> &str {
         &self.plan_id
     }
 
-    /// Returns the id of its brand.
+    /// Returns the id of the brand.
     pub fn brand_id(&self) -> &str {
         &self.brand_id
     }
 
-    /// Returns its state.
+    /// Returns the state.
     pub fn state(&self) -> PlanState {
         self.state
     }
 
-    /// Writes it as the list call does.
+    /// Serializes it as the list call does.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
     pub(crate) fn to_json(&self) -> Value {

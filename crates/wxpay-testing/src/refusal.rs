@@ -1,4 +1,4 @@
-//! Why a request was refused before anything was done.
+//! Why a request was refused without being carried out.
 
 use std::fmt;
 
@@ -8,59 +8,59 @@ use crate::request::RawRequest;
 use crate::response::RawResponse;
 use crate::sign_error;
 
-/// Says why the gateway refused a request, without doing anything.
+/// Why the gateway refused a request, without carrying anything out.
 ///
-/// The status and the message of each response are those that WeChat Pay is known to give, where they
-/// are known; the [crate documentation](crate#what-it-answers) says which are the gateway's choice.
+/// Status and message of each response are those of WeChat Pay, as far as they are known; the
+/// [crate documentation](crate#what-it-answers) says which are the gateway's choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// A `POST` came without `Content-Length`.
     NoContentLength,
-    /// The header is not there, is empty, or is there twice: `User-Agent` or `Accept`.
+    /// The header is missing, empty, or occurs twice: `User-Agent` or `Accept`.
     MissingHeader(&'static str),
     /// `Accept` names neither `application/json` nor `*/*`.
     WrongAccept,
     /// The `Content-Type` of a `POST` is not `application/json`.
     WrongContentType,
-    /// `Authorization` is not there, or there twice.
+    /// `Authorization` is missing, or occurs twice.
     NoAuthorization,
     /// `Authorization` is malformed.
     MalformedAuthorization(AuthorizationError),
-    /// `Authorization` has another scheme than `WECHATPAY2-SHA256-RSA2048`.
+    /// `Authorization` has a scheme other than `WECHATPAY2-SHA256-RSA2048`.
     WrongScheme,
     /// `mchid` is not the gateway's merchant.
     #[non_exhaustive]
     WrongMchid {
-        /// What the request says.
+        /// The value in the request.
         given: String,
-        /// What the gateway goes by.
+        /// The gateway's merchant.
         expected: Mchid,
     },
-    /// `serial_no` is not that of a certificate of the merchant.
+    /// `serial_no` does not belong to a certificate of the merchant.
     #[non_exhaustive]
     WrongSerialNo {
-        /// What the request says.
+        /// The value in the request.
         given: SerialNo,
-        /// What the gateway goes by: each certificate of the merchant, the oldest one first.
+        /// The serials of the merchant's certificates, the oldest first.
         expected: Vec<SerialNo>,
     },
     /// `timestamp` is too far from the gateway's clock.
     #[non_exhaustive]
     ClockSkew {
-        /// The request's time less the gateway's, in seconds.
+        /// The request's timestamp minus the gateway's clock, in seconds.
         seconds: i64,
     },
     /// `nonce_str` is not 32 characters of `[0-9A-Za-z]`.
     MalformedNonce,
-    /// The signature does not fit the request.
+    /// The signature does not match the request.
     SignatureMismatch,
     /// `nonce_str` was used before.
     Replay,
 }
 
 impl Refusal {
-    /// Returns the message of the response, and the `issue` in its detail, where there is a detail.
+    /// Returns the message of the response, and the `issue` in its detail, if there is one.
     fn words(&self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::NoContentLength => ("", None),
@@ -84,7 +84,7 @@ impl Refusal {
         }
     }
 
-    /// Makes the response, which is not signed.
+    /// Builds the response, which is not signed.
     pub(crate) fn response(&self, request: RawRequest<'_>, nested_detail: bool) -> RawResponse {
         let (message, issue) = self.words();
         match self {

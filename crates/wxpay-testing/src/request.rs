@@ -1,8 +1,8 @@
-//! A request, as it arrived.
+//! A received request.
 
 use http::HeaderMap;
 
-/// Holds a request with its target exactly as it stands in the request line.
+/// A request with its target exactly as in the request line.
 #[derive(Clone, Copy)]
 pub(crate) struct RawRequest<'a> {
     pub(crate) method: &'a str,
@@ -12,7 +12,7 @@ pub(crate) struct RawRequest<'a> {
 }
 
 impl<'a> RawRequest<'a> {
-    /// Returns the value of a header that stands there exactly once, is text, and is not empty.
+    /// Returns the value of a header that occurs exactly once, is text, and is not empty.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {

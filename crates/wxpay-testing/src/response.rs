@@ -1,16 +1,16 @@
-//! A response, before a server sends it.
+//! A response, before it is sent.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Holds what a server sends back.
+/// A response of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
-    /// How long the server waits before it sends the first byte.
+    /// How long the server waits before sending the first byte.
     pub(crate) delay: Duration,
     /// Whether the request changed a plan.
     pub(crate) executed: bool,
@@ -38,7 +38,7 @@ impl RawResponse {
         Self::json(status, &json!({ "code": code, "message": message }))
     }
 
-    /// Makes the page that a server in front of WeChat Pay answers with.
+    /// Builds the page that a server in front of WeChat Pay responds with.
     pub(crate) fn html(status: u16) -> Self {
         let page =
             format!("<html><head><title>{status}</title></head><body>{status}</body></html>");
@@ -58,7 +58,7 @@ impl RawResponse {
         self.headers.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Puts a body in place of the present one, which is JSON or empty.
+    /// Replaces the body, which is JSON or empty.
     pub(crate) fn replace_body(&mut self, body: impl Into<Vec<u8>>) {
         if self.body.is_empty() {
             self.set_header("Content-Type", "application/json; charset=utf-8");

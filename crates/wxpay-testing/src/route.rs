@@ -1,11 +1,11 @@
-//! The calls that the gateway knows.
+//! The calls of the gateway.
 
 use percent_encoding::percent_decode_str;
 
 use crate::plan::PlanState;
 use crate::response::RawResponse;
 
-/// Names a call with its parameters, decoded.
+/// A call with its decoded parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route<'a> {
     /// 终止投放计划: <https://pay.weixin.qq.com/doc/v3/partner/4016184572>
@@ -30,7 +30,7 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Holds the filters and the page of a list call.
+/// The filters and the page of a list call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ListQuery {
     pub(crate) page_size: usize,
@@ -40,7 +40,7 @@ pub(crate) struct ListQuery {
 }
 
 impl ListQuery {
-    /// Reads a query string. `audit_state` is taken and changes nothing: plans here have none.
+    /// Parses a query string. `audit_state` is accepted and ignored: plans here have none.
     pub(crate) fn parse(query: &str) -> Result<Self, RawResponse> {
         let mut parsed = Self { page_size: 10, offset: 0, plan_state: None, plan_id: None };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {

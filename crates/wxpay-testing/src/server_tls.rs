@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// Names the TLS settings of a server.
+/// The TLS settings of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ServerTls {
@@ -24,10 +24,10 @@ pub enum ServerTls {
     UntrustedCa,
 }
 
-/// A name that no name server knows: only a proxy leads to it.
+/// A name that does not resolve: it is reached only through a proxy.
 const NAME: &str = "gateway.example";
 
-/// An authority that issues servers' certificates; it lives as long as the process.
+/// An authority that issues server certificates; it lives as long as the process.
 struct Authority {
     pem: String,
     certificate: CertificateDer<'static>,
@@ -36,7 +36,7 @@ struct Authority {
 
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
-/// Has the same name as the other one, and another key.
+/// Has the same name as `AUTHORITY`, but another key.
 static UNTRUSTED: LazyLock<Authority> = LazyLock::new(Authority::new);
 
 impl Authority {
@@ -52,18 +52,18 @@ impl Authority {
     }
 }
 
-/// Returns the certificate of the authority that issues the servers' certificates, in PEM, for
-/// programs that are to trust them. It is another one in each process.
+/// Returns the certificate of the authority that issues the server certificates, in PEM, for programs
+/// that need to trust them. It differs in each process.
 pub fn ca_pem() -> &'static str {
     &AUTHORITY.pem
 }
 
-/// Returns the same as [`ca_pem`], in DER.
+/// Returns the same certificate as [`ca_pem`], in DER.
 pub fn ca_der() -> &'static [u8] {
     &AUTHORITY.certificate
 }
 
-/// Makes TLS settings for a client that trusts the servers of this crate, and nobody else.
+/// Returns TLS settings for a client that trusts only the servers of this crate.
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "fixed parameters, and tested")]
 pub fn client_config() -> ClientConfig {
     let mut roots = RootCertStore::empty();
@@ -80,8 +80,8 @@ pub(crate) fn acceptor(tls: ServerTls) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(server_config(tls)))
 }
 
-/// Makes TLS settings for a server of one's own, whose certificate [`client_config`] trusts where the
-/// settings are good.
+/// Returns TLS settings for another server, whose certificate [`client_config`] trusts if the settings
+/// are good.
 #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "fixed parameters, and tested")]
 pub fn server_config(tls: ServerTls) -> ServerConfig {
     let names = match tls {

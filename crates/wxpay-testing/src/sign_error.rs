@@ -1,16 +1,16 @@
-//! What a 401 `SIGN_ERROR` tells about the message that the server built.
+//! The body of a 401 `SIGN_ERROR`, which shows the message that the server built.
 
 use serde_json::{Value, json};
 
 use crate::authenticate::server_message;
 use crate::request::RawRequest;
 
-/// How many bytes of a body are shown, as in the one truncated response that is public.
+/// How many bytes of a body are shown, as in the only public truncated response.
 const SHOWN_BODY_BYTES: usize = 8;
 
 /// Builds the body, with the message that this server built from the request.
 ///
-/// `issue` stands at `detail.issue`, as documented, or at `detail.detail.issue`: both occur.
+/// `issue` is at `detail.issue`, as documented, or at `detail.detail.issue`: both occur.
 pub(crate) fn body(request: RawRequest<'_>, message: &str, issue: &str, nested: bool) -> Value {
     let (name, value) =
         if nested { ("detail", json!({ "issue": issue })) } else { ("issue", json!(issue)) };
@@ -32,11 +32,11 @@ pub(crate) fn body(request: RawRequest<'_>, message: &str, issue: &str, nested: 
     })
 }
 
-/// Cuts the body at the end of the message, and leaves the last line feed.
+/// Truncates the body at the end of the message, and keeps the final line feed.
 fn truncated(message: &[u8], body_length: usize) -> String {
     let cut = body_length.saturating_sub(SHOWN_BODY_BYTES);
     let end = message.len().saturating_sub(1 + cut);
     let shown = message.get(..end).unwrap_or_default();
-    // Whether the real one cuts through a character is not known.
+    // Whether the real server cuts through a character is unknown.
     format!("{}\n", String::from_utf8_lossy(shown).trim_end_matches('\u{fffd}'))
 }

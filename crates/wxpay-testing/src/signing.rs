@@ -1,4 +1,4 @@
-//! How responses are signed, or signed wrong.
+//! Signs responses, correctly or not.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -21,18 +21,18 @@ const PROBE_SERIAL: &str = "51856640BA57CBD6343BA9EA2D409A9E9AC5EB65";
 
 const UNKNOWN_SERIAL: &str = "PUB_KEY_ID_0100000000009999999999999999999999";
 
-/// How far off a stale or a future timestamp is.
+/// The offset of a stale or a future timestamp, in seconds.
 const TEN_MINUTES: u64 = 600;
 
 impl WechatPay {
-    /// Signs a response, or does it wrong.
+    /// Signs a response, or misbehaves.
     pub(crate) fn sign(&self, response: &mut RawResponse, misbehaviour: Option<&Misbehaviour>) {
         self.add_common_headers(response);
         if matches!(misbehaviour, Some(Misbehaviour::Unsigned | Misbehaviour::UnsignedSuccess)) {
             return;
         }
         let timestamp = signed_at(self.now(), misbehaviour).to_string();
-        // Without a nonce no client accepts the response: a failure here does not go unseen.
+        // Without a nonce no client accepts the response, so a failure here is noticed.
         let nonce = SystemNonce::new().nonce().map(|n| n.to_string()).unwrap_or_default();
         let (serial, key) = self.key(misbehaviour);
         let signature = match misbehaviour {
@@ -62,7 +62,7 @@ impl WechatPay {
         }
     }
 
-    /// Chooses the key, and the serial that is said to be its.
+    /// Chooses the key, and the serial that is sent with it.
     fn key(&self, misbehaviour: Option<&Misbehaviour>) -> (String, &'static PrivateKey) {
         let public_key_id = KEYS.public_key_id.to_string();
         let certificate = KEYS.platform_certificate.serial_no().to_string();
@@ -82,13 +82,13 @@ impl WechatPay {
         }
     }
 
-    /// Adds what every response has, signed or not.
+    /// Adds the headers of every response, signed or not.
     pub(crate) fn add_common_headers(&self, response: &mut RawResponse) {
         let number = self.request_ids.fetch_add(1, Ordering::Relaxed);
         response
             .set_header("Request-ID", format!("{number:08X}06102C18FDDFEEA30620BE821E28EDC405-0"));
         response.set_header("Keep-Alive", "timeout=8");
-        // HTTP dates have four digits for the year; a clock can be set further than that.
+        // HTTP dates have four digits for the year; the clock can be set beyond that.
         let since = Duration::from_secs(self.now().as_unix_secs().min(253_402_300_799));
         response.set_header("Date", httpdate::fmt_http_date(UNIX_EPOCH + since));
     }
@@ -103,13 +103,13 @@ fn signed_at(now: Timestamp, misbehaviour: Option<&Misbehaviour>) -> Timestamp {
     })
 }
 
-/// Changes a body that has been signed.
+/// Changes a body after signing.
 fn tamper(response: &mut RawResponse) {
     response.status = if response.status == 204 { 200 } else { response.status };
     let tampered = if response.body.is_empty() {
         br#"{"tampered":true}"#.to_vec()
     } else {
-        // Still the same JSON to whoever does not look at the signature.
+        // Still the same JSON for a client that does not verify the signature.
         [response.body.as_slice(), b" "].concat()
     };
     response.replace_body(tampered);

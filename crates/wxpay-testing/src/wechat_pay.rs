@@ -1,4 +1,4 @@
-//! WeChat Pay in memory: plans, checks, signatures. Servers put it on the wire.
+//! WeChat Pay in memory: plans, checks, signatures. Servers expose it over HTTP.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
@@ -23,9 +23,9 @@ use crate::request::RawRequest;
 use crate::response::RawResponse;
 use crate::wechat_pay_builder::WechatPayBuilder;
 
-/// Stands for WeChat Pay: holds delivery plans, checks requests, signs responses, keeps a journal.
+/// WeChat Pay in memory: holds delivery plans, checks requests, signs responses, keeps a journal.
 ///
-/// [`Gateway`](crate::Gateway) and [`WireServer`](crate::WireServer) put it on the wire, and
+/// [`Gateway`](crate::Gateway) and [`WireServer`](crate::WireServer) expose it over HTTP, and
 /// dereference to it.
 pub struct WechatPay {
     mchid: Mchid,
@@ -47,12 +47,12 @@ struct State {
     next: VecDeque<Misbehaviour>,
     sign_with_certificate: bool,
     nested_detail: bool,
-    /// The merchant's, the oldest one first.
+    /// The merchant's certificates, the oldest first.
     certificates: Vec<Certificate>,
 }
 
 impl WechatPay {
-    /// Sets one up: another merchant number, clock, or plans.
+    /// Returns a builder, to set the merchant number, clock, or plans.
     pub fn builder() -> WechatPayBuilder {
         WechatPayBuilder::new()
     }
@@ -75,12 +75,12 @@ impl WechatPay {
         }
     }
 
-    /// Returns the merchant number that may call: 1900007291, unless another one was set.
+    /// Returns the merchant number that may call: 1900007291 by default.
     pub fn mchid(&self) -> Mchid {
         self.mchid.clone()
     }
 
-    /// Returns the serial of the merchant's certificate, the one that is there from the start.
+    /// Returns the serial of the merchant's initial certificate.
     pub fn serial_no(&self) -> SerialNo {
         KEYS.merchant_certificate.serial_no().clone()
     }
@@ -90,7 +90,7 @@ impl WechatPay {
         KEYS.merchant_key_pem
     }
 
-    /// Returns the merchant's private key, PKCS#8 in DER, for a key service that takes that.
+    /// Returns the merchant's private key, PKCS#8 in DER, for key services that need it.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -107,15 +107,15 @@ impl WechatPay {
     }
 
     /// Issues a merchant certificate for a request in PEM (PKCS#10), as the merchant platform does
-    /// (申请API证书), and returns it in PEM. What is signed with it is accepted from now on.
-    /// Certificates that are there already stay valid.
+    /// (申请API证书), and returns it in PEM. Requests signed with its key are accepted from now on.
+    /// Existing certificates remain valid.
     ///
-    /// The signature of the request is checked by `rcgen`, so that no mistake in `wxpay-auth` can hide
-    /// here. The serial has 20 bytes; the subject is that of the request, whatever it says.
+    /// `rcgen` checks the signature of the request, so that no mistake in `wxpay-auth` can go unnoticed
+    /// here. The serial has 20 bytes; any subject of the request is accepted.
     ///
     /// # Errors
-    /// [`CertificateRefusal`] when the request is malformed, is not signed with its own key, or has a
-    /// key of another kind or size.
+    /// [`CertificateRefusal`] if the request is malformed, is not signed with its own key, or has a key of
+    /// another kind or size.
     ///
     /// ```
     /// use wxpay_auth::{
@@ -165,7 +165,7 @@ impl WechatPay {
         &KEYS.expired_certificate_pem
     }
 
-    /// Makes a signer with the merchant's key.
+    /// Returns a signer with the merchant's key.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -176,20 +176,20 @@ impl WechatPay {
         FileKeySigner::new(key, self.serial_no())
     }
 
-    /// Makes a key ring with the public key and the platform certificate.
+    /// Returns a key ring with the public key and the platform certificate.
     pub fn key_ring(&self) -> KeyRing {
         self.fill(KeyRing::new())
     }
 
-    /// Makes a key ring that holds an expired platform certificate as well, as a program does that has
-    /// been running for too long.
+    /// Returns a key ring that also holds an expired platform certificate, as in a program that has been
+    /// running for too long.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
         reason = "the keys are part of the crate, and tested"
     )]
     pub fn key_ring_with_expired_certificate(&self) -> KeyRing {
-        // Not expired yet when it was added.
+        // Not expired yet when it is added.
         let ring = KeyRing::with_clock(|| KEYS.expired_certificate.not_before());
         ring.insert_certificate(&KEYS.expired_certificate).expect("valid at that time");
         self.fill(ring)
@@ -203,7 +203,7 @@ impl WechatPay {
         ring
     }
 
-    /// Adds a plan, or replaces one.
+    /// Adds or replaces a plan.
     pub fn add_plan(&self, plan: Plan) {
         self.state().plans.insert(plan.plan_id.clone(), plan);
     }
@@ -218,8 +218,8 @@ impl WechatPay {
         self.state().plans.get(plan_id).map(Plan::state)
     }
 
-    /// Moves a plan on, as its audit, its stock or its end would. Tells whether the documented state
-    /// machine allows it; otherwise nothing changes.
+    /// Changes the state of a plan, as its audit, its stock or its end would. Returns whether the documented
+    /// state machine allows it; otherwise nothing changes.
     pub fn move_plan(&self, plan_id: &str, to: PlanState) -> bool {
         match self.state().plans.get_mut(plan_id) {
             Some(plan) if plan.state.may_become(to) => {
@@ -230,22 +230,22 @@ impl WechatPay {
         }
     }
 
-    /// Does this wrong from now on.
+    /// Misbehaves like this from now on.
     pub fn misbehave(&self, misbehaviour: Misbehaviour) {
         self.state().always = Some(misbehaviour);
     }
 
-    /// Does this wrong with the next authentic request, before anything that it does always.
+    /// Misbehaves like this on the next authentic request; takes precedence over `misbehave`.
     pub fn misbehave_once(&self, misbehaviour: Misbehaviour) {
         self.state().next.push_back(misbehaviour);
     }
 
-    /// Does this wrong with the next `n` authentic requests, before anything that it does always.
+    /// Misbehaves like this on the next `n` authentic requests; takes precedence over `misbehave`.
     pub fn misbehave_times(&self, n: usize, misbehaviour: Misbehaviour) {
         self.state().next.extend(std::iter::repeat_n(misbehaviour, n));
     }
 
-    /// Behaves from now on.
+    /// Ends all misbehaviour.
     pub fn behave(&self) {
         let mut state = self.state();
         state.always = None;
@@ -257,27 +257,27 @@ impl WechatPay {
         self.state().sign_with_certificate = true;
     }
 
-    /// Puts the `issue` of a `SIGN_ERROR` one level deeper from now on, as some real answers have it.
+    /// Puts the `issue` of a `SIGN_ERROR` one level deeper from now on, as some real responses do.
     pub fn nest_detail(&self) {
         self.state().nested_detail = true;
     }
 
-    /// Sets the server's clock ahead of the real one, or back, by so many seconds.
+    /// Sets the server's clock ahead of the real one, or back, by this many seconds.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.clock_offset.store(seconds, Ordering::Relaxed);
     }
 
-    /// Returns all requests that arrived, the first one first.
+    /// Returns all received requests, the first one first.
     pub fn journal(&self) -> Vec<Entry> {
         self.state().journal.clone()
     }
 
-    /// Counts the requests that changed a plan.
+    /// Returns the number of requests that changed a plan.
     pub fn executions(&self) -> usize {
         self.state().journal.iter().filter(|entry| entry.executed).count()
     }
 
-    /// Takes a request, and returns what is to be sent back.
+    /// Processes a request, and returns the response.
     pub(crate) fn response(&self, request: RawRequest<'_>) -> RawResponse {
         let mut entry = Entry::new(request);
         let response = match self.admit(request) {
@@ -313,7 +313,7 @@ impl WechatPay {
         )
     }
 
-    /// Takes the next thing to do wrong.
+    /// Takes the next misbehaviour.
     pub(crate) fn next_misbehaviour(&self) -> Option<Misbehaviour> {
         let mut state = self.state();
         state.next.pop_front().or_else(|| state.always.clone())
@@ -323,13 +323,13 @@ impl WechatPay {
         self.state().sign_with_certificate
     }
 
-    /// Runs a change on the plans.
+    /// Runs a function on the plans.
     pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&mut BTreeMap<String, Plan>) -> T) -> T {
         run(&mut self.state().plans)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A test that panics elsewhere must not hide behind a poisoned lock here.
+        // A panic of a test elsewhere must not be hidden by a poisoned lock here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! How WeChat Pay is set up, where the usual settings do not fit.
+//! The builder of the WeChat Pay in memory.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::keys::KEYS;
 use crate::plan::{Plan, PlanState};
 use crate::wechat_pay::{OnRequest, WechatPay};
 
-/// Sets up a [`WechatPay`], which one server or several put on the wire: two servers that share it
-/// are like the main and the standby domain, which share their state.
+/// Builds a [`WechatPay`] for one or several servers: two servers that share it are like the main and
+/// the standby domain, which share their state.
 ///
 /// ```
 /// use wxpay_testing::{Gateway, Plan, WechatPay};
@@ -39,7 +39,7 @@ pub struct WechatPayBuilder {
     on_request: Option<OnRequest>,
 }
 
-/// The brand of the plans that are there from the start.
+/// The brand of the initial plans.
 const BRAND_ID: &str = "1004";
 
 impl WechatPayBuilder {
@@ -57,39 +57,39 @@ impl WechatPayBuilder {
         self
     }
 
-    /// Sets the clock that requests are checked by and answers are signed by.
+    /// Sets the clock for checking requests and signing responses.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Sets the merchant's certificate, where the key is one of your own: requests must be signed with
-    /// that key and carry that serial.
+    /// Sets the merchant's certificate for your own key: requests must be signed with that key and use that
+    /// serial.
     ///
     /// The published test key, which [`signer`](WechatPay::signer), [`serial_no`](WechatPay::serial_no)
-    /// and [`merchant_key_pem`](WechatPay::merchant_key_pem) keep handing out, is refused then.
+    /// and [`merchant_key_pem`](WechatPay::merchant_key_pem) still return, is then refused.
     #[must_use]
     pub fn merchant_certificate(mut self, certificate: Certificate) -> Self {
         self.certificate = Some(certificate);
         self
     }
 
-    /// Adds a plan. The first one added takes the place of the usual three.
+    /// Adds a plan. The first one added replaces the three initial plans.
     #[must_use]
     pub fn plan(mut self, plan: Plan) -> Self {
         self.plans.get_or_insert_default().push(plan);
         self
     }
 
-    /// Calls back for each request, once its response is known: to print it, say.
+    /// Sets a callback for each request, called once its response is known, for example to print it.
     #[must_use]
     pub fn on_request(mut self, on_request: impl Fn(&Entry) + Send + Sync + 'static) -> Self {
         self.on_request = Some(Box::new(on_request));
         self
     }
 
-    /// Finishes it.
+    /// Builds it.
     pub fn build(self) -> Arc<WechatPay> {
         let plans = self.plans.unwrap_or_else(|| {
             vec![

@@ -1,4 +1,4 @@
-//! The gateway on hyper and rustls: real TLS, exact bytes, and connections that break.
+//! The gateway on hyper and rustls: real TLS, exact bytes, and connection faults.
 
 use std::fmt;
 use std::io;
@@ -29,8 +29,8 @@ use crate::server_tls::{ServerTls, acceptor};
 use crate::wechat_pay::WechatPay;
 use crate::wire_server_builder::WireServerBuilder;
 
-/// Runs the gateway where wiremock cannot: over real TLS, with the request target byte for byte, and
-/// with connections that are reset, closed or stalled at chosen points.
+/// A gateway for what wiremock cannot do: real TLS, the request target byte for byte, and connections
+/// that are reset, closed or stalled at chosen points.
 ///
 /// It dereferences to [`WechatPay`], as [`Gateway`](crate::Gateway) does, and stops when it is
 /// dropped.
@@ -57,7 +57,7 @@ struct Wire {
     wechat_pay: Arc<WechatPay>,
     faults: Arc<Faults>,
     close_idle_after: Option<Duration>,
-    /// How many requests came on each connection.
+    /// Number of requests on each connection.
     requests: Mutex<Vec<usize>>,
     live: Live,
     disconnect: broadcast::Sender<How>,
@@ -70,26 +70,26 @@ impl Wire {
 }
 
 impl WireServer {
-    /// Starts one without TLS on a free port.
+    /// Starts a server without TLS on a free port.
     ///
     /// # Panics
-    /// When there is no free port.
+    /// If there is no free port.
     #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start_plain() -> Self {
         Self::builder().start().await.expect("a free port")
     }
 
-    /// Starts one with TLS on a free port. [`client_config`](crate::client_config) trusts it.
+    /// Starts a server with TLS on a free port. [`client_config`](crate::client_config) trusts it.
     ///
     /// # Panics
-    /// When there is no free port.
+    /// If there is no free port.
     #[expect(clippy::expect_used, reason = "a test without a port cannot go on")]
     pub async fn start_tls(tls: ServerTls) -> Self {
         Self::builder().tls(tls).start().await.expect("a free port")
     }
 
-    /// Sets one up: its port, its TLS, when it closes idle connections, or the [`WechatPay`] behind
-    /// it.
+    /// Returns a builder, to set its port, its TLS, when it closes idle connections, or the [`WechatPay`]
+    /// behind it.
     pub fn builder() -> WireServerBuilder {
         WireServerBuilder::default()
     }
@@ -111,52 +111,52 @@ impl WireServer {
         Ok(Self { address, is_tls, wire, accepting })
     }
 
-    /// Returns where it listens.
+    /// Returns its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Returns `https://127.0.0.1:PORT` (or the address that it was given), or the same with `http`.
+    /// Returns `https://127.0.0.1:PORT` (or the address that was set), or the same with `http`.
     pub fn base_url(&self) -> String {
         format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.address)
     }
 
-    /// Disturbs the next connection or request so, before anything that always happens.
+    /// Applies this fault to the next connection or request; takes precedence over `fault_always`.
     pub fn fault_once(&self, fault: Fault) {
         self.wire.faults.once(fault);
     }
 
-    /// Disturbs every connection or request so from now on; `None` ends all faults.
+    /// Applies this fault to every connection or request from now on; `None` ends all faults.
     pub fn fault_always(&self, fault: Option<Fault>) {
         self.wire.faults.always(fault);
     }
 
-    /// Ends all connections that stand: [`How::Close`] or [`How::Reset`].
+    /// Ends all open connections: [`How::Close`] or [`How::Reset`].
     pub fn disconnect(&self, how: How) {
-        // Nobody listens when nobody is connected.
+        // There is no receiver without a connection.
         let _ = self.wire.disconnect.send(how);
     }
 
-    /// Counts the connections that were accepted so far.
+    /// Returns the number of accepted connections.
     pub fn connections(&self) -> usize {
         self.wire.requests().len()
     }
 
-    /// Counts the requests that were read to their end on each connection, in the order in which the
-    /// connections were accepted.
+    /// Returns the number of requests that were read completely on each connection, in the order in which
+    /// the connections were accepted.
     pub fn requests_per_connection(&self) -> Vec<usize> {
         self.wire.requests().clone()
     }
 
-    /// Waits until every connection that was accepted has ended, or stands still because it was
-    /// [stalled](How::Stall): nothing more arrives then from clients that are gone.
+    /// Waits until every accepted connection has ended, or is [stalled](How::Stall): after that, nothing
+    /// more arrives from dropped clients.
     ///
-    /// It waits for as long as a client keeps a connection.
+    /// Waits as long as a client keeps a connection open.
     pub async fn settled(&self) {
         self.wire.live.none().await;
     }
 
-    /// Returns what it puts on the wire, to be shared with another server.
+    /// Returns the state behind it, to share with another server.
     pub fn wechat_pay(&self) -> &Arc<WechatPay> {
         &self.wire.wechat_pay
     }
@@ -215,7 +215,7 @@ async fn serve(
     let script = Arc::new(Script::new(faults, end, wire.close_idle_after, live));
     let serving = async {
         if let Some(fault) = wire.faults.take(|at| at == Point::Accept) {
-            // It holds the socket meanwhile.
+            // Keeps the socket open meanwhile.
             let _socket = socket;
             return break_off(&script, fault.how).await;
         }
@@ -224,7 +224,7 @@ async fn serve(
             Some(tls) => speak_http(tls.accept(socket).await?, &script, &wire, connection).await,
         }
     };
-    // Pinned here, it outlives the choice below, and with it the socket.
+    // Pinned here, it outlives the select below, and with it the socket.
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => ended,

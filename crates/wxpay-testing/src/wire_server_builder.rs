@@ -1,4 +1,4 @@
-//! How a wire server is set up.
+//! The builder of the wire server.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use crate::server_tls::ServerTls;
 use crate::wechat_pay::WechatPay;
 use crate::wire_server::WireServer;
 
-/// Sets up a [`WireServer`].
+/// Builds a [`WireServer`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct WireServerBuilder {
 }
 
 impl WireServerBuilder {
-    /// Sets the address that it listens at: `127.0.0.1` by default.
+    /// Sets the IP address to listen on. The default is `127.0.0.1`.
     #[must_use]
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.ip = ip;
@@ -52,32 +52,32 @@ impl WireServerBuilder {
         self
     }
 
-    /// Makes it speak TLS.
+    /// Enables TLS.
     #[must_use]
     pub fn tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Closes a connection on which nothing has come for this long after a response, as WeChat Pay
-    /// does after 8 s. Otherwise connections are kept.
+    /// Closes a connection that has been idle for this long after a response, as WeChat Pay does after
+    /// 8 s. By default connections are kept.
     #[must_use]
     pub fn close_idle_after(mut self, idle: Duration) -> Self {
         self.close_idle_after = Some(idle);
         self
     }
 
-    /// Sets what is put on the wire, with its own plans, clock, and so on.
+    /// Sets the state behind it, with its own plans, clock, and so on.
     #[must_use]
     pub fn wechat_pay(mut self, wechat_pay: Arc<WechatPay>) -> Self {
         self.wechat_pay = Some(wechat_pay);
         self
     }
 
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
-    /// What the operating system says when the port cannot be had.
+    /// The error of the operating system if the port is not available.
     pub async fn start(self) -> io::Result<WireServer> {
         WireServer::run(self).await
     }

@@ -1,4 +1,4 @@
-//! A request is taken, or refused for a reason that is named.
+//! A request is accepted, or refused for the right reason.
 
 #![allow(
     clippy::expect_used,
@@ -15,10 +15,10 @@ use serde_json::json;
 use wxpay_auth::{AuthorizationError, Identity, Nonce, PrivateKey, Timestamp};
 use wxpay_testing::{Gateway, PlanState, Refusal, Verdict, WechatPay, WireServer};
 
-/// Another merchant's key: that of the platform certificate does as well as any.
+/// Another merchant's key: the platform certificate's key serves as well as any.
 const OTHER_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 
-/// Sends a call to both servers, and returns the reason and the responses.
+/// Sends a call to both servers, and returns the reason and the response.
 async fn refusal(spoil: impl Fn(&WechatPay) -> Call) -> (Refusal, u16, Vec<u8>) {
     let (gateway, server) = (Gateway::start().await, WireServer::start_plain().await);
     let mut seen = Vec::new();
@@ -46,7 +46,7 @@ fn call(wechat_pay: &WechatPay) -> Call {
     Call::post(wechat_pay, &terminate("12000"))
 }
 
-/// Makes a call with credentials of which something is not right.
+/// Makes a call with spoiled credentials.
 fn with(wechat_pay: &WechatPay, spoil: impl Fn(&mut Credentials)) -> Call {
     let mut credentials = Credentials::of(wechat_pay);
     spoil(&mut credentials);
@@ -266,7 +266,7 @@ async fn a_sign_error_says_what_the_server_built() {
             },
         })
     };
-    // The signed body got lost; a short one is shown whole, a long one is cut after 8 bytes.
+    // The signed body was lost; a short one is shown completely, a long one is truncated after 8 bytes.
     assert_eq!(send("{}", "").await, expected("", 0));
     assert_eq!(send("", "{\"a\":12}").await, expected("{\"a\":12}", 8));
     assert_eq!(send("", "{\"amount\":{\"total\":1}}").await, expected("{\"amount", 22));

@@ -1,4 +1,4 @@
-//! Merchant certificates are issued for requests, and requests are taken by the certificate.
+//! Merchant certificates are issued for certificate requests, and requests are accepted by certificate.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256};
 use wxpay_auth::{Certificate, KeyError, PrivateKey, SerialNo};
 use wxpay_testing::{CertificateRefusal, Gateway, Refusal, Verdict, WechatPay};
 
-/// A merchant's own key: that of the platform certificate does as well as any.
+/// A merchant's own key: the platform certificate's key serves as well as any.
 const OWN_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 
 /// Makes a certificate request without `wxpay-auth`.
@@ -59,7 +59,7 @@ async fn a_certificate_is_issued_and_accepted_beside_the_first_one() {
     assert_eq!(verdict(&gateway, OWN_KEY, own).await, Verdict::Accepted);
     let (first_key, first) = (gateway.merchant_key_pem().to_owned(), gateway.serial_no());
     assert_eq!(verdict(&gateway, &first_key, &first).await, Verdict::Accepted);
-    // One's key with the other's serial.
+    // Each key with the serial of the other.
     for (key, serial_no) in [(OWN_KEY, &first), (&first_key, own)] {
         let verdict = verdict(&gateway, key, serial_no).await;
         assert_eq!(verdict, Verdict::Refused(Refusal::SignatureMismatch));
@@ -100,7 +100,7 @@ fn no_two_certificates_have_one_serial() {
         .map(|pem| Certificate::from_pem(pem).unwrap().serial_no().clone())
         .collect();
     assert_eq!(serials.len(), 300);
-    // Not padded: each has 20 bytes of its own.
+    // Not padded: each has 20 bytes.
     assert!(serials.iter().all(|serial_no| !serial_no.as_str().starts_with('0')));
 }
 

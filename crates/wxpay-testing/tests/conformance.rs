@@ -1,4 +1,4 @@
-//! The check of signers finds what is wrong with them.
+//! The conformance check finds faults in signers.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -23,17 +23,17 @@ enum Wrong {
     OtherKey,
     Short,
     HashedTwice,
-    /// Signs what another caller asked for.
+    /// Returns the signature of another caller.
     MixedUp,
     /// Stays locked when a caller gives up.
     StaysLocked,
-    /// While many callers sign.
+    /// Panics while many callers sign.
     Panics,
     PanicsAlone,
-    /// While callers give up.
+    /// Panics while callers give up.
     PanicsGivenUp,
     Hangs,
-    /// While many callers sign.
+    /// Hangs while many callers sign.
     HangsOnce,
 }
 
@@ -153,7 +153,7 @@ async fn what_is_wrong_is_named() {
 
 #[tokio::test]
 async fn a_signer_that_hangs_does_not_hang_the_check() {
-    // Where the rest takes as long, it ends in the same error.
+    // If the rest takes as long, it ends in the same error.
     for wrong in [Wrong::Hangs, Wrong::HangsOnce] {
         let error = check(wrong).await;
         assert!(matches!(error, Nonconformance::Hangs { .. }), "{wrong:?}: {error:?}");
@@ -172,7 +172,7 @@ async fn another_reference_is_noticed() {
     assert!(matches!(error, Nonconformance::Differs { length: 0, .. }), "{error:?}");
 }
 
-/// Fails as it is told.
+/// Fails as specified.
 #[derive(Debug)]
 struct Failing(fn() -> Result<Signature, SignError>);
 

@@ -1,4 +1,4 @@
-//! Each misbehaviour is what its name says.
+//! Each misbehaviour does what its name says.
 
 #![allow(
     clippy::expect_used,
@@ -16,7 +16,7 @@ use common::{Call, Response, terminate};
 use wxpay_auth::{SystemClock, VerifyError, verify_response};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 
-/// Terminates a plan under a misbehaviour, and returns the response and what verification says.
+/// Terminates a plan under a misbehaviour, and returns the response and the result of verifying it.
 async fn under(misbehaviour: Misbehaviour) -> (Gateway, Response, Result<(), VerifyError>) {
     let gateway = Gateway::start().await;
     gateway.misbehave(misbehaviour);
@@ -27,7 +27,7 @@ async fn under(misbehaviour: Misbehaviour) -> (Gateway, Response, Result<(), Ver
     (gateway, response, verified)
 }
 
-/// Expects a 2xx that has been carried out, and that does not verify.
+/// Expects a 2xx that was carried out, and does not verify.
 async fn unverified(misbehaviour: Misbehaviour) -> (Gateway, Response, VerifyError) {
     let (gateway, response, verified) = under(misbehaviour).await;
     assert!((200..300).contains(&response.status), "{}", response.status);
@@ -68,7 +68,7 @@ async fn a_tampered_body_does_not_fit_its_signature() {
     assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
     assert_eq!((response.status, response.json()["tampered"].as_bool()), (200, Some(true)));
 
-    // The same on a body that is there: still JSON, one byte more.
+    // The same for a non-empty body: still JSON, one byte longer.
     let target = format!("{}/1004/delivery-plans", common::PLANS);
     let tampered = Call::get(&gateway, &target).send(&gateway.base_url()).await;
     gateway.behave();
@@ -90,7 +90,7 @@ async fn an_unknown_serial_is_not_held() {
     let (gateway, response, error) = unverified(Misbehaviour::UnknownSerial).await;
     let VerifyError::UnknownSerial { serial, .. } = error else { panic!("{error}") };
     assert_eq!(response.header("wechatpay-serial"), Some(serial.as_str()));
-    // The signature itself is good: with the right serial it verifies.
+    // The signature itself is valid: it verifies with the right serial.
     let mut headers = response.headers.clone();
     let right = gateway.public_key_id().as_str().parse().unwrap();
     headers.insert("wechatpay-serial", right);
@@ -183,7 +183,7 @@ async fn an_encoded_body_is_not_the_one_that_was_signed() {
     let (_, response, error) = unverified(Misbehaviour::Encoded).await;
     assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
     assert_eq!(response.header("content-encoding"), Some("gzip"));
-    // No body, in one block that is the last.
+    // An empty body, in a single final block.
     let empty = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1, 0, 0, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(response.body, empty);
 }

@@ -1,4 +1,4 @@
-//! The proxy opens tunnels, or does not.
+//! The proxy opens tunnels, or refuses them.
 
 #![allow(
     clippy::expect_used,
@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wxpay_testing::{ConnectProxy, ProxyManners, WireServer};
 
-/// Asks for a tunnel to a host, and returns the status line.
+/// Requests a tunnel to a host, and returns the status line.
 async fn connect(proxy: &ConnectProxy, host: &str, more: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(address(&proxy.url())).await.unwrap();
     let request = format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n");

@@ -1,4 +1,4 @@
-//! Plans go through their states, and every response to an authentic request is signed.
+//! Plans change their states, and every response to an authentic request is signed.
 
 #![allow(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The wire server: bytes as they are, TLS as it is, and connections that break where they are told.
+//! The wire server: exact bytes, real TLS, and connections that fail where specified.
 
 #![allow(
     clippy::expect_used,
@@ -54,7 +54,7 @@ async fn the_target_is_checked_byte_for_byte() {
         let journal = server.journal();
         assert_eq!(journal.last().unwrap().target(), target);
     }
-    // The same plan in another spelling is another message.
+    // The same plan in another spelling is a different message.
     for (signed, sent) in [("a%2Fb", "a%2fb"), ("a'b", "a%27b"), ("12000", "%312000")] {
         let call = Call { target: terminate(sent), ..Call::post(&server, &terminate(signed)) };
         assert_eq!(call.send(&server.base_url()).await.status, 401, "{sent}");
@@ -117,7 +117,7 @@ fn the_authority_can_be_handed_out() {
     assert_eq!(lines, der);
 }
 
-/// Sends a call, and returns what ends the connection: a response, or the kind of an error.
+/// Sends a call, and returns what ends the connection: a response, or the kind of error.
 async fn outcome<S>(call: &Call, stream: &mut S) -> Result<Response, ErrorKind>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -143,7 +143,7 @@ async fn a_connection_is_reset_or_closed_at_the_point() {
             server.fault_once(Fault::new(at, how));
             let call = Call::post(&server, &terminate("12000"));
             let kind = outcome(&call, &mut tcp(&server).await).await.unwrap_err();
-            // Where bytes were left unread, a close becomes a reset: the type's documentation says so.
+            // With unread bytes, a close becomes a reset, as the type's documentation says.
             let unread = matches!(at, Point::Accept | Point::Handshake | Point::RequestBytes(_));
             match how {
                 How::Close if !unread => assert_eq!(kind, ErrorKind::UnexpectedEof, "{at:?}"),
@@ -154,7 +154,7 @@ async fn a_connection_is_reset_or_closed_at_the_point() {
                 ),
             }
             assert_eq!(server.executions(), executions, "{at:?} {how:?}");
-            // Once, that is: the next connection is a good one.
+            // Only once: the next connection works.
             let call = Call::post(&server, &terminate("12001"));
             assert_eq!(call.send(&server.base_url()).await.status, 204);
         }
@@ -170,7 +170,7 @@ async fn so_many_bytes_of_a_response_arrive() {
         let mut stream = tls(&server, "localhost").await.unwrap();
         stream.write_all(&Call::get(&server, &target).to_bytes()).await.unwrap();
         let mut arrived = Vec::new();
-        // Cut, without the alert that ends TLS in good order.
+        // Truncated, without the TLS close_notify alert.
         let ended = stream.read_to_end(&mut arrived).await.map_err(|e| e.kind());
         assert_eq!(ended, Err(ErrorKind::UnexpectedEof));
         assert_eq!(arrived.len(), length);

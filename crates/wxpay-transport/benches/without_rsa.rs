@@ -1,12 +1,12 @@
-//! Calls without RSA, beside bare hyper: all that the library does besides signing and verifying, and what
-//! it makes of refusals.
+//! Calls without RSA compared with bare hyper: everything that the library does besides signing and verifying,
+//! including how it reads refusals.
 //!
 //! ```sh
 //! cargo bench -p wxpay-transport --bench without_rsa
 //! ```
 //!
-//! Signer and verifier do nothing. Client and server share one thread, so that no wake-up of another one
-//! hides the rest.
+//! Signer and verifier do nothing. Client and server share one thread, so that waking another thread does
+//! not hide the rest.
 
 #![allow(
     clippy::expect_used,
@@ -40,7 +40,7 @@ const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const TARGET: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";
 const REFUSED: &str = r#"{"code":"NO_AUTH","message":"no permission for this plan"}"#;
-/// It names the message that the server built itself.
+/// Contains the message that the server built.
 const SIGN_ERROR: &str = include_str!("../testdata/sign_error/empty_body_post.json");
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ fn response(status: &str, body: &str) -> String {
     )
 }
 
-/// Starts a server that gives one response to everything.
+/// Starts a server that sends the same response to every request.
 async fn start(response: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -99,7 +99,7 @@ async fn start(response: String) -> SocketAddr {
     address
 }
 
-/// A kept connection of hyper, and a request as long as a real one.
+/// A kept hyper connection, and a request as long as a real one.
 struct Bare {
     connection: Kept,
     host: String,

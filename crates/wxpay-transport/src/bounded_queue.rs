@@ -1,15 +1,15 @@
-//! A queue that is not longer than a bound.
+//! A queue of bounded length.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts those who wait, up to a bound.
+/// Counts the waiters of a queue, up to a bound.
 #[derive(Debug)]
 pub(crate) struct BoundedQueue {
     waiting: AtomicUsize,
     most: usize,
 }
 
-/// Says that too many wait already.
+/// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QueueFull {
     pub(crate) waiting: usize,
@@ -20,12 +20,12 @@ impl BoundedQueue {
         Self { waiting: AtomicUsize::new(0), most }
     }
 
-    /// Tells whether nobody waits.
+    /// Returns whether the queue is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0
     }
 
-    /// Takes a place in the queue, until it is dropped.
+    /// Enters the queue; dropping the returned place leaves it.
     pub(crate) fn enter(&self) -> Result<QueuePlace<'_>, QueueFull> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         if before < self.most {
@@ -36,7 +36,7 @@ impl BoundedQueue {
     }
 }
 
-/// Holds a place in the queue until it is dropped.
+/// A place in the queue, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct QueuePlace<'q> {
     queue: &'q BoundedQueue,
@@ -44,7 +44,7 @@ pub(crate) struct QueuePlace<'q> {
 }
 
 impl QueuePlace<'_> {
-    /// Returns how many waited already when this place was taken.
+    /// Returns how many were waiting when this place was taken.
     pub(crate) fn before(&self) -> usize {
         self.before
     }

@@ -1,4 +1,4 @@
-//! The circuit breaker of one domain: whether calls are still sent there.
+//! The circuit breaker of one domain.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use tokio::time::Instant;
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BreakerSettings {
-    /// How many failures in a row open it.
+    /// Number of consecutive failures that open it.
     pub(crate) threshold: u32,
-    /// How long it stays open the first time; each probe that fails doubles it.
+    /// How long it stays open the first time; each failed probe doubles it.
     pub(crate) open_for: Duration,
-    /// How long it stays open at most.
+    /// Maximum time it stays open.
     pub(crate) longest: Duration,
 }
 
-/// Says how an attempt may use a domain.
+/// How an attempt may use a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
-    /// It works, as far as is known.
+    /// The domain is not known to fail.
     Normal,
-    /// It failed, and this attempt is the one that tries it.
+    /// The domain failed, and this attempt probes it.
     Probe,
-    /// It fails.
+    /// The domain fails.
     Barred,
 }
 
-/// Names the state of a breaker, in the words of the electrician: a closed one lets calls pass.
+/// The state of a breaker. As in an electric circuit, a closed breaker lets calls pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerState {
     Closed,
@@ -34,7 +34,7 @@ pub(crate) enum BreakerState {
     Open,
 }
 
-/// Counts failures in a row. It does not look at any clock itself.
+/// Counts consecutive failures. Does not read the clock.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     settings: BreakerSettings,
@@ -46,7 +46,7 @@ enum State {
     Closed {
         failures: u32,
     },
-    /// From `until` on, one attempt at a time probes it.
+    /// From `until` on, attempts probe the domain one at a time.
     Open {
         until: Instant,
         open_for: Duration,
@@ -59,17 +59,17 @@ impl Breaker {
         Self { settings, state: State::Closed { failures: 0 } }
     }
 
-    /// Makes one that never opens: for a domain without another one to go to.
+    /// Returns a breaker that never opens, for a domain without a standby.
     pub(crate) fn idle() -> Self {
         let (open_for, longest) = (Duration::ZERO, Duration::ZERO);
         Self::new(BreakerSettings { threshold: u32::MAX, open_for, longest })
     }
 
-    /// Asks whether an attempt may be made. Whoever gets [`Admission::Probe`] must tell how it ended:
+    /// Asks whether an attempt may be made. A caller that gets [`Admission::Probe`] must report the result:
     /// [`succeeded`](Self::succeeded), [`failed`](Self::failed) or [`given_up`](Self::given_up).
     ///
-    /// A probe may end in 502 with nobody knowing what was done. So a call that must not be repeated
-    /// leaves probing to others, until the time has passed twice and there seem to be no others.
+    /// A probe may end with a 502 that leaves the outcome unknown. A call that must not be repeated
+    /// therefore leaves the probe to others, until twice the open time has passed without one.
     pub(crate) fn admit(&mut self, now: Instant, is_repeatable: bool) -> Admission {
         match &mut self.state {
             State::Closed { .. } => Admission::Normal,
@@ -84,15 +84,15 @@ impl Breaker {
         }
     }
 
-    /// Notes that the domain answered.
+    /// Records that the domain responded.
     pub(crate) fn succeeded(&mut self, admission: Admission) {
-        // Of calls that began before it opened, the last ones may still come back well.
+        // Calls that began before it opened may still succeed.
         if admission == Admission::Probe || matches!(self.state, State::Closed { .. }) {
             self.state = State::Closed { failures: 0 };
         }
     }
 
-    /// Notes that the domain could not be reached, or did not work.
+    /// Records that the domain could not be reached, or did not work.
     pub(crate) fn failed(&mut self, now: Instant, admission: Admission) {
         let settings = self.settings;
         match &mut self.state {
@@ -107,12 +107,12 @@ impl Breaker {
                 let open_for = open_for.saturating_mul(2).min(settings.longest);
                 self.state = State::Open { until: now + open_for, open_for, probing: false };
             }
-            // It was known already.
+            // Already known.
             State::Open { .. } => {}
         }
     }
 
-    /// Notes that an attempt ended without saying anything about the domain.
+    /// Records that an attempt ended without saying anything about the domain.
     pub(crate) fn given_up(&mut self, admission: Admission) {
         if let (Admission::Probe, State::Open { probing, .. }) = (admission, &mut self.state) {
             *probing = false;

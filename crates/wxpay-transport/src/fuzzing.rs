@@ -1,4 +1,4 @@
-//! Private parsers, for `fuzz/` alone.
+//! Private parsers, exported only for `fuzz/`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::message::response_headers;
 use crate::message::secrets::Secrets;
 use crate::message::target::Target;
 
-/// Makes the error of a response that is no success, as a client does that signed this message.
+/// Builds the error of a response as a client does that signed this message.
 pub fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
@@ -52,20 +52,20 @@ pub fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     response_headers::clock_offset(headers, now)
 }
 
-/// Writes an origin with its port, as a tunnel is asked for.
+/// Writes an origin with its port, as in a request for a tunnel.
 ///
 /// # Errors
-/// What the connector would end with.
+/// The error of the connector.
 pub fn origin(base: &BaseUrl) -> Result<Uri, ConfigError> {
     let scheme = if base.is_https() { "https" } else { "http" };
     let authority = base_url::authority(base.host(), base.port());
     format!("{scheme}://{authority}/").parse().map_err(|_| ConfigError::MalformedUrl)
 }
 
-/// Makes hyper's type of a target.
+/// Converts a target to hyper's type.
 ///
 /// # Errors
-/// What a call would end with.
+/// The error of a call.
 pub fn path_and_query(target: &Target) -> Result<PathAndQuery, RequestError> {
     target.to_path_and_query()
 }

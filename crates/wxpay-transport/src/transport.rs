@@ -1,4 +1,4 @@
-//! The seam between products and HTTP.
+//! The interface between typed services and HTTP.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::error::Error;
 use crate::message::request::Request;
 use crate::message::response::Response;
 
-/// Sends signed requests and returns verified responses: what typed services are generic over.
+/// Sends signed requests and returns verified responses. Typed services are generic over it.
 ///
 /// It is object safe, and implemented for `&T`, `Arc<T>` and `Box<T>`.
 ///
-/// Whoever implements it promises what [`Client`](crate::Client) does: nothing unverified is
-/// returned as an [`Response`], and [`Error::delivery`] is true.
+/// An implementation must keep the promises of [`Client`](crate::Client): nothing unverified is
+/// returned as a [`Response`], and [`Error::delivery`] is correct.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Transport`",
     label = "expected a `Client`, a reference to one, or a transport of your own",

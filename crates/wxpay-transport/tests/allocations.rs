@@ -1,4 +1,4 @@
-//! How often a call allocates, beside the same call made with bare hyper and bare RSA.
+//! How often a call allocates, compared with the same call made with bare hyper and bare RSA.
 
 #![allow(
     clippy::expect_used,
@@ -26,15 +26,15 @@ use crate::floor::Floor;
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
-/// How many allocations a call may make beyond those of the bare one.
+/// Allocations that a call may make beyond those of the bare call.
 const BUDGET: u64 = 12;
 
-/// How many more when it opens a connection, without TLS.
+/// Further allocations when it opens a connection, without TLS.
 const CONNECTION: u64 = 60;
 
 const CALLS: u64 = 50;
 
-/// Counts the allocations of each call, once everything is warm. The stub makes none.
+/// Counts the allocations of each call after warm-up. The stub makes none.
 async fn allocations<F: Future<Output = ()>>(call: impl Fn() -> F) -> u64 {
     for _ in 0..5 {
         call().await;
@@ -46,7 +46,7 @@ async fn allocations<F: Future<Output = ()>>(call: impl Fn() -> F) -> u64 {
     (dhat::HeapStats::get().total_blocks - before) / CALLS
 }
 
-// One test: the counter is one for the process.
+// A single test: the counter is shared by the whole process.
 #[tokio::test]
 async fn a_call_allocates_little_more_than_a_bare_one() {
     let _profiler = dhat::Profiler::builder().testing().build();

@@ -19,12 +19,12 @@ use wxpay_rs::{WxPayConfig, WxPayResult};
 use crate::measure::{measure, Plan};
 use crate::stand_in::StandIn;
 
-/// The application's own failures, which a benchmark ends with.
+/// Errors of the application, which end the benchmark.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    // The HTTP client takes the system's roots and has no setting for others; this is where the
-    // library that loads them looks first. No other thread runs yet.
+    // The HTTP client uses the system's roots and cannot be given others; the library that loads them looks
+    // here first. No other thread runs yet.
     env::set_var("SSL_CERT_FILE", env::var("CA_FILE")?);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run())
 }
@@ -42,7 +42,7 @@ async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the call: an empty POST, whose response has no body either.
+/// Makes the call: an empty POST with an empty response.
 async fn terminate(transport: &ServiceTransport, target: &str) -> WxPayResult<()> {
     transport.request_default(HttpMethod::Post, target, None, "terminate").await
 }
@@ -59,7 +59,7 @@ fn transport(concurrency: usize) -> Result<ServiceTransport, Failure> {
         .platform_public_key(env::var("PUBLIC_KEY_ID")?, fs::read(env::var("PUBLIC_KEY")?)?)
         .build()?;
     let http = ReqwestHttpClient::builder().max_idle_connections(concurrency.max(100)).build()?;
-    // Left alone, the signer refuses a call while as many as there are cores and 64 others wait.
+    // By default, the signer refuses a call while as many signatures as cores are in progress and 64 wait.
     let cores = available_parallelism()?.get();
     let signer = Sha256RsaSigner::new(mchid, &key, serial_no)?
         .with_signing_capacity(cores, concurrency.max(64))?;

@@ -1,4 +1,4 @@
-//! Makes the calls and takes the time: the same for any client in Rust.
+//! Makes and times the calls: the same code for every client in Rust.
 
 use std::env;
 use std::fmt::Display;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 
-/// Linux counts processor time in hundredths of a second for programs that ask through `/proc`.
+/// Linux reports processor time in hundredths of a second in `/proc`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// How many calls are made, and by how many callers at a time.
+/// How many calls to make, and with how many concurrent callers.
 pub struct Plan {
     pub calls: usize,
     pub concurrency: usize,
@@ -32,7 +32,7 @@ impl Plan {
     }
 }
 
-/// Makes the warm-up's calls and the measured ones, and returns what to print.
+/// Makes the warm-up calls and the measured ones, and returns what to print.
 pub async fn measure<F, Fut>(plan: Plan, call: F) -> Value
 where
     F: Fn() -> Fut + Clone + Send + 'static,
@@ -64,7 +64,7 @@ struct Outcome {
     first_error: Option<String>,
 }
 
-/// Has the callers share the number of calls, each of them without a pause.
+/// Makes the calls, shared among callers that each call without a pause.
 async fn make<F, Fut>(calls: usize, callers: usize, first: &Arc<AtomicBool>, call: &F) -> Outcome
 where
     F: Fn() -> Fut + Clone + Send + 'static,
@@ -114,10 +114,10 @@ fn quantile(sorted: &[Duration], q: f64) -> Option<f64> {
     Some(latency.as_secs_f64() * 1e6)
 }
 
-/// Returns the processor time of this process and all its threads so far, user and system.
+/// Returns the processor time of this process and all its threads, user and system.
 fn cpu_seconds() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
-    // The second field is the program's name in brackets, and may have spaces.
+    // The second field is the program's name in parentheses, and may contain spaces.
     let fields = stat.rsplit(')').next().unwrap_or_default();
     let ticks: u64 =
         fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! Sends to the benchmark's server what was meant for WeChat Pay.
+//! Redirects requests for WeChat Pay to the benchmark's server.
 
 use async_trait::async_trait;
 use wxpay_rs::http::client::HttpResponse;
@@ -7,8 +7,8 @@ use wxpay_rs::WxPayResult;
 
 type Headers = Vec<(String, String)>;
 
-/// Puts another host into each URL. The crate's own is a constant, and an HTTP client of one's own
-/// is the way it names for tests; the work is left to the crate's.
+/// Replaces the host of each URL. The crate's own host is a constant, and it recommends a custom HTTP client
+/// for tests; this one delegates to the crate's.
 pub struct StandIn {
     http: ReqwestHttpClient,
     host: String,

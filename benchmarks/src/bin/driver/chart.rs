@@ -1,6 +1,6 @@
-//! What both pictures share: SVG that is readable on light and dark ground.
+//! The common parts of both charts: SVG that is readable on light and dark backgrounds.
 
-/// Wraps a picture of this height.
+/// Wraps a chart of this height.
 pub(crate) fn svg(title: &str, height: u32, content: &str) -> String {
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" role="img" aria-label="{title}">
@@ -29,10 +29,10 @@ text {{ fill: #e6edf3; }}
     )
 }
 
-/// The width of all pictures.
+/// The width of all charts.
 pub(crate) const WIDTH: u32 = 860;
 
-/// Makes text fit for SVG.
+/// Escapes text for SVG.
 pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,4 +1,4 @@
-//! A picture of all clients: calls a second and processor time, with one caller and with 32.
+//! A chart of all clients: calls per second and processor time, with one caller and with 32.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! On what the figures were measured.
+//! The machine that the figures were measured on.
 
 use std::process::Command;
 
@@ -26,7 +26,7 @@ pub(crate) struct Machine {
     pub(crate) rustc: String,
     pub(crate) commit: String,
     pub(crate) crates: Vec<String>,
-    /// Of the last minute, before anything was started: others use the machine, or nobody does.
+    /// The last minute, before anything was started: shows whether the machine was otherwise in use.
     pub(crate) load_average: String,
     pub(crate) unix_seconds: u64,
 }

@@ -59,7 +59,7 @@ fn measure(part: Part, options: &Options, server: &mut Server, report: &mut Repo
         Part::Growth => report.growth = measure::growth(options, server)?,
         Part::Peers => report.peers = peers::peers(options, server, &mut report.notes)?,
     }
-    // The peers' requests are counted turn by turn.
+    // The peers' requests are counted in each turn.
     if part != Part::Peers {
         report.server.push(server.counts()?);
     }

@@ -1,4 +1,4 @@
-//! Runs what is to be measured, part by part.
+//! Runs the measurements, part by part.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::options::Options;
 use crate::program::Program;
 use crate::server::{Load, Server};
 
-/// Longer than anything of ours takes.
+/// Longer than any of our programs takes.
 const LIMIT: Duration = Duration::from_secs(900);
 const BOTH: [Variant; 2] = [Variant::Floor, Variant::Sdk];
 
-/// The most memory that each ever had.
+/// Peak memory of each process.
 #[derive(Debug, Serialize)]
 pub(crate) struct Memory {
     pub(crate) over: &'static str,
@@ -36,7 +36,7 @@ pub(crate) struct ColdStart {
     pub(crate) ms: Pair<Spread>,
 }
 
-/// The lines of `growth`.
+/// The output lines of `growth`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Growth {
     pub(crate) what: &'static str,
@@ -44,7 +44,7 @@ pub(crate) struct Growth {
     pub(crate) steps: Vec<serde_json::Value>,
 }
 
-/// The floor and the SDK in turns, in one process a scenario.
+/// Runs the floor and the SDK by turns, in one process per scenario.
 pub(crate) fn turns(options: &Options, server: &Server, token: bool) -> Result<Vec<Turns>> {
     let (rounds, calls) = if options.quick { ("3", 800) } else { ("7", 6000) };
     let mut all = Vec::new();
@@ -72,7 +72,7 @@ pub(crate) fn turns(options: &Options, server: &Server, token: bool) -> Result<V
     Ok(all)
 }
 
-/// Processes of their own, in turns.
+/// Runs separate processes, by turns.
 pub(crate) fn memory(options: &Options, server: &Server) -> Result<Vec<Memory>> {
     let (rounds, calls) = if options.quick { (3, 300) } else { (7, 3000) };
     let mut all = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn memory(options: &Options, server: &Server) -> Result<Vec<Memory>> 
     Ok(all)
 }
 
-/// Processes that make one call and end, in turns.
+/// Runs processes that make one call and end, by turns.
 pub(crate) fn cold_start(options: &Options, server: &Server) -> Result<Vec<ColdStart>> {
     let starts = if options.quick { 5 } else { 40 };
     let load = Load { calls: 0, callers: 1, warmup: 0 };
@@ -105,7 +105,7 @@ pub(crate) fn cold_start(options: &Options, server: &Server) -> Result<Vec<ColdS
     for over in ["plain", "tls"] {
         for signing in [Signing::Ring, Signing::AwsLcRs] {
             let mut ms = Pair::<Vec<f64>>::default();
-            // The first start of each reads its program from disk, and does not count.
+            // The first start of each reads its program from disk, and is not counted.
             for start in 0..=starts {
                 for variant in BOTH {
                     let ended = contender(server, variant, signing, over, load)?.run(LIMIT)?;
@@ -123,7 +123,7 @@ pub(crate) fn cold_start(options: &Options, server: &Server) -> Result<Vec<ColdS
     Ok(all)
 }
 
-/// What grows with calls, merchants and keys.
+/// Measures what grows with calls, merchants and keys.
 pub(crate) fn growth(options: &Options, server: &Server) -> Result<Vec<Growth>> {
     let (calls, merchants) = if options.quick { ("1000", "100") } else { ("100000", "1000") };
     let load = Load { calls: 0, callers: 8, warmup: 0 };
@@ -146,7 +146,7 @@ pub(crate) fn growth(options: &Options, server: &Server) -> Result<Vec<Growth>> 
     Ok(all)
 }
 
-/// One of the two, alone.
+/// Returns the program of one contender.
 pub(crate) fn contender(
     server: &Server,
     variant: Variant,

@@ -1,4 +1,4 @@
-//! What is asked of the driver.
+//! The options of the driver.
 
 use std::path::PathBuf;
 
@@ -37,7 +37,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Reads the arguments; nothing where only help is wanted.
+    /// Parses the arguments; `None` if help was requested.
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>> {
         let mut options = Self {
             quick: false,

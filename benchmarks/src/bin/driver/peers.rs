@@ -1,4 +1,4 @@
-//! Other people's clients, the SDK and the floor, in turns against the same server.
+//! Third-party clients, the SDK and the floor, by turns against the same server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn yes() -> bool {
     true
 }
 
-/// What came of one client with so many callers.
+/// The result of one client with a number of callers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Standing {
     pub(crate) peer: Peer,
@@ -68,7 +68,7 @@ pub(crate) struct PeerRound {
 }
 
 impl Standing {
-    /// Tells the floor and the SDK from all others: they have no program of their own.
+    /// Returns whether it is the floor or the SDK, which have no separate program.
     pub(crate) fn is_ours(&self) -> bool {
         self.peer.command.is_empty()
     }
@@ -78,7 +78,7 @@ impl Standing {
     }
 }
 
-/// Who takes part, and how it is started.
+/// A participant, and how it is started.
 enum Entrant {
     Ours(Variant, Signing),
     Theirs(PathBuf),
@@ -172,7 +172,7 @@ fn listed() -> Result<Vec<Peer>> {
         .map_err(|e| format!("peers.json: {e}").into())
 }
 
-/// Builds it, and returns its folder.
+/// Builds it, and returns its directory.
 fn set_up(peer: &Peer) -> Result<PathBuf> {
     let folder = peer.folder.clone().unwrap_or_else(|| peer.name.clone().into());
     let folder = Path::new(FOLDER).join(folder).canonicalize()?;

@@ -1,4 +1,4 @@
-//! Programs that are measured: started, watched, and ended when they take too long.
+//! Measured programs: started, monitored, and killed after a time limit.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -17,21 +17,21 @@ pub(crate) struct Program {
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// What a program did.
+/// The result of a program.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// How long it took from its start to its line `first`.
+    /// Time from its start to its line `first`.
     pub(crate) first_ms: Option<f64>,
     /// The other lines it printed.
     pub(crate) lines: Vec<String>,
 }
 
-/// None of them is to reach the server on this machine through a proxy.
+/// Unset, so that no program reaches the local server through a proxy.
 const PROXIES: [&str; 6] =
     ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
 impl Program {
-    /// One of this package.
+    /// A program of this package.
     pub(crate) fn ours(name: &str, arguments: &[&str]) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name(name);
         let mut command = vec![program.to_string_lossy().into_owned()];
@@ -48,7 +48,7 @@ impl Program {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it until it ends.
     pub(crate) fn run(&self, limit: Duration) -> Result<Ended> {
         let start = Instant::now();
         let mut child = self.spawn()?;
@@ -108,7 +108,7 @@ impl Program {
 }
 
 impl Ended {
-    /// Reads the last line.
+    /// Parses the last line.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         let last = self.lines.last().ok_or("it printed nothing")?;
         serde_json::from_str(last).map_err(|e| format!("it printed {last}: {e}").into())

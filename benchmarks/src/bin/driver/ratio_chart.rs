@@ -1,4 +1,4 @@
-//! A picture of the SDK beside the floor: one row a scenario, the spread of its rounds as a line.
+//! A chart of the SDK compared with the floor: one row per scenario, the spread of its rounds as a line.
 
 use std::fmt::Write;
 
@@ -68,7 +68,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// Takes in all values and 1, in tenths.
+    /// Returns a range that includes all values and 1, in tenths.
     fn of(values: impl Iterator<Item = Spread>, left: f64) -> Self {
         let (mut low, mut high) = (1.0_f64, 1.0_f64);
         for value in values.filter(|value| value.min.is_finite() && value.max.is_finite()) {
@@ -82,7 +82,7 @@ impl Scale {
         self.left + (value - self.low) / (self.high - self.low) * COLUMN_WIDTH
     }
 
-    /// Tenths, or as many of them as there is room for; 1 is always one of them.
+    /// Returns ticks in tenths, thinned out to fit; 1 is always included.
     fn ticks(&self) -> Vec<f64> {
         let tenths = ((self.high - self.low) * 10.0).round();
         let every = [1.0, 2.0, 5.0, 10.0].into_iter().find(|every| tenths / every <= 8.0);

@@ -1,4 +1,4 @@
-//! The report: JSON with everything, tables for people, pictures.
+//! The report: JSON with everything, tables for people, charts.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::{comparison_chart, ratio_chart, tables};
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    /// Whether the figures say little.
+    /// Whether it was a quick run, whose figures have little significance.
     pub(crate) quick: bool,
     pub(crate) seconds: f64,
     /// What was left out, and why.
@@ -25,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) cold_start: Vec<ColdStart>,
     pub(crate) growth: Vec<Growth>,
     pub(crate) peers: Vec<Standing>,
-    /// What the server saw, part by part.
+    /// The server's counts, part by part.
     pub(crate) server: Vec<Counts>,
 }
 
@@ -45,7 +45,7 @@ impl Report {
         }
     }
 
-    /// Writes all files, and the tables on standard output as well.
+    /// Writes all files, and prints the tables to standard output.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("report.json"), serde_json::to_string_pretty(self)?)?;
@@ -61,7 +61,7 @@ impl Report {
         Ok(())
     }
 
-    /// Says which of the figures of the floor and the SDK are worth nothing: not every call ended well.
+    /// Returns which figures of the floor and the SDK are invalid, because calls failed.
     pub(crate) fn wrong(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for turns in &self.turns {

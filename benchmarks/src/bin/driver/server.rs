@@ -1,4 +1,4 @@
-//! The server, and what programs are told about it.
+//! The server, and the settings that programs get to reach it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 const TARGET: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";
 
-/// The program `stub`, which ends with this.
+/// The program `stub`, which is ended with this value.
 pub(crate) struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -36,7 +36,7 @@ struct Ports {
     certificate: u16,
 }
 
-/// What the server has seen since it was asked last.
+/// The server's counts since the last query.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Counts {
     pub(crate) connections: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Counts {
     pub(crate) first_refusal: Option<String>,
 }
 
-/// How often to call.
+/// The number of calls and callers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) calls: usize,
@@ -75,7 +75,7 @@ impl Server {
         Ok(Self { child, stdin, stdout, description, work })
     }
 
-    /// Returns what it has seen since this was called last.
+    /// Returns the counts since the last call.
     pub(crate) fn counts(&mut self) -> Result<Counts> {
         self.stdin.as_mut().ok_or("it has ended")?.write_all(b"report\n")?;
         let mut line = String::new();
@@ -83,7 +83,7 @@ impl Server {
         Ok(serde_json::from_str(&line)?)
     }
 
-    /// Returns the environment that `peers/README.md` promises.
+    /// Returns the environment described in `peers/README.md`.
     pub(crate) fn environment(
         &self,
         over: &str,

@@ -9,7 +9,7 @@ use wxpay_benchmarks::percentile::Spread;
 use crate::peers::Standing;
 use crate::report::Report;
 
-/// Writes all of them.
+/// Writes all tables.
 pub(crate) fn write(report: &Report) -> String {
     let mut text = String::new();
     head(&mut text, report);
@@ -131,7 +131,7 @@ fn turns(text: &mut String, all: &[Turns]) {
     }
 }
 
-/// The floor's, the SDK's, and their ratio round by round.
+/// Returns the spreads of the floor, the SDK, and their ratio per round.
 pub(crate) fn medians(turns: &Turns, value: impl Fn(&Figures) -> f64) -> [Spread; 3] {
     let rounds = || turns.rounds.iter().map(|round| &round.figures);
     [
@@ -229,7 +229,7 @@ fn growth(text: &mut String, report: &Report) {
     }
 }
 
-/// The first merchant brings what all share.
+/// The first merchant includes what all of them share.
 fn merchants(text: &mut String, step: &Value, first: Option<&Value>) {
     let of = |name: &str| step[name].as_f64().unwrap_or_default();
     let first = first.and_then(|first| first["rss_kib"].as_f64()).unwrap_or_default();

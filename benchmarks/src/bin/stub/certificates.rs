@@ -1,4 +1,4 @@
-//! The certificates of this run: an authority and the server's, and the platform's for WeChat Pay's key.
+//! The certificates of this run: an authority's, the server's, and a platform certificate.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const PLATFORM_SERIAL: [u8; 20] = *b"\x5b\x1a\x0c\x62\x42\xd3\x4f\x21\x8a\x11\
 pub(crate) struct Certificates {
     pub(crate) ca_pem: String,
     pub(crate) platform_pem: String,
-    /// In hexadecimal, as `Wechatpay-Serial` has it.
+    /// In hexadecimal, as in `Wechatpay-Serial`.
     pub(crate) platform_serial: String,
     server: CertificateDer<'static>,
     server_key: PrivateKeyDer<'static>,

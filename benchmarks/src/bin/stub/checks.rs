@@ -1,4 +1,4 @@
-//! So that nobody cheats: some requests are looked at closely.
+//! Checks a sample of the requests, so that no client can skip work.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,14 +7,14 @@ use wxpay_auth::{Backend, Clock, PrivateKey, PublicKey, SystemClock};
 
 use crate::request::Request;
 
-/// Of the requests that are not looked at as the first of their connection, one in so many is checked.
+/// One request in this many is checked.
 const ONE_IN: u64 = 50;
 
-/// Of so many connections the first request is checked. A check takes as long as half of a call's other work:
-/// clients that open a connection for each call would all wait for it.
+/// The first request is checked on this many connections since the last report, not on all: a check takes half
+/// as long as the rest of a call, and clients that open a connection for each call would all wait for it.
 const CONNECTIONS: u64 = 64;
 
-/// What has been seen since the last report.
+/// The counts since the last report.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Counts {
     connections: u64,
@@ -47,7 +47,7 @@ impl Checks {
         self.counts.resumed += 1;
     }
 
-    /// Counts a request, and says what is wrong with it.
+    /// Counts a request, and checks it.
     pub(crate) fn check(&mut self, request: &Request<'_>, is_first: bool) -> Result<(), String> {
         self.counts.connections += u64::from(is_first);
         self.counts.requests += 1;

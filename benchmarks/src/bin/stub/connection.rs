@@ -1,4 +1,4 @@
-//! One connection: requests come in, answers go out.
+//! One connection: requests come in, responses go out.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) async fn answer_all(
     let mut is_first = true;
     loop {
         let Some(request) = Request::parse(&bytes)? else {
-            // Whoever closes a connection need not say so.
+            // A client may close a connection without notice.
             match stream.read_buf(&mut bytes).await {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(_) => continue,

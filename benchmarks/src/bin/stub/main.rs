@@ -1,8 +1,8 @@
-//! The server of all measurements: answers each `POST` with a signed 204, and costs almost nothing.
+//! The server of all measurements: responds to each `POST` with a signed 204, at almost no cost.
 //!
-//! `stub WORK_DIR PLATFORM_KEY PUBLIC_KEY_ID MERCHANT_KEY`: writes the certificates that clients need
-//! into the folder, prints one line of JSON with its ports, and serves until its standard input
-//! closes. For each line on standard input it prints a line of JSON with its counts.
+//! `stub WORK_DIR PLATFORM_KEY PUBLIC_KEY_ID MERCHANT_KEY`: writes the certificates that clients need into
+//! the directory, prints one line of JSON with its ports, and serves until its standard input closes. For
+//! each line on standard input it prints a line of JSON with its counts.
 
 mod certificates;
 mod checks;
@@ -25,20 +25,20 @@ use certificates::Certificates;
 use checks::Checks;
 use responses::{ResponseMaker, Responses};
 
-/// What all connections share.
+/// The state shared by all connections.
 pub(crate) struct Server {
     pub(crate) responses: RwLock<Arc<Responses>>,
     pub(crate) checks: Mutex<Checks>,
 }
 
-/// Which of its two names the key goes by where a request does not say.
+/// The name of the key in responses to requests that do not select one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SignedWith {
     PublicKey,
     Certificate,
 }
 
-/// One thread: what is left of the processors belongs to the client.
+/// Runs on a single thread: the other cores are left to the client.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -84,7 +84,7 @@ async fn main() -> Result<()> {
     report(&server).await
 }
 
-/// Answers each line with the counts since the last one.
+/// Responds to each line with the counts since the last one.
 async fn report(server: &Server) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while lines.next_line().await?.is_some() {
@@ -94,7 +94,7 @@ async fn report(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// Signs once a second, for all responses of that second.
+/// Signs once per second, for all responses of that second.
 async fn sign_anew(server: Arc<Server>, maker: ResponseMaker) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -111,7 +111,7 @@ async fn serve(
     signed_with: SignedWith,
 ) {
     loop {
-        // Too many open files, say: the client shows what comes of it.
+        // For example too many open files: the effect shows in the client.
         let Ok((tcp, _)) = listener.accept().await else { continue };
         tokio::spawn(accept(Arc::clone(&server), tcp, tls.clone(), signed_with));
     }
@@ -140,7 +140,7 @@ async fn accept(
     }
 }
 
-/// A connection that breaks is the client's affair: it counts its failed calls.
+/// A broken connection is not an error here: the client counts its failed calls.
 async fn answer_all(
     server: &Server,
     stream: impl AsyncRead + AsyncWrite + Unpin,

@@ -1,22 +1,22 @@
-//! Requests, as far as the server looks at them.
+//! Requests, as far as the server parses them.
 
 use wxpay_benchmarks::Result;
 
-/// A request that is there to its end.
+/// A complete request.
 #[derive(Debug)]
 pub(crate) struct Request<'b> {
     pub(crate) method: &'b str,
     pub(crate) target: &'b str,
     pub(crate) authorization: Option<&'b str>,
-    /// `Wechatpay-Serial`: the key that the response is to be signed with.
+    /// `Wechatpay-Serial`: the key that the client wants the response to be signed with.
     pub(crate) serial: Option<&'b str>,
     pub(crate) body: Vec<u8>,
-    /// How many bytes of the connection it took.
+    /// Number of bytes it took on the connection.
     pub(crate) length: usize,
 }
 
 impl<'b> Request<'b> {
-    /// Reads one; nothing where its end is not there yet.
+    /// Parses a request; `None` if it is incomplete.
     pub(crate) fn parse(bytes: &'b [u8]) -> Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -47,7 +47,7 @@ impl<'b> Request<'b> {
     }
 }
 
-/// Returns the body, and the bytes it took.
+/// Returns the body, and the number of bytes it took.
 fn chunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
     let (mut body, mut at) = (Vec::new(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! The responses, signed once for all requests of a second.
+//! The responses, signed once per second for all requests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,13 +9,13 @@ use wxpay_benchmarks::Result;
 use crate::SignedWith;
 use crate::request::Request;
 
-/// The bytes of the two responses: the same signature, under the two names of the key.
+/// The bytes of the two responses: the same signature, with the two names of the key.
 pub(crate) struct Responses {
     public_key: (String, Vec<u8>),
     certificate: (String, Vec<u8>),
 }
 
-/// Makes them.
+/// Creates the responses.
 pub(crate) struct ResponseMaker {
     key: PrivateKey,
     public_key_id: String,
@@ -23,7 +23,7 @@ pub(crate) struct ResponseMaker {
 }
 
 impl Responses {
-    /// Returns the response under the name that the request asks for, or else under that of its port.
+    /// Returns the response with the key name that the request selects, or else that of its port.
     pub(crate) fn to(&self, request: &Request<'_>, otherwise: SignedWith) -> &[u8] {
         let both = [&self.public_key, &self.certificate];
         let wanted = both.into_iter().find(|(name, _)| Some(name.as_str()) == request.serial);
@@ -41,7 +41,7 @@ impl ResponseMaker {
         Ok(Self { key, public_key_id, platform_serial })
     }
 
-    /// Signs for now.
+    /// Signs with the current time.
     pub(crate) fn make(&self) -> Result<Responses> {
         let timestamp = SystemClock.now().to_string();
         let mut random = [0; 16];

@@ -1,4 +1,4 @@
-//! Requests for merchant certificates: PKCS#10.
+//! Requests for merchant certificates (PKCS#10).
 
 mod subject;
 
@@ -17,11 +17,11 @@ use crate::keys::PublicKey;
 use crate::signer::{Algorithm, SignError, Signer};
 use crate::text::debug_as_report;
 
-/// Holds a request for a merchant API certificate (证书请求串): a PKCS#10 certificate request, ready
-/// to be uploaded to the merchant platform (账户中心 → API安全 → 申请API证书).
+/// A request for a merchant API certificate (证书请求串): a PKCS#10 certificate request, ready to be
+/// uploaded to the merchant platform (账户中心 → API安全 → 申请API证书).
 ///
-/// Any [`Signer`] signs it, so the key may be a file, or sit in an HSM or KMS and never leave it. The
-/// certificate that comes back is checked against the key
+/// Any [`Signer`] can sign it, so the key may be in a file, or never leave an HSM or KMS. Check the
+/// issued certificate against the key
 /// ([`Certificate::require_key`](crate::Certificate::require_key)); its serial is what the signer
 /// needs from then on.
 ///
@@ -53,10 +53,10 @@ pub struct CertificateRequest {
 const SHA256_WITH_RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
 
 impl CertificateRequest {
-    /// Builds a request for the certificate of a key, and lets its signer sign it.
+    /// Builds a request for the certificate of a key, and has its signer sign it.
     ///
     /// # Errors
-    /// [`CertificateRequestError`]: the signer has another algorithm than RSA with SHA-256, did not
+    /// [`CertificateRequestError`]: the signer has an algorithm other than RSA with SHA-256, failed to
     /// sign, or signed with another key.
     pub async fn sign<S: Signer + ?Sized>(
         subject: &CertificateSubject,
@@ -77,12 +77,12 @@ impl CertificateRequest {
         Ok(Self { der })
     }
 
-    /// Returns it in DER.
+    /// Returns the request in DER.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }
 
-    /// Returns it in PEM (`CERTIFICATE REQUEST`), as the merchant platform takes it.
+    /// Returns the request in PEM (`CERTIFICATE REQUEST`), as the merchant platform expects it.
     pub fn to_pem(&self) -> String {
         let base64 = STANDARD.encode(&self.der);
         let mut pem = String::from("-----BEGIN CERTIFICATE REQUEST-----\n");
@@ -124,28 +124,28 @@ impl fmt::Debug for CertificateRequest {
     }
 }
 
-/// Says why there is no certificate request.
+/// Why a certificate request failed.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum CertificateRequestError {
-    /// The signer has an algorithm for which there are no requests here.
-    #[error("the signer signs with {algorithm}, and a certificate request needs RSA with SHA-256")]
+    /// Certificate requests do not support the signer's algorithm.
+    #[error("the signer signs with {algorithm}, but a certificate request needs RSA with SHA-256")]
     #[non_exhaustive]
     Algorithm {
-        /// What the signer says.
+        /// The algorithm of the signer.
         algorithm: Algorithm,
     },
-    /// The signer did not sign.
+    /// The signer failed.
     #[error("the certificate request was not signed")]
     Sign(#[from] SignError),
-    /// The signer signed with another key than the one that the request is for, or not as it should.
+    /// The signer signed with a key other than that of the request, or incorrectly.
     #[error("the signature does not fit the key that the certificate is requested for")]
     WrongKey,
     /// The request cannot be encoded.
     #[error("the certificate request cannot be encoded")]
     #[non_exhaustive]
     Encoding {
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -155,7 +155,7 @@ impl CertificateRequestError {
         Self::Encoding { source: error.into() }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Algorithm { .. } => "use a signer with an RSA key of 2048 bits",

@@ -1,4 +1,4 @@
-//! Who a certificate is asked for.
+//! The subject of a certificate request.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};
 use crate::identity::Mchid;
 use crate::text::debug_as_report;
 
-/// Names whom a certificate is asked for: the subject of a certificate request.
+/// The subject of a certificate request: whom the certificate is for.
 ///
-/// Each value is UTF-8, so Chinese is welcome; the country is two capital letters.
+/// Values are UTF-8, so they may be Chinese; the country is two capital letters.
 ///
-/// # What is known, and what is not
+/// # What is documented, and what is not
 /// It is documented that a merchant may make the request without the official certificate tool, and
-/// that the certificate holds the merchant number and the name of the company. The tool asks for
-/// these two, the name as it is in the business licence. It is *not* documented under which
-/// attributes a request is to have them, nor whether the merchant platform reads them from it at all.
-/// Certificates that were issued have been seen with `CN=`(merchant number), `O=微信商户系统`,
-/// `OU=`(company), `C=CN`, `L=ShenZhen`; the example below follows them. So every attribute but the
-/// common name is open here, and none has a default. A request of the tool shows what the tool does:
+/// that the certificate contains the merchant number and the company name. The tool asks for these
+/// two, the name as in the business licence. It is *not* documented which attributes of a request
+/// contain them, nor whether the merchant platform reads them from it at all. Issued certificates have
+/// been seen with `CN=`(merchant number), `O=微信商户系统`, `OU=`(company), `C=CN`, `L=ShenZhen`; the
+/// example below follows them. So every attribute except the common name is optional here, and none
+/// has a default. To see what the tool does, inspect a request of it:
 /// `openssl req -in REQUEST -noout -subject -nameopt utf8`.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/global/v3/zh/4012354975> (商户可自行生成证书请求串),
@@ -55,7 +55,7 @@ pub struct CertificateSubject {
 }
 
 impl CertificateSubject {
-    /// Begins a subject with the merchant number as its common name (`CN`).
+    /// Creates a subject with the merchant number as its common name (`CN`).
     pub fn new(mchid: &Mchid) -> Self {
         Self {
             country: None,
@@ -70,7 +70,7 @@ impl CertificateSubject {
     /// Sets another common name (`CN`), up to 64 characters.
     ///
     /// # Errors
-    /// [`CertificateSubjectError`] when it is empty or too long, or has a control character in it.
+    /// [`CertificateSubjectError`] if it is empty or too long, or contains a control character.
     pub fn common_name(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
         Ok(Self { common_name: checked(value.into(), "common name", 64)?, ..self })
     }
@@ -115,10 +115,10 @@ impl CertificateSubject {
         Ok(Self { state_or_province: Some(value), ..self })
     }
 
-    /// Sets the country (`C`): two capital letters, `CN`.
+    /// Sets the country (`C`): two capital letters, such as `CN`.
     ///
     /// # Errors
-    /// [`CertificateSubjectError::Country`] when it is anything else.
+    /// [`CertificateSubjectError::Country`] if it is anything else.
     pub fn country(self, value: impl Into<String>) -> Result<Self, CertificateSubjectError> {
         let value = value.into();
         if value.len() != 2 || !value.bytes().all(|b| b.is_ascii_uppercase()) {
@@ -127,7 +127,7 @@ impl CertificateSubject {
         Ok(Self { country: Some(value), ..self })
     }
 
-    /// Returns what is set, from the widest to the narrowest, as subjects are written.
+    /// Returns the attributes that are set, from the widest to the narrowest, in the usual order of subjects.
     fn parts(&self) -> impl Iterator<Item = (&'static str, ObjectIdentifier, &str)> {
         let oid = ObjectIdentifier::new_unwrap;
         [
@@ -186,7 +186,7 @@ fn checked(
     Ok(value)
 }
 
-/// Says what is wrong with the subject of a certificate request.
+/// Why the subject of a certificate request is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CertificateSubjectError {
@@ -194,25 +194,25 @@ pub enum CertificateSubjectError {
     #[error("the {attribute} is empty")]
     #[non_exhaustive]
     Empty {
-        /// Which one.
+        /// The attribute.
         attribute: &'static str,
     },
     /// A value is too long.
-    #[error("the {attribute} has {characters} characters, and may have {most}")]
+    #[error("the {attribute} has {characters} characters, at most {most} are allowed")]
     #[non_exhaustive]
     TooLong {
-        /// Which one.
+        /// The attribute.
         attribute: &'static str,
-        /// How many characters it has.
+        /// Its length in characters.
         characters: usize,
-        /// How many it may have (RFC 5280, appendix A.1).
+        /// The maximum length (RFC 5280, appendix A.1).
         most: usize,
     },
-    /// A value has a control character in it.
+    /// A value contains a control character.
     #[error("the {attribute} has a control character in it")]
     #[non_exhaustive]
     Control {
-        /// Which one.
+        /// The attribute.
         attribute: &'static str,
     },
     /// The country is not two capital letters.
@@ -221,12 +221,12 @@ pub enum CertificateSubjectError {
 }
 
 impl CertificateSubjectError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Empty { .. } => "leave it out, or give it a value",
+            Self::Empty { .. } => "omit it, or give it a value",
             Self::TooLong { .. } => "shorten it: certificates have these limits",
-            Self::Control { .. } => "leave out line breaks and the like",
+            Self::Control { .. } => "remove line breaks and other control characters",
             Self::Country => "write CN for China",
         }
     }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is accepted is encoded, and found again as it was given.
+        /// Every accepted value is encoded, and decodes unchanged.
         #[test]
         fn what_is_accepted_is_encoded(text in "\\PC{1,70}") {
             if let Ok(subject) = subject().organization(&text) {

@@ -1,4 +1,4 @@
-//! A signer whose key is in a PEM file, and where it computes.
+//! A signer with a key from a PEM file, and the threads that compute its signatures.
 
 mod signer;
 mod signing_pool;

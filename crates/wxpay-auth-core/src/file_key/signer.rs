@@ -12,13 +12,12 @@ use crate::keys::{Certificate, KeyError, PrivateKey};
 use crate::serial_no::SerialNo;
 use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
 
-/// Signs with a private key that this process holds.
+/// Signs with a private key held by this process.
 ///
-/// A signature is 0.3 to 0.8 ms of pure computation. A lone caller computes it on the spot; as soon
-/// as several sign at once, the work moves to threads of this library, no more of them than there are
-/// cores, so that the runtime keeps answering; what nobody waits for any more is not computed. A runtime
-/// that is stuck, or a process that is forked, holds up no other. Outside of a Tokio runtime it is always
-/// computed on the spot.
+/// A signature takes 0.3 to 0.8 ms of CPU time. A single caller computes it inline; when several sign at
+/// once, the work moves to threads of this library, at most one per core, so that the runtime stays
+/// responsive; abandoned signatures are not computed. A blocked runtime, or a forked process, does not
+/// delay others. Outside of a Tokio runtime, signatures are always computed inline.
 ///
 /// Clones share the key.
 ///
@@ -48,31 +47,31 @@ pub struct FileKeySigner {
 }
 
 impl FileKeySigner {
-    /// Joins a key with the serial of its merchant certificate.
+    /// Combines a key with the serial of its merchant certificate.
     ///
-    /// Nothing can check here that the two belong together: where the certificate is at hand, prefer
+    /// Whether the two belong together cannot be checked here: if the certificate is available, prefer
     /// [`FileKeySigner::with_certificate`].
     pub fn new(key: PrivateKey, serial_no: SerialNo) -> Self {
         Self { key: Arc::new(key), serial_no }
     }
 
-    /// Joins a key with its merchant certificate, and takes the serial from it.
+    /// Combines a key with its merchant certificate, and reads the serial from it.
     ///
     /// # Errors
-    /// [`KeyError::CertificateMismatch`] when the certificate belongs to another key.
+    /// [`KeyError::CertificateMismatch`] if the certificate belongs to another key.
     pub fn with_certificate(key: PrivateKey, certificate: &Certificate) -> Result<Self, KeyError> {
         certificate.require_key(key.public_key())?;
         Ok(Self::new(key, certificate.serial_no().clone()))
     }
 
-    /// Takes a key that has no certificate yet, to sign a
-    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else: a
-    /// client sends none of it.
+    /// Uses a key that has no certificate yet, to sign a
+    /// [`CertificateRequest`](crate::CertificateRequest). Its signatures are valid for nothing else: a
+    /// client refuses to send them.
     pub fn without_certificate(key: PrivateKey) -> Self {
         Self::new(key, SerialNo::uncertified())
     }
 
-    /// Reads the key from a PEM file, to be used with `ring`. It blocks: call it at start.
+    /// Reads the key from a PEM file, for use with `ring`. Blocking: call it at startup.
     ///
     /// # Errors
     /// As [`PrivateKey::from_pem_file`].
@@ -100,7 +99,7 @@ impl FileKeySigner {
             Err(queue) => {
                 let (key, message) = (Arc::clone(&self.key), message.to_vec());
                 queue.run(move || key.sign(&message)).await.map_err(|e| {
-                    SignError::new(SignErrorKind::Other, "the computation came to no end")
+                    SignError::new(SignErrorKind::Other, "the computation did not complete")
                         .with_source(e)
                 })??
             }
@@ -119,7 +118,7 @@ impl Signer for FileKeySigner {
         self.compute(message).await
     }
 
-    // The same as the default, with one future less on the heap.
+    // Same as the default, with one boxed future less.
     async fn sign_within(&self, message: &[u8], _: Duration) -> Result<Signature, SignError> {
         self.compute(message).await
     }

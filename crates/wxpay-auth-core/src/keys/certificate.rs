@@ -11,10 +11,10 @@ use crate::keys::merchant_certificate::is_merchants;
 use crate::keys::{KeyError, KeyMaterial, PublicKey, key_file, pem, rsa};
 use crate::serial_no::SerialNo;
 
-/// Holds what matters of an X.509 certificate: serial, validity and key.
+/// The serial, validity and key of an X.509 certificate.
 ///
-/// Its chain is not checked: a merchant certificate is the merchant's own, and a platform
-/// certificate is trusted by the way it came (encrypted with the `APIv3` key).
+/// Its chain is not checked: a merchant certificate is the merchant's own, and a platform certificate
+/// is trusted because of how it was delivered (encrypted with the `APIv3` key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     serial_no: SerialNo,
@@ -27,32 +27,31 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM text (`apiclient_cert.pem`, or a platform certificate).
+    /// Parses the first certificate of a PEM text (`apiclient_cert.pem`, or a platform certificate).
     ///
     /// # Errors
-    /// [`KeyError`]: not PEM, another thing than a certificate, its key not RSA or not 2048 bits,
-    /// damaged.
+    /// [`KeyError`]: not PEM, not a certificate, its key not RSA or not 2048 bits, or damaged.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let block = pem::find(pem.as_ref(), KeyMaterial::Certificate)?;
         Self::from_der(&block.der)
     }
 
-    /// Reads the first certificate of a PEM file. It blocks: call it at start.
+    /// Reads the first certificate of a PEM file. Blocking: call it at startup.
     ///
     /// # Errors
-    /// As [`Certificate::from_pem`], and when the file is not there or cannot be read.
+    /// As [`Certificate::from_pem`], and if the file does not exist or cannot be read.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         Self::from_pem(&*key_file::read(path.as_ref())?)
     }
 
-    /// Reads a certificate in DER.
+    /// Parses a certificate in DER.
     ///
     /// # Errors
-    /// [`KeyError`]: its key not RSA or not 2048 bits, damaged.
+    /// [`KeyError`]: its key not RSA or not 2048 bits, or damaged.
     pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let damaged = |reason| KeyError::Malformed { material: KeyMaterial::Certificate, reason };
         let certificate = x509_cert::Certificate::from_der(der)
-            .map_err(|_| damaged("it is no X.509 certificate"))?;
+            .map_err(|_| damaged("it is not an X.509 certificate"))?;
         let certificate = certificate.tbs_certificate();
         let serial_no = SerialNo::from_be_bytes(certificate.serial_number().as_bytes())
             .map_err(|_| damaged("its serial has more than 20 bytes"))?;
@@ -72,7 +71,7 @@ impl Certificate {
         })
     }
 
-    /// Returns its serial.
+    /// Returns its serial number.
     pub fn serial_no(&self) -> &SerialNo {
         &self.serial_no
     }
@@ -92,12 +91,12 @@ impl Certificate {
         &self.public_key
     }
 
-    /// Tells whether its subject is that of a merchant API certificate.
+    /// Returns whether its subject is that of a merchant API certificate.
     pub(crate) fn is_merchants(&self) -> bool {
         self.is_merchants
     }
 
-    /// Tells whether it names its own subject as its issuer, as no certificate of WeChat Pay's does.
+    /// Returns whether it names its own subject as issuer, which no certificate of WeChat Pay does.
     pub(crate) fn is_self_issued(&self) -> bool {
         self.is_self_issued
     }
@@ -105,7 +104,7 @@ impl Certificate {
     /// Checks that it belongs to a key.
     ///
     /// # Errors
-    /// [`KeyError::CertificateMismatch`] when it belongs to another one.
+    /// [`KeyError::CertificateMismatch`] if it belongs to another key.
     pub fn require_key(&self, key: &PublicKey) -> Result<(), KeyError> {
         if self.public_key == *key {
             Ok(())
@@ -114,7 +113,7 @@ impl Certificate {
         }
     }
 
-    /// Returns the whole of it in DER.
+    /// Returns the complete certificate in DER.
     pub fn as_der(&self) -> &[u8] {
         &self.der
     }

@@ -1,19 +1,19 @@
-//! The libraries that do the arithmetic.
+//! The cryptography libraries.
 
 use std::fmt;
 
-/// Names the library that computes RSA signatures.
+/// The library that computes RSA signatures.
 ///
-/// Both give the same signatures, byte for byte. A feature only adds the choice: the default stays
+/// Both produce the same signatures, byte for byte. A feature only adds the choice: the default remains
 /// [`Backend::Ring`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Backend {
-    /// `ring`: light, and fast from the first call on.
+    /// `ring`: small, and fast from the first call.
     #[default]
     Ring,
-    /// `aws-lc-rs`: up to twice the signatures per second, where the processor has AVX-512 IFMA; the
-    /// first signature of a process takes tens of milliseconds.
+    /// `aws-lc-rs`: up to twice the signatures per second if the processor has AVX-512 IFMA; the first
+    /// signature of a process takes tens of milliseconds.
     #[cfg(feature = "aws-lc-rs")]
     AwsLcRs,
 }

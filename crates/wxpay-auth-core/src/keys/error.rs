@@ -1,4 +1,4 @@
-//! Why key material was not accepted.
+//! Errors of keys and certificates.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::serial_no::SerialNo;
 use crate::text::{InPath, debug_as_report, invisible};
 
-/// Names what a PEM block holds.
+/// The contents of a PEM block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeyMaterial {
@@ -20,7 +20,7 @@ pub enum KeyMaterial {
     PublicKey,
     /// An X.509 certificate.
     Certificate,
-    /// Something else: a certificate request, say.
+    /// Something else, such as a certificate request.
     Other,
 }
 
@@ -35,11 +35,11 @@ impl fmt::Display for KeyMaterial {
     }
 }
 
-/// Says why a key or a certificate was not accepted. It shows no key material.
+/// Why a key or a certificate was not accepted. Shows no key material.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The file is not there.
+    /// The file does not exist.
     #[error("{} does not exist{}", path.display(), InPath(path))]
     #[non_exhaustive]
     NotFound {
@@ -52,46 +52,46 @@ pub enum KeyError {
     Unreadable {
         /// The path that was given.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no such file, and what was given as its path is hardly one. It may be the content of the
-    /// file, so it is shown nowhere.
-    #[error("what was given as the path of a file is none (it is not shown)")]
+    /// There is no such file, and the given path is unlikely to be one. It may be the content of the file, so
+    /// it is never shown.
+    #[error("the given file path is not a path (it is not shown)")]
     NotAPath,
-    /// A credential of systemd is named, and this process was given none.
-    #[error("a credential is named, and $CREDENTIALS_DIRECTORY is not set")]
+    /// A systemd credential is named, but this process was given none.
+    #[error("a credential is named, but $CREDENTIALS_DIRECTORY is not set")]
     NoCredentials,
-    /// What stands behind `credential:` is not the name of one. It is shown nowhere.
-    #[error("what was given as the name of a credential is none (it is not shown)")]
+    /// The text after `credential:` is not a valid name. It is never shown.
+    #[error("the given credential name is invalid (it is not shown)")]
     CredentialName,
-    /// There is no PEM block in it.
+    /// There is no PEM block.
     #[error("no PEM block (-----BEGIN …) in it")]
     NoPem,
-    /// It is text in UTF-16, as some editors and shells of Windows write it.
-    #[error("it is UTF-16 text, and PEM is plain ASCII")]
+    /// It is text in UTF-16, as written by some editors and shells of Windows.
+    #[error("it is UTF-16 text, but PEM is plain ASCII")]
     Utf16,
     /// The private key is encrypted with a passphrase.
     #[error("the private key is encrypted with a passphrase")]
     Encrypted,
-    /// It holds another thing than the one that is needed.
-    #[error("{expected} is needed, and {found} was given")]
+    /// It is not the expected kind of key material.
+    #[error("{expected} is needed, but {found} was given")]
     #[non_exhaustive]
     WrongMaterial {
-        /// What is needed.
+        /// The expected kind.
         expected: KeyMaterial,
-        /// What was given.
+        /// The kind found.
         found: KeyMaterial,
     },
     /// The key is not an RSA key.
-    #[error("an RSA key is needed, and a key of another kind ({algorithm}) was given")]
+    #[error("an RSA key is needed, but a key of another kind ({algorithm}) was given")]
     #[non_exhaustive]
     NotRsa {
         /// The name of the algorithm, or its object identifier.
         algorithm: String,
     },
-    /// The RSA key has another size than 2048 bits.
-    #[error("an RSA key of 2048 bits is needed, and one of {bits} bits was given")]
+    /// The RSA key does not have 2048 bits.
+    #[error("an RSA key of 2048 bits is needed, but one of {bits} bits was given")]
     #[non_exhaustive]
     WrongSize {
         /// The size of the modulus in bits.
@@ -101,13 +101,13 @@ pub enum KeyError {
     #[error("{material} is damaged: {reason}")]
     #[non_exhaustive]
     Malformed {
-        /// What the block says to hold.
+        /// The kind named by its label.
         material: KeyMaterial,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The label of the PEM block does not fit what is in it: PKCS#8 under `RSA PRIVATE KEY`, say.
-    #[error("the block is labelled {label}, and holds what belongs under {right}")]
+    /// The label of the PEM block does not match its content, such as PKCS#8 under `RSA PRIVATE KEY`.
+    #[error("the block is labelled {label}, but its content belongs under {right}")]
     #[non_exhaustive]
     WrongLabel {
         /// The label that it has.
@@ -115,13 +115,13 @@ pub enum KeyError {
         /// The label that it should have.
         right: &'static str,
     },
-    /// The library that was chosen takes no keys of this kind. Others do.
-    #[error("{library} does not take this key: {reason}")]
+    /// The chosen library does not support keys of this kind. Others do.
+    #[error("{library} does not accept this key: {reason}")]
     #[non_exhaustive]
     NotTaken {
-        /// The library: `ring`.
+        /// The library, such as `ring`.
         library: &'static str,
-        /// What it does not take.
+        /// What it does not support.
         reason: &'static str,
     },
     /// The merchant certificate belongs to another key.
@@ -131,20 +131,20 @@ pub enum KeyError {
         /// The serial of the certificate.
         serial_no: SerialNo,
     },
-    /// What is to name a public key names a certificate.
+    /// The id of a public key is needed, and a certificate is named.
     #[error(
-        "the id of a public key (PUB_KEY_ID_…) is needed, and the serial of a certificate was given"
+        "the id of a public key (PUB_KEY_ID_…) is needed, but the serial of a certificate was given"
     )]
     NotPublicKeyId,
-    /// A merchant API certificate was given in place of a platform certificate.
-    #[error("a platform certificate is needed, and {serial_no} is a merchant API certificate")]
+    /// A merchant API certificate was given instead of a platform certificate.
+    #[error("a platform certificate is needed, but {serial_no} is a merchant API certificate")]
     #[non_exhaustive]
     MerchantCertificate {
         /// The serial of the certificate.
         serial_no: SerialNo,
     },
-    /// The certificate is no longer valid.
-    #[error("the certificate {serial_no} has expired at {not_after} (Unix seconds)")]
+    /// The certificate has expired.
+    #[error("the certificate {serial_no} expired at {not_after} (Unix seconds)")]
     #[non_exhaustive]
     CertificateExpired {
         /// The serial of the certificate.
@@ -155,12 +155,12 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         use KeyMaterial::{Certificate, PrivateKey, PublicKey};
         match self {
             Self::NotFound { path } if invisible(&path.to_string_lossy()).is_some() => {
-                "type the path anew: it was copied together with a character that nobody sees"
+                "type the path again: it was copied together with an invisible character"
             }
             Self::NotFound { .. } => {
                 "check the path; a relative one starts at the working directory"
@@ -182,7 +182,7 @@ impl KeyError {
                  systemd, which sets the variable; elsewhere, give the path of the file"
             }
             Self::CredentialName => {
-                "write credential:NAME, with the name that stands before the colon of LoadCredential= in the \
+                "write credential:NAME, with the name before the colon of LoadCredential= in the \
                  unit of the service"
             }
             Self::NoPem => {
@@ -191,7 +191,7 @@ impl KeyError {
                  -out apiclient_key.pem (before OpenSSL 3, without -legacy)"
             }
             Self::Utf16 => {
-                "save it as UTF-8 or ASCII, or get the file anew: an editor, or > in a shell of Windows, \
+                "save it as UTF-8 or ASCII, or get the file again: an editor, or > in a shell of Windows, \
                  has changed it"
             }
             Self::Encrypted => {
@@ -226,7 +226,7 @@ impl KeyError {
                 "use aws-lc-rs, which takes such keys (the feature aws-lc-rs, and Backend::AwsLcRs or \
                  backend=aws-lc-rs), or get a key and a certificate made anew"
             }
-            Self::Malformed { .. } => "get the file anew: it was cut, or changed, on its way",
+            Self::Malformed { .. } => "get the file again: it was truncated or changed in transit",
             Self::CertificateMismatch { .. } => {
                 "use the certificate and the key that were made together; after a renewal, both are \
                  replaced"

@@ -1,4 +1,4 @@
-//! Where a file is: at a path, or among the credentials that systemd hands to a service.
+//! The location of a file: a path, or a systemd credential of the service.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::keys::{KeyError, key_file};
 use crate::text::may_be_path;
 
-/// What begins the name of a credential, where the path of a file may stand as well.
+/// The prefix of a credential name, allowed in place of a file path.
 const CREDENTIAL: &str = "credential:";
 
-/// The variable in which systemd names the folder of a service's credentials.
+/// The variable in which systemd passes the directory of a service's credentials.
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Says where a file is. It is not looked for before it is read.
+/// The location of a file. It is not accessed before it is read.
 #[derive(Clone, PartialEq, Eq)]
 pub enum FileSource {
     /// A path.
@@ -24,7 +24,7 @@ pub enum FileSource {
 }
 
 impl FileSource {
-    /// Reads a path, or `credential:` and a name.
+    /// Parses a path, or `credential:` and a name.
     pub fn parse(text: String) -> Self {
         match text.strip_prefix(CREDENTIAL) {
             Some(name) => Self::Credential(name.to_owned()),
@@ -45,9 +45,9 @@ impl FileSource {
             Self::Path(path) => return Ok(path.into()),
             Self::Credential(name) => name,
         };
-        // The rules of systemd: a name of a file, and nothing that leads elsewhere.
+        // The rules of systemd: a file name, without path components.
         let leads_elsewhere = name.contains(['/', ':']) || name.contains(char::is_control);
-        // The secret itself, perhaps.
+        // It may be the secret itself.
         let may_be_name = may_be_path(Path::new(name));
         if leads_elsewhere || !may_be_name || matches!(name.as_str(), "" | "." | "..") {
             return Err(KeyError::CredentialName);
@@ -56,10 +56,10 @@ impl FileSource {
         Ok(PathBuf::from(directory.ok_or(KeyError::NoCredentials)?).join(name).into())
     }
 
-    /// Reads the whole file, and warns when others can read what it holds: "this PIN", say.
+    /// Reads the whole file, and warns if others can read `what` it contains, such as "this PIN".
     ///
     /// # Errors
-    /// [`KeyError`]: those of [`FileSource::path`], and when the file is not there or cannot be read.
+    /// [`KeyError`]: those of [`FileSource::path`], and if the file does not exist or cannot be read.
     pub fn read(&self, what: &str) -> Result<zeroize::Zeroizing<Vec<u8>>, KeyError> {
         let path = self.path()?;
         let bytes = key_file::read(&path)?;
@@ -68,7 +68,7 @@ impl FileSource {
     }
 }
 
-/// Shows neither: either may be the secret itself, put there by mistake.
+/// Shows neither value: either may be the secret itself, put there by mistake.
 impl fmt::Debug for FileSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -78,9 +78,8 @@ impl fmt::Debug for FileSource {
     }
 }
 
-/// Tells whether a path leads into the folder of this service's credentials. systemd keeps others out of the
-/// whole folder, and lets the service in by an access list, which the mode of a file shows as rights of
-/// its group.
+/// Returns whether a path leads into the directory of this service's credentials. systemd protects the whole
+/// directory, and grants access to the service by an ACL, which the file mode shows as group permissions.
 pub(crate) fn is_credential(path: &Path) -> bool {
     let directory = std::env::var_os(DIRECTORY).filter(|directory| !directory.is_empty());
     directory.is_some_and(|directory| path.starts_with(directory))

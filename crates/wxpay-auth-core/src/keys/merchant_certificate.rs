@@ -1,4 +1,4 @@
-//! How a merchant's certificate is told from a platform certificate.
+//! Distinguishes merchant certificates from platform certificates.
 
 use std::borrow::Cow;
 
@@ -14,12 +14,12 @@ const ORGANIZATION: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.10");
 /// The organization of merchant certificates ("WeChat Pay merchant system").
 const MERCHANT_SYSTEM: &str = "微信商户系统";
 
-/// Tells whether a certificate with this subject is a merchant API certificate.
+/// Returns whether a certificate with this subject is a merchant API certificate.
 ///
-/// Both kinds have one issuer, `Tenpay.com Root CA`. The subject of a merchant's says
-/// `CN=`(merchant number) and `O=微信商户系统`, as seen; that of a platform certificate says
-/// `CN=Tenpay.com sign` and `O=Tenpay.com`. Either mark of the merchant's is enough here, and a
-/// subject that has none is taken: what other subjects platform certificates may have is not documented.
+/// Both kinds have the same issuer, `Tenpay.com Root CA`. The subject of a merchant certificate has been
+/// seen with `CN=`(merchant number) and `O=微信商户系统`, that of a platform certificate with
+/// `CN=Tenpay.com sign` and `O=Tenpay.com`. Either attribute of the merchant's is sufficient here, and a
+/// subject with neither is accepted: which other subjects platform certificates may have is not documented.
 pub(crate) fn is_merchants(subject: &Name) -> bool {
     subject.iter().any(|attribute| {
         let value = text(&attribute.value);
@@ -31,7 +31,7 @@ pub(crate) fn is_merchants(subject: &Name) -> bool {
     })
 }
 
-/// Reads a string of whatever type. One that cannot be read is no mark.
+/// Decodes a string of any type. An undecodable one does not match.
 fn text(value: &Any) -> Cow<'_, str> {
     if value.tag() == Tag::BmpString {
         let (pairs, _) = value.value().as_chunks::<2>();
@@ -45,7 +45,7 @@ fn text(value: &Any) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// The subjects as OpenSSL prints them: two merchants' and a platform's that were issued.
+    /// The subjects as OpenSSL prints them: of two issued merchant certificates and a platform certificate.
     #[test]
     fn a_merchant_is_known_by_its_number_or_its_organization() {
         for (subject, is) in [

@@ -1,4 +1,4 @@
-//! Keys and certificates: read, checked, ready to be used.
+//! Keys and certificates: parsed, checked, ready for use.
 
 mod certificate;
 mod crypto_backend;

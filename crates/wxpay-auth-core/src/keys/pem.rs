@@ -1,7 +1,7 @@
-//! PEM blocks, told apart by their labels.
+//! PEM blocks, distinguished by their labels.
 //!
-//! Reading is lenient where files really differ (line widths, CRLF, blanks, text around the blocks)
-//! because the errors are what helps: a certificate in place of a key is named as such.
+//! Parsing is lenient where real files differ (line widths, CRLF, blanks, text around the blocks), and
+//! precise in its errors: a certificate in place of a key is reported as such.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 use crate::keys::{KeyError, KeyMaterial};
 use crate::text::invisible;
 
-/// One decoded block. What it holds may be secret, so it is wiped when dropped.
+/// A decoded block. It may be secret, so it is wiped when dropped.
 pub(crate) struct Block {
     pub(crate) label: String,
     pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
-/// Finds the first block that holds `expected` and decodes it. What stands around the blocks need not be
-/// UTF-8: openssl writes names there, in whatever encoding they are in.
+/// Finds the first block of the `expected` kind and decodes it. The text around the blocks need not be
+/// UTF-8: openssl writes names there, in any encoding.
 pub(crate) fn find(pem: &[u8], expected: KeyMaterial) -> Result<Block, KeyError> {
     let mut found = None;
     let mut rest = pem;
@@ -36,7 +36,7 @@ pub(crate) fn find(pem: &[u8], expected: KeyMaterial) -> Result<Block, KeyError>
     }
 }
 
-/// Tells whether a text is UTF-16: it has a byte order mark, or zeros between the letters.
+/// Returns whether a text is UTF-16: it has a byte order mark, or zeros between the letters.
 fn is_utf16(text: &[u8]) -> bool {
     let wide = |order: fn(u16) -> [u8; 2]| {
         let dashes: Vec<u8> = "-----BEGIN".encode_utf16().flat_map(order).collect();
@@ -47,13 +47,13 @@ fn is_utf16(text: &[u8]) -> bool {
         || wide(u16::to_be_bytes)
 }
 
-/// Splits bytes at the first place where `at` stands.
+/// Splits bytes at the first occurrence of `at`.
 fn split_once<'a>(text: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let position = text.windows(at.len()).position(|window| window == at)?;
     Some((text.get(..position)?, text.get(position + at.len()..)?))
 }
 
-/// Splits off the next block: its label, what is between the armour, and what comes after.
+/// Splits off the next block: its label, its content, and the rest of the text.
 fn next_block(text: &[u8]) -> Option<(&str, &[u8], &[u8])> {
     let mut rest = text;
     let (label, body) = loop {
@@ -65,15 +65,15 @@ fn next_block(text: &[u8]) -> Option<(&str, &[u8], &[u8])> {
             _ => rest = from_label,
         }
     };
-    // A block that never ends is still a block, so that the error names what it was to be.
+    // A block without an end is still a block, so that the error names its kind.
     match split_once(body, b"-----END ") {
         Some((body, after)) => Some((label, body, after)),
         None => Some((label, b"", b"")),
     }
 }
 
-/// Tells whether a text is a label. Where the line that begins a block is damaged, what follows it is
-/// the key, and errors quote labels.
+/// Returns whether a text is a label. If the first line of a block is damaged, the key itself follows, and
+/// errors quote labels.
 fn is_label(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b' ' || b == b'#';
     text.len() <= 40 && text.bytes().all(fits)
@@ -101,7 +101,7 @@ fn decode(label: &str, body: &[u8], material: KeyMaterial) -> Result<Block, KeyE
     if base64.is_empty() {
         return malformed("the block is empty or has no end");
     }
-    // Wiped also where decoding stops half-way, so the buffer has to be ours.
+    // Owned here, so that it is wiped even if decoding stops half-way.
     let mut der = Zeroizing::new(Vec::with_capacity(base64.len()));
     match STANDARD.decode_vec(&*base64, &mut der) {
         Ok(()) => Ok(Block { label: label.to_owned(), der }),
@@ -112,7 +112,7 @@ fn decode(label: &str, body: &[u8], material: KeyMaterial) -> Result<Block, KeyE
     }
 }
 
-/// Leaves blanks and line ends out, also those that an environment variable has: a backslash and an `n`.
+/// Removes blanks and line ends, including those of environment variables: a backslash and an `n`.
 fn without_blanks(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut base64 = Zeroizing::new(Vec::with_capacity(body.len()));
     let mut rest = body;

@@ -10,10 +10,10 @@ use pkcs8::PrivateKeyInfoRef;
 use crate::keys::{Backend, KeyError, KeyMaterial, PublicKey, key_file, pem, rsa};
 use crate::signer::{SignError, SignErrorKind};
 
-/// Holds an RSA private key of 2048 bits, ready to sign.
+/// An RSA private key of 2048 bits, ready to sign.
 ///
-/// The text it was read from is wiped; the numbers that the arithmetic needs stay in memory as long
-/// as the key does. Where that is too much, keep the key in an HSM or a KMS.
+/// The text it was parsed from is wiped; the numbers for the computation stay in memory as long as the
+/// key does. If that is not acceptable, keep the key in an HSM or a KMS.
 pub struct PrivateKey {
     key: Key,
     public_key: PublicKey,
@@ -30,17 +30,16 @@ enum Key {
 }
 
 impl PrivateKey {
-    /// Reads a private key in PEM, PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`), to be used
-    /// with `ring`.
+    /// Parses a private key in PEM, PKCS#8 (`PRIVATE KEY`) or PKCS#1 (`RSA PRIVATE KEY`), for use with
+    /// `ring`.
     ///
     /// # Errors
-    /// [`KeyError`]: not PEM, encrypted, another thing than a private key, not RSA, not 2048 bits,
-    /// damaged.
+    /// [`KeyError`]: not PEM, encrypted, not a private key, not RSA, not 2048 bits, or damaged.
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         Self::from_pem_with(Backend::default(), pem)
     }
 
-    /// Reads a private key in PEM, to be used with the given library.
+    /// Parses a private key in PEM, for use with the given library.
     ///
     /// # Errors
     /// As [`PrivateKey::from_pem`].
@@ -56,7 +55,7 @@ impl PrivateKey {
             }
             PRIVATE_KEY => {
                 let key = PrivateKeyInfoRef::from_der(&block.der)
-                    .map_err(|_| damaged("it is no PKCS#8 PrivateKeyInfo"))?;
+                    .map_err(|_| damaged("it is not a PKCS#8 PrivateKeyInfo"))?;
                 rsa::require_rsa(&key.algorithm.oid)?;
                 Self::from_pkcs1(backend, key.private_key.as_bytes())
             }
@@ -67,17 +66,17 @@ impl PrivateKey {
         }
     }
 
-    /// Reads a private key from a PEM file, to be used with `ring`. It blocks: call it at start.
+    /// Reads a private key from a PEM file, for use with `ring`. Blocking: call it at startup.
     ///
-    /// A file that others than its owner can read draws a warning through `tracing`.
+    /// Logs a warning through `tracing` if users other than the owner can read the file.
     ///
     /// # Errors
-    /// As [`PrivateKey::from_pem`], and when the file is not there or cannot be read.
+    /// As [`PrivateKey::from_pem`], and if the file does not exist or cannot be read.
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, KeyError> {
         Self::from_pem_file_with(Backend::default(), path)
     }
 
-    /// Reads a private key from a PEM file, to be used with the given library; see
+    /// Reads a private key from a PEM file, for use with the given library; see
     /// [`PrivateKey::from_pem_file`].
     ///
     /// # Errors
@@ -91,7 +90,7 @@ impl PrivateKey {
 
     fn from_pkcs1(backend: Backend, pkcs1: &[u8]) -> Result<Self, KeyError> {
         let parsed = RsaPrivateKeyRef::from_der(pkcs1)
-            .map_err(|_| damaged("it is no PKCS#1 RSAPrivateKey"))?;
+            .map_err(|_| damaged("it is not a PKCS#1 RSAPrivateKey"))?;
         rsa::require_2048_bits(parsed.modulus)?;
         let public_key = parsed
             .public_key()
@@ -110,7 +109,7 @@ impl PrivateKey {
         };
         let public_key = PublicKey::from_checked_pkcs1(public_key).with_backend(backend)?;
         let key = Self { key, public_key };
-        // The libraries do not check every number when they read a key, only what comes of it.
+        // The libraries do not check every number when they parse a key, only the result of using it.
         let fits = key.sign(b"").is_ok_and(|signature| key.public_key.verifies(b"", &signature));
         if fits { Ok(key) } else { Err(inconsistent()) }
     }
@@ -129,13 +128,13 @@ impl PrivateKey {
         }
     }
 
-    /// Signs a message (RSASSA-PKCS1-v1_5 with SHA-256) here and now, and returns the 256 raw bytes.
+    /// Signs a message (RSASSA-PKCS1-v1_5 with SHA-256) synchronously, and returns the 256 raw bytes.
     ///
-    /// It takes 0.3 to 0.8 ms of the calling thread; in async code, use
+    /// It takes 0.3 to 0.8 ms on the calling thread; in async code, use
     /// [`FileKeySigner`](crate::FileKeySigner).
     ///
     /// # Errors
-    /// [`SignError`] of kind [`Other`](SignErrorKind::Other) when the library refuses.
+    /// [`SignError`] of kind [`Other`](SignErrorKind::Other) if the library fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let mut signature = vec![0; rsa::MODULUS_BITS / 8];
         let signed = match &self.key {
@@ -168,7 +167,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Names what `ring` does not take of keys that may be sound all the same.
+/// Returns what `ring` does not support of a key that may still be valid.
 fn not_taken_by_ring(key: &RsaPrivateKeyRef<'_>) -> Option<KeyError> {
     const SMALLEST: [u8; 3] = [1, 0, 1];
     let not_taken = |reason| KeyError::NotTaken { library: "ring", reason };

@@ -1,4 +1,4 @@
-//! RSA public keys: WeChat Pay's, and the merchant's own for checks.
+//! RSA public keys: WeChat Pay's, and the merchant's for checks.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use crate::keys::{Backend, KeyError, KeyMaterial, key_file, pem, rsa};
 
-/// Holds an RSA public key of 2048 bits, ready to verify.
+/// An RSA public key of 2048 bits, ready to verify.
 ///
-/// Two keys are equal when modulus and exponent are, whatever library verifies with them.
+/// Keys are equal if modulus and exponent are, regardless of the library that verifies with them.
 #[derive(Clone)]
 pub struct PublicKey {
     pkcs1: Vec<u8>,
@@ -28,11 +28,11 @@ enum Key {
 }
 
 impl PublicKey {
-    /// Reads a public key in PEM (`PUBLIC KEY` or `RSA PUBLIC KEY`), as the merchant platform gives
-    /// it out (`pub_key.pem`), to be used with `ring`.
+    /// Parses a public key in PEM (`PUBLIC KEY` or `RSA PUBLIC KEY`), as downloaded from the merchant
+    /// platform (`pub_key.pem`), for use with `ring`.
     ///
     /// # Errors
-    /// [`KeyError`]: not PEM, another thing than a public key, not RSA, not 2048 bits, damaged.
+    /// [`KeyError`]: not PEM, not a public key, not RSA, not 2048 bits, or damaged.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
     pub fn from_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
@@ -50,23 +50,23 @@ impl PublicKey {
         Ok(Self::from_checked_pkcs1(pkcs1))
     }
 
-    /// Reads a public key from a PEM file; see [`PublicKey::from_pem`]. It blocks: call it at start.
+    /// Reads a public key from a PEM file; see [`PublicKey::from_pem`]. Blocking: call it at startup.
     ///
     /// # Errors
-    /// As [`PublicKey::from_pem`], and when the file is not there or cannot be read.
+    /// As [`PublicKey::from_pem`], and if the file does not exist or cannot be read.
     pub fn from_pem_file(path: impl AsRef<std::path::Path>) -> Result<Self, KeyError> {
         Self::from_pem(&*key_file::read(path.as_ref())?)
     }
 
-    /// Reads a public key in DER: a `SubjectPublicKeyInfo` (as a KMS returns it).
+    /// Parses a public key in DER: a `SubjectPublicKeyInfo` (as a KMS returns it).
     ///
     /// # Errors
-    /// [`KeyError`]: not RSA, not 2048 bits, damaged.
+    /// [`KeyError`]: not RSA, not 2048 bits, or damaged.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
         rsa::public_key_of_spki(der).map(Self::from_checked_pkcs1)
     }
 
-    /// Returns it in the form in which certificates have it.
+    /// Returns it in the form used in certificates.
     pub(crate) fn to_spki(&self) -> x509_cert::der::Result<SubjectPublicKeyInfoOwned> {
         rsa::spki(&self.pkcs1)
     }
@@ -76,10 +76,10 @@ impl PublicKey {
         Self { pkcs1, key }
     }
 
-    /// Chooses the library that verifies with this key.
+    /// Sets the library that verifies with this key.
     ///
     /// # Errors
-    /// [`KeyError::Malformed`] when that library does not take the key.
+    /// [`KeyError::Malformed`] if that library does not accept the key.
     pub fn with_backend(self, backend: Backend) -> Result<Self, KeyError> {
         match backend {
             Backend::Ring => Ok(Self::from_checked_pkcs1(self.pkcs1)),
@@ -89,7 +89,7 @@ impl PublicKey {
                 let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.pkcs1).map_err(
                     |_| KeyError::Malformed {
                         material: KeyMaterial::PublicKey,
-                        reason: "aws-lc-rs does not take it",
+                        reason: "aws-lc-rs does not accept it",
                     },
                 )?;
                 Ok(Self { key: Key::AwsLcRs(key.into()), ..self })
@@ -97,7 +97,7 @@ impl PublicKey {
         }
     }
 
-    /// Tells whether the signature (RSASSA-PKCS1-v1_5 with SHA-256) fits the message.
+    /// Returns whether the signature (RSASSA-PKCS1-v1_5 with SHA-256) matches the message.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.key {
             Key::Ring(key) => key.verify(message, signature).is_ok(),

@@ -1,4 +1,4 @@
-//! The structure of RSA keys: which kind, which size. No arithmetic.
+//! The structure of RSA keys: kind and size. No arithmetic.
 
 use pkcs1::der::asn1::ObjectIdentifier;
 use pkcs1::der::{Decode, Encode};
@@ -15,7 +15,7 @@ pub(crate) const MODULUS_BITS: usize = 2048;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
-/// Refuses any algorithm but RSA.
+/// Rejects any algorithm but RSA.
 pub(crate) fn require_rsa(oid: &ObjectIdentifier) -> Result<(), KeyError> {
     if *oid == RSA_ENCRYPTION {
         return Ok(());
@@ -29,13 +29,13 @@ pub(crate) fn require_rsa(oid: &ObjectIdentifier) -> Result<(), KeyError> {
     Err(KeyError::NotRsa { algorithm })
 }
 
-/// Refuses any size but 2048 bits.
+/// Rejects any size but 2048 bits.
 pub(crate) fn require_2048_bits(modulus: UintRef<'_>) -> Result<(), KeyError> {
     let bits = bits(modulus);
     if bits == MODULUS_BITS { Ok(()) } else { Err(KeyError::WrongSize { bits }) }
 }
 
-/// Returns the size of a number.
+/// Returns the size of a number in bits.
 pub(crate) fn bits(number: UintRef<'_>) -> usize {
     let bytes = number.as_bytes();
     let leading = bytes.first().map_or(0, |b| b.leading_zeros() as usize);
@@ -46,19 +46,19 @@ pub(crate) fn bits(number: UintRef<'_>) -> usize {
 pub(crate) fn public_key_of_spki(der: &[u8]) -> Result<Vec<u8>, KeyError> {
     let damaged = KeyError::Malformed {
         material: KeyMaterial::PublicKey,
-        reason: "it is no SubjectPublicKeyInfo",
+        reason: "it is not a SubjectPublicKeyInfo",
     };
     let Ok(spki) = SubjectPublicKeyInfoRef::from_der(der) else { return Err(damaged) };
     require_rsa(&spki.algorithm.oid)?;
     checked_public_key(spki.subject_public_key.as_bytes().ok_or(damaged)?)
 }
 
-/// Tells whether it is a `SubjectPublicKeyInfo`.
+/// Returns whether it is a `SubjectPublicKeyInfo`.
 pub(crate) fn is_spki(der: &[u8]) -> bool {
     SubjectPublicKeyInfoRef::from_der(der).is_ok()
 }
 
-/// Tells whether it is a PKCS#1 `RSAPublicKey`.
+/// Returns whether it is a PKCS#1 `RSAPublicKey`.
 pub(crate) fn is_pkcs1(der: &[u8]) -> bool {
     RsaPublicKeyRef::from_der(der).is_ok()
 }
@@ -71,7 +71,7 @@ pub(crate) fn public_key_of_certificate(
     checked_public_key(spki.subject_public_key.as_bytes().unwrap_or_default())
 }
 
-/// Puts a PKCS#1 `RSAPublicKey` into a `SubjectPublicKeyInfo`.
+/// Wraps a PKCS#1 `RSAPublicKey` in a `SubjectPublicKeyInfo`.
 pub(crate) fn spki(pkcs1: &[u8]) -> x509_cert::der::Result<SubjectPublicKeyInfoOwned> {
     Ok(SubjectPublicKeyInfoOwned {
         algorithm: AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) },
@@ -79,24 +79,24 @@ pub(crate) fn spki(pkcs1: &[u8]) -> x509_cert::der::Result<SubjectPublicKeyInfoO
     })
 }
 
-/// Checks a PKCS#1 `RSAPublicKey`, and returns it in its one DER form, so that equal keys have equal
+/// Checks a PKCS#1 `RSAPublicKey`, and returns it in canonical DER, so that equal keys have equal
 /// bytes.
 pub(crate) fn checked_public_key(pkcs1: &[u8]) -> Result<Vec<u8>, KeyError> {
     let damaged = |_| KeyError::Malformed {
         material: KeyMaterial::PublicKey,
-        reason: "it is no PKCS#1 RSAPublicKey",
+        reason: "it is not a PKCS#1 RSAPublicKey",
     };
     let key = RsaPublicKeyRef::from_der(pkcs1).map_err(damaged)?;
     require_2048_bits(key.modulus)?;
     key.to_der().map_err(damaged)
 }
 
-/// Makes a PKCS#1 `RSAPublicKey` of modulus and exponent (big-endian, as PKCS#11 has them), and
-/// checks it.
+/// Builds a PKCS#1 `RSAPublicKey` from modulus and exponent (big-endian, as in PKCS#11), and checks
+/// it.
 pub(crate) fn public_key_of_numbers(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, KeyError> {
     let damaged = |_| KeyError::Malformed {
         material: KeyMaterial::PublicKey,
-        reason: "its modulus and exponent are no numbers",
+        reason: "its modulus and exponent are not numbers",
     };
     let modulus = UintRef::new(modulus).map_err(damaged)?;
     let public_exponent = UintRef::new(exponent).map_err(damaged)?;

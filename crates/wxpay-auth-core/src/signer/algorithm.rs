@@ -1,24 +1,24 @@
-//! Signature algorithms and the scheme tokens that name them on the wire.
+//! Signature algorithms, and the scheme tokens that identify them on the wire.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::identity::Identity;
 
-/// Names a signature algorithm of WeChat Pay APIv3.
+/// A signature algorithm of WeChat Pay APIv3.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// RSASSA-PKCS1-v1_5 with SHA-256 and a key of 2048 bits: what every merchant has.
+    /// RSASSA-PKCS1-v1_5 with SHA-256 and a 2048-bit key: used by every merchant.
     Sha256Rsa2048,
     /// SM2 with SM3: a DER `SEQUENCE { r, s }`, made with the user id `1234567812345678`.
     Sm2WithSm3,
 }
 
 impl Algorithm {
-    /// Returns the token of `Wechatpay-Signature-Type`, which is also that of a merchant's
+    /// Returns the token in `Wechatpay-Signature-Type`, which is also the scheme of a merchant's
     /// `Authorization`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,17 +27,17 @@ impl Algorithm {
         }
     }
 
-    /// Returns how many bytes a signature has, before it is base64: 256 for RSA-2048, and a few less or
-    /// more where it is DER.
+    /// Returns the possible lengths of a signature in bytes, before base64: 256 for RSA-2048, a range for
+    /// DER.
     pub fn signature_len(self) -> RangeInclusive<usize> {
         match self {
             Self::Sha256Rsa2048 => 256..=256,
-            // Two integers of 1 to 33 bytes, each with a head of two, as has the sequence.
+            // Two integers of 1 to 33 bytes, and a header of two bytes for each and for the sequence.
             Self::Sm2WithSm3 => 8..=72,
         }
     }
 
-    /// Reads the token of a `Wechatpay-Signature-Type` header; `None` for one that is not known.
+    /// Parses the token of a `Wechatpay-Signature-Type` header; `None` if it is unknown.
     pub fn from_token(token: &str) -> Option<Self> {
         [Self::Sha256Rsa2048, Self::Sm2WithSm3].into_iter().find(|a| a.as_str() == token)
     }
@@ -49,7 +49,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// Names an `Authorization` scheme: who signs, and how.
+/// An `Authorization` scheme: the kind of identity, and the algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scheme {
@@ -62,7 +62,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// Finds the scheme for a party and an algorithm; `None` where no such scheme is documented.
+    /// Returns the scheme for an identity and an algorithm; `None` if none is documented.
     pub fn of(identity: &Identity, algorithm: Algorithm) -> Option<Self> {
         match (identity, algorithm) {
             (Identity::Merchant(_), Algorithm::Sha256Rsa2048) => Some(Self::MerchantSha256Rsa2048),
@@ -81,7 +81,7 @@ impl Scheme {
         }
     }
 
-    /// Reads the token that begins an `Authorization` header; `None` for one that is not known.
+    /// Parses the token that begins an `Authorization` header; `None` if it is unknown.
     pub fn from_token(token: &str) -> Option<Self> {
         [Self::MerchantSha256Rsa2048, Self::MerchantSm2WithSm3, Self::BrandSha256Rsa2048]
             .into_iter()

@@ -1,4 +1,4 @@
-//! Why a signer did not sign.
+//! Errors of signers.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use crate::text::debug_as_report;
 
-/// Sorts the reasons why a signer did not sign.
+/// The kind of a [`SignError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignErrorKind {
     /// The signer is not set up correctly.
     Configuration,
-    /// The key is not there.
+    /// The key does not exist.
     KeyNotFound,
-    /// The key may not be used by this caller.
+    /// The caller may not use the key.
     PermissionDenied,
-    /// Others must approve the signature first.
+    /// The signature must be approved first.
     ApprovalPending,
-    /// Too many signatures were asked for at once.
+    /// Too many signatures were requested at once.
     Throttled,
     /// The signer cannot be reached.
     Unavailable,
@@ -26,21 +26,21 @@ pub enum SignErrorKind {
     Timeout,
     /// The session with the token was lost, and could not be restored.
     SessionLost,
-    /// The signature that came back does not verify.
+    /// The returned signature does not verify.
     InvalidSignature,
-    /// The signer cannot make signatures of this kind.
+    /// The signer does not support signatures of this kind.
     Unsupported,
-    /// None of the others.
+    /// Any other kind.
     Other,
 }
 
 impl SignErrorKind {
-    /// Tells whether the same call may succeed a little later without anything being changed.
+    /// Returns whether the same call may succeed a little later, without any change.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::Unavailable | Self::Timeout | Self::SessionLost)
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(self) -> &'static str {
         match self {
             Self::Configuration => "check the settings of the signer",
@@ -85,10 +85,10 @@ impl fmt::Display for SignErrorKind {
     }
 }
 
-/// Says why a signer did not sign. Nothing has been sent to WeChat Pay when it occurs.
+/// Why a signer failed. Nothing has been sent to WeChat Pay.
 ///
-/// Whoever implements [`Signer`](crate::Signer) makes it, and keeps secrets (PINs, tokens, keys) out
-/// of its message.
+/// Implementations of [`Signer`](crate::Signer) create it, and must keep secrets (PINs, tokens, keys)
+/// out of its message.
 pub struct SignError(Box<Parts>);
 
 struct Parts {
@@ -103,7 +103,7 @@ struct Parts {
 }
 
 impl SignError {
-    /// Makes one. The message is lower case, one line, and holds no secret.
+    /// Creates an error. The message is lower case, one line, and contains no secret.
     pub fn new(kind: SignErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Parts {
             kind,
@@ -117,14 +117,14 @@ impl SignError {
         }))
     }
 
-    /// Adds the error that caused it.
+    /// Adds the cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Adds the key service's own code for what happened.
+    /// Adds the error code of the key service.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.0.code = Some(code.into());
@@ -138,7 +138,7 @@ impl SignError {
         self
     }
 
-    /// Adds the id under which others can approve the signature.
+    /// Adds the id under which the signature can be approved.
     #[must_use]
     pub fn with_approval_id(mut self, approval_id: impl Into<String>) -> Self {
         self.0.approval_id = Some(approval_id.into());
@@ -152,7 +152,7 @@ impl SignError {
         self
     }
 
-    /// Adds what to do, where that is more than the kind says.
+    /// Sets a hint that is more specific than that of the kind.
     #[must_use]
     pub fn with_hint(mut self, hint: &'static str) -> Self {
         self.0.hint = Some(hint);
@@ -164,27 +164,27 @@ impl SignError {
         self.0.kind
     }
 
-    /// Returns the key service's own code, where there is one.
+    /// Returns the error code of the key service, if there is one.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// Returns the request id of the key service, where there is one.
+    /// Returns the request id of the key service, if there is one.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// Returns the id under which others can approve the signature, where they must.
+    /// Returns the id under which the signature can be approved, if approval is required.
     pub fn approval_id(&self) -> Option<&str> {
         self.0.approval_id.as_deref()
     }
 
-    /// Returns how long the key service asks to wait, where it does.
+    /// Returns how long the key service asks to wait, if it does.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         self.0.hint.unwrap_or_else(|| self.0.kind.hint())
     }

@@ -1,4 +1,4 @@
-//! A signer whose key can be exchanged while calls are made.
+//! A signer whose key can be exchanged at run time.
 
 use std::any::Any;
 use std::fmt;
@@ -10,11 +10,11 @@ use async_trait::async_trait;
 
 use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
 
-/// Signs with a signer that can be exchanged at run time, as the keys of a [`KeyRing`](crate::KeyRing) can: to
-/// take a new merchant certificate into use without a new client. Clones share the signer.
+/// Delegates to a signer that can be exchanged at run time, like the keys of a [`KeyRing`](crate::KeyRing). Use
+/// it to switch to a new merchant certificate without a new client. Clones share the signer.
 ///
-/// A signature that has begun ends with the signer with which it began. The serial travels with each
-/// signature, so none is sent under the serial of another key.
+/// A signature in progress completes with the signer that began it. The serial travels with each signature,
+/// so none is sent with the serial of another key.
 ///
 /// ```
 /// # extern crate wxpay_auth_core as wxpay_auth;
@@ -43,17 +43,17 @@ pub struct ExchangeableSigner {
 }
 
 impl ExchangeableSigner {
-    /// Begins with this signer.
+    /// Creates it with this signer.
     pub fn new(signer: impl Signer + 'static) -> Self {
         let signer: Arc<dyn Signer> = Arc::new(signer);
         Self { algorithm: signer.algorithm(), current: Arc::new(ArcSwap::from_pointee(signer)) }
     }
 
-    /// Signs with this one from now on, and returns the one before, which may still be at work.
+    /// Uses this signer from now on, and returns the previous one, which may still be in use.
     ///
     /// # Errors
-    /// [`SignErrorKind::Unsupported`] when its algorithm is another one (what a client sends depends on it), or
-    /// when it is this signer itself. A signer of one's own that asks this one would ask itself for ever.
+    /// [`SignErrorKind::Unsupported`] if its algorithm differs (requests depend on it), or if it is this signer
+    /// itself. A custom signer that delegates to this one would recurse forever.
     pub fn exchange(&self, signer: impl Signer + 'static) -> Result<Arc<dyn Signer>, SignError> {
         let same = (&signer as &dyn Any).downcast_ref::<Self>();
         if same.is_some_and(|same| Arc::ptr_eq(&same.current, &self.current)) {
@@ -61,14 +61,14 @@ impl ExchangeableSigner {
             return Err(SignError::new(SignErrorKind::Unsupported, what));
         }
         if signer.algorithm() != self.algorithm {
-            let what = "the new signer has another algorithm than the one before: make a new client for it";
+            let what = "the new signer has another algorithm than the previous one: build a new client for it";
             return Err(SignError::new(SignErrorKind::Unsupported, what));
         }
         let before = self.current.swap(Arc::new(Arc::new(signer)));
         Ok(Arc::clone(&before))
     }
 
-    /// Returns the signer that signs now.
+    /// Returns the current signer.
     pub fn current(&self) -> Arc<dyn Signer> {
         Arc::clone(&self.current.load())
     }
@@ -103,7 +103,7 @@ mod tests {
     const OLD: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
     const NEW: &str = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB";
 
-    /// Signs with its serial, after it was let go.
+    /// Signs with its serial, after it is released.
     #[derive(Debug)]
     struct Named(&'static str, Arc<tokio::sync::Semaphore>);
 
@@ -162,7 +162,7 @@ mod tests {
         signing.await.unwrap();
     }
 
-    /// Has an algorithm that is not the one of today.
+    /// Has an algorithm other than the current one.
     #[derive(Debug)]
     struct Other;
 
@@ -182,7 +182,7 @@ mod tests {
         let signer = ExchangeableSigner::new(named(OLD, 2).0);
         let error = signer.exchange(signer.clone()).unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Unsupported);
-        // Another one like it may be inside.
+        // A different signer of this type may be nested.
         signer.exchange(ExchangeableSigner::new(named(NEW, 2).0)).unwrap();
         assert_eq!(signer.sign(b"message").await.unwrap().serial_no().as_str(), NEW);
     }

@@ -1,4 +1,4 @@
-//! The seam behind which the merchant's key lives.
+//! The interface to the merchant's key.
 
 mod algorithm;
 mod error;
@@ -18,19 +18,19 @@ pub use self::signature::Signature;
 
 /// Signs messages with the merchant's key.
 ///
-/// The key itself never comes out: it may be a file, sit in an HSM, or in a cloud KMS. The trait is
-/// object safe, and implemented for `&S`, `Arc<S>` and `Box<S>`, so a signer can be a type parameter
-/// as well as an `Arc<dyn Signer>` that is chosen at run time.
+/// The key itself is never exposed: it may be in a file, an HSM, or a cloud KMS. The trait is object
+/// safe, and implemented for `&S`, `Arc<S>` and `Box<S>`, so a signer can be a type parameter as well
+/// as an `Arc<dyn Signer>` chosen at run time.
 ///
 /// # Example
 ///
-/// A signer for a key that this library never sees:
+/// A signer for a key that this library never accesses:
 ///
 /// ```
 /// # extern crate wxpay_auth_core as wxpay_auth;
 /// use wxpay_auth::{Algorithm, SerialNo, SignError, SignErrorKind, Signature, Signer, async_trait};
 ///
-/// /// Asks the company's own key service for signatures.
+/// /// Requests signatures from the company's key service.
 /// #[derive(Debug)]
 /// struct KeyService {
 ///     serial_no: SerialNo,
@@ -48,7 +48,7 @@ pub use self::signature::Signature;
 ///     }
 ///
 ///     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-///         // The message is not hashed yet: RSASSA-PKCS1-v1_5 with SHA-256 is the service's part.
+///         // The message is not hashed yet: the service does RSASSA-PKCS1-v1_5 with SHA-256.
 ///         let bytes = self.request(message).await.map_err(|e| {
 ///             SignError::new(SignErrorKind::Unavailable, "the key service does not answer")
 ///                 .with_source(e)
@@ -73,23 +73,22 @@ pub use self::signature::Signature;
 )]
 #[async_trait]
 pub trait Signer: fmt::Debug + Send + Sync {
-    /// Returns the algorithm, which decides the scheme token of the `Authorization` header.
+    /// Returns the algorithm, which determines the scheme token of the `Authorization` header.
     fn algorithm(&self) -> Algorithm;
 
     /// Signs a message that has *not* been hashed yet.
     ///
-    /// Dropping the future gives the signature up; it must leave the signer usable.
+    /// Dropping the future abandons the signature; it must leave the signer usable.
     ///
     /// # Errors
-    /// [`SignError`], whose [`kind`](SignError::kind) says whether trying again can help. Nothing
-    /// has been sent to WeChat Pay by then.
+    /// [`SignError`], whose [`kind`](SignError::kind) says whether a retry can help. Nothing has been sent
+    /// to WeChat Pay by then.
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError>;
 
-    /// Signs as [`sign`](Self::sign) does, for a caller who drops the future when the time that is left
-    /// has passed.
+    /// Signs like [`sign`](Self::sign), for a caller that drops the future after the time `left`.
     ///
-    /// A signer that queues, or that asks a service, can say so before: it need not begin what cannot
-    /// end in time. By default the time that is left changes nothing.
+    /// A signer that queues, or calls a service, can fail early: it need not begin what cannot complete in
+    /// time. By default `left` is ignored.
     ///
     /// # Errors
     /// As [`sign`](Self::sign).

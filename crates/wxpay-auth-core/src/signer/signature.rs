@@ -1,4 +1,4 @@
-//! What a signer returns.
+//! The result of a signer.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::serial_no::SerialNo;
 
-/// Holds a signature with the serial number of the certificate whose key made it.
+/// A signature with the serial number of the certificate whose key made it.
 ///
-/// The serial travels with the signature, so that no rotation of keys can ever pair the signature
-/// of one key with the serial of another.
+/// The serial travels with the signature, so that a key rotation can never pair the signature of one key
+/// with the serial of another.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signature {
     serial_no: SerialNo,
@@ -18,8 +18,8 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Joins the raw bytes of a signature (256 of them for RSA-2048) with the serial of the
-    /// merchant certificate.
+    /// Combines the raw bytes of a signature (256 for RSA-2048) with the serial of the merchant
+    /// certificate.
     pub fn new(serial_no: SerialNo, bytes: Vec<u8>) -> Self {
         Self { serial_no, bytes }
     }

@@ -1,24 +1,24 @@
-//! What others wrote, made fit for an error or a log.
+//! Text from outside, made safe for an error or a log.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// Stands for what was cut out.
+/// Replaces what was removed.
 const CUT: &str = "[…]";
-/// How long a piece of a secret is, at least, that is cut out by itself.
+/// Minimum length of a piece of a secret that is removed by itself.
 const PIECE: usize = 16;
-/// How much of a text is looked at, in bytes. Far less than that is ever shown.
+/// How much of a text is processed, in bytes. Far less is ever shown.
 const MOST_BYTES: usize = 64 << 10;
-/// How often a text may have been escaped.
+/// Maximum levels of escaping.
 const ESCAPES: usize = 3;
 
-/// Makes a text from outside fit for an error or a log.
+/// Makes a text from outside safe for an error or a log.
 ///
-/// It becomes one line, of so many characters at most: a space stands for each character that controls
-/// lines, their direction, or nothing that can be seen. What was `sent` is cut out of it (`[…]`): each
-/// secret, and each piece of one that has 16 characters or more. It makes no difference how it is escaped
-/// (`%2B`, `\u002b`, `&#43;`, `\/`), in which case it is, where a line breaks, nor which Base64 it is.
+/// Returns one line of at most so many characters: characters that control lines or their direction, or are
+/// invisible, become spaces. What was `sent` is removed (`[…]`): each secret, and each piece of one with 16
+/// characters or more, however it is escaped (`%2B`, `\u002b`, `&#43;`, `\/`), in any case, across line
+/// breaks, and in either Base64 alphabet.
 ///
 /// ```
 /// # extern crate wxpay_auth_core as wxpay_auth;
@@ -33,7 +33,7 @@ pub fn foreign_text(text: &str, most: usize, sent: &[&str]) -> String {
     without(head(text), sent).chars().map(seen).take(most).collect()
 }
 
-/// Cuts what was sent out of a text, and changes nothing else.
+/// Removes what was sent from a text, and changes nothing else.
 pub fn without<'t>(text: &'t str, sent: &[&str]) -> Cow<'t, str> {
     let cuts = cuts(text, sent);
     if cuts.is_empty() {
@@ -54,7 +54,7 @@ fn head(text: &str) -> &str {
     if text.len() > MOST_BYTES { text.get(..end.unwrap_or(0)).unwrap_or_default() } else { text }
 }
 
-/// The others end a line, turn its direction, or stand for nothing.
+/// The others end a line, change its direction, or are invisible.
 fn is_seen(c: char) -> bool {
     let is_hidden = matches!(
         c,
@@ -70,7 +70,7 @@ fn is_seen(c: char) -> bool {
     !c.is_control() && !is_hidden
 }
 
-/// A byte of a text without its escapes, and where it stands in the text itself.
+/// A byte of an unescaped text, and its position in the original text.
 #[derive(Clone, Copy)]
 struct Plain {
     byte: u8,
@@ -78,7 +78,7 @@ struct Plain {
     end: usize,
 }
 
-/// Finds what is to be cut out of a text, in its order.
+/// Returns the ranges to remove from a text, in order.
 fn cuts(text: &str, sent: &[&str]) -> Vec<Range<usize>> {
     let secrets: Vec<Vec<u8>> = sent.iter().map(|secret| bytes(&plain(secret))).collect();
     let mut pieces: HashMap<usize, HashSet<&[u8]>> = HashMap::new();
@@ -115,7 +115,7 @@ fn bytes(plain: &[Plain]) -> Vec<u8> {
     plain.iter().map(|plain| plain.byte).collect()
 }
 
-/// Undoes what others do to a text before they repeat it.
+/// Undoes common transformations of a repeated text.
 fn plain(text: &str) -> Vec<Plain> {
     let bytes = |(start, c): (usize, char)| {
         let end = start + c.len_utf8();
@@ -134,7 +134,7 @@ fn plain(text: &str) -> Vec<Plain> {
     plain.retain(|p| !p.byte.is_ascii_control() && p.byte != b'\\');
     for p in &mut plain {
         p.byte = match p.byte {
-            // Base64 for URLs has other signs, and in a form a plus stands for a blank.
+            // URL-safe Base64 has other symbols, and in a form a plus stands for a space.
             b'+' | b' ' => b'-',
             b'_' => b'/',
             byte => byte.to_ascii_lowercase(),
@@ -143,7 +143,7 @@ fn plain(text: &str) -> Vec<Plain> {
     plain
 }
 
-/// Undoes one round of escapes.
+/// Undoes one level of escaping.
 fn unescaped(mut rest: &[Plain]) -> Vec<Plain> {
     let mut plain = Vec::with_capacity(rest.len());
     while let [first, behind @ ..] = rest {
@@ -155,9 +155,9 @@ fn unescaped(mut rest: &[Plain]) -> Vec<Plain> {
     plain
 }
 
-/// Reads an escape, and returns what it stands for and how long it is.
+/// Decodes an escape; returns its value and its length.
 fn escape(text: &[Plain]) -> Option<(u8, usize)> {
-    /// No reference to a character of ASCII is longer.
+    /// Maximum length of a character reference for ASCII.
     const LONGEST: usize = 10;
     let text: Vec<u8> = text.iter().take(LONGEST).map(|p| p.byte).collect();
     let hex = |digits: &[u8]| {
@@ -211,7 +211,7 @@ mod tests {
         )
     }
 
-    /// Nothing of it is shown that has 16 characters or more.
+    /// Asserts that no piece of 16 or more characters is shown.
     fn assert_cut(secret: &str, shown: &str) {
         let secret: Vec<char> = secret.chars().collect();
         for piece in secret.windows(PIECE) {

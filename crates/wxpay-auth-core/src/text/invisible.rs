@@ -1,21 +1,21 @@
-//! Characters that nobody sees: they come along when a text is copied from a page or a document.
+//! Invisible characters, which are often copied along with text from a page or a document.
 
 use std::fmt;
 use std::path::Path;
 
-/// Tells whether a character takes no room: a byte order mark, a zero-width space, a mark of direction.
+/// Returns whether a character is invisible: a byte order mark, a zero-width space, a direction mark.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
-/// Returns the first such character of a text.
+/// Returns the first invisible character of a text.
 pub fn invisible(text: &str) -> Option<char> {
     text.chars().find(|c| is_invisible(*c))
 }
 
-/// Shows an invisible character by its number: `U+FEFF`.
+/// Shows an invisible character by its code point: `U+FEFF`.
 #[derive(Debug)]
 pub struct Number(pub char);
 
@@ -25,7 +25,7 @@ impl fmt::Display for Number {
     }
 }
 
-/// Names the invisible character in a path, where there is one: the path alone does not show it.
+/// Names the invisible character in a path, if there is one: the path alone does not show it.
 pub(crate) struct InPath<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for InPath<'_> {

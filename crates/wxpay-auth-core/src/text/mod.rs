@@ -1,4 +1,4 @@
-//! Texts that people read: what may be shown, and how an error is reported.
+//! Text for people: what may be shown, and how an error is reported.
 
 mod foreign_text;
 mod invisible;

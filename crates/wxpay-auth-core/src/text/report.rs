@@ -1,12 +1,12 @@
-//! An error on one line, with what caused it and what to do.
+//! Reports an error on one line, with its causes and a hint.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-/// Writes an error, all that caused it, and a hint, on one line: `error: cause: cause; hint`.
+/// Writes an error, its causes, and a hint, on one line: `error: cause: cause; hint`.
 ///
-/// It is what the errors of these crates show as `Debug`, since that is what a program prints whose `main`
-/// returns one. A hint that is empty is left out.
+/// The `Debug` output of this workspace's errors, because a program prints that if its `main` returns an
+/// error. An empty hint is omitted.
 ///
 /// # Errors
 /// Those of the formatter.
@@ -25,7 +25,7 @@ pub fn write_report(
     if hint.is_empty() { Ok(()) } else { write!(line, "; {hint}") }
 }
 
-/// Writes blanks in place of line ends: causes come from other libraries, too.
+/// Replaces line ends with blanks: causes may come from other libraries.
 struct OneLine<'a, 'f>(&'a mut fmt::Formatter<'f>);
 
 impl fmt::Write for OneLine<'_, '_> {
@@ -40,7 +40,7 @@ impl fmt::Write for OneLine<'_, '_> {
     }
 }
 
-/// Implements `Debug` as [`write_report`] shows an error; `without hint` for those that have none.
+/// Implements `Debug` with [`write_report`]; `without hint` for errors without one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_as_report {

@@ -1,7 +1,7 @@
-//! Types that are read and written as text.
+//! Types that are serialized as text.
 
-/// Implements `Serialize` by `Display` and `Deserialize` by `FromStr`, with the feature `serde`: what is read is
-/// checked as anywhere else.
+/// Implements `Serialize` with `Display` and `Deserialize` with `FromStr` under the feature `serde`;
+/// deserialized values are validated as usual.
 macro_rules! serde_as_text {
     ($($text:ty),+ $(,)?) => {$(
         #[cfg(feature = "serde")]
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn what_is_read_is_checked() {
         let error = serde_json::from_str::<Mchid>(r#""19 00""#).unwrap_err();
-        assert!(error.to_string().contains("something else than a digit"), "{error}");
+        assert!(error.to_string().contains("a character other than a digit"), "{error}");
         assert!(serde_json::from_str::<Mchid>("1900007291").is_err(), "a number is no text");
         assert!(serde_json::from_str::<SerialNo>(r#""PUB_KEY_ID_01""#).is_err());
     }

@@ -1,20 +1,20 @@
-//! Which paths may be shown: somebody may have given the content of a file where its path belongs.
+//! Which paths may be shown: the content of a file may have been given instead of its path.
 
 use std::fmt;
 use std::path::{Component, Path};
 
-/// No path is longer on the systems that this runs on, nor is a name in one.
+/// No path, nor a name in one, is longer on the supported systems.
 const MAX_PATH: usize = 1024;
 const MAX_NAME: usize = 255;
 
-/// From this length on, a text of one kind of characters is a key rather than a name.
+/// From this length on, a text with a single kind of characters is taken for a key.
 const MIN_KEY: usize = 24;
 
 /// Shows a path, unless it looks like the content of a file.
 pub struct Shown<'a>(pub &'a Path);
 
-/// Shows the path of a file with a secret that people can type: a PIN, a password, a token. Any short
-/// text may be one, so only a whole path is shown: one that begins at the root and leads through a folder.
+/// Shows the path of a file with a secret that people can type: a PIN, a password, a token. Any short text
+/// may be such a secret, so only a complete path is shown: absolute, with at least one directory.
 pub struct ShownSecret<'a>(pub &'a Path);
 
 impl fmt::Display for Shown<'_> {
@@ -45,14 +45,14 @@ fn show(f: &mut fmt::Formatter<'_>, path: &Path, is_shown: bool) -> fmt::Result 
     if is_shown { write!(f, "{}", path.display()) } else { f.write_str("(not shown)") }
 }
 
-/// Tells whether a path of a file with a secret may be shown.
+/// Returns whether a path of a file with a secret may be shown.
 pub fn may_be_path_of_secret(path: &Path) -> bool {
     let names = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
     path.is_absolute() && names >= 2 && may_be_path(path)
 }
 
-/// Tells whether a text may be a path. It says no where that is unlikely: what is lost is a path in an
-/// error, what is not shown may be a key.
+/// Returns whether a text may be a path. In doubt it returns `false`: hiding a path costs little, showing a
+/// key does not.
 pub fn may_be_path(path: &Path) -> bool {
     let text = path.to_string_lossy();
     let long_name = |part: Component<'_>| part.as_os_str().len() > MAX_NAME;
@@ -67,7 +67,7 @@ pub fn may_be_path(path: &Path) -> bool {
         || is_long_word(&text))
 }
 
-/// Tells whether a text is a DER key or a PEM text in base64 or hexadecimal digits.
+/// Returns whether a text is a DER key or a PEM text in base64 or hexadecimal digits.
 fn is_encoded_key(text: &str) -> bool {
     let text: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-_".contains(b);
@@ -78,8 +78,8 @@ fn is_encoded_key(text: &str) -> bool {
     text.len() >= MIN_KEY && (is_hex || (begins && text.iter().all(is_base64)))
 }
 
-/// Tells whether a text is one long word without anything that paths have: a folder or the end of a
-/// file's name. Random base64 has slashes, but beside them all kinds of letters, and no dot.
+/// Returns whether a text is one long word without the characters of a path: a directory or a file
+/// extension. Random base64 has slashes, but mixes all kinds of letters, and has no dot.
 fn is_long_word(text: &str) -> bool {
     if text.len() < MIN_KEY || text.starts_with(['/', '\\', '.', '~']) {
         return false;

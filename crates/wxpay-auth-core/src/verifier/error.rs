@@ -8,36 +8,36 @@ use crate::clock::Timestamp;
 use crate::text::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Says why a signature of WeChat Pay was not accepted.
+/// Why a signature of WeChat Pay was not accepted.
 ///
-/// On the response to a call this is never "the call failed": WeChat Pay, or somebody in between, has
-/// answered, so the call may well have been carried out. On a notification it means: do not believe
-/// it, and do not acknowledge it.
+/// For the response to a call this never means that the call failed: WeChat Pay, or something in between,
+/// has responded, so the call may have been carried out. For a notification it means: do not trust it,
+/// and do not acknowledge it.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// A header that carries the signature is not there.
+    /// A signature header is missing.
     #[error("the response is not signed: it has no {name}")]
     #[non_exhaustive]
     MissingHeader {
         /// The name of the header.
         name: &'static str,
     },
-    /// A header that carries the signature is there, with a value that it cannot have.
+    /// A signature header has an invalid value.
     #[error("the response has a malformed {name}")]
     #[non_exhaustive]
     MalformedHeader {
         /// The name of the header.
         name: &'static str,
     },
-    /// A header that carries the signature is there more than once: of two values, which one was signed?
+    /// A signature header occurs more than once, so it is ambiguous which value was signed.
     #[error("the response has {name} more than once")]
     #[non_exhaustive]
     RepeatedHeader {
         /// The name of the header.
         name: &'static str,
     },
-    /// WeChat Pay sent a wrong signature on purpose, to see whether it is noticed.
+    /// WeChat Pay sent a wrong signature on purpose, to test whether it is detected.
     #[error("the response carries a signature probe (WECHATPAY/SIGNTEST/)")]
     #[non_exhaustive]
     Probe {
@@ -49,16 +49,16 @@ pub enum VerifyError {
         seconds.unsigned_abs(), if *seconds < 0 { "before" } else { "after" })]
     #[non_exhaustive]
     ClockSkew {
-        /// The response's time less the local one, in seconds.
+        /// The response's timestamp minus the local time, in seconds.
         seconds: i64,
-        /// How many seconds are let pass.
+        /// The allowed difference, in seconds.
         window: u64,
     },
-    /// The key that signed is not held.
+    /// The signing key is not held.
     #[error("the response is signed by {serial}, which is not held")]
     #[non_exhaustive]
     UnknownSerial {
-        /// The key that the response names, which need not have the form of an id.
+        /// The key named in the response, which need not have the form of an id.
         serial: String,
     },
     /// The certificate of the key is not valid at this time.
@@ -76,17 +76,17 @@ pub enum VerifyError {
         /// The time at which it was checked.
         now: Timestamp,
     },
-    /// The response names an algorithm that the verifier, or its key, has not.
+    /// The verifier, or its key, does not support the named algorithm.
     #[error("the response is signed with an algorithm that is not supported")]
     UnsupportedAlgorithm,
     /// The signature is not base64.
     #[error("the signature of the response is not base64")]
     MalformedSignature,
-    /// The signature does not fit the response.
+    /// The signature does not match the response.
     #[error("the signature does not fit the response (key {serial})")]
     #[non_exhaustive]
     Mismatch {
-        /// The key that the response names, and that was used to check.
+        /// The key named in the response, which was used to verify.
         serial: WechatpaySerial,
     },
     /// The key could not be fetched.
@@ -95,29 +95,29 @@ pub enum VerifyError {
     Unavailable {
         /// The key that the response names.
         serial: WechatpaySerial,
-        /// Why it could not be fetched.
+        /// The cause.
         #[source]
         source: Box<dyn StdError + Send + Sync>,
     },
 }
 
 impl VerifyError {
-    /// Makes an [`UnknownSerial`](Self::UnknownSerial), for a verifier of one's own.
+    /// Creates an [`UnknownSerial`](Self::UnknownSerial), for custom verifiers.
     pub fn unknown_serial(serial: &WechatpaySerial) -> Self {
         Self::UnknownSerial { serial: serial.to_string() }
     }
 
-    /// Makes a [`Mismatch`](Self::Mismatch), for a verifier of one's own.
+    /// Creates a [`Mismatch`](Self::Mismatch), for custom verifiers.
     pub fn mismatch(serial: WechatpaySerial) -> Self {
         Self::Mismatch { serial }
     }
 
-    /// Makes an [`UnsupportedAlgorithm`](Self::UnsupportedAlgorithm), for a verifier of one's own.
+    /// Creates an [`UnsupportedAlgorithm`](Self::UnsupportedAlgorithm), for custom verifiers.
     pub fn unsupported_algorithm() -> Self {
         Self::UnsupportedAlgorithm
     }
 
-    /// Makes an [`Unavailable`](Self::Unavailable), for a verifier of one's own.
+    /// Creates an [`Unavailable`](Self::Unavailable), for custom verifiers.
     pub fn unavailable(
         serial: WechatpaySerial,
         source: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -125,7 +125,7 @@ impl VerifyError {
         Self::Unavailable { serial, source: source.into() }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::MissingHeader { .. } => {
@@ -141,7 +141,7 @@ impl VerifyError {
             }
             Self::Probe { .. } => {
                 "WeChat Pay tests now and then that wrong signatures are refused, and this one was: \
-                 nothing is wrong here, but whether the call took effect has to be asked"
+                 nothing is wrong here, but query whether the call took effect"
             }
             Self::ClockSkew { .. } => "set the local clock (NTP); an old response may be a replay",
             Self::UnknownSerial { .. } => {

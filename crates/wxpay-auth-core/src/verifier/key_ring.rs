@@ -1,4 +1,4 @@
-//! WeChat Pay's keys, held side by side.
+//! A set of WeChat Pay keys.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,18 +13,18 @@ use crate::signer::Algorithm;
 use crate::verifier::{NotReady, SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Verifies with WeChat Pay public keys and platform certificates, whichever a response names.
+/// Verifies with the WeChat Pay public key or platform certificate that a response names.
 ///
-/// During a migration both kinds sign for days, so a ring holds any number of both. Keys can be
-/// added and taken away while calls are under way; verifying takes no lock. Clones share the keys,
-/// so an application keeps one to swap keys with and gives another to the client.
+/// During a migration both kinds sign for days, so a ring holds any number of both. Keys can be added
+/// and removed while calls are in progress; verifying takes no lock. Clones share the keys, so an
+/// application keeps one clone to change keys and passes another to the client.
 ///
-/// A ring may be empty at first, and be filled through the client that it was given to (the download of
-/// the platform certificates, say, whose response another verifier checks). Until it holds a key that is
-/// valid, it is not [ready](Verifier::readiness), and a client sends nothing with it.
+/// A ring may be empty at first, and be filled through its own client (for example by downloading the
+/// platform certificates, whose response another verifier checks). Until it holds a valid key, it is not
+/// [ready](Verifier::readiness), and a client sends nothing with it.
 ///
-/// Serials of certificates are compared as numbers: a response that writes one with other leading zeros,
-/// or in lower case, is verified all the same.
+/// Certificate serials are compared as numbers: a response with different leading zeros, or in lower
+/// case, is verified as well.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012154180>
 ///
@@ -48,14 +48,14 @@ pub struct KeyRing {
 #[derive(Clone, Default)]
 struct Keys {
     by_serial: HashMap<WechatpaySerial, Key>,
-    /// The best key to ask for first: public keys, then certificates, the longest valid one first.
+    /// The preferred keys in order: public keys, then certificates, the longest valid one first.
     preference: Vec<WechatpaySerial>,
 }
 
 #[derive(Clone)]
 struct Key {
     public_key: PublicKey,
-    /// First and last second; a public key has no end.
+    /// First and last second; `None` for a public key, which does not expire.
     validity: Option<(Timestamp, Timestamp)>,
 }
 
@@ -104,20 +104,20 @@ impl Keys {
 }
 
 impl KeyRing {
-    /// Makes an empty ring, on the system's clock.
+    /// Creates an empty ring with the system clock.
     pub fn new() -> Self {
         Self::with_clock(SystemClock)
     }
 
-    /// Makes an empty ring that checks the validity of added certificates by the given clock.
+    /// Creates an empty ring that checks the validity of added certificates with the given clock.
     pub fn with_clock(clock: impl Clock + 'static) -> Self {
         Self { keys: Arc::default(), clock: Arc::new(clock) }
     }
 
-    /// Adds a WeChat Pay public key; one with the same id is replaced.
+    /// Adds a WeChat Pay public key, or replaces the one with the same id.
     ///
     /// # Errors
-    /// [`KeyError::NotPublicKeyId`] when the id is not `PUB_KEY_ID_…`.
+    /// [`KeyError::NotPublicKeyId`] if the id is not `PUB_KEY_ID_…`.
     #[expect(clippy::needless_pass_by_value, reason = "the ring keeps both")]
     pub fn insert_public_key(
         &self,
@@ -131,18 +131,18 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Adds a platform certificate under its own serial; one with the same serial is replaced.
+    /// Adds a platform certificate under its own serial, or replaces the one with the same serial.
     ///
-    /// One that becomes valid only later is taken: it waits for its time.
+    /// A certificate that is not valid yet is accepted, and used once it is.
     ///
     /// # Errors
-    /// [`KeyError::MerchantCertificate`] when it is the merchant's own, and
-    /// [`KeyError::CertificateExpired`] when it is no longer valid.
+    /// [`KeyError::MerchantCertificate`] if it is the merchant's own, and
+    /// [`KeyError::CertificateExpired`] if it has expired.
     pub fn insert_certificate(&self, certificate: &Certificate) -> Result<(), KeyError> {
         self.insert_certificate_with(certificate, certificate.public_key().clone())
     }
 
-    /// Adds a platform certificate, verifying with the library of the given backend.
+    /// Adds a platform certificate, to verify with the library of the given backend.
     ///
     /// # Errors
     /// As [`KeyRing::insert_certificate`].
@@ -174,14 +174,14 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Takes a key away; tells whether it was there.
+    /// Removes a key; returns whether it was present.
     pub fn remove(&self, serial: &WechatpaySerial) -> bool {
         let mut removed = false;
         self.update(|keys| removed = keys.remove(serial));
         removed
     }
 
-    /// Puts the keys of another ring in place of these, in one step.
+    /// Replaces these keys with those of another ring, atomically.
     pub fn replace_with(&self, other: &Self) {
         self.keys.store(other.keys.load_full());
     }
@@ -223,7 +223,7 @@ impl Verifier for KeyRing {
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
-        // Before the key: a ring holds RSA keys only, so to ask for the missing one would mislead.
+        // Before looking up the key: a ring holds only RSA keys, so reporting a missing key would mislead.
         if message.algorithm() != Algorithm::Sha256Rsa2048 {
             return Err(VerifyError::unsupported_algorithm());
         }

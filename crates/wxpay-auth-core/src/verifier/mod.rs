@@ -1,4 +1,4 @@
-//! The seam behind which WeChat Pay's keys live.
+//! The interface to WeChat Pay's keys.
 
 mod error;
 mod key_ring;
@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::signer::Algorithm;
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Holds one signed message of WeChat Pay, taken apart and ready to be verified.
+/// A signed message of WeChat Pay, parsed and ready to be verified.
 #[derive(Clone, Copy)]
 pub struct SignedMessage<'a> {
     serial: &'a WechatpaySerial,
@@ -29,8 +29,8 @@ pub struct SignedMessage<'a> {
 }
 
 impl<'a> SignedMessage<'a> {
-    /// Joins the id of the key that is said to have signed, the algorithm, the message (not hashed),
-    /// the raw bytes of the signature, and the time at which the key must be valid.
+    /// Combines the id of the claimed key, the algorithm, the message (not hashed), the raw bytes of the
+    /// signature, and the time at which the key must be valid.
     pub fn new(
         serial: &'a WechatpaySerial,
         algorithm: Algorithm,
@@ -41,12 +41,12 @@ impl<'a> SignedMessage<'a> {
         Self { serial, algorithm, message, signature, now }
     }
 
-    /// Returns the id of the key that is said to have signed.
+    /// Returns the id of the claimed signing key.
     pub fn serial(&self) -> &'a WechatpaySerial {
         self.serial
     }
 
-    /// Returns the algorithm that is said to have been used.
+    /// Returns the claimed algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -85,7 +85,7 @@ impl fmt::Debug for SignedMessage<'_> {
 /// for `&V`, `Arc<V>` and `Box<V>`.
 ///
 /// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
-/// `Ok(())` without a check gives the protection away.
+/// `Ok(())` without a check removes all protection.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Verifier`",
     label = "expected a `KeyRing`, or a verifier of your own",
@@ -93,29 +93,29 @@ impl fmt::Debug for SignedMessage<'_> {
 )]
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
-    /// Returns the key that the client would like responses to be signed with. It goes out as the
-    /// request's `Wechatpay-Serial`; `None` leaves that header out.
+    /// Returns the key that the client prefers responses to be signed with. It is sent as the request's
+    /// `Wechatpay-Serial`; `None` omits that header.
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial>;
 
-    /// Tells whether a response could be verified at this time. A client asks before it signs, and
-    /// sends nothing when the response could not be believed anyway.
+    /// Returns whether a response could be verified at this time. A client checks this before it signs,
+    /// and sends nothing if the response could not be trusted anyway.
     ///
     /// The default is for a verifier that always has a key, or can fetch one.
     ///
     /// # Errors
-    /// [`NotReady`] says what is missing: no key at all, or certificates only that are not valid now.
+    /// [`NotReady`]: no key at all, or only certificates that are not valid now.
     fn readiness(&self, _now: Timestamp) -> Result<(), NotReady> {
         Ok(())
     }
 
-    /// Verifies the signature with the key that the message names; may fetch that key first.
+    /// Verifies the signature with the key named in the message; may fetch that key first.
     ///
     /// # Errors
     /// [`VerifyError`]: [`UnknownSerial`](VerifyError::UnknownSerial),
     /// [`KeyNotValid`](VerifyError::KeyNotValid),
     /// [`UnsupportedAlgorithm`](VerifyError::UnsupportedAlgorithm),
-    /// [`Mismatch`](VerifyError::Mismatch), or [`Unavailable`](VerifyError::Unavailable) when the
-    /// key could not be fetched.
+    /// [`Mismatch`](VerifyError::Mismatch), or [`Unavailable`](VerifyError::Unavailable) if the key
+    /// could not be fetched.
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError>;
 }
 

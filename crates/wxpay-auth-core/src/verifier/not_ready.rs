@@ -1,4 +1,4 @@
-//! Why a verifier cannot verify at the moment.
+//! Why a verifier is not ready.
 
 use thiserror::Error;
 
@@ -6,32 +6,32 @@ use crate::clock::Timestamp;
 use crate::text::debug_as_report;
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// Says why a [`Verifier`](crate::Verifier) could not verify any response now. While it says so, a
-/// client sends nothing: a response that cannot be verified tells nothing about the call.
+/// Why a [`Verifier`](crate::Verifier) cannot verify any response now. Meanwhile a client sends nothing,
+/// because an unverifiable response says nothing about the call.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// There is no key at all.
     #[error("no WeChat Pay public key and no platform certificate is held")]
     NoKey,
-    /// There are certificates only, and all of them have expired.
+    /// There are only certificates, and all of them have expired.
     #[error(
         "every platform certificate has expired, the last one, {serial}, at {not_after} (Unix seconds)"
     )]
     #[non_exhaustive]
     Expired {
-        /// The serial of the one that was valid for longest.
+        /// The serial of the last one to expire.
         serial: WechatpaySerial,
         /// The last second at which it was valid.
         not_after: Timestamp,
     },
-    /// There are certificates only, none is valid, and one will be.
+    /// There are only certificates, none is valid, and at least one will be.
     #[error(
         "no platform certificate is valid yet, the first one, {serial}, is from {not_before} on (Unix seconds)"
     )]
     #[non_exhaustive]
     NotValidYet {
-        /// The serial of the one that becomes valid first.
+        /// The serial of the first one to become valid.
         serial: WechatpaySerial,
         /// The first second at which it is valid.
         not_before: Timestamp,
@@ -46,18 +46,18 @@ pub enum NotReady {
 }
 
 impl NotReady {
-    /// Says that something else is missing, for a verifier of one's own. The message is lower case,
-    /// one line, and holds no secret.
+    /// Creates an error for something else that is missing, for custom verifiers. The message is lower case,
+    /// one line, and contains no secret.
     pub fn other(message: impl Into<String>) -> Self {
         Self::Other { message: message.into() }
     }
 
-    /// Makes a [`NoKey`](Self::NoKey), for a verifier of one's own.
+    /// Creates a [`NoKey`](Self::NoKey), for custom verifiers.
     pub fn no_key() -> Self {
         Self::NoKey
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoKey => {

@@ -1,4 +1,4 @@
-//! The proof that a response was verified, and the one function that mints it.
+//! The proof that a response was verified, and the only function that creates it.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use crate::text::foreign_text;
 use crate::verifier::{SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
-/// How far the time of a response may be from the local clock, in seconds.
+/// Maximum difference between the time of a response and the local clock, in seconds.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 pub const CLOCK_WINDOW_SECS: u64 = 300;
 
-/// What the signature of a probe begins with.
+/// The prefix of a probe's signature.
 const PROBE_PREFIX: &str = "WECHATPAY/SIGNTEST/";
 
 const TIMESTAMP: &str = "Wechatpay-Timestamp";
@@ -27,12 +27,12 @@ const SIGNATURE: &str = "Wechatpay-Signature";
 const SERIAL: &str = "Wechatpay-Serial";
 const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 
-/// Holds a body whose signature was verified. Only [`verify_response`] makes one, so whoever holds
-/// it need not check again.
+/// A body whose signature was verified. Only [`verify_response`] creates it, so it need not be checked
+/// again.
 ///
 /// ```compile_fail,E0451
 /// # extern crate wxpay_auth_core as wxpay_auth;
-/// // There is no other way to make one.
+/// // There is no other way to create one.
 /// let forged = wxpay_auth::Verified {
 ///     body: b"{}",
 ///     serial: "PUB_KEY_ID_1".parse().unwrap(),
@@ -57,7 +57,7 @@ impl<B> Verified<B> {
         &self.body
     }
 
-    /// Gives the body up, and with it the proof.
+    /// Returns the body by value, without the proof.
     pub fn into_body(self) -> B {
         self.body
     }
@@ -85,14 +85,14 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
 
 /// Verifies the signature of a response, or of a notification, over its raw body.
 ///
-/// Call it before the body is decoded or parsed in any way. It does not look at the HTTP status,
-/// which no signature covers.
+/// Call it before the body is decoded or parsed in any way. It does not check the HTTP status, which no
+/// signature covers.
 ///
 /// # Errors
-/// [`VerifyError`], in this order: a header is missing, empty, there twice or not ASCII, the
-/// signature is a probe, the timestamp is not a number, the clock is off by more than
-/// [`CLOCK_WINDOW_SECS`], the algorithm is unknown, the signature is not base64, and then what the
-/// verifier finds: algorithm not supported, key unknown, not valid, not to be fetched, or a mismatch.
+/// [`VerifyError`], in this order: a header is missing, empty, repeated or not ASCII, the signature is a
+/// probe, the timestamp is not a number, the clock is off by more than [`CLOCK_WINDOW_SECS`], the
+/// algorithm is unknown, the signature is not base64, and then the errors of the verifier: algorithm not
+/// supported, key unknown, not valid, or unavailable, or a mismatch.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013053249>
 ///
@@ -162,7 +162,7 @@ where
     Ok(Verified { body, serial, signed_at })
 }
 
-/// Tells whether a response claims to be signed: any of the headers that go with a signature is there.
+/// Returns whether a response claims to be signed: it has any of the signature headers.
 pub fn is_signed(headers: &HeaderMap) -> bool {
     [TIMESTAMP, NONCE, SIGNATURE, SERIAL, SIGNATURE_TYPE]
         .iter()
@@ -176,7 +176,7 @@ fn required<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, V
     }
 }
 
-/// Reads a header that may stand there once at most: of two values, which one was signed?
+/// Reads a header that may occur at most once: with two values it is ambiguous which one was signed.
 fn optional<'h>(
     headers: &'h HeaderMap,
     name: &'static str,
@@ -191,7 +191,7 @@ fn optional<'h>(
     }
 }
 
-/// Makes a foreign serial fit for a log line: no real one is longer, or has a tab in it.
+/// Makes a foreign serial safe for a log line: no real one is longer, or contains a tab.
 fn abridged(serial: &str) -> String {
     foreign_text(serial, 120, &[])
 }

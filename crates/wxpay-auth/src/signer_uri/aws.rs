@@ -13,7 +13,7 @@ use crate::kms::{AwsKms, Endpoint};
 
 /// `aws-kms:KEY?region=…&endpoint=…`
 ///
-/// Region, endpoint and credentials come from where AWS tools take them, when they are not named.
+/// Region, endpoint and credentials default to the sources of the AWS tools.
 pub(super) struct AwsAddress {
     key_id: String,
     region: Option<String>,

@@ -1,4 +1,4 @@
-//! What the addresses of Tencent Cloud and Alibaba Cloud share.
+//! The common parts of Tencent Cloud and Alibaba Cloud addresses.
 
 use super::error::SignerUriError;
 use super::kms::{KmsSettings, TlsFiles, key, region};
@@ -15,9 +15,9 @@ pub(super) struct CloudAddress {
     pub(super) settings: KmsSettings,
 }
 
-/// The role of the machine, in place of an access key in the environment.
+/// The role of the machine, instead of an access key in the environment.
 pub(super) struct Role {
-    /// `None` stands for whatever it is called.
+    /// `None` stands for the machine's role, whatever its name.
     pub(super) name: Option<String>,
     pub(super) metadata: Option<Endpoint>,
 }
@@ -45,7 +45,7 @@ impl CloudAddress {
     }
 }
 
-/// Connects a builder of either cloud: they are of one shape, but of two types.
+/// Connects a builder of either cloud: they have the same methods, but no common type.
 macro_rules! connect {
     ($cloud:expr, $builder:expr, $role:ident, $merchant:expr) => {{
         let (cloud, mut builder) = (&$cloud, $builder.tls($cloud.tls.read()?));

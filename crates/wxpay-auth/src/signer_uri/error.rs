@@ -1,4 +1,4 @@
-//! Why there is no signer at an address.
+//! Errors of signer addresses.
 
 use thiserror::Error;
 use wxpay_auth_core::internal::{Number, debug_as_report};
@@ -9,22 +9,22 @@ use crate::kms::KmsError;
 #[cfg(feature = "pkcs11")]
 use crate::pkcs11::Pkcs11Error;
 
-/// Says why there is no signer at an address. Of values in the address it quotes the paths of keys,
-/// certificates and modules at most: a secret may have been put into any other.
+/// Why a signer address cannot be used. Of the values in the address, only paths of keys, certificates and
+/// modules are quoted: any other may contain a misplaced secret.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum SignerUriError {
-    /// It begins with no scheme that is known.
-    #[error("the address of the signer begins with no known scheme")]
+    /// It does not begin with a known scheme.
+    #[error("the address of the signer does not begin with a known scheme")]
     Scheme,
-    /// It is a path, without the scheme that goes before it.
+    /// It is a path without a scheme.
     #[error("the address of the signer is a path without file: before it")]
     BarePath,
-    /// It has a character that nobody sees.
+    /// It has an invisible character.
     #[error("the address of the signer has an invisible character in it ({})", Number(*character))]
     #[non_exhaustive]
     Invisible {
-        /// The character: `U+FEFF`, say.
+        /// The character, such as `U+FEFF`.
         character: char,
     },
     /// The scheme needs a feature that is not compiled in.
@@ -47,21 +47,21 @@ pub enum SignerUriError {
     #[error("parameter {index} of the address is not name=value")]
     #[non_exhaustive]
     Malformed {
-        /// Which one, counted from 1.
+        /// Its number, from 1.
         index: usize,
     },
     /// A parameter is given twice.
     #[error("{parameter} is given twice")]
     #[non_exhaustive]
     Twice {
-        /// Its name, or which one it is where that is no name.
+        /// Its name, or its number if that is not a name.
         parameter: String,
     },
     /// A parameter is not known for this scheme.
     #[error("the address has a parameter that is not known here: {parameter}")]
     #[non_exhaustive]
     Unsupported {
-        /// Its name, or which one it is where that is no name.
+        /// Its name, or its number if that is not a name.
         parameter: String,
     },
     /// A parameter is missing.
@@ -71,16 +71,16 @@ pub enum SignerUriError {
         /// Its name.
         parameter: &'static str,
     },
-    /// A parameter is given without what it goes with.
+    /// A parameter requires another one.
     #[error("{parameter} is given without {needed}")]
     #[non_exhaustive]
     Without {
         /// Its name.
         parameter: &'static str,
-        /// What it goes with.
+        /// The required parameter.
         needed: &'static str,
     },
-    /// The value of a parameter makes no sense.
+    /// The value of a parameter is invalid.
     #[error("{parameter} {problem}")]
     #[non_exhaustive]
     Value {
@@ -106,7 +106,7 @@ pub enum SignerUriError {
 }
 
 impl SignerUriError {
-    /// Sorts it.
+    /// Returns the kind of error.
     pub fn kind(&self) -> SignErrorKind {
         match self {
             #[cfg(feature = "pkcs11")]
@@ -117,7 +117,7 @@ impl SignerUriError {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Scheme => {
@@ -125,21 +125,21 @@ impl SignerUriError {
             }
             Self::BarePath => "write file: before the path: file:/etc/wxpay/apiclient_key.pem",
             Self::Invisible { .. } => {
-                "type the address anew: it was copied together with a character that nobody sees"
+                "type the address again: it was copied together with an invisible character"
             }
             Self::NotCompiledIn { feature, .. } => enable(feature),
             Self::Key { .. } => "name the key between the colon and the question mark",
             Self::Malformed { .. } => "write ?name=value&name=value",
             Self::Twice { .. } => "give it once",
             Self::Unsupported { .. } => {
-                "see the documentation of SignerUri for what the scheme takes; a secret does not \
-                 belong into an address"
+                "see the documentation of SignerUri for the parameters of the scheme; a secret does not \
+                 belong in an address"
             }
             Self::Missing { parameter: "address" } => {
                 "add address=https://HOST:8200 after the question mark, or set VAULT_ADDR"
             }
             Self::Missing { .. } => "add it after the question mark: ?NAME=VALUE, or &NAME=VALUE",
-            Self::Without { .. } => "add what it goes with, or leave it out",
+            Self::Without { .. } => "add what it requires, or remove it",
             Self::Value { .. } => "correct the value; write % as %25, & as %26",
             Self::NoCertificate => "add certificate=PATH, or serial_no=…",
             Self::Material(e) => e.hint(),
@@ -151,7 +151,7 @@ impl SignerUriError {
     }
 }
 
-/// Says how a feature is enabled.
+/// Returns how a feature is enabled.
 fn enable(feature: &str) -> &'static str {
     macro_rules! cargo_add {
         ($($feature:literal),+) => {

@@ -1,4 +1,4 @@
-//! What the addresses of key services share.
+//! The common parts of key service addresses.
 
 #[cfg(feature = "_http")]
 use wxpay_auth_core::internal::FileSource;
@@ -13,7 +13,7 @@ use crate::kms::KmsTls;
 use crate::kms::internal::is_region;
 use crate::kms::{KmsBackend, KmsSigner};
 
-/// What is to be known of a signer, whatever the service.
+/// Settings of every key service.
 pub(super) struct KmsSettings {
     concurrency: Option<usize>,
 }
@@ -42,11 +42,11 @@ impl KmsSettings {
     }
 }
 
-/// Whom to trust, and who this end is: `ca`, `client_certificate` and `client_key` are PEM files.
+/// Trusted roots and client certificate: `ca`, `client_certificate` and `client_key` are PEM files.
 #[cfg(feature = "_http")]
 pub(super) struct TlsFiles {
     ca: Option<FileSource>,
-    /// The chain, and its key.
+    /// The certificate chain, and its key.
     client: Option<(FileSource, FileSource)>,
 }
 
@@ -82,14 +82,14 @@ impl TlsFiles {
     }
 }
 
-/// Reads the name of a key.
+/// Decodes the name of a key.
 pub(super) fn key(raw: &str) -> Result<String, SignerUriError> {
     decoded(raw)
         .filter(|key| !key.is_empty())
         .ok_or(SignerUriError::Key { problem: "write its name or id there, percent-encoded" })
 }
 
-/// Checks the name of a region. It becomes a part of a host name, which it must not end.
+/// Checks the name of a region, which becomes a part of a host name and must not end it.
 #[cfg(any(feature = "_access-key", feature = "kms-aws-config"))]
 pub(super) fn region(region: String) -> Result<String, SignerUriError> {
     let problem = "is empty, or has other characters than letters, digits and -";

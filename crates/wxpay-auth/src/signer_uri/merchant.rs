@@ -16,7 +16,7 @@ pub(super) enum Merchant {
     SerialNo(SerialNo),
 }
 
-/// Where it comes from.
+/// Its source.
 #[derive(Clone)]
 pub(super) enum MerchantSource {
     File(FileSource),
@@ -52,7 +52,7 @@ impl MerchantSource {
         }
     }
 
-    /// Reads the certificate, where it is in a file.
+    /// Reads the certificate, if it is in a file.
     pub(super) fn read(self) -> Result<Merchant, SignerUriError> {
         match self {
             Self::File(file) => {

@@ -1,4 +1,4 @@
-//! A signer by an address in the settings.
+//! Signers by address, for settings.
 
 #[cfg(feature = "kms-alibaba")]
 mod alibaba;
@@ -58,7 +58,7 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
     uri.parse::<SignerUri>()?.connect().await.map(UriSigner::into_signer)
 }
 
-/// Holds the address of a signer, so that it can be chosen in the settings of an application.
+/// The address of a signer, so that the signer can be chosen in an application's settings.
 ///
 /// | address | feature |
 /// |---|---|
@@ -69,10 +69,10 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// | `alibaba-kms:KEY_ID?region=…&key_version_id=…` | `kms-alibaba` |
 /// | `aws-kms:KEY?region=…` | `kms-aws-config` |
 ///
-/// After the question mark stand parameters, percent-encoded, with `&` between them. All take
+/// After the question mark come parameters, percent-encoded and separated by `&`. All schemes take
 /// `certificate=PATH` (the merchant certificate, which must belong to the key) or `serial_no=…` (its
-/// serial, which nothing can check); one of them is needed, but for a token that has the certificate
-/// on it. The others:
+/// serial, which cannot be checked); one of them is required, unless a token contains the
+/// certificate. The others:
 ///
 /// | scheme | parameters |
 /// |---|---|
@@ -81,17 +81,17 @@ pub async fn signer_from_uri(uri: &str) -> Result<Arc<dyn Signer>, SignerUriErro
 /// | `vault` | `address` (or `VAULT_ADDR`), `mount`, `key_version`, `namespace`; `auth=token` (`token_file`, or `VAULT_TOKEN`), `auth=approle` (`role_id`, `secret_id_file`) or `auth=kubernetes` (`role`, `jwt_file`); `auth_mount`; `ca`, `client_certificate`, `client_key` (PEM files) |
 /// | `tencent-kms` | `region`, `endpoint`; `role` and `metadata`, or the environment, as in `TencentKmsBuilder::credentials_from_env`; `ca` … |
 /// | `alibaba-kms` | `key_version_id`, and as above |
-/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do, but for retries, which are the signer's |
+/// | `aws-kms` | `region`, `endpoint`; the rest is read as AWS tools do, except for retries, which the signer does itself |
 ///
-/// Wherever the path of a file stands, also after `file:`, there may be `credential:NAME` in its place: the
-/// credential that systemd hands to the service (`LoadCredential=NAME:PATH`), which is the file of this name in
-/// `$CREDENTIALS_DIRECTORY`. It is looked for when the file is read.
+/// Wherever a file path is expected, also after `file:`, `credential:NAME` is accepted instead: the credential
+/// that systemd passes to the service (`LoadCredential=NAME:PATH`), which is the file of this name in
+/// `$CREDENTIALS_DIRECTORY`. It is looked up when the file is read.
 ///
-/// An empty `role=` stands for the role of the machine, whatever it is called. The key services also
+/// An empty `role=` stands for the role of the machine, whatever its name. The key services also
 /// take `concurrency`.
 ///
-/// There is no way to write a secret into an address, but for the `pin-value` of RFC 7512: settings
-/// have a way of getting around.
+/// An address cannot contain a secret, except for the `pin-value` of RFC 7512: settings tend to be copied
+/// around.
 #[derive(Clone)]
 #[must_use = "nothing happens until it is connected"]
 pub struct SignerUri {
@@ -100,13 +100,13 @@ pub struct SignerUri {
     merchant: Option<MerchantSource>,
 }
 
-/// What is particular to a scheme.
+/// The part of an address that depends on its scheme.
 #[async_trait]
 trait Address: Send + Sync {
     async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError>;
 }
 
-/// Every scheme, and the feature that it needs.
+/// Every scheme, and the feature it needs.
 const SCHEMES: [(&str, &str); 6] = [
     ("file", "file-key"),
     ("pkcs11", "pkcs11"),
@@ -117,7 +117,7 @@ const SCHEMES: [(&str, &str); 6] = [
 ];
 
 impl SignerUri {
-    /// Makes the address of a key in a file, by its path as it is, or `credential:NAME`.
+    /// Creates the address of a key in a file, from its unencoded path, or `credential:NAME`.
     ///
     /// ```
     /// # use wxpay_auth::SignerUri;
@@ -142,30 +142,30 @@ impl SignerUri {
         Err(SignerUriError::NotCompiledIn { scheme: "file", feature: "file-key" })
     }
 
-    /// Returns the scheme: `file`, say.
+    /// Returns the scheme, such as `file`.
     pub fn scheme(&self) -> &'static str {
         self.scheme
     }
 
-    /// Tells whether the address says what the merchant certificate is, or its serial.
+    /// Returns whether the address names the merchant certificate or its serial.
     pub fn names_certificate(&self) -> bool {
         self.merchant.is_some()
     }
 
-    /// Gives the merchant certificate, in place of what the address says.
+    /// Sets the merchant certificate, which replaces that of the address.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
         self.merchant = Some(MerchantSource::Given(Merchant::Certificate(certificate)));
         self
     }
 
-    /// Gives the serial of the merchant certificate, in place of what the address says.
+    /// Sets the serial of the merchant certificate, which replaces that of the address.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
         self.merchant = Some(MerchantSource::Given(Merchant::SerialNo(serial_no)));
         self
     }
 
     /// Connects to a key that has no certificate yet, to sign a
-    /// [`CertificateRequest`](crate::CertificateRequest). What it signs is good for nothing else.
+    /// [`CertificateRequest`](crate::CertificateRequest). Its signatures are valid for nothing else.
     ///
     /// ```
     /// use wxpay_auth::{CertificateRequest, CertificateSubject, Mchid, SignerUri};
@@ -187,8 +187,8 @@ impl SignerUri {
         self.serial_no(SerialNo::uncertified())
     }
 
-    /// Connects the signer. It needs a Tokio runtime with timers; files are read on the spot, and
-    /// not before.
+    /// Connects the signer. Needs a Tokio runtime with timers. Files are read synchronously, and only by
+    /// this method.
     ///
     /// # Errors
     /// [`SignerUriError`], whose [`kind`](SignerUriError::kind) and [`hint`](SignerUriError::hint)
@@ -218,7 +218,7 @@ impl FromStr for SignerUri {
     }
 }
 
-/// Says what an address is that begins with no scheme. It may be a secret, so it is not quoted.
+/// Returns what is wrong with an address without a scheme. It may be a secret, so it is not quoted.
 fn no_scheme(uri: &str) -> SignerUriError {
     let path = uri.split_once('?').map_or(uri, |(path, _)| path);
     let is_drive =
@@ -234,7 +234,7 @@ fn no_scheme(uri: &str) -> SignerUriError {
     }
 }
 
-/// Reads what is particular to a scheme; `None` when it is not compiled in.
+/// Parses the part that depends on the scheme; `None` if the scheme is not compiled in.
 #[allow(
     clippy::unnecessary_wraps,
     unused_variables,

@@ -1,4 +1,4 @@
-//! What stands after the question mark.
+//! The parameters after the question mark.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use wxpay_auth_core::internal::FileSource;
 
 use super::error::SignerUriError;
 
-/// Parameters of an address that nobody has taken yet.
+/// The parameters of an address that have not been taken yet.
 pub(super) struct Parameters(Vec<Parameter>);
 
 struct Parameter {
     name: String,
-    /// Which one it is, counted from 1.
+    /// Its number, from 1.
     index: usize,
-    /// As it stands there, percent-encoded.
+    /// As in the address, percent-encoded.
     raw: String,
 }
 
@@ -36,7 +36,7 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    /// Takes a parameter out, and decodes its value.
+    /// Takes a parameter, and decodes its value.
     pub(super) fn take(&mut self, name: &'static str) -> Result<Option<String>, SignerUriError> {
         let Some(position) = self.0.iter().position(|parameter| parameter.name == name) else {
             return Ok(None);
@@ -48,8 +48,8 @@ impl Parameters {
         })
     }
 
-    /// Takes out the path of a file, or `credential:` and a name. What cannot be one is refused: it would
-    /// be quoted when there is no such file, and somebody may have put the key itself there.
+    /// Takes the path of a file, or `credential:` and a name. An implausible path is refused, because an error
+    /// about a missing file would quote it, and it may be the key itself.
     pub(super) fn take_file(
         &mut self,
         name: &'static str,
@@ -62,13 +62,13 @@ impl Parameters {
         }
     }
 
-    /// Tells whether a parameter has not been taken.
+    /// Returns whether a parameter has not been taken.
     #[cfg(feature = "_http")]
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|parameter| parameter.name == name)
     }
 
-    /// Takes a parameter out that must be there.
+    /// Takes a required parameter.
     #[cfg(feature = "_http")]
     pub(super) fn needed(&mut self, parameter: &'static str) -> Result<String, SignerUriError> {
         self.take(parameter)?
@@ -76,7 +76,7 @@ impl Parameters {
             .ok_or(SignerUriError::Missing { parameter })
     }
 
-    /// Takes a parameter out, and reads its value.
+    /// Takes a parameter, and parses its value.
     pub(super) fn take_parsed<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -86,7 +86,7 @@ impl Parameters {
         value.transpose().map_err(|_| SignerUriError::Value { parameter: name, problem })
     }
 
-    /// Takes out all that are left, as they stand there.
+    /// Takes all remaining parameters, undecoded.
     #[cfg(feature = "pkcs11")]
     pub(super) fn take_rest(&mut self) -> String {
         let rest =
@@ -94,7 +94,7 @@ impl Parameters {
         rest.collect::<Vec<_>>().join("&")
     }
 
-    /// Refuses what nobody has taken.
+    /// Refuses parameters that have not been taken.
     pub(super) fn finish(self) -> Result<(), SignerUriError> {
         match self.0.into_iter().next() {
             None => Ok(()),
@@ -105,20 +105,20 @@ impl Parameters {
     }
 }
 
-/// Shows the name of a parameter. What is not written as names are may be a piece of a secret that has
-/// a `&` in it.
+/// Shows the name of a parameter. A text that is not a plausible name may be a piece of a secret that
+/// contains a `&`.
 fn shown(name: &str, index: usize) -> String {
     let is_name =
         name.len() <= 24 && name.bytes().all(|b| b.is_ascii_lowercase() || b"_-".contains(&b));
     if is_name { name.to_owned() } else { format!("number {index}") }
 }
 
-/// Tells whether a text may be the path of a file, and is not what belongs into one.
+/// Returns whether a text may be the path of a file, rather than the content of one.
 pub(super) fn is_path(text: &str) -> bool {
     !text.is_empty() && !text.contains("-----BEGIN") && !text.contains(char::is_control)
 }
 
-/// Decodes text; `None` when it is not percent-encoded UTF-8.
+/// Decodes text; `None` if it is not percent-encoded UTF-8.
 #[allow(dead_code, reason = "without features nobody needs it")]
 pub(super) fn decoded(raw: &str) -> Option<String> {
     let is_escape = |rest: &str| {

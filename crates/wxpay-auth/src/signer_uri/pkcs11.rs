@@ -9,7 +9,7 @@ use super::parameters::Parameters;
 use super::signer::UriSigner;
 use crate::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer, Pkcs11Uri};
 
-/// An RFC 7512 URI, with some parameters more.
+/// An RFC 7512 URI, with a few additional parameters.
 pub(super) struct Pkcs11Address {
     uri: Pkcs11Uri,
     sessions: Option<usize>,

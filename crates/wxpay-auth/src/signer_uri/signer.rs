@@ -1,4 +1,4 @@
-//! The signer at an address.
+//! A signer connected by address.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use wxpay_auth_core::{Algorithm, PublicKey, SignError, Signature, Signer};
 
-/// Signs with the key at a [`SignerUri`](super::SignerUri), and knows its public half, which a
+/// Signs with the key at a [`SignerUri`](super::SignerUri), and holds its public key, which a
 /// [`CertificateRequest`](crate::CertificateRequest) needs.
 #[derive(Clone)]
 pub struct UriSigner {
@@ -21,12 +21,12 @@ impl UriSigner {
         Self { signer: Arc::new(signer), public_key }
     }
 
-    /// Returns the public key that belongs to the signatures.
+    /// Returns the public key that verifies the signatures.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
-    /// Takes the signer out.
+    /// Returns the signer by value.
     pub fn into_signer(self) -> Arc<dyn Signer> {
         self.signer
     }

@@ -12,7 +12,7 @@ use super::signer::UriSigner;
 use crate::kms::internal::{secret_file_in, with_jwt};
 use crate::kms::{Endpoint, Secret, VaultAuth, VaultTransit};
 
-/// `vault:KEY?address=…&mount=…&key_version=…&namespace=…`, and how to log in.
+/// `vault:KEY?address=…&mount=…&key_version=…&namespace=…`, and the login.
 pub(super) struct VaultAddress {
     key: String,
     address: Option<Endpoint>,
@@ -32,7 +32,7 @@ enum Auth {
     Kubernetes { role: String, jwt_file: Option<FileSource> },
 }
 
-/// Which parameters go with which login alone.
+/// Parameters that require a particular login.
 const OF_LOGINS: [(&str, &str); 5] = [
     ("token_file", "auth=token"),
     ("role_id", "auth=approle"),
@@ -79,7 +79,7 @@ impl Auth {
                 return Err(SignerUriError::Value { parameter: "auth", problem });
             }
         };
-        // What is left belongs to another login.
+        // What remains belongs to another login.
         if let Some((parameter, needed)) = OF_LOGINS.into_iter().find(|(p, _)| parameters.has(p)) {
             return Err(SignerUriError::Without { parameter, needed });
         }

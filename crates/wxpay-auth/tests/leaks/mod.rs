@@ -1,4 +1,4 @@
-//! Finds secrets in texts, whatever way they were written there.
+//! Finds secrets in texts, in any encoding.
 
 use std::fmt::{Debug, Write as _};
 
@@ -11,7 +11,7 @@ pub(crate) const KEY: &str = include_str!("../../testdata/keys/merchant_private_
 pub(crate) const CERTIFICATE: &str = include_str!("../../testdata/keys/merchant_certificate.pem");
 const SAME_KEY_PKCS1: &str = include_str!("../../testdata/odd/merchant_pkcs1.pem");
 
-/// How many bytes of a secret, one after the other, are a leak. So many do not come up by chance.
+/// Number of consecutive bytes of a secret that count as a leak. It is too large for a coincidence.
 const WINDOW: usize = 8;
 
 pub(crate) struct Secret {
@@ -27,7 +27,7 @@ impl Secret {
     }
 }
 
-/// Returns everything of the merchant's key that nobody may see.
+/// Returns all secret parts of the merchant's key.
 pub(crate) fn secrets_of_the_key() -> Vec<Secret> {
     let (pkcs8, pkcs1) = (der(KEY), der(SAME_KEY_PKCS1));
     let key = RsaPrivateKeyRef::from_der(&pkcs1).unwrap();
@@ -48,18 +48,18 @@ fn der(pem: &str) -> Vec<u8> {
     STANDARD.decode(body(pem)).unwrap()
 }
 
-/// Returns what is between the armour, which may be shown itself.
+/// Returns the text between the BEGIN and END lines, which may themselves be shown.
 pub(crate) fn body(pem: &str) -> String {
     pem.lines().filter(|line| !line.starts_with("-----")).collect()
 }
 
-/// Finds a secret in a text, and says which one in which form.
+/// Finds a secret in a text, and returns its name and encoding.
 pub(crate) fn find(secrets: &[Secret], text: &str) -> Option<String> {
-    // How a list is laid out, and how hexadecimal digits are written, makes no difference.
+    // The layout of a list, and the spelling of hexadecimal digits, make no difference.
     let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let hex: String = plain.replace("0x", "").replace([':', ','], "").to_ascii_lowercase();
     for Secret { name, bytes } in secrets {
-        // 8 is no multiple of 3: one window in three begins where a group of base64 does.
+        // 8 is not a multiple of 3: one window in three begins at a base64 group boundary.
         for start in (0..=bytes.len() - 3 * WINDOW).step_by(WINDOW) {
             let window = &bytes[start..start + WINDOW];
             let found = [
@@ -91,12 +91,12 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Renders a value in the ways in which values get into logs.
+/// Formats a value in the usual ways of logging.
 pub(crate) fn debug(value: &dyn Debug) -> String {
     format!("{value:?}\n{value:#?}\n")
 }
 
-/// Shows that everything is found that a careless type would show.
+/// Asserts that leaks of a careless type would be found.
 pub(crate) fn assert_that_leaks_are_found(secrets: &[Secret]) {
     for secret in secrets {
         let bytes = &secret.bytes;

@@ -1,4 +1,4 @@
-//! A client made by hand, so that these tests hang on no other part of the workspace.
+//! A hand-made client, so that these tests depend on no other part of the workspace.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -20,7 +20,7 @@ pub(crate) fn terminate(segment: &str) -> String {
     format!("{PLANS}/{segment}/terminate")
 }
 
-/// What goes into an `Authorization`.
+/// The parts of an `Authorization`.
 pub(crate) struct Credentials {
     pub(crate) identity: Identity,
     pub(crate) serial_no: SerialNo,
@@ -49,7 +49,7 @@ impl Credentials {
     }
 }
 
-/// A request, ready to be spoilt and sent.
+/// A request, ready to be spoiled and sent.
 #[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) method: &'static str,
@@ -104,7 +104,7 @@ impl Call {
         format!("{text}\r\n{}", self.body).into_bytes()
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends it on a new connection.
     pub(crate) async fn send(&self, base_url: &str) -> Response {
         let mut stream = TcpStream::connect(address(base_url)).await.unwrap();
         self.send_on(&mut stream).await.unwrap()
@@ -120,7 +120,7 @@ impl Call {
     }
 }
 
-/// Takes the scheme off.
+/// Removes the scheme of a URL.
 pub(crate) fn address(base_url: &str) -> &str {
     base_url.split_once("://").unwrap().1
 }

@@ -1,4 +1,4 @@
-//! What a call costs at the least: bare hyper and bare RSA, without checks, time-outs or logs.
+//! The lower bound of a call: bare hyper and bare RSA, without checks, timeouts or logs.
 
 use std::net::SocketAddr;
 

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-/// One connection, which a task of its own drives.
+/// One connection, driven by its own task.
 pub(crate) struct Kept(Mutex<SendRequest<Full<Bytes>>>);
 
 impl Kept {

@@ -1,4 +1,4 @@
-//! The whole call beside bare hyper with bare RSA: what the library costs on top.
+//! The whole call compared with bare hyper and bare RSA: what the library adds.
 //!
 //! ```sh
 //! cargo bench -p wxpay-transport --bench whole_call

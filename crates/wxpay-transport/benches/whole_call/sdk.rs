@@ -1,4 +1,4 @@
-//! A client as it comes: every protection is on.
+//! A client with default settings: every protection is on.
 
 use std::net::SocketAddr;
 

@@ -1,11 +1,11 @@
-//! A server that gives one response to everything.
+//! A server that sends the same response to every request.
 
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Serves all connections, for ever.
+/// Serves all connections, forever.
 pub(crate) async fn serve(listener: TcpListener, response: String) {
     let response = Arc::new(response);
     loop {
@@ -15,7 +15,7 @@ pub(crate) async fn serve(listener: TcpListener, response: String) {
     }
 }
 
-/// Answers each request; one is over at its first empty line.
+/// Responds to each request; a request ends at its first empty line.
 async fn answer_all(mut stream: TcpStream, response: Arc<String>) {
     let mut request = Vec::with_capacity(4096);
     loop {

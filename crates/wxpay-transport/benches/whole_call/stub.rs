@@ -1,4 +1,4 @@
-//! A server that does next to nothing: it sends one response, signed once, over and over.
+//! A server that does almost nothing: it sends the same response, signed once, again and again.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ pub(crate) const WECHATPAY_PUBLIC_KEY: &str =
     include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
 pub(crate) const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
-/// Starts it on a thread of its own. It lives as long as the process.
+/// Starts the server on its own thread. It runs as long as the process.
 pub(crate) fn start() -> SocketAddr {
     let (timestamp, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
     let key = PrivateKey::from_pem(WECHATPAY_KEY).expect("a key");

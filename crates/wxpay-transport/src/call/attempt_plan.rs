@@ -1,4 +1,4 @@
-//! What a call asks of one attempt.
+//! What a call requires of one attempt.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::error::{CallContext, Error, Limit};
 use crate::message::request::Request;
 use crate::message::response::Response;
 
-/// Makes single attempts, each within its time.
+/// Makes single attempts, each within its deadline.
 pub(crate) trait Attempts: Sync {
     fn attempt(
         &self,
@@ -19,14 +19,14 @@ pub(crate) trait Attempts: Sync {
     ) -> impl Future<Output = Result<Response, Error>> + Send;
 }
 
-/// An attempt as it is to be made.
+/// How one attempt is made.
 #[derive(Debug)]
 pub(crate) struct AttemptPlan {
     pub(crate) call: CallContext,
-    /// When it ends, which time-out that is, and how long.
+    /// When the attempt ends, which timeout that is, and how long it is.
     pub(crate) end: Instant,
     pub(crate) limit: Limit,
     pub(crate) after: Duration,
-    /// It needs a connection of its own.
+    /// Whether it needs an unused connection.
     pub(crate) fresh: bool,
 }

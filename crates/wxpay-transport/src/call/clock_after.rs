@@ -1,15 +1,14 @@
-//! The time after a request was signed, whether the application's clock still works or not.
+//! The time after a request was signed, even if the application's clock panics.
 
 use tokio::time::Instant;
 use wxpay_auth::{Clock, Timestamp};
 
 use crate::call::panics::caught;
 
-/// Asks a clock, and goes by the time of the signature when that panics: what came back is to be verified all
-/// the same.
+/// Reads a clock, and falls back to the signing time when it panics, so that the response can still be verified.
 pub(crate) struct ClockAfter<'c> {
     pub(crate) clock: &'c dyn Clock,
-    /// What the clock said, and when.
+    /// What the clock read at signing, and when that was.
     pub(crate) signed: Option<(Timestamp, Instant)>,
 }
 

@@ -1,4 +1,4 @@
-//! How many calls run at the same time, and how many wait.
+//! Limits how many calls run at the same time, and how many wait.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::bounded_queue::{BoundedQueue, QueueFull};
 
-/// Lets so many calls in, and so many more wait in the order in which they came.
+/// Admits a limited number of calls, and queues a limited number of others in order of arrival.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
     permits: Arc<Semaphore>,
@@ -18,7 +18,7 @@ impl ConcurrencyLimit {
         Self { permits: Arc::new(Semaphore::new(calls)), waiting: BoundedQueue::new(queue) }
     }
 
-    /// Waits for a place; it is free again when the permit is dropped.
+    /// Waits for a permit; dropping it frees the place.
     pub(crate) async fn enter(&self) -> Result<OwnedSemaphorePermit, QueueFull> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
@@ -26,7 +26,7 @@ impl ConcurrencyLimit {
         let place = self.waiting.enter()?;
         match Arc::clone(&self.permits).acquire_owned().await {
             Ok(permit) => Ok(permit),
-            // It is never closed.
+            // The semaphore is never closed.
             Err(_) => Err(QueueFull { waiting: place.before() }),
         }
     }

@@ -1,11 +1,11 @@
-//! Refusals that came on a connection that had carried another request, in stopped time.
+//! Tests of refusals on a connection that carried another request before, in paused time.
 
 use super::model::{End, Scripted, builder};
 use super::*;
 use crate::message::target::Target;
 use crate::retry::policy::NoRetry;
 
-/// Runs a call that may be repeated; returns how it ended, and which attempts were made on an unused connection.
+/// Runs a repeatable call; returns its result, and for each attempt whether it required an unused connection.
 async fn call(ends: &[End]) -> (Result<Response, Error>, Vec<bool>) {
     let client = builder().without_failover().retry(NoRetry).build().unwrap();
     let scripted = Scripted::new(ends.iter().map(|end| (*end, Duration::ZERO))).await;
@@ -25,7 +25,7 @@ async fn a_refusal_is_settled_when_it_is_heard_again() {
     assert_eq!(
         fresh,
         [false, true],
-        "once more, on an unused connection, though no policy wants it"
+        "repeated once on an unused connection, although the policy does not retry"
     );
 }
 
@@ -56,7 +56,11 @@ async fn a_refusal_that_is_not_heard_again_leaves_the_outcome_open() {
 async fn throttling_on_a_kept_connection_waits_for_the_policy() {
     let (ended, fresh) = call(&[End::RefusedOnKept(429, "TOLD_TO")]).await;
     let error = ended.unwrap_err();
-    assert_eq!((error.outcome(), fresh.len()), (Outcome::Unknown, 1), "nobody heard it again");
+    assert_eq!(
+        (error.outcome(), fresh.len()),
+        (Outcome::Unknown, 1),
+        "the refusal was not confirmed"
+    );
     assert!(error.hint().contains("had carried another request"), "{}", error.hint());
 }
 

@@ -1,4 +1,4 @@
-//! One call: attempts, until one of them settles it.
+//! One call: a series of attempts, until one settles it.
 
 pub(crate) mod attempt;
 pub(crate) mod attempt_plan;
@@ -41,7 +41,7 @@ use crate::rate_limit::{LimitKey, RateLimiter};
 use crate::retry::budget::RetryBudget;
 use crate::retry::policy::{Attempted, RetryPolicy};
 
-/// What decides on attempts: where they go, when, and how many.
+/// Decides on attempts: where they go, when, and how many.
 #[derive(Debug)]
 pub(crate) struct Calls {
     pub(crate) domains: Domains,
@@ -52,19 +52,18 @@ pub(crate) struct Calls {
     pub(crate) timeouts: Timeouts,
 }
 
-/// How much time is kept for an attempt when a call waits; a quarter of the call's time, where that is
-/// less.
+/// Time reserved for an attempt when a call waits; at most a quarter of the call timeout.
 const FOR_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// When and where the next attempt is made.
 enum Next<'d> {
-    /// At once, on a domain that was chosen already, with the permit of the attempt before.
+    /// At once, on a domain that is already chosen, with the permit of the previous attempt.
     Now(Route<'d>, OwnedSemaphorePermit),
-    /// When it is its turn.
+    /// After waiting for rate limit and permit.
     Later(Goal<'d>),
 }
 
-/// Where an attempt goes when it is its turn.
+/// Where an attempt goes after waiting.
 #[derive(Clone, Copy)]
 enum Goal<'d> {
     First,
@@ -73,7 +72,7 @@ enum Goal<'d> {
 }
 
 impl Calls {
-    /// Runs one call within its time.
+    /// Runs one call within its timeout.
     pub(crate) async fn run<A: Attempts>(
         &self,
         identity: &str,
@@ -97,7 +96,7 @@ impl Calls {
             let admitted = until_panic(pin!(self.admitted(next, &state))).await;
             let (route, permit) = match admitted {
                 Ok(Ok(admitted)) => admitted,
-                // What an earlier attempt led to says more.
+                // The result of an earlier attempt is more informative.
                 Ok(Err(error)) => {
                     return before.unwrap_or_else(|| Err(turned_away(request, error)));
                 }
@@ -113,7 +112,7 @@ impl Calls {
                 Err(panic) => return panics::ended(panic, before),
             };
             let way = NextAttempt::after(&ended);
-            // With no time left it would be sent, and nobody would hear how it ended.
+            // With no time left, the request would be sent and its outcome never known.
             let has_time = !self.time_to_wait(&state).is_zero();
             let free_move = (way == NextAttempt::MoveUnsent && !state.has_moved && has_time)
                 .then(|| self.domains.other(domain, request.replay()))
@@ -123,10 +122,10 @@ impl Calls {
                 telemetry::moved(&domain.name, &other.domain.name);
                 Next::Now(other, permit)
             } else {
-                // A call that waits for its next attempt keeps no other call from running.
+                // A call that waits for its next attempt does not block others.
                 drop(permit);
                 let Some(wait) = self.wait_before_next(&state, way, &ended) else { return ended };
-                tracing::debug!(attempt = state.attempts, ?wait, "the call is tried again");
+                tracing::debug!(attempt = state.attempts, ?wait, "retrying the call");
                 tokio::time::sleep(wait).await;
                 Next::Later(match way {
                     NextAttempt::Move | NextAttempt::MoveUnsent => Goal::Other(domain),
@@ -135,25 +134,25 @@ impl Calls {
                     }
                 })
             };
-            // Once that was called for, no further attempt goes where another response may wait.
+            // Once needed, all further attempts avoid connections on which another response may be pending.
             fresh |= matches!(way, NextAttempt::StayFresh | NextAttempt::Confirm);
             before = Some(ended);
         }
     }
 
-    /// Waits until the next attempt may be made, and chooses its domain. That is done after all waiting, so
-    /// that a probe does not wait while others may not go there.
+    /// Waits until the next attempt may be made, and chooses its domain. The domain is chosen after all
+    /// waiting, so that a waiting probe does not block others.
     async fn admitted<'d>(
         &'d self,
         next: Next<'d>,
         state: &CallState<'_>,
     ) -> Result<(Route<'d>, OwnedSemaphorePermit), Error> {
         let goal = match next {
-            // It has sent nothing, so it has its place in the rate still.
+            // Nothing was sent, so the rate limit permit is still unused.
             Next::Now(route, permit) => return Ok((route, permit)),
             Next::Later(goal) => goal,
         };
-        // A call that waits for its rate keeps no other call from running.
+        // A call that waits for its rate limit does not block others.
         self.wait_for_rate(state).await?;
         let permit = self.wait_for_turn(state).await?;
         Ok((self.route(goal, state.request.replay()), permit))
@@ -173,7 +172,7 @@ impl Calls {
         }
     }
 
-    /// Has one attempt made, and notes what it showed.
+    /// Makes one attempt, and records what it showed.
     async fn attempt<A: Attempts>(
         &self,
         state: &mut CallState<'_>,
@@ -190,7 +189,7 @@ impl Calls {
             self.retry_budget.deposit();
         }
         state.is_unknown |= match &ended {
-            // Accepted, and not finished.
+            // Accepted, but not finished.
             Ok(response) => response.status() == StatusCode::ACCEPTED,
             Err(Error::Api(error)) if error.is_unconfirmed() => false,
             Err(error) => error.last_outcome() == Outcome::Unknown,
@@ -210,7 +209,7 @@ impl Calls {
     }
 
     /// Returns how long a call may wait before its next attempt. An attempt that began with no time left
-    /// would be sent, and its outcome never heard of.
+    /// would be sent, and its outcome never known.
     fn time_to_wait(&self, state: &CallState<'_>) -> Duration {
         let for_attempt = FOR_ATTEMPT.min(self.timeouts.call / 4);
         state.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
@@ -224,7 +223,7 @@ impl Calls {
         ended: &Result<Response, Error>,
     ) -> Option<Duration> {
         let replay = state.request.replay();
-        // No policy is asked whether something is repeated that must not be.
+        // The policy is not asked about calls that must not be repeated.
         let may_be_repeated = match ended {
             Ok(response) => response.status() == StatusCode::ACCEPTED && replay.is_repeatable(),
             Err(error) => error.may_retry(),
@@ -234,7 +233,7 @@ impl Calls {
         }
         let left = self.time_to_wait(state);
         if way == NextAttempt::Confirm {
-            // It is a part of hearing the response, so no policy is asked, and no budget.
+            // The confirmation is part of reading the response: it needs no policy and no budget.
             return Some(Duration::ZERO).filter(|_| !left.is_zero());
         }
         let attempted = Attempted::new(state.attempts, replay, left, ended);
@@ -242,7 +241,7 @@ impl Calls {
         let wait = wait.filter(|wait| *wait < left)?;
         let is_free = attempted.was_stale() && state.attempts == 1;
         if !is_free && !self.retry_budget.withdraw() {
-            tracing::debug!("the budget for further attempts is spent");
+            tracing::debug!("the retry budget is spent");
             return None;
         }
         Some(wait)
@@ -254,7 +253,7 @@ impl Calls {
         let key = LimitKey { identity, operation, limit };
         let left = self.time_to_wait(state);
         let waits = self.rate_limiter.acquire(key, left);
-        // A limiter that does not keep to its word is not waited for.
+        // Do not wait for a limiter that exceeds the given time.
         let retry_after = match timeout_at(Instant::now() + left, waits).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(limited)) => Some(limited.retry_after),
@@ -302,7 +301,7 @@ impl Calls {
     }
 }
 
-/// Notes that a call ends before an attempt of it was made.
+/// Records that a call ends before an attempt was made.
 fn turned_away(request: &Request, error: Error) -> Error {
     let overload = match &error {
         Error::Overload(e) => e.overload(),

@@ -1,4 +1,4 @@
-//! Calls beside a model of them: the same ends of attempts, in stopped time, through both.
+//! Tests calls against a model: the same attempt results in paused time, through both.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -37,7 +37,7 @@ pub(super) enum End {
         retry_after: Option<u64>,
     },
     Refused,
-    /// On a connection that had carried another request; with this status and code.
+    /// On a connection that carried another request before; with this status and code.
     RefusedOnKept(u16, &'static str),
     SystemError,
     Gateway(u16),
@@ -56,7 +56,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// It may have been carried out.
+    /// The request may have been carried out.
     fn is_unknown(self) -> bool {
         matches!(
             self,
@@ -103,7 +103,7 @@ fn ends() -> impl Strategy<Value = End> {
     ]
 }
 
-/// One call: what happens to its attempts, and after which pause it begins.
+/// One call: the results of its attempts, and the pause before it begins.
 #[derive(Debug, Clone)]
 struct Scene {
     pause: Duration,
@@ -123,10 +123,10 @@ fn scenes() -> impl Strategy<Value = Vec<Scene>> {
     prop::collection::vec(scene, 1..40)
 }
 
-/// Where and when an attempt began, and whether it got a connection of its own.
+/// Where and when an attempt began, and whether it required an unused connection.
 pub(super) type Made = (String, Duration, bool);
 
-/// Makes attempts that end as they are told.
+/// Makes attempts with scripted results.
 pub(super) struct Scripted {
     start: Instant,
     script: Mutex<VecDeque<(End, Duration)>>,
@@ -153,7 +153,7 @@ impl Attempts for Scripted {
         _: &Request,
     ) -> Result<Response, Error> {
         assert_eq!(domain.name, plan.call.host);
-        assert!(Instant::now() < plan.end, "begun when its time was over");
+        assert!(Instant::now() < plan.end, "begun after its deadline");
         let made = (domain.name.to_string(), self.start.elapsed(), plan.fresh);
         self.made.lock().unwrap().push(made);
         let (end, took) = self.script.lock().unwrap().pop_front().expect("few attempts");
@@ -162,7 +162,7 @@ impl Attempts for Scripted {
     }
 }
 
-/// What ends are made of.
+/// Builds the results of attempts.
 struct Responses {
     verified: wxpay_auth::Verified<Bytes>,
 }
@@ -261,7 +261,7 @@ impl Responses {
     }
 }
 
-/// Makes hyper's error of a connection that was closed.
+/// Returns hyper's error for a closed connection.
 async fn closed() -> hyper::Error {
     let (ours, theirs) = tokio::io::duplex(1024);
     drop(theirs);
@@ -272,7 +272,7 @@ async fn closed() -> hyper::Error {
     sent.unwrap_err()
 }
 
-/// Waits for a tenth of a second more each time, and as long as it is asked to.
+/// Waits a tenth of a second longer each time, or as long as the response asks.
 #[derive(Debug)]
 struct Steady;
 
@@ -309,25 +309,25 @@ pub(crate) fn builder() -> ClientBuilder<wxpay_auth::FileKeySigner, KeyRing> {
         .call_timeout(WHOLE)
 }
 
-/// The model: what calls do, in the plainest words.
+/// The model: what calls do, in the simplest form.
 #[derive(Debug)]
 struct Model {
     now: Duration,
     main: DomainModel,
     standby: DomainModel,
-    /// In tenths.
+    /// In tenths of a token.
     tokens: u32,
 }
 
 #[derive(Debug, Default)]
 struct DomainModel {
     failures: u32,
-    /// Until when nobody goes there, and for how long that was set.
+    /// Until when the domain is avoided, and for how long that was set.
     shut: Option<(Duration, Duration)>,
 }
 
 impl DomainModel {
-    /// Whether an attempt may go there, and whether it is a probe.
+    /// Returns whether an attempt may go there, and if so, whether it is a probe.
     fn lets_in(&self, now: Duration, replay: Replay) -> Option<bool> {
         match self.shut {
             None => Some(false),
@@ -380,7 +380,7 @@ impl Model {
         if name == MAIN { &mut self.main } else { &mut self.standby }
     }
 
-    /// Runs a call; returns the attempts that it makes, and how many of the script that took.
+    /// Runs a call; returns its attempts.
     fn call(&mut self, scene: &Scene) -> Vec<Made> {
         self.now += scene.pause;
         let replay = scene.replay;
@@ -406,7 +406,7 @@ impl Model {
                 end,
                 End::NoConnection | End::ConnectTimeout | End::Broken { sent: false }
             );
-            // The move that costs nothing.
+            // The free move.
             if cannot_be_reached
                 && !has_moved
                 && begin + WHOLE > now + Duration::from_secs(1)
@@ -426,7 +426,7 @@ impl Model {
                 _ => Duration::ZERO,
             };
             let wait = (Duration::from_millis(100) * number).max(asked);
-            // One second is kept for the attempt.
+            // One second is reserved for the attempt.
             let left = (begin + WHOLE).saturating_sub(now + Duration::from_secs(1));
             if !may_be_repeated || number >= ATTEMPTS || wait >= left {
                 break;
@@ -453,7 +453,7 @@ impl Model {
     }
 }
 
-/// Plays scenes through the model and through the calls.
+/// Runs scenes through the model and through the calls.
 async fn play(scenes: &[Scene]) {
     let (client, mut model) = (calls(), Model::new());
     let calls = &client.inner().calls;
@@ -472,7 +472,7 @@ async fn play(scenes: &[Scene]) {
     }
 }
 
-/// What must hold whatever the model says.
+/// Checks what must hold independently of the model.
 fn check_promises(replay: Replay, ends: &[End], ended: &Result<Response, Error>) {
     let (last, before) = ends.split_last().unwrap();
     let shown = format!("{replay}: {ends:?}");
@@ -486,7 +486,7 @@ fn check_promises(replay: Replay, ends: &[End], ended: &Result<Response, Error>)
         Err(error) => {
             let is_unknown = ends.iter().any(|end| end.is_unknown());
             assert_eq!(error.outcome() == Outcome::Unknown, is_unknown, "{shown}");
-            // A 429 before is as if nothing had been sent: it was not accepted.
+            // A 429 counts as not sent: the request was not accepted.
             let is_unsent = !is_unknown && last.is_unsent();
             assert_eq!(error.outcome() == Outcome::NotSent, is_unsent, "{shown}");
             if is_unknown {

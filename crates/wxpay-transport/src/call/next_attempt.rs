@@ -1,4 +1,4 @@
-//! Where another attempt goes after one that ended.
+//! Where the next attempt goes.
 
 use http::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::error::delivery::Delivery;
 use crate::error::{Error, UnverifiedCause};
 use crate::message::response::Response;
 
-/// Where an attempt would go after one that ended so.
+/// Where an attempt would go after one with this result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NextAttempt {
     /// To the other domain, since this one cannot be reached: nothing was sent.
@@ -18,12 +18,12 @@ pub(crate) enum NextAttempt {
     Stay,
     /// To the same domain, on a connection that has carried no request.
     StayFresh,
-    /// The same, to hear once more that the call is refused.
+    /// The same, to confirm that the call is refused.
     Confirm,
 }
 
 impl NextAttempt {
-    /// Says where another attempt would go, if there may be one.
+    /// Returns where another attempt would go, if one may be made.
     pub(crate) fn after(ended: &Result<Response, Error>) -> Self {
         match ended {
             Err(Error::Exchange(e)) if e.is_stale() => Self::StayFresh,
@@ -34,7 +34,7 @@ impl NextAttempt {
             Err(Error::Timeout(e)) if e.last_delivery() != Delivery::NotSent => Self::Move,
             Err(Error::Api(e)) if is_gateway_failure(e.status()) => Self::Move,
             Err(Error::Api(e)) if e.is_unconfirmed() => match e.status() {
-                // It is to be repeated in any case, later.
+                // It is repeated later in any case.
                 StatusCode::TOO_MANY_REQUESTS => Self::StayFresh,
                 _ => Self::Confirm,
             },
@@ -46,13 +46,13 @@ impl NextAttempt {
     }
 }
 
-/// Tells what an attempt showed of its domain.
+/// Returns what an attempt showed about its domain.
 pub(crate) fn health(ended: &Result<Response, Error>) -> Health {
     let Err(error) = ended else { return Health::Good };
     match error {
         Error::Connect(_) => Health::Bad,
         Error::Timeout(e) if e.is_connecting => Health::Bad,
-        // A new connection that was closed at once; a kept one only had grown old.
+        // A new connection was closed at once. A kept one may just have been idle too long.
         Error::Exchange(e) if e.last_delivery() == Delivery::NotSent && !e.is_stale() => {
             Health::Bad
         }

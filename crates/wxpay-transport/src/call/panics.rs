@@ -1,7 +1,7 @@
-//! Panics in code of the application that a call runs.
+//! Panics in application code that a call runs.
 //!
-//! One that comes before anything of a call was sent passes on to its caller. Later it must not hide what
-//! became of the call: it is caught, logged, and the call ends with what is known.
+//! A panic before anything of a call was sent propagates to the caller. A later one must not hide the
+//! outcome of the call: it is caught and logged, and the call ends with what is known.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -9,18 +9,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// What a panic leaves behind. It may be anything, a secret as well: it is never looked at.
+/// The payload of a panic. It may contain a secret, so it is never inspected.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// Calls a hook; `None` when it panics.
 pub(crate) fn caught<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    // What belongs to the hook is its own, and it may be as it likes; nothing else is changed by it.
+    // State of the hook may be left inconsistent, but that is the hook's own; nothing else is affected.
     catch_unwind(AssertUnwindSafe(call)).inspect_err(|_| tell(hook)).ok()
 }
 
-/// Runs a future until it has ended, or panicked.
+/// Runs a future until it completes or panics.
 ///
-/// It is pinned by its caller: a future that is moved in and pinned here would take its room twice.
+/// The caller pins it: a future moved in and pinned here would take its space twice.
 pub(crate) async fn until_panic<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Payload> {
     // A future that panicked is not polled again.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -30,8 +30,7 @@ pub(crate) async fn until_panic<F: Future>(mut future: Pin<&mut F>) -> Result<F:
     .await
 }
 
-/// Ends a call whose hook panicked: as its earlier attempts did, or, where there were none, with the
-/// panic.
+/// Ends a call whose hook panicked: with the result of the earlier attempts, or else with the panic.
 pub(crate) fn ended<T>(panic: Payload, before: Option<T>) -> T {
     match before {
         Some(before) => {
@@ -42,7 +41,7 @@ pub(crate) fn ended<T>(panic: Payload, before: Option<T>) -> T {
     }
 }
 
-/// Tells of a panic that does not reach the caller.
+/// Logs a panic that does not reach the caller.
 pub(crate) fn tell(hook: &'static str) {
     tracing::error!(hook, "code of the application panicked: the call ends with what is known");
 }

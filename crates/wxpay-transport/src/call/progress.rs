@@ -1,4 +1,4 @@
-//! How far an attempt has come: what remains of it when its future is dropped by a time-out.
+//! The progress of an attempt: what remains of it when its future is dropped by a timeout.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -15,22 +15,22 @@ use crate::error::delivery::Delivery;
 pub(crate) struct Progress {
     deadline: Instant,
     stage: AtomicU8,
-    /// A connection is being opened.
+    /// Whether a connection is being opened.
     is_connecting: AtomicBool,
     signed: OnceLock<SignedBy>,
     sending: OnceLock<Sending>,
 }
 
-/// Which key signed the request, and which time the message says.
+/// The key that signed the request, and the timestamp in the message.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedBy {
     pub(crate) serial_no: SerialNo,
     pub(crate) signed_at: Timestamp,
-    /// When that was.
+    /// When it was signed.
     pub(crate) at: Instant,
 }
 
-/// The counter of the connection in use, and where it stood before the request.
+/// The byte counter of the connection in use, and its value before the request.
 #[derive(Debug)]
 struct Sending {
     traffic: Traffic,
@@ -49,12 +49,12 @@ impl Progress {
         }
     }
 
-    /// Returns when the attempt must have ended.
+    /// Returns the deadline of the attempt.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Notes that a connection is being opened, or that it has come about.
+    /// Records that a connection is being opened, or has been.
     pub(crate) fn connecting(&self, is_connecting: bool) {
         self.is_connecting.store(is_connecting, Ordering::Relaxed);
     }
@@ -63,26 +63,26 @@ impl Progress {
         self.is_connecting.load(Ordering::Relaxed)
     }
 
-    /// Notes that the request was signed.
+    /// Records that the request was signed.
     pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp) {
         // An attempt signs once.
         let at = Instant::now();
         let _ = self.signed.set(SignedBy { serial_no, signed_at, at });
     }
 
-    /// Returns who signed; `None` when nobody has.
+    /// Returns the signing key; `None` before signing.
     pub(crate) fn signed_by(&self) -> Option<&SignedBy> {
         self.signed.get()
     }
 
-    /// Returns how long ago the request began to be sent.
+    /// Returns the time since sending began.
     pub(crate) fn since_sending(&self) -> Option<Duration> {
         self.sending.get().map(|sending| sending.since.elapsed())
     }
 
-    /// Notes that from here on, what is written on the connection is the request.
+    /// Records that everything written on the connection from here on is the request.
     pub(crate) fn begin_sending(&self, traffic: &Traffic) {
-        // An attempt sends once, so this is the first and only time.
+        // An attempt sends once, so this is never set before.
         let (traffic, before) = (traffic.clone(), traffic.written());
         let _ = self.sending.set(Sending { traffic, before, since: Instant::now() });
         self.enter(Stage::Waiting);
@@ -107,8 +107,8 @@ impl Progress {
         }
     }
 
-    /// Tells what an attempt that ended here delivered. Its connection must be closed by now, or
-    /// more could be written afterwards.
+    /// Returns what an attempt that ended here delivered. Its connection must already be closed,
+    /// otherwise more could be written afterwards.
     pub(crate) fn delivery(&self) -> Delivery {
         match self.sending.get() {
             Some(sending) if sending.traffic.written() != sending.before => Delivery::Unknown,

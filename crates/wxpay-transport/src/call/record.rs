@@ -1,4 +1,4 @@
-//! What is told of an attempt when it has ended, or was dropped.
+//! The record of an attempt that ended or was dropped.
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::message::response::Response;
 use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
 use crate::observe::telemetry;
 
-/// Tells logs, metrics and auditors of an attempt, once: when it has ended, or when it is dropped.
+/// Reports an attempt once to logs, metrics and audit: when it ends, or when it is dropped.
 pub(crate) struct AttemptRecord<'a> {
     identity: &'a Identity,
     audit: Option<&'a dyn Audit>,
@@ -42,7 +42,7 @@ impl<'a> AttemptRecord<'a> {
         Self { identity, audit, call, request, progress, begun: Instant::now(), is_told: false }
     }
 
-    /// Tells how the attempt ended.
+    /// Reports the result of the attempt.
     pub(crate) fn end(mut self, ended: &Result<Response, Error>) {
         self.is_told = true;
         self.tell(Ended::of(ended), false);
@@ -79,7 +79,7 @@ impl<'a> AttemptRecord<'a> {
             request_id,
             took,
         };
-        // What became of the attempt is known; and this may be a drop while another panic unwinds.
+        // The outcome is known already; and this drop may run while another panic unwinds.
         let _ = caught("Audit", || audit.record(&record));
     }
 }
@@ -100,7 +100,7 @@ impl<'a> Ended<'a> {
         }
     }
 
-    /// What is known of an attempt whose call was dropped.
+    /// Returns what is known of an attempt whose call was dropped.
     fn dropped(progress: &Progress) -> Self {
         let outcome = match progress.delivery() {
             Delivery::NotSent => AuditOutcome::NotSent,

@@ -1,4 +1,4 @@
-//! What was sent, so that it is not shown when it comes back.
+//! What was sent, so that it is not shown when a response repeats it.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use wxpay_auth::{Algorithm, Identity, Nonce, Signature, Timestamp, authorization
 
 use crate::message::secrets::Secrets;
 
-/// How many a value of a body has, at least, that is cut out of what comes back. Shorter ones are what
-/// an error is about: the number of a plan, say.
+/// Minimum length, in characters, of a body value that is redacted. Shorter ones, such as a plan number,
+/// are often what an error is about.
 const LONG: usize = 16;
 
-/// Keeps what a request was signed with until its response has been read. Nothing is copied for it.
+/// Keeps what was signed until the response is read. Copies nothing.
 pub(crate) struct Sent {
     pub(crate) message: Vec<u8>,
     pub(crate) nonce: Nonce,
@@ -22,7 +22,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Gathers what must not be shown, for responses that do not end well.
+    /// Collects what must not be shown, for responses that end in an error.
     pub(crate) fn secrets(
         &self,
         identity: &Identity,
@@ -31,7 +31,7 @@ impl Sent {
     ) -> Secrets {
         let Self { message, nonce, timestamp, signature } = self;
         let written = authorization(identity, algorithm, nonce, *timestamp, signature);
-        // Without a header nothing was sent.
+        // Without a header, nothing was sent.
         let mut secrets = vec![written.unwrap_or_default()];
         let headers = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
         // The second line is the target.
@@ -53,7 +53,7 @@ impl Sent {
     }
 }
 
-/// Collects the texts of a body, and not the names of its members, which errors name.
+/// Collects the string values of a body, but not its member names, which errors mention.
 fn texts(body: Value, secrets: &mut Vec<String>) {
     match body {
         Value::String(text) if text.chars().count() >= LONG => secrets.push(text),

@@ -1,8 +1,8 @@
-//! A signature of the wrong length is no signature: it is not sent.
+//! Rejects a signature of the wrong length before it is sent.
 
 use wxpay_auth::{Algorithm, SignError, SignErrorKind, Signature};
 
-/// Checks that a signature has a length that its algorithm makes.
+/// Checks that the length of a signature fits its algorithm.
 pub(crate) fn require_length(algorithm: Algorithm, signature: &Signature) -> Result<(), SignError> {
     let (found, needed) = (signature.as_bytes().len(), algorithm.signature_len());
     if needed.contains(&found) {

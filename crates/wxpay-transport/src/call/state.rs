@@ -1,4 +1,4 @@
-//! What a call knows of itself between its attempts.
+//! The state of a call between its attempts.
 
 use tokio::time::Instant;
 use tracing::Span;
@@ -8,34 +8,34 @@ use crate::error::{Error, RefusedWith};
 use crate::message::request::Request;
 use crate::message::response::Response;
 
-/// What a call knows of itself between its attempts.
+/// The state of a call between its attempts.
 pub(crate) struct CallState<'c> {
     pub(crate) request: &'c Request,
     pub(crate) identity: &'c str,
-    /// Where it is noted how the call goes.
+    /// The span that records the progress of the call.
     pub(crate) span: &'c Span,
     pub(crate) deadline: Instant,
-    /// How many attempts have begun.
+    /// Number of attempts begun.
     pub(crate) attempts: u32,
-    /// One of them may have been carried out.
+    /// Whether an attempt may have been carried out.
     pub(crate) is_unknown: bool,
-    /// The last one was refused on a connection that had carried another request, so that the refusal may
-    /// be the response to that.
+    /// The refusal of the last attempt, if it came on a connection that carried another request before: it
+    /// may be the response to that request.
     pub(crate) unconfirmed: Option<RefusedWith>,
-    /// It has moved to the other domain without having been sent.
+    /// Whether the call has moved to the other domain unsent.
     pub(crate) has_moved: bool,
 }
 
 impl CallState<'_> {
-    /// Compares how an attempt ended with the refusal that it was to confirm. Where it was refused for another
-    /// reason, or not at all, the attempt before may have been carried out.
+    /// Compares the result of an attempt with the refusal it was to confirm. If it was refused for another
+    /// reason, or not at all, the previous attempt may have been carried out.
     pub(crate) fn confirm(&mut self, ended: &mut Result<Response, Error>) {
         if let Some(refusal) = self.unconfirmed.take() {
             match ended {
                 Err(Error::Api(error)) if error.confirms(&refusal) && !self.is_unknown => {
                     error.settle();
                 }
-                // Nothing was heard, and nothing was asked: the next attempt may still confirm it.
+                // No response came and nothing was sent: the next attempt may still confirm it.
                 Err(error) if error.last_outcome() == Outcome::NotSent => {
                     self.unconfirmed = Some(refusal);
                 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-/// How long things may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,

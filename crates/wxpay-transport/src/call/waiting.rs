@@ -1,4 +1,4 @@
-//! Who keeps whom from running: one call at a time, in stopped time.
+//! Tests which waits block other calls: one call at a time, in paused time.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::rate_limit::{RateLimit, RateLimited};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Runs two calls, of which one may be sent at a time; returns how they ended, and what was attempted.
+/// Runs two calls with a concurrency of one; returns their results, and the attempts made.
 async fn two_calls(
     script: &[(End, Duration)],
     limiter: impl RateLimiter + 'static,
@@ -31,7 +31,7 @@ async fn two_calls(
     ([first, second], made.into_iter().map(|(host, at, _)| (host, at)).collect())
 }
 
-/// Lets the operation `first` wait for so long, and no other.
+/// Delays only the operation `first`, by this long.
 #[derive(Debug)]
 struct FirstWaits(Duration);
 

@@ -1,4 +1,4 @@
-//! How a client is made of its settings.
+//! Builds a client from its settings.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,30 +26,30 @@ use crate::domains::router::Domains;
 use crate::error::{ConfigError, Error};
 use crate::rate_limit::in_process::InProcessRateLimiter;
 
-/// How long an attempt may take, where nothing else was said.
+/// Default timeout of an attempt.
 const DEFAULT_ATTEMPT: Duration = Duration::from_secs(15);
 
-/// How many connections are kept at least, where so many calls ran.
+/// Minimum capacity of the pool of kept connections.
 const MOST_KEPT: usize = 64;
 
-/// When WeChat Pay closes an idle connection.
+/// Time after which WeChat Pay closes an idle connection.
 const SERVER_KEEPS_IDLE: Duration = Duration::from_secs(8);
 
 impl<S, V> ClientBuilder<S, V> {
     pub(super) fn timeouts(&self) -> Timeouts {
         let call = self.call_timeout;
         let attempt = self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT);
-        // A time of zero is to be refused, and not made of another one.
+        // A timeout of zero must be refused below, not replaced by another value.
         let half = (call / 2).max(Duration::from_nanos(1));
         Timeouts { connect: self.connect_timeout.min(half), attempt, call }
     }
 }
 
 impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
-    /// Makes the client. It opens no connection yet.
+    /// Builds the client. Opens no connection yet.
     ///
     /// # Errors
-    /// [`Error::Config`], which names the setting that cannot be.
+    /// [`Error::Config`], which names the invalid setting.
     pub fn build(self) -> Result<Client<S, V>, Error> {
         let timeouts = self.timeouts();
         let Timeouts { connect, attempt, call } = timeouts;

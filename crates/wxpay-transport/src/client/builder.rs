@@ -28,7 +28,7 @@ pub struct ClientBuilder<S, V> {
     pub(super) identity: Identity,
     pub(super) signer: S,
     pub(super) verifier: V,
-    /// `None` is the main domain, with the standby domain to move to.
+    /// `None` is the main domain, with failover to the standby domain.
     pub(super) base_url: Option<BaseUrl>,
     pub(super) standby: Standby,
     pub(super) resolver: Option<Arc<dyn Resolve>>,
@@ -41,7 +41,7 @@ pub struct ClientBuilder<S, V> {
     pub(super) proxy: Proxy,
     pub(super) tls: Tls,
     pub(super) connect_timeout: Duration,
-    /// `None` is the default, which a shorter call caps.
+    /// `None` is the default, capped by the call timeout.
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) call_timeout: Duration,
     pub(super) keep_idle: Duration,
@@ -55,7 +55,7 @@ pub struct ClientBuilder<S, V> {
 /// Where calls go when the main domain fails.
 #[derive(Debug)]
 pub(super) enum Standby {
-    /// To WeChat Pay's own standby domain, where the main one is WeChat Pay's own as well.
+    /// To WeChat Pay's standby domain, if the main domain is WeChat Pay's, too.
     Default,
     None,
     Given(Failover),
@@ -90,75 +90,74 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         }
     }
 
-    /// Sets where requests go. The default is [`BaseUrl::MAIN`], with [`BaseUrl::STANDBY`] to move to
-    /// when it fails; another one has no standby domain until [`failover`](Self::failover) sets it.
+    /// Sets where requests go. The default is [`BaseUrl::MAIN`], with failover to [`BaseUrl::STANDBY`].
+    /// Any other URL has no standby domain unless [`failover`](Self::failover) sets one.
     #[must_use]
     pub fn base_url(mut self, base_url: BaseUrl) -> Self {
         self.base_url = Some(base_url);
         self
     }
 
-    /// Sets when calls go to a standby domain, and to which.
+    /// Sets the standby domain, and when calls move to it.
     #[must_use]
     pub fn failover(mut self, failover: Failover) -> Self {
         self.standby = Standby::Given(failover);
         self
     }
 
-    /// Sends everything to one domain, whether it works or not.
+    /// Disables failover: sends everything to one domain.
     #[must_use]
     pub fn without_failover(mut self) -> Self {
         self.standby = Standby::None;
         self
     }
 
-    /// Sets when a call is tried again. The default is [`Backoff::new`]; [`NoRetry`](crate::NoRetry)
-    /// does so never.
+    /// Sets when a call is retried. The default is [`Backoff::new`]; [`NoRetry`](crate::NoRetry) never
+    /// retries.
     #[must_use]
     pub fn retry(mut self, policy: impl RetryPolicy + 'static) -> Self {
         self.retry_policy = Arc::new(policy);
         self
     }
 
-    /// Sets how many further attempts all calls together may take. The default is
-    /// [`RetryBudget::default`].
+    /// Sets how many retries all calls together may make. The default is [`RetryBudget::default`].
     #[must_use]
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.retry_budget = budget;
         self
     }
 
-    /// Sets who keeps requests below the limits of their interfaces. The default is an
-    /// [`InProcessRateLimiter`] of this client's own; give several clients of one `mchid` the same one.
+    /// Sets the limiter that keeps requests below the rate limits of their interfaces. The default is an
+    /// [`InProcessRateLimiter`] for this client; share one among several clients of the same `mchid`.
     #[must_use]
     pub fn rate_limiter(mut self, limiter: impl RateLimiter + 'static) -> Self {
         self.rate_limiter = Some(Arc::new(limiter));
         self
     }
 
-    /// Sets how many calls run at the same time: 256 by default. Others wait.
+    /// Sets how many calls run at the same time; further calls wait. The default is 256.
     #[must_use]
     pub fn max_concurrent_calls(mut self, calls: usize) -> Self {
         self.max_concurrent_calls = calls;
         self
     }
 
-    /// Sets how many calls may wait until others have ended: 1024 by default. Those beyond are refused
-    /// with [`Error::Overload`].
+    /// Sets how many calls may wait for others to end; further calls are refused with
+    /// [`Error::Overload`]. The default is 1024.
     #[must_use]
     pub fn max_queued_calls(mut self, calls: usize) -> Self {
         self.max_queued_calls = calls;
         self
     }
 
-    /// Sets who gets a record of each signed request. By default nobody.
+    /// Sets the audit that gets a record of each signed request. The default is none.
     #[must_use]
     pub fn audit(mut self, audit: impl Audit + 'static) -> Self {
         self.audit = Some(Arc::new(audit));
         self
     }
 
-    /// Sets who looks up host names. The default is the operating system.
+    /// Sets the resolver of host names. The default is the operating system.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.resolver = Some(Arc::new(resolver));
@@ -172,39 +171,39 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets how TLS is spoken, and whom it trusts: [`Tls::platform`] by default. It takes settings of `rustls`
-    /// and a store of roots as well.
+    /// Sets how TLS is spoken, and which roots are trusted. The default is [`Tls::platform`]. Also takes a
+    /// `rustls` configuration or root store.
     #[must_use]
     pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
         self.tls = tls.into();
         self
     }
 
-    /// Sets how long a connection may take to come about, with name, proxy and TLS: 5 s by default, and half
-    /// of the time of the call at most, so that there is time to try the other domain. Where a name has several
-    /// addresses, they share it: each is tried beside those that do not answer.
+    /// Sets how long opening a connection may take, including name lookup, proxy and TLS: 5 s by default, and at
+    /// most half the call timeout, so that there is time to try the other domain. Several addresses of a name
+    /// share this time: each is tried in parallel with those that do not respond.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets how long one attempt may take, connecting and signing included: 15 s by default, or what the call
-    /// has where that is less. More than the call has is refused.
+    /// Sets how long one attempt may take, including connecting and signing. The default is 15 s, or the
+    /// call timeout if that is less. A value above the call timeout is refused.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = Some(timeout);
         self
     }
 
-    /// Sets how long a whole call may take: 30 s by default.
+    /// Sets how long a whole call may take. The default is 30 s.
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
         self
     }
 
-    /// Sets how long idle connections are kept: 7 s by default, and always less than the 8 s after
+    /// Sets how long idle connections are kept. The default is 7 s; it must be less than the 8 s after
     /// which WeChat Pay closes them.
     #[must_use]
     pub fn keep_idle(mut self, keep: Duration) -> Self {
@@ -212,7 +211,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets which calls are sent on a connection that has carried another one: by default queries that
+    /// Sets which calls may reuse a connection that carried another request. The default is queries that
     /// recognise their response.
     #[must_use]
     pub fn connection_reuse(mut self, reuse: ConnectionReuse) -> Self {
@@ -220,15 +219,15 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         self
     }
 
-    /// Sets how many bytes the body of a response may have: 1 MiB by default. Its head may have 64 KiB and 100
-    /// headers.
+    /// Sets the maximum size of a response body, in bytes. The default is 1 MiB. A response head is limited to
+    /// 64 KiB and 100 headers.
     #[must_use]
     pub fn max_response_bytes(mut self, limit: usize) -> Self {
         self.max_response_bytes = limit;
         self
     }
 
-    /// Puts the application's name and version in front of the `User-Agent`: `my-shop/1.2`.
+    /// Prepends the application's name and version to the `User-Agent`: `my-shop/1.2`.
     #[must_use]
     pub fn user_agent(mut self, application: impl Into<String>) -> Self {
         self.user_agent = Some(application.into());
@@ -237,18 +236,18 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
 
     /// Sets the clock. The default is the system's.
     ///
-    /// A panic in it is caught and logged once something was sent: what comes back is verified by the time
-    /// of the signature. Before the first attempt has sent anything, it passes on to the caller.
+    /// A panic in it is caught and logged once something was sent; the response is then verified with the
+    /// time of the signature. Before that, it propagates to the caller.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Sets the source of nonces. The default draws from the system's random numbers.
+    /// Sets the source of nonces. The default is the random number generator of the operating system.
     ///
-    /// A panic in it passes on to the caller in the first attempt of a call, when nothing was sent. Later it is
-    /// caught and logged, and the call ends as the attempt before ended.
+    /// A panic in it during the first attempt of a call propagates to the caller: nothing was sent. A later
+    /// one is caught and logged, and the call ends with the result of the previous attempt.
     #[must_use]
     pub fn nonce_source(mut self, nonces: impl NonceSource + 'static) -> Self {
         self.nonces = Arc::new(nonces);

@@ -1,4 +1,4 @@
-//! The client: signs what it sends and verifies what it gets.
+//! The client: signs requests and verifies responses.
 
 mod build;
 pub(crate) mod builder;
@@ -28,11 +28,11 @@ use crate::transport::Transport;
 
 /// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each response with `V`.
 ///
-/// Cloning is cheap, and clones share their connections. A call that is dropped, at whatever point,
-/// closes the connection it was using and leaves nothing behind; whether WeChat Pay carried it out is
-/// then not known to anybody.
+/// Cloning is cheap, and clones share their connections. Dropping a call, at any point, closes the
+/// connection it was using and leaves nothing behind; whether WeChat Pay carried it out is then
+/// unknown.
 ///
-/// A call that could not be sent, or may be repeated, is tried again: see [`RetryPolicy`](crate::RetryPolicy) and
+/// A call that could not be sent, or may be repeated, is retried: see [`RetryPolicy`](crate::RetryPolicy) and
 /// [`Failover`](crate::Failover). A call that must not be repeated ([`Replay::Never`](crate::Replay))
 /// is sent again only when nothing of it was sent, or when it was not accepted (429).
 ///
@@ -69,12 +69,12 @@ pub(crate) struct Inner<S, V> {
 }
 
 impl<S: Signer, V: Verifier> Client<S, V> {
-    /// Begins to set up a client for a merchant (or a brand), which signs with `signer` and verifies
-    /// with `verifier`.
+    /// Returns a builder for a merchant (or a brand), which signs with `signer` and verifies with
+    /// `verifier`.
     ///
     /// The verifier need not have a key yet: an application may fill a [`KeyRing`](wxpay_auth::KeyRing)
-    /// later. A call that comes before it is [ready](Verifier::readiness) ends with
-    /// [`Error::Verifier`]; nothing is signed and nothing is sent then.
+    /// later. A call made before the verifier is [ready](Verifier::readiness) ends with
+    /// [`Error::Verifier`]; nothing is signed or sent.
     pub fn builder(identity: impl Into<Identity>, signer: S, verifier: V) -> ClientBuilder<S, V> {
         ClientBuilder::new(identity.into(), signer, verifier)
     }
@@ -108,8 +108,8 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         &self.inner.attempts.verifier
     }
 
-    /// Returns how many connections wait for calls at the moment, to both domains: those that are kept after
-    /// a call, and those that were opened ahead.
+    /// Returns the number of connections to both domains that are ready for calls: those kept after a call,
+    /// and those opened in advance.
     pub fn idle_connections(&self) -> usize {
         let Domains { main, standby, .. } = &self.inner.calls.domains;
         main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
@@ -140,7 +140,7 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
     }
 }
 
-/// Notes on the span, and in one event, how a call ended.
+/// Records the result of a call on the span, and in one event.
 fn report(span: &tracing::Span, result: &Result<Response, Error>) {
     let (status, request_id) = match result {
         Ok(response) => (Some(response.status()), response.request_id()),

@@ -1,4 +1,4 @@
-//! The settings of a client as an application keeps them: in its environment, or in a file.
+//! The settings of a client, from the environment or a file.
 
 use std::env::VarError;
 use std::error::Error as StdError;
@@ -12,20 +12,20 @@ use crate::client::builder::ClientBuilder;
 use crate::connection::base_url::BaseUrl;
 use crate::error::{Error, SettingsCause, SettingsError};
 
-/// Holds what a client needs to know: who calls, with which key, and which key of WeChat Pay verifies responses.
-/// It is read from the environment, or by `serde` from a file.
+/// Settings of a client: the caller, its key, and the WeChat Pay key that verifies responses.
+/// Read from the environment, or from a file with `serde`.
 ///
 /// | member | variable | what it is |
 /// |---|---|---|
 /// | `mchid` | `WXPAY_MCHID` | the merchant number of the service provider |
-/// | `private_key` | `WXPAY_PRIVATE_KEY` | the path of `apiclient_key.pem`, or in its place, not both: |
+/// | `private_key` | `WXPAY_PRIVATE_KEY` | the path of `apiclient_key.pem`; set either this or `signer` |
 /// | `signer` | `WXPAY_SIGNER` | the address of the signer ([`SignerUri`]); each scheme needs its feature of `wxpay-auth` |
-/// | `serial_no` | `WXPAY_SERIAL_NO` | the serial of the merchant certificate; needed with `private_key`, and with a signer whose address does not name the certificate, where it is left aside. It comes before a certificate that is on a token |
+/// | `serial_no` | `WXPAY_SERIAL_NO` | the serial of the merchant certificate; required with `private_key`, and with a signer whose address does not name the certificate. Ignored if the address does; takes precedence over a certificate on a token |
 /// | `public_key_id` | `WXPAY_PUBLIC_KEY_ID` | `PUB_KEY_ID_…` |
 /// | `public_key` | `WXPAY_PUBLIC_KEY` | the path of `pub_key.pem` |
-/// | `base_url` | `WXPAY_BASE_URL` | where requests go, if not to WeChat Pay's main domain |
+/// | `base_url` | `WXPAY_BASE_URL` | where requests go; WeChat Pay's main domain by default |
 ///
-/// A member that is there and empty is an error: another key, or another host, must not be taken in its place.
+/// A member that is present but empty is an error, so that no other key or host is used in its place.
 ///
 /// ```
 /// use wxpay_transport::ClientSettings;
@@ -60,7 +60,7 @@ pub struct ClientSettings {
 const MEMBERS: [&str; 7] =
     ["mchid", "private_key", "signer", "serial_no", "public_key_id", "public_key", "base_url"];
 
-/// Its errors quote no text: it may be a key in the wrong place.
+/// Errors quote no text: it may be a key in the wrong place.
 impl<'de> Deserialize<'de> for ClientSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for ClientSettings {
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<ClientSettings, E> {
-                Err(E::custom(format_args!("a text is no {}", Expected(&self))))
+                Err(E::custom(format_args!("a string is not {}", Expected(&self))))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientSettings, A::Error> {
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for ClientSettings {
     }
 }
 
-/// Shows what is expected.
+/// Displays what the visitor expects.
 struct Expected<'v>(&'v dyn de::Expected);
 
 impl fmt::Display for Expected<'_> {
@@ -125,10 +125,10 @@ impl fmt::Display for Expected<'_> {
 }
 
 impl ClientSettings {
-    /// Reads them from the environment.
+    /// Reads the settings from the environment.
     ///
     /// # Errors
-    /// [`Error::Settings`], which names the variable that is missing, empty, or no text.
+    /// [`Error::Settings`], which names the variable that is missing, empty, or not Unicode.
     pub fn from_env() -> Result<Self, Error> {
         Ok(Self {
             mchid: required("mchid")?,
@@ -147,12 +147,12 @@ impl ClientSettings {
         &self.mchid
     }
 
-    /// Connects the signer, reads the keys, and begins to set up a client with them.
+    /// Connects the signer, reads the keys, and returns a client builder.
     ///
-    /// It needs a Tokio runtime with timers, as the signer does.
+    /// Needs a Tokio runtime with timers, as the signer does.
     ///
     /// # Errors
-    /// [`Error::Settings`], which names what cannot be used.
+    /// [`Error::Settings`], which names the setting that cannot be used.
     pub async fn builder(self) -> Result<ClientBuilder<UriSigner, KeyRing>, Error> {
         self.require_values()?;
         let mchid = Mchid::new(&*self.mchid).map_err(|e| self.wrong("mchid", e.hint(), e))?;
@@ -165,7 +165,7 @@ impl ClientSettings {
             .map_err(|e| self.wrong("public_key_id", e.hint(), e))?;
         let base_url = self.base_url.as_deref().map(BaseUrl::new).transpose();
         let base_url = base_url.map_err(|e| self.wrong("base_url", e.hint(), e))?;
-        // Last: it may log in to a token, and ask a service.
+        // Last: it may log in to a token, or send requests to a key service.
         let builder = Client::builder(mchid, self.connect_signer().await?, ring);
         Ok(match base_url {
             Some(base_url) => builder.base_url(base_url),
@@ -230,7 +230,7 @@ impl ClientSettings {
 }
 
 impl Client<UriSigner, KeyRing> {
-    /// Makes a client of the settings in the environment; see [`ClientSettings`].
+    /// Builds a client from the settings in the environment; see [`ClientSettings`].
     ///
     /// ```no_run
     /// # #[tokio::main]
@@ -252,7 +252,7 @@ fn required(setting: &'static str) -> Result<String, Error> {
     variable(setting)?.ok_or_else(|| of_env(setting, SettingsCause::Missing))
 }
 
-/// Reads a variable that need not be there.
+/// Reads an optional variable.
 fn variable(setting: &'static str) -> Result<Option<String>, Error> {
     match std::env::var(SettingsError::variable(setting)) {
         Ok(value) if value.is_empty() => Err(of_env(setting, SettingsCause::Empty)),
@@ -266,7 +266,7 @@ fn of_env(setting: &'static str, cause: SettingsCause) -> Error {
     Error::Settings(SettingsError::new(setting, true, cause))
 }
 
-/// It leaves out all that could be a secret by mistake: addresses and paths.
+/// Omits addresses and paths, which could contain a secret by mistake.
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mchid = Mchid::new(&*self.mchid).ok();

@@ -1,4 +1,4 @@
-//! Where requests go: a scheme, a host, a port.
+//! Where requests go: scheme, host and port.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,9 +9,9 @@ use http::uri::Authority;
 
 use crate::error::ConfigError;
 
-/// Holds the origin of WeChat Pay, or of a gateway in its place: `https://host` or `https://host:port`.
+/// The origin of WeChat Pay, or of a gateway in its place: `https://host` or `https://host:port`.
 ///
-/// It has no path, since the path is signed as the server sees it.
+/// It has no path, because the path is signed as the server sees it.
 ///
 /// Plain `http` is for this machine only (`127.0.0.0/8`, `[::1]`, `localhost`), unless
 /// [`dangerous_plain_http`](BaseUrl::dangerous_plain_http) is used. It never goes through a proxy, and its
@@ -29,24 +29,24 @@ impl BaseUrl {
     /// The standby domain (备域名), at a remote access point.
     pub const STANDBY: &str = "https://api2.mch.weixin.qq.com";
 
-    /// Reads an origin.
+    /// Parses an origin.
     ///
     /// # Errors
-    /// [`ConfigError`] when it is no URL, has another scheme than `https` (or `http` on this
+    /// [`ConfigError`] if it is not a URL, has a scheme other than `https` (or `http` on this
     /// machine), or has a user, a path, a query or a fragment.
     pub fn new(url: impl AsRef<str>) -> Result<Self, ConfigError> {
         let base = Self::dangerous_plain_http(url)?;
         if base.tls || base.is_loopback() { Ok(base) } else { Err(ConfigError::PlainHttp) }
     }
 
-    /// Reads an origin, and lets plain `http` pass to any host.
+    /// Parses an origin, and allows plain `http` to any host.
     ///
     /// Dangerous: no signature covers the status of a response, nor which request it answers. Without
-    /// TLS anybody on the way can swap responses. Use it only where something else protects the way,
-    /// such as a sidecar that adds TLS.
+    /// TLS, anyone on the network path can swap responses. Use it only if something else protects that
+    /// path, such as a sidecar that adds TLS.
     ///
     /// # Errors
-    /// As [`BaseUrl::new`], plain `http` aside.
+    /// As [`BaseUrl::new`], except for plain `http`.
     pub fn dangerous_plain_http(url: impl AsRef<str>) -> Result<Self, ConfigError> {
         let url = url.as_ref();
         let uri: Uri = url.parse().map_err(|_| ConfigError::MalformedUrl)?;
@@ -80,12 +80,12 @@ impl BaseUrl {
         self.authority.port_u16().unwrap_or(if self.tls { 443 } else { 80 })
     }
 
-    /// Tells whether it is `https`.
+    /// Returns whether the scheme is `https`.
     pub fn is_https(&self) -> bool {
         self.tls
     }
 
-    /// Returns host and port as the `Host` header has them.
+    /// Returns host and port as written in the `Host` header.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -98,8 +98,8 @@ impl BaseUrl {
     }
 }
 
-/// Tells whether a text is a name or an address. The parser of URLs lets others pass, to which there
-/// is no connection.
+/// Returns whether a text is a host name or an address. The URL parser accepts other texts, to which no
+/// connection is possible.
 pub(crate) fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok();

@@ -1,4 +1,4 @@
-//! How a connection comes about: name, TCP, proxy, TLS.
+//! Opens a connection: name lookup, TCP, proxy, TLS.
 
 use std::fmt;
 use std::io;
@@ -36,22 +36,22 @@ pub(crate) struct Connector {
     patience: Patience,
 }
 
-/// How long connecting may take.
+/// Timeouts of connecting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    /// All of it: name, TCP, proxy, TLS.
+    /// For everything: name lookup, TCP, proxy, TLS.
     pub(crate) all: Duration,
-    /// What is divided among several addresses: that, or what an attempt has, whichever is less.
+    /// Divided among several addresses: `all`, or the attempt timeout if that is less.
     pub(crate) divided: Duration,
 }
 
-/// A server that is connected to.
+/// A server to connect to.
 #[derive(Clone)]
 struct Hop {
     /// Without brackets.
     host: String,
     port: u16,
-    /// `None` where it is reached without TLS.
+    /// `None` without TLS.
     server_name: Option<ServerName<'static>>,
 }
 
@@ -61,7 +61,7 @@ struct ProxyHop {
     credentials: Option<HeaderValue>,
 }
 
-/// How far an address led.
+/// How far a connection to an address got.
 enum Way {
     ToOrigin(Stream),
     ToProxy(Link),
@@ -90,12 +90,12 @@ impl Connector {
         })
     }
 
-    /// Returns how long connecting may take.
+    /// Returns the timeout of connecting.
     pub(crate) fn time(&self) -> Duration {
         self.patience.all
     }
 
-    /// Opens a connection, within the time for that. Nothing of a request is written on it yet.
+    /// Opens a connection within the timeout. Nothing of a request is written yet.
     pub(crate) async fn connect(&self) -> Result<Stream, Failure> {
         let trail = Trail::new();
         let end = deadline(Instant::now(), self.patience.all);
@@ -117,12 +117,12 @@ impl Connector {
             Way::ToOrigin(stream) => return Ok(stream),
             Way::ToProxy(link) => link,
         };
-        // Behind the tunnel no address is left to choose.
+        // Behind the tunnel there is no choice of address.
         self.to_origin(link, trail).await
     }
 
-    /// Reaches the next hop at one of its addresses. One that takes connections and then says nothing has
-    /// a part of the time only.
+    /// Connects to one of the addresses of the next hop. An address that accepts connections and then
+    /// stays silent gets only a part of the time.
     async fn enter(&self, trail: &Trail) -> Result<Way, Failure> {
         let hop = self.next_hop();
         let stage = |stage| if self.proxy.is_some() { ConnectStage::Proxy } else { stage };
@@ -140,7 +140,7 @@ impl Connector {
                 Ok(connected) => connected,
                 Err(error) => {
                     let unreached = trail.unreached(&hop.authority(), Some(error));
-                    // One that took connections says more.
+                    // The failure of an address that accepted a connection is more informative.
                     let unreached = || Failure::new(stage(ConnectStage::Tcp), unreached);
                     return Err(failure.unwrap_or_else(unreached));
                 }
@@ -167,23 +167,23 @@ impl Connector {
                         return Err(ended);
                     }
                     let error = &ended.source;
-                    tracing::debug!(%address, %error, "the next address is tried");
+                    tracing::debug!(%address, %error, "trying the next address");
                     failure = Some(ended);
                 }
             }
         }
     }
 
-    /// Returns until when an address may take, when so many others are left.
+    /// Returns the deadline of one address when this many others are left.
     fn share(&self, end: Instant, others: usize) -> Instant {
-        /// What TLS takes over a slow line; of a short time it is a quarter.
+        /// What TLS takes over a slow line; at most a quarter of the time.
         const LEAST: Duration = Duration::from_secs(1);
         let (now, count) = (Instant::now(), u32::try_from(others).unwrap_or(u32::MAX));
         let part = end.saturating_duration_since(now) / count.saturating_add(1);
         deadline(now, part.max(LEAST.min(self.patience.divided / 4)))
     }
 
-    /// Goes from TCP to where no address of the next hop matters any more.
+    /// Goes from TCP to the point after which the address of the next hop no longer matters.
     async fn pass(&self, tcp: TcpStream, trail: &Trail) -> Result<Way, Failure> {
         let tcp = CountedTcp::counted(tcp);
         let Some(ProxyHop { hop, credentials }) = &self.proxy else {
@@ -236,14 +236,14 @@ impl Hop {
     }
 }
 
-/// Says that a name was not found.
+/// The name was not found.
 #[derive(Debug, thiserror::Error)]
 #[error("the name was not found")]
 struct NotFound(#[source] io::Error);
 
-/// Says that the TLS to the proxy did not come about.
+/// TLS to the proxy failed.
 #[derive(Debug, thiserror::Error)]
-#[error("no tls to the proxy")]
+#[error("tls to the proxy failed")]
 struct ToProxy(#[source] io::Error);
 
 impl fmt::Debug for Connector {

@@ -1,4 +1,4 @@
-//! TCP to the first of several addresses that answers.
+//! Opens TCP to the first of several addresses that responds.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::trail::Trail;
 
-/// How long an address is waited for before the next one is tried beside it (RFC 8305 asks for some 250 ms).
+/// How long to wait for an address before trying the next one in parallel (RFC 8305 recommends 250 ms).
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// A connection that is being opened.
@@ -22,12 +22,12 @@ struct Dialing {
     connecting: Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>,
 }
 
-/// Connects to the addresses in this order: the next one begins when one has failed, or when none has
-/// answered for a while; none is given up before another has answered. However many are silent, all have begun
+/// Connects to the addresses in order: the next one begins when one has failed, or has not responded for a
+/// while; no address is given up before another one responds. However many stay silent, all have begun
 /// after half of `time`.
 ///
 /// # Errors
-/// The first error, when all have failed.
+/// The first error, if all fail.
 pub(crate) async fn dial(
     addresses: &[SocketAddr],
     time: Duration,
@@ -58,7 +58,7 @@ pub(crate) async fn dial(
         };
         match connected {
             Ok(tcp) => {
-                // It was faster than those that had begun before it.
+                // It was faster than those that began before it.
                 dialing.iter().take(before).for_each(|slower| failed.add(slower.address));
                 trail.connected(address);
                 if let Err(error) = tcp.set_nodelay(true) {
@@ -76,7 +76,7 @@ pub(crate) async fn dial(
     }
 }
 
-/// Waits until one of them has ended, takes it out, and says how many had begun before it.
+/// Waits until one connection completes, removes it, and returns how many began before it.
 async fn first_of(dialing: &mut Vec<Dialing>) -> (usize, SocketAddr, io::Result<TcpStream>) {
     poll_fn(|cx| {
         let ended = dialing.iter_mut().enumerate().find_map(|(n, one)| {

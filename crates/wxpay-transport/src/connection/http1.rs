@@ -1,8 +1,8 @@
 //! One HTTP/1.1 connection, driven by the call that uses it.
 //!
-//! No task is spawned for it: the call polls the connection along with its own request. That spares
-//! the wake-ups between two tasks, and a call that is dropped takes its connection with it, closed
-//! and not in the pool.
+//! No task is spawned for it: the call polls the connection along with its own request. That avoids
+//! wake-ups between two tasks, and dropping a call drops its connection, which is closed and not
+//! returned to the pool.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -21,38 +21,38 @@ use crate::connection::io::traffic::Traffic;
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` once the connection has ended.
+    /// `None` after the connection has ended.
     driver: Option<http1::Connection<TokioIo<CountedStream>, Full<Bytes>>>,
     traffic: Traffic,
-    /// It has carried a request before.
+    /// Whether it has carried a request before.
     is_reused: bool,
-    /// The runtime that tells it of events: on another one it may hear of none.
+    /// The runtime that drives its I/O events: on another one it may receive none.
     runtime: Option<runtime::Id>,
 }
 
-/// Says that an exchange broke.
+/// A failed exchange.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// Hyper gave the request back: it had not begun to write it.
+    /// Hyper returned the request: it had not begun to write it.
     pub(crate) untouched: bool,
-    /// Not a byte of a response had come on a connection that had been kept.
+    /// A kept connection ended before the first byte of a response.
     pub(crate) is_stale: bool,
     pub(crate) source: hyper::Error,
 }
 
-/// Says why a body was not read to its end.
+/// Why a body was not read to its end.
 #[derive(Debug)]
 pub(crate) enum BodyFailure {
     TooLarge,
     Broken,
 }
 
-/// How many bytes the head of a response may have. Hyper would buffer 400 KiB and more; those of WeChat Pay
-/// have about 1 KiB. Hyper takes at most 100 headers.
+/// Maximum size of a response head, in bytes. Hyper would buffer 400 KiB and more; those of WeChat Pay
+/// have about 1 KiB. Hyper accepts at most 100 headers.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// How many bytes may come before a response begins. Hyper skips interim responses (1xx), and counts none of
-/// them.
+/// Maximum number of bytes before a response begins. Hyper skips interim responses (1xx) without
+/// counting them.
 const MAX_BYTES_BEFORE_RESPONSE: u64 = 4 * MAX_HEAD_BYTES as u64;
 
 impl Connection {
@@ -66,24 +66,24 @@ impl Connection {
         Ok(Self { sender, driver, traffic, is_reused: false, runtime })
     }
 
-    /// Returns what is counted on it.
+    /// Returns its byte counters.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Returns the runtime that it belongs to.
+    /// Returns the runtime it belongs to.
     pub(crate) fn runtime(&self) -> Option<runtime::Id> {
         self.runtime
     }
 
-    /// Tells whether it has carried a request before.
+    /// Returns whether it has carried a request before.
     pub(crate) fn is_reused(&self) -> bool {
         self.is_reused
     }
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// The socket is looked at once more, right before the first byte is written: what comes before that
+    /// Checks the socket again right before the first byte is written: anything received before that
     /// cannot be a response to this request, and ends the connection with nothing sent.
     pub(crate) async fn send(
         &mut self,
@@ -99,16 +99,16 @@ impl Connection {
                 traffic.looking(|| drive(driver, &mut Context::from_waker(Waker::noop())));
             }
             drive(driver, cx);
-            // Only the driver completes it, and it has just been driven. Were this task woken for that,
-            // it would be polled once more for nothing, and another thread of the runtime be woken to
-            // do so. (Unconstrained, since the budget of a task may be spent, which wakes it, too.)
+            // Only the driver completes it, and it has just been driven. Waking this task for that would
+            // only poll it once more, and could wake another thread of the runtime to do so.
+            // (Unconstrained, because an exhausted task budget would wake it, too.)
             let cx = &mut Context::from_waker(Waker::noop());
             let polled = response.as_mut().poll(cx);
             let before_response = traffic.heard() - heard_before;
             if polled.is_ready() || before_response <= MAX_BYTES_BEFORE_RESPONSE {
                 return polled;
             }
-            tracing::debug!(before_response, "a connection is closed: no response begins");
+            tracing::debug!(before_response, "closing a connection: no response begins");
             *driver = None;
             response.as_mut().poll(cx)
         })
@@ -120,7 +120,7 @@ impl Connection {
         })
     }
 
-    /// Reads a body to its end, as long as it is not larger than the limit.
+    /// Reads a body to its end, up to the limit.
     pub(crate) async fn read(
         &mut self,
         mut body: Incoming,
@@ -149,7 +149,7 @@ impl Connection {
             if first.len() + rest.len() + data.len() > limit {
                 return Err(BodyFailure::TooLarge);
             }
-            // Most bodies come in one piece, which then is not copied.
+            // Most bodies come in one piece, which is then not copied.
             if first.is_empty() {
                 first = data;
             } else {
@@ -165,16 +165,16 @@ impl Connection {
         Ok(whole.freeze())
     }
 
-    /// Notes that it has carried a request.
+    /// Records that it has carried a request.
     pub(crate) fn mark_reused(&mut self) {
         self.is_reused = true;
     }
 
-    /// Tells whether another request can be sent on it now, by a look at the socket itself.
+    /// Returns whether another request can be sent now, by checking the socket itself.
     ///
-    /// Nothing may have come since it was at rest. On a connection that has carried no request TLS may
-    /// still bring its tickets; on one that has, they came before the response, and whatever comes now, be it
-    /// a part of a record, may belong to a response that nobody asked for.
+    /// Nothing may have arrived while it was idle. On an unused connection TLS may still deliver session
+    /// tickets; on a used one they came before the response, and anything that arrives now, even part of
+    /// a record, may belong to a response that was not requested.
     pub(crate) fn is_usable(&mut self) -> bool {
         let (read_before, heard_before) = (self.traffic.read(), self.traffic.heard());
         let driver = &mut self.driver;
@@ -185,12 +185,12 @@ impl Connection {
     }
 }
 
-/// Returns the runtime that the caller runs on.
+/// Returns the runtime of the caller.
 pub(crate) fn current_runtime() -> Option<runtime::Id> {
     Handle::try_current().ok().map(|handle| handle.id())
 }
 
-/// Lets the connection read and write as far as it can.
+/// Reads and writes as far as possible.
 fn drive(
     driver: &mut Option<http1::Connection<TokioIo<CountedStream>, Full<Bytes>>>,
     cx: &mut Context<'_>,
@@ -198,7 +198,7 @@ fn drive(
     if let Some(connection) = driver
         && let Poll::Ready(ended) = Pin::new(connection).poll(cx)
     {
-        // Whoever waits for a response gets the error; dropping the connection closes it.
+        // The waiting response future gets the error; dropping the connection closes it.
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended");
         }

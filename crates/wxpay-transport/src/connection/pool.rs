@@ -1,4 +1,4 @@
-//! Idle connections, kept for a while, each for the runtime that it belongs to.
+//! Idle connections, kept for a while, each for its own runtime.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,24 +20,24 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct Shared {
-    /// The one that has been idle longest stands first.
+    /// Sorted by idle time, the longest first.
     idle: VecDeque<(Instant, Connection)>,
-    /// When the last one was put here.
+    /// When the last connection was added.
     last_put: Option<Instant>,
-    /// One for each runtime that put connections here: another one may sleep.
+    /// One per runtime that added connections: a task on another runtime may not be polled.
     reapers: Vec<(Option<runtime::Id>, JoinHandle<()>)>,
 }
 
 impl Pool {
-    /// Makes a pool that keeps a connection for this long, and so many at most.
+    /// Creates a pool that keeps up to `most` connections, each for `keep`.
     pub(crate) fn new(keep: Duration, most: usize) -> Self {
         Self { shared: Arc::default(), keep, most }
     }
 
-    /// Takes the connection that was put here last, if it still stands, and belongs to this runtime.
+    /// Takes the most recently used connection that is still usable and belongs to this runtime.
     pub(crate) fn take(&self) -> Option<Connection> {
         let here = current_runtime();
-        // The runtime that would close them may have ended.
+        // The runtime whose reaper would close them may have ended.
         let expired = lock(&self.shared).take_expired(self.keep);
         drop(expired);
         loop {
@@ -48,7 +48,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection, which is looked at when it is taken.
+    /// Keeps a connection, which is checked when it is taken.
     pub(crate) fn put(&self, connection: Connection) {
         let (mut shared, now) = (lock(&self.shared), Instant::now());
         let here = connection.runtime();
@@ -66,12 +66,12 @@ impl Pool {
         drop((expired, oldest));
     }
 
-    /// Counts the idle connections.
+    /// Returns the number of idle connections.
     pub(crate) fn len(&self) -> usize {
         lock(&self.shared).idle.len()
     }
 
-    /// Counts those that belong to this runtime.
+    /// Returns the number of idle connections of this runtime.
     pub(crate) fn len_here(&self) -> usize {
         let here = current_runtime();
         let shared = lock(&self.shared);
@@ -86,8 +86,8 @@ impl Shared {
         self.idle.remove(last).map(|(_, connection)| connection)
     }
 
-    /// Returns when to look for expired ones again; `None` when there is none, and was none for as long. One that
-    /// has just expired is looked for at once.
+    /// Returns when to look for expired connections again; `None` if there are none, and were none for `keep`.
+    /// A connection that has just expired is closed at once.
     fn next_look(&self, keep: Duration, now: Instant) -> Option<Instant> {
         let oldest = self.idle.front().map(|(since, _)| *since + keep);
         oldest.or_else(|| self.last_put.map(|put| put + keep).filter(|next| *next > now))
@@ -99,8 +99,8 @@ impl Shared {
     }
 }
 
-/// Closes connections that were idle for too long, and ends when there was none for as long. Were it to end
-/// with the last one, a lone caller would start another with each call.
+/// Closes connections that were idle for too long, and ends when there were none for `keep`. If it ended with
+/// the last connection, a single caller would start a new reaper with each call.
 async fn reap(shared: Weak<Mutex<Shared>>, here: Option<runtime::Id>, keep: Duration) {
     loop {
         let (expired, next) = {
@@ -109,7 +109,7 @@ async fn reap(shared: Weak<Mutex<Shared>>, here: Option<runtime::Id>, keep: Dura
             let expired = shared.take_expired(keep);
             let next = shared.next_look(keep, Instant::now());
             if next.is_none() {
-                // Under the lock, so that whoever adds the next one starts another reaper.
+                // Under the lock, so that the next `put` starts another reaper.
                 shared.reapers.retain(|(runtime, _)| *runtime != here);
             }
             (expired, next)
@@ -128,7 +128,7 @@ impl Drop for Pool {
     }
 }
 
-/// No code panics while it holds the lock; were it otherwise, the list would still be a list.
+/// No code panics while it holds the lock; even then the list would be valid.
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -158,7 +158,7 @@ mod tests {
         let (keep, since) = (Duration::from_secs(7), Instant::now());
         let mut shared = Shared { last_put: Some(since), ..Shared::default() };
         shared.idle.push_back((since, connection));
-        // It may expire right after those that had expired were taken.
+        // A connection may expire right after the expired ones were taken.
         for late in [0, 6, 7, 8, 60] {
             let now = since + Duration::from_secs(late);
             assert_eq!(shared.next_look(keep, now), Some(since + keep), "{late} s later");

@@ -1,4 +1,4 @@
-//! Connections that are opened before they are needed, and have carried no request.
+//! Unused connections that are opened in advance.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,13 +15,13 @@ use crate::observe::telemetry::{self, Purpose};
 /// How long a spare is kept: well below the 8 s after which WeChat Pay closes an idle connection.
 pub(crate) const KEEP: Duration = Duration::from_secs(4);
 
-/// How many spares there are at most on a runtime, those that are being opened included.
+/// Maximum number of spares on a runtime, including those being opened.
 const MOST: usize = 8;
 
-/// How many there are at most on all runtimes together.
+/// Maximum number of spares on all runtimes together.
 const MOST_ON_ALL: usize = 4 * MOST;
 
-/// Opens connections ahead while calls flow, so that a call that needs an unused one finds it ready.
+/// Opens connections in advance while calls keep coming, so that a call that needs an unused one finds it ready.
 pub(crate) struct Spares {
     shared: Arc<Shared>,
 }
@@ -32,37 +32,37 @@ struct Shared {
     ready: Pool,
     keep: Duration,
     flow: Mutex<Flow>,
-    /// Never locked within `flow`: a runtime that has ended drops a task where it is spawned, and the task
-    /// then says that it is over.
+    /// Never locked while `flow` is locked: a runtime that has ended drops a task when it is spawned, and
+    /// dropping the task locks `flow`.
     tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Default)]
 struct Flow {
     last_call: Option<Instant>,
-    /// How many calls that need an unused connection are under way.
+    /// Number of calls in progress that need an unused connection.
     calls: usize,
-    /// How many spares calls found missing since they flow: those beyond one for each call.
+    /// Number of spares that recent calls found missing, beyond one for each call.
     missed: usize,
-    /// How many connections are being opened ahead.
+    /// Number of connections being opened in advance.
     opening: usize,
-    /// How many of these calls under way count on.
+    /// Number of those that calls in progress are waiting for.
     promised: usize,
-    /// The last connection did not come about: none is opened ahead until one does.
+    /// Whether the last connection failed: none is opened in advance until one succeeds.
     is_failing: bool,
 }
 
-/// A call that needs a connection which has carried no request, until it is dropped.
+/// A call that needs an unused connection.
 pub(crate) struct Demand<'s> {
     shared: &'s Arc<Shared>,
     spare: Option<Connection>,
-    /// Another call came a moment before.
+    /// Whether another call came shortly before.
     is_flowing: bool,
-    /// It counts on a connection that is being opened.
+    /// Whether it waits for a connection that is being opened.
     is_promised: bool,
 }
 
-/// A connection that is being opened ahead, until it is there or given up.
+/// A connection that is being opened in advance.
 struct Opening(Weak<Shared>);
 
 impl Spares {
@@ -73,7 +73,7 @@ impl Spares {
         Self { shared: Arc::new(Shared { host, connector, ready, keep, flow, tasks }) }
     }
 
-    /// Sets a spare aside for a call, if there is one.
+    /// Reserves a spare for a call, if there is one.
     pub(crate) fn demand(&self, is_first_attempt: bool) -> Demand<'_> {
         let shared = &*self.shared;
         let spare = shared.ready.take();
@@ -82,24 +82,24 @@ impl Spares {
         let before = if is_first_attempt { flow.last_call.replace(now) } else { None };
         let is_flowing = before.is_some_and(|before| now - before < shared.keep);
         if is_flowing && spare.is_none() {
-            // Calls come faster than connections do.
+            // Calls come faster than connections are opened.
             flow.missed = (flow.missed + 1).min(MOST);
         } else if is_first_attempt && !is_flowing {
             flow.missed = 0;
         }
-        // One that is under way will be there when the signature is.
+        // One that is being opened will be ready when the signature is.
         let is_promised = spare.is_none() && flow.promised < flow.opening;
         flow.promised += usize::from(is_promised);
         drop(flow);
         Demand { shared: &self.shared, spare, is_promised, is_flowing }
     }
 
-    /// Notes whether a call that found no spare could connect.
+    /// Records whether a call that found no spare could connect.
     pub(crate) fn connected(&self, is_connected: bool) {
         self.shared.flow().is_failing = !is_connected;
     }
 
-    /// Counts the spares that are ready.
+    /// Returns the number of spares that are ready.
     pub(crate) fn len(&self) -> usize {
         self.shared.ready.len()
     }
@@ -111,18 +111,18 @@ impl Shared {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a task opened a connection; the task ends with the client.
+    /// Spawns a task that opens a connection; it ends with the client.
     fn spawn(self: &Arc<Self>, used: Option<Connection>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(open(Opening(Arc::downgrade(self)), used));
-        // The task that was spawned last waits for this very thread. Behind another one it is there for all
-        // threads of the runtime.
+        // The most recently spawned task waits for this very thread. With another one spawned after it, any
+        // thread of the runtime can take it.
         tasks.spawn(std::future::ready(()));
     }
 }
 
-/// Opens one. The task ends with the client.
+/// Opens a connection. The task ends with the client.
 async fn open(opening: Opening, used: Option<Connection>) {
     drop(used);
     let Some(connector) = opening.0.upgrade().map(|shared| Arc::clone(&shared.connector)) else {
@@ -138,7 +138,7 @@ async fn open(opening: Opening, used: Option<Connection>) {
     let Some(shared) = opening.0.upgrade() else { return };
     shared.flow().is_failing = opened.is_none();
     let Some((connection, handshake)) = opened else {
-        tracing::debug!(host = &*shared.host, "no connection could be opened ahead");
+        tracing::debug!(host = &*shared.host, "cannot open a connection in advance");
         return;
     };
     telemetry::connected(&shared.host, handshake, Purpose::Spare);
@@ -146,12 +146,12 @@ async fn open(opening: Opening, used: Option<Connection>) {
 }
 
 impl Demand<'_> {
-    /// Tells whether a spare is set aside, or will be there soon.
+    /// Returns whether a spare is reserved, or will be ready soon.
     pub(crate) fn has_spare(&self) -> bool {
         self.spare.is_some() || self.is_promised
     }
 
-    /// Takes the spare, or another one where the server has closed it meanwhile.
+    /// Takes the spare, or another one if the server has closed it meanwhile.
     pub(crate) fn take_spare(&mut self) -> Option<Connection> {
         self.keep_promise();
         if let Some(mut spare) = self.spare.take()
@@ -162,11 +162,11 @@ impl Demand<'_> {
         self.shared.ready.take()
     }
 
-    /// Has another one opened for the next call, while calls flow. A call that comes alone has none opened, since
-    /// nobody may come after it; nor does a further attempt.
+    /// Opens a connection for the next call in the background, while calls keep coming. A single call opens none,
+    /// since no other may follow; nor does a retry.
     ///
-    /// It is called when the response is there, so that no call waits for the work that this takes; nor for the end
-    /// of the connection that was used.
+    /// Called after the response has arrived, so that no call waits for this work, nor for closing the used
+    /// connection.
     pub(crate) fn open_ahead(&self, used: Option<Connection>) {
         let mut flow = self.shared.flow();
         let ahead = (self.shared.ready.len_here() + flow.opening).saturating_sub(flow.promised);
@@ -178,7 +178,7 @@ impl Demand<'_> {
         }
     }
 
-    /// Counts no longer on a connection that is being opened.
+    /// Stops waiting for a connection that is being opened.
     fn keep_promise(&mut self) {
         if std::mem::take(&mut self.is_promised) {
             self.shared.flow().promised -= 1;
@@ -215,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A runtime that has ended drops what is spawned on it at once, while the caller is still there.
+    /// A runtime that has ended drops a task as soon as it is spawned, while the caller still runs.
     #[test]
     fn no_call_hangs_that_ends_after_its_runtime() {
         let client = test_builder().build().unwrap();

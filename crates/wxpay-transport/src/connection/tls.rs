@@ -11,13 +11,13 @@ use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 
 use crate::error::ConfigError;
 
-/// Says how TLS is spoken, and whom it trusts. The protocol is HTTP/1.1, and early data are off, whatever is
-/// chosen.
+/// TLS settings: protocol versions and trusted roots. The protocol is always HTTP/1.1, and early data are
+/// always off.
 ///
 /// ```
 /// use wxpay_transport::Tls;
 ///
-/// // A gateway with an authority of its own.
+/// // A gateway with its own certificate authority.
 /// # let pem = wxpay_testing::ca_pem();
 /// let tls = Tls::roots_pem(pem.as_bytes())?;
 /// # let _ = tls;
@@ -35,8 +35,8 @@ enum Choice {
 }
 
 impl Tls {
-    /// Trusts the roots of the platform, or those of Mozilla where the platform has none, and speaks TLS 1.2 and
-    /// 1.3 on `ring`. This is the default.
+    /// Trusts the roots of the platform, or those of Mozilla if the platform has none, and speaks TLS 1.2 and
+    /// 1.3 with `ring`. This is the default.
     pub fn platform() -> Self {
         Self(Choice::Platform)
     }
@@ -44,7 +44,7 @@ impl Tls {
     /// Trusts the certificates in this PEM text, and no others.
     ///
     /// # Errors
-    /// [`ConfigError::Tls`] when there is none in it, or one cannot be read.
+    /// [`ConfigError::Tls`] if there is none, or one cannot be read.
     pub fn roots_pem(pem: &[u8]) -> Result<Self, ConfigError> {
         let failed = |reason: String| ConfigError::Tls { reason };
         let mut roots = RootCertStore::empty();
@@ -58,14 +58,14 @@ impl Tls {
         Ok(roots.into())
     }
 
-    /// Takes settings of `rustls`: a client certificate, another provider, a verifier of one's own. This is the
-    /// way to everything that has no name here.
+    /// Uses a `rustls` configuration: for a client certificate, another provider, a custom verifier, and
+    /// everything else without a method here.
     pub fn rustls(config: ClientConfig) -> Self {
         Self(Choice::Given(Box::new(config)))
     }
 
-    /// Returns what all connections share. Reading the roots of the platform takes time, so they are read only
-    /// where TLS is spoken.
+    /// Returns the configuration that all connections share. Reads the platform's roots, which takes time, only
+    /// if TLS is used.
     pub(crate) fn config(&self, is_spoken: bool) -> Result<Arc<ClientConfig>, ConfigError> {
         match &self.0 {
             Choice::Given(config) => Ok(adapted(ClientConfig::clone(config))),
@@ -99,7 +99,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Makes the default settings. The cryptography is passed in: no process-wide provider is read or set.
+/// Builds the default configuration. The provider is passed in: no process-wide one is read or set.
 fn default_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, ConfigError> {
     let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
@@ -109,8 +109,8 @@ fn default_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Config
     Ok(adapted(config))
 }
 
-/// Returns `ring`, with the suites first that hash with SHA-256: processors compute that by themselves, and
-/// a handshake, which many calls need, costs a seventh less. A server that prefers AES-256 still gets it.
+/// Returns `ring`, preferring suites that hash with SHA-256: processors compute that in hardware, and a
+/// handshake, which many calls need, costs a seventh less. A server that prefers AES-256 still gets it.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -123,20 +123,20 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-/// Adapts settings that the caller made: the protocol is HTTP/1.1, and early data stay off, since
-/// whoever records them can play them again.
+/// Adapts a configuration of the caller: the protocol is HTTP/1.1, and early data stay off, because a
+/// recording of them can be replayed.
 fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.enable_early_data = false;
     Arc::new(config)
 }
 
-/// The roots that the clients of this process share: they are hundreds of kilobytes, and there may be a
+/// The roots that the clients of this process share: they take hundreds of kilobytes, and there may be a
 /// client for each of a thousand merchants.
 static ROOTS: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
 
-/// Returns the platform's roots, or those of Mozilla where the platform has none: those in use, or, when no
-/// client has any, read anew, which takes milliseconds.
+/// Returns the platform's roots, or those of Mozilla if the platform has none. They are read, which takes
+/// milliseconds, unless another client has them in use.
 fn shared_roots() -> Arc<RootCertStore> {
     let mut shared = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
@@ -152,7 +152,7 @@ fn roots() -> RootCertStore {
     let (added, ignored) = roots.add_parsable_certificates(native.certs);
     tracing::debug!(added, ignored, errors = native.errors.len(), "read the platform's roots");
     if roots.is_empty() {
-        tracing::warn!("the platform has no trusted roots: those of Mozilla are used");
+        tracing::warn!("the platform has no trusted roots: using those of Mozilla");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots

@@ -1,4 +1,4 @@
-//! How far a connection came, and which addresses were tried.
+//! How far connecting got, and which addresses were tried.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::error::ConnectStage;
 use crate::error::connect_failure::NAMED;
 
-/// What remains of an attempt to connect when its future is dropped by a time-out.
+/// What remains of connecting when its future is dropped by a timeout.
 #[derive(Debug)]
 pub(crate) struct Trail(Mutex<Steps>);
 
@@ -20,14 +20,14 @@ struct Steps {
     tried: Vec<(SocketAddr, Reply)>,
 }
 
-/// What came back from an address.
+/// The reply of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reply {
-    /// Nothing, as yet.
+    /// None yet.
     None,
     /// A connection.
     Connected,
-    /// The operating system gave up.
+    /// An error of the operating system.
     Failed(io::ErrorKind),
 }
 
@@ -36,7 +36,7 @@ impl Trail {
         Self(Mutex::new(Steps { stage: ConnectStage::Dns, tried: Vec::new() }))
     }
 
-    /// Notes what is being done.
+    /// Records the current stage.
     pub(crate) fn enter(&self, stage: ConnectStage) {
         self.steps().stage = stage;
     }
@@ -45,10 +45,10 @@ impl Trail {
         self.steps().stage
     }
 
-    /// Notes that a connection to this address is being opened.
+    /// Records that a connection to this address is being opened.
     pub(crate) fn tries(&self, address: SocketAddr) {
         let mut steps = self.steps();
-        // After another one it may be its turn again: where it was passed by.
+        // An address that was skipped may be tried again after another one.
         steps.tried.retain(|(other, _)| *other != address);
         steps.tried.push((address, Reply::None));
     }
@@ -61,7 +61,7 @@ impl Trail {
         self.set(address, Reply::Failed(kind));
     }
 
-    /// Tells whether the operating system gave an address up.
+    /// Returns whether the operating system reported an error for an address.
     pub(crate) fn has_failed(&self, address: SocketAddr) -> bool {
         let has_failed = |(other, reply): &(SocketAddr, Reply)| {
             *other == address && matches!(reply, Reply::Failed(_))
@@ -69,12 +69,12 @@ impl Trail {
         self.steps().tried.iter().any(has_failed)
     }
 
-    /// Returns the addresses that were tried, in this order.
+    /// Returns the addresses in the order in which they were tried.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.steps().tried.iter().map(|(address, _)| *address).collect()
     }
 
-    /// Returns an error that says what became of each address.
+    /// Returns an error with the result of each address.
     pub(crate) fn unreached(&self, hop: &str, source: Option<io::Error>) -> Unreached {
         let Steps { stage, tried } = self.steps().clone();
         Unreached { hop: hop.to_owned(), stage, tried, source }
@@ -93,7 +93,7 @@ impl Trail {
     }
 }
 
-/// Says which addresses of the next hop were tried, and what came back from each.
+/// The addresses of the next hop that were tried, and the reply of each.
 #[derive(Debug, Error)]
 pub(crate) struct Unreached {
     hop: String,

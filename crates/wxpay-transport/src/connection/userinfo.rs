@@ -1,8 +1,8 @@
 //! User and password in a URL.
 
-/// Tells whether a text can be user and password of a URL (RFC 3986, section 3.2.1): a character that has a
-/// meaning there stands in it encoded, or not at all. Where one stands raw, some of the password is taken for
-/// a host, and shown.
+/// Returns whether a text is a valid user and password of a URL (RFC 3986, section 3.2.1): reserved
+/// characters must be percent-encoded. With a raw one, part of the password would be taken for a host,
+/// and shown.
 pub(crate) fn is_encoded(userinfo: &str) -> bool {
     let bytes = userinfo.as_bytes();
     bytes.iter().enumerate().all(|(n, byte)| match byte {

@@ -1,4 +1,4 @@
-//! One domain: how it is reached, its idle connections, its breaker.
+//! One domain: its address, idle connections and breaker.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use crate::connection::pool::Pool;
 use crate::connection::spares::Spares;
 use crate::observe::telemetry;
 
-/// Holds what belongs to the main or to the standby domain.
+/// The state of the main or the standby domain.
 pub(crate) struct Domain {
     pub(crate) base_url: BaseUrl,
-    /// What errors, responses and logs call it.
+    /// Its name in errors, responses and logs.
     pub(crate) name: Arc<str>,
     pub(crate) host: HeaderValue,
     pub(crate) connector: Arc<Connector>,
@@ -30,8 +30,8 @@ pub(crate) struct Domain {
 impl Domain {
     /// Keeps a connection after a call.
     ///
-    /// One of a call that does not use kept ones itself is kept only where none is: calls that do may come,
-    /// but not as many. What is not kept is given back.
+    /// A connection of a call that does not reuse kept ones is kept only if the pool is empty: calls that
+    /// reuse them may follow, but fewer. Returns the connection if it is not kept.
     pub(crate) fn keep(
         &self,
         mut connection: Connection,
@@ -46,12 +46,12 @@ impl Domain {
         None
     }
 
-    /// Counts the connections that wait for calls.
+    /// Returns the number of connections that are ready for calls.
     pub(crate) fn idle_connections(&self) -> usize {
         self.kept.len() + self.spares.len()
     }
 
-    /// Changes the breaker, and tells of its new state once it is free again.
+    /// Changes the breaker, and reports its new state after releasing the lock.
     pub(crate) fn change_breaker<T>(&self, change: impl FnOnce(&mut Breaker) -> T) -> T {
         let mut breaker = self.breaker();
         let before = breaker.state();

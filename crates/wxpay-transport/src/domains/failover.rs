@@ -6,15 +6,15 @@ use crate::breaker::BreakerSettings;
 use crate::connection::base_url::BaseUrl;
 use crate::error::ConfigError;
 
-/// Says when calls go to the standby domain (备域名).
+/// When calls move to the standby domain (备域名).
 ///
-/// Calls go to the main domain. After so many failures in a row (no connection, or 502, 503, 504) they
-/// go to the standby domain for a while; then one call at a time tries the main domain again, and when
-/// it is answered, all go back.
+/// Calls go to the main domain. After a number of consecutive failures (no connection, or 502, 503, 504)
+/// they go to the standby domain for a while; then one call at a time probes the main domain, and when
+/// it responds, all calls return to it.
 ///
-/// A call that could not be connected moves at once. One of which a byte was written moves only when
-/// it may be repeated ([`Replay`](crate::Replay)): both domains share their state, so that it would be
-/// carried out twice.
+/// A call that could not connect moves at once. A call of which a byte was written moves only if it may
+/// be repeated ([`Replay`](crate::Replay)): both domains share their state, so it would be carried out
+/// twice.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct Failover {
 }
 
 impl Failover {
-    /// Moves to this domain.
+    /// Uses this standby domain.
     pub fn to(standby: BaseUrl) -> Self {
         let breaker = BreakerSettings {
             threshold: 5,
@@ -47,15 +47,15 @@ impl Failover {
         Self { standby, breaker, sample_one_in: None }
     }
 
-    /// Sets how many failures in a row make calls leave a domain: 5 by default.
+    /// Sets how many consecutive failures make calls leave a domain. The default is 5.
     #[must_use]
     pub fn after_failures(mut self, failures: u32) -> Self {
         self.breaker.threshold = failures;
         self
     }
 
-    /// Sets after which time a domain that failed is tried again: 5 s by default. Each try that fails
-    /// doubles it, up to 60 s or this time, whichever is longer.
+    /// Sets after how long a failed domain is probed. The default is 5 s; each failed probe doubles it, up
+    /// to 60 s or this time, whichever is longer.
     #[must_use]
     pub fn probe_after(mut self, open_for: Duration) -> Self {
         self.breaker.open_for = open_for;
@@ -63,8 +63,8 @@ impl Failover {
         self
     }
 
-    /// Sends one call in so many to the standby domain while all is well, to know that it works. By
-    /// default none; WeChat Pay asks for no more than one in 100.
+    /// Sends one in `calls` calls to the standby domain while the main domain works, to check the standby.
+    /// The default is none; WeChat Pay asks for at most one in 100.
     #[must_use]
     pub fn sample_one_in(mut self, calls: u64) -> Self {
         self.sample_one_in = Some(calls);

@@ -1,4 +1,4 @@
-//! Where calls go: the main domain, the standby domain, and the state of both.
+//! The main domain, the standby domain, and the choice between them.
 
 pub(crate) mod domain;
 pub(crate) mod failover;

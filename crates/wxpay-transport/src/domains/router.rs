@@ -8,7 +8,7 @@ use crate::breaker::{Admission, Breaker, BreakerState};
 use crate::domains::domain::Domain;
 use crate::message::replay::Replay;
 
-/// The main domain, and the standby domain where there is one.
+/// The main domain, and the standby domain if there is one.
 #[derive(Debug)]
 pub(crate) struct Domains {
     pub(crate) main: Domain,
@@ -17,18 +17,18 @@ pub(crate) struct Domains {
     calls: AtomicU64,
 }
 
-/// Says what an attempt showed of its domain.
+/// What an attempt showed about its domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Health {
-    /// It answered.
+    /// It responded.
     Good,
-    /// It was out of reach, or what stands before it was (502, 503, 504).
+    /// It could not be reached, or its gateway failed (502, 503, 504).
     Bad,
-    /// Neither.
+    /// Nothing.
     Unknown,
 }
 
-/// Holds the domain of an attempt. An attempt that is dropped says nothing of its domain.
+/// The domain of an attempt. Dropping it reports nothing about the domain.
 #[derive(Debug)]
 pub(crate) struct Route<'d> {
     pub(crate) domain: &'d Domain,
@@ -53,7 +53,7 @@ impl Domains {
         }
     }
 
-    /// Chooses the other domain for the next attempt, unless that is known to fail.
+    /// Chooses the other domain for the next attempt, unless it is known to fail.
     pub(crate) fn other(&self, failed: &Domain, replay: Replay) -> Option<Route<'_>> {
         let standby = self.standby.as_ref()?;
         let other = if std::ptr::eq(failed, standby) { &self.main } else { standby };
@@ -69,7 +69,7 @@ impl Domains {
         Route::ask(domain, replay)
     }
 
-    /// Where both domains fail, a call is tried on the main one all the same.
+    /// Falls back to the main domain if both domains fail.
     fn last_resort<'d>(&'d self, standby: Route<'d>) -> Route<'d> {
         match standby.admission {
             Admission::Barred => Route::on(&self.main, Admission::Barred),
@@ -94,10 +94,10 @@ impl<'d> Route<'d> {
         Self::on(domain, admission)
     }
 
-    /// Notes what the attempt showed of its domain.
+    /// Reports what the attempt showed about its domain.
     pub(crate) fn report(mut self, health: Health) {
         self.note(health);
-        // The probe is over: nothing is given up.
+        // The probe has ended, so dropping the route must not give it up.
         self.admission = Admission::Normal;
     }
 

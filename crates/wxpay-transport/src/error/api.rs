@@ -1,4 +1,4 @@
-//! Responses that are no success.
+//! Error responses.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -18,22 +18,22 @@ use crate::message::replay::Replay;
 use crate::message::response_headers;
 use crate::message::secrets::Secrets;
 
-/// Says how the signature of an error response turned out. WeChat Pay is known to sign some of them (400, 403);
-/// whether it signs all is not known.
+/// The signature of an error response. WeChat Pay is known to sign some of them (400, 403); whether it
+/// signs all is unknown.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ResponseSignature {
-    /// It was verified with this key.
+    /// Verified with this key.
     Verified(WechatpaySerial),
-    /// There is none.
+    /// Not signed.
     Missing,
-    /// It could not be checked: the body is not whole.
+    /// Not checked, because the body is incomplete.
     Unchecked,
-    /// There is one, and it was not accepted: the response cannot be trusted, not even as a refusal.
+    /// Present but not accepted: the response cannot be trusted, not even as a refusal.
     Refused(VerifyError),
 }
 
-/// Holds a response with another status than 2xx.
+/// A response with a status other than 2xx.
 ///
 /// The set of codes is open: decide by [`status`](ApiError::status) first, then by
 /// [`code`](ApiError::code).
@@ -59,14 +59,14 @@ struct Inner {
     sign_diagnosis: Option<SignDiagnosis>,
 }
 
-/// What tells two refusals apart.
+/// What distinguishes two refusals.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RefusedWith {
     status: StatusCode,
     code: Option<String>,
 }
 
-/// Keeps a body out of `Debug`.
+/// Keeps a body out of `Debug` output.
 struct RawBody(Bytes);
 
 impl fmt::Debug for RawBody {
@@ -75,21 +75,21 @@ impl fmt::Debug for RawBody {
     }
 }
 
-/// What the client knows of a response that is no success.
+/// The contents of an error response.
 pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) request_id: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) clock_offset: Option<i64>,
     pub(crate) signature: ResponseSignature,
-    /// It came on a connection that had carried another request.
+    /// Whether it came on a connection that had carried another request.
     pub(crate) was_kept: bool,
-    /// The whole body, or why it is not there.
+    /// The whole body, or why it is missing.
     pub(crate) body: Result<Bytes, ErrorBody>,
 }
 
 impl ApiResponse {
-    /// Reads one that came on an unused connection; `body` is the whole one, or why it is not there.
+    /// Reads a response that came on an unused connection; `body` is the whole body, or why it is missing.
     pub(crate) fn read(
         status: StatusCode,
         request_id: Option<String>,
@@ -98,7 +98,7 @@ impl ApiResponse {
         signature: ResponseSignature,
         now: Timestamp,
     ) -> Self {
-        // A signature covers the plain body: where it is verified, the header is what is wrong.
+        // A signature covers the plain body: if it verifies, the header is wrong.
         let is_plain = matches!(signature, ResponseSignature::Verified(_))
             || response_headers::coding(headers, Secrets::default).is_none();
         Self {
@@ -114,8 +114,7 @@ impl ApiResponse {
 }
 
 impl ApiError {
-    /// Joins a response with the call, with the message that was signed for it, and with what of that is
-    /// not to be shown.
+    /// Combines a response with its call and the message signed for it. `secrets` must not be shown.
     pub(crate) fn new(
         call: CallContext,
         response: ApiResponse,
@@ -138,7 +137,7 @@ impl ApiError {
             was_kept,
             body: raw,
         } = response;
-        // Where a call that must not be repeated is sent on a kept connection, that was asked for.
+        // Sending a call that must not be repeated on a kept connection is the application's explicit choice.
         let is_unconfirmed = was_kept && call.replay.is_repeatable();
         Self {
             inner: Box::new(Inner {
@@ -157,13 +156,13 @@ impl ApiError {
         }
     }
 
-    /// Reads a response with another status than 2xx; `body` is the whole one, or why it is not there.
-    /// `signature` says how its signature turned out, `signed_message` is what was signed for the request, and
-    /// `now` is the local time.
-    /// For transports of one's own.
+    /// Reads a response with a status other than 2xx, for custom transports.
     ///
-    /// The texts of the response are shown as they are, without control characters: cut out of the body
-    /// beforehand what must not be shown.
+    /// `body` is the whole body, or why it is missing. `signature` is the result of verifying its signature,
+    /// `signed_message` is what was signed for the request, and `now` is the local time.
+    ///
+    /// The texts of the response are shown as they are, without control characters: first remove from the
+    /// body what must not be shown.
     pub fn from_response(
         call: CallContext,
         status: StatusCode,
@@ -184,24 +183,24 @@ impl ApiError {
         self.inner.status
     }
 
-    /// Returns the code (`PARAM_ERROR`, say), where the body has one.
+    /// Returns the code, such as `PARAM_ERROR`, if the body has one.
     ///
-    /// What was sent is cut out of this and of the other texts of a response, where it is repeated there.
+    /// Request contents that the response repeats are removed from this and its other texts.
     pub fn code(&self) -> Option<&str> {
         self.inner.parsed.code.as_deref()
     }
 
-    /// Returns the message, on one line, where the body has one.
+    /// Returns the message, on one line, if the body has one.
     pub fn message(&self) -> Option<&str> {
         self.inner.parsed.message.as_deref()
     }
 
-    /// Returns which field was wrong, where the body says so.
+    /// Returns which field was wrong, if the body says so.
     pub fn detail(&self) -> Option<&ErrorDetail> {
         self.inner.parsed.detail.as_ref()
     }
 
-    /// Returns the `Request-ID`: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID`, which WeChat Pay's support asks for.
     pub fn request_id(&self) -> Option<&str> {
         self.inner.request_id.as_deref()
     }
@@ -211,23 +210,23 @@ impl ApiError {
         self.inner.retry_after
     }
 
-    /// Returns by how many seconds the server's `Date` is later than the local clock.
+    /// Returns how many seconds the server's `Date` is ahead of the local clock.
     pub fn clock_offset(&self) -> Option<i64> {
         self.inner.clock_offset
     }
 
-    /// Says whether the response was signed, and by which key.
+    /// Returns whether the response was signed, and by which key.
     pub fn signature(&self) -> &ResponseSignature {
         &self.inner.signature
     }
 
-    /// Says what kind of body it was.
+    /// Returns the kind of body.
     pub fn body_kind(&self) -> ErrorBody {
         self.inner.body
     }
 
-    /// Returns the raw body, empty where it was cut, too large or encoded. It may hold personal data, and
-    /// the signature of the request where somebody repeats it: keep it out of logs.
+    /// Returns the raw body; empty if it was truncated, too large or encoded. It may contain personal data, and
+    /// may repeat the signature of the request: keep it out of logs.
     pub fn raw_body(&self) -> &[u8] {
         &self.inner.raw_body.0
     }
@@ -250,32 +249,32 @@ impl ApiError {
         if self.is_unconfirmed() { Outcome::Unknown } else { self.outcome_as_it_stands() }
     }
 
-    /// Tells whether it is a refusal that may be the response to another request, since it came on a
-    /// connection that had carried one. It is confirmed by another attempt, on a new connection.
+    /// Returns whether it is a refusal that may be the response to another request, because it came on a
+    /// connection that had carried one. Another attempt on a new connection confirms it.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         self.inner.is_unconfirmed && self.is_refusal()
     }
 
-    /// Tells whether it refuses a call, be it this one or another.
+    /// Returns whether it is a refusal, of this call or another one.
     pub(crate) fn is_refusal(&self) -> bool {
         self.outcome_as_it_stands() == Outcome::Rejected
     }
 
-    /// Tells whether another attempt was refused for the same reason, so that this settles the call. It does for
-    /// a query alone: anything else may have been carried out by the attempt before, and be refused now for
-    /// that very reason, or be throttled now.
+    /// Returns whether another attempt was refused for the same reason, so that this settles the call. That
+    /// holds only for queries: any other call may have been carried out by the previous attempt, and be
+    /// refused or throttled now for that very reason.
     pub(crate) fn confirms(&self, other: &RefusedWith) -> bool {
         self.inner.call.replay == Replay::Safe
             && self.outcome_as_it_stands() == Outcome::Rejected
             && self.refused_with() == *other
     }
 
-    /// Returns what it was refused with.
+    /// Returns the status and code of the refusal.
     pub(crate) fn refused_with(&self) -> RefusedWith {
         RefusedWith { status: self.status(), code: self.code().map(str::to_owned) }
     }
 
-    /// Notes that no attempt before this one may have been carried out.
+    /// Records that no earlier attempt can have been carried out.
     pub(crate) fn settle(&mut self) {
         self.inner.call.earlier_unknown = false;
     }
@@ -291,7 +290,7 @@ impl ApiError {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub(super) fn hint(&self) -> Cow<'static, str> {
         if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
@@ -300,8 +299,8 @@ impl ApiError {
         }
         if self.is_unconfirmed() {
             return format!(
-                "{} (the refusal came on a connection that had carried another request, whose response it may \
-                 be, and there was no time to confirm it)",
+                "{} (the refusal came on a connection that had carried another request; it may be the response to \
+                 that request, and there was no time to confirm it)",
                 super::ASK
             )
             .into();
@@ -320,10 +319,10 @@ impl ApiError {
                     .into()
             }
             StatusCode::BAD_REQUEST => {
-                "fix the request: the message and the detail say what is wrong".into()
+                "fix the request as the message and the detail say".into()
             }
             StatusCode::FORBIDDEN => {
-                "ask for the permission on the merchant platform: this mchid does not have it, or \
+                "request the permission on the merchant platform: this mchid does not have it, or \
                  not for this object"
                     .into()
             }
@@ -332,7 +331,7 @@ impl ApiError {
                 "it was not accepted: slow down, then send it again".into()
             }
             StatusCode::LENGTH_REQUIRED | StatusCode::PAYLOAD_TOO_LARGE => {
-                "check what stands between here and WeChat Pay: a proxy changes requests".into()
+                "check the path to WeChat Pay: a proxy changes requests".into()
             }
             StatusCode::REQUEST_TIMEOUT => super::ASK.into(),
             status if status.is_redirection() => {
@@ -352,7 +351,7 @@ impl ApiError {
         }
     }
 
-    /// Tells whether it is the header that names WeChat Pay's key that was refused.
+    /// Returns whether the refusal is about the `Wechatpay-Serial` header.
     fn is_about_serial(&self) -> bool {
         let names_it = |text: Option<&str>| {
             text.is_some_and(|t| t.to_ascii_lowercase().contains("wechatpay-serial"))
@@ -363,14 +362,16 @@ impl ApiError {
             || names_it(detail.and_then(|d| d.issue.as_deref()))
     }
 
-    /// Of a 4xx that does not say that WeChat Pay refused anything.
+    /// Returns the hint for a 4xx that is not a refusal by WeChat Pay.
     fn hint_other(&self) -> &'static str {
         match self.inner.body {
-            ErrorBody::Truncated => "the refusal is not whole, so it is not known whose it is",
-            ErrorBody::TooLarge => "the refusal is above the limit, so it is not known whose it is",
+            ErrorBody::Truncated => "the refusal is not whole, so it may not be from WeChat Pay",
+            ErrorBody::TooLarge => {
+                "the refusal is above the limit, so it may not be from WeChat Pay"
+            }
             ErrorBody::Encoded => {
-                "something in between encodes bodies, which no signature survives: let it pass them on \
-                 as they are"
+                "a proxy or gateway encodes bodies, which invalidates their signatures: have it pass bodies on \
+                 unchanged"
             }
             _ => {
                 "this is not how WeChat Pay refuses a call, so something in front of it answered: check \
@@ -411,7 +412,9 @@ impl fmt::Display for ApiError {
             (None, ErrorBody::Binary) => f.write_str(" with a body that is no text")?,
             (None, ErrorBody::Truncated) => f.write_str(" with a body that ended too early")?,
             (None, ErrorBody::TooLarge) => f.write_str(" with a body above the limit")?,
-            (None, ErrorBody::Encoded) => f.write_str(" with a body in a coding of its own")?,
+            (None, ErrorBody::Encoded) => {
+                f.write_str(" with a body in a coding that was not requested")?
+            }
         }
         if let Some(message) = self.message() {
             write!(f, ": {message}")?;
@@ -486,7 +489,7 @@ mod tests {
         );
     }
 
-    /// An application's own transport reads a response as the client does.
+    /// A custom transport reads a response as the client does.
     #[test]
     fn a_response_is_read_from_its_parts() {
         let context = CallContext::first("x", "h", Replay::Keyed);
@@ -517,7 +520,7 @@ mod tests {
         assert!(crate::error::Error::Api(error).may_retry());
     }
 
-    /// The texts are WeChat Pay's own.
+    /// The texts are quoted from WeChat Pay.
     #[test]
     fn a_serial_that_is_not_known_speaks_of_the_key_ring() {
         for body in [
@@ -572,7 +575,7 @@ mod tests {
         assert!(signed.hint().contains("check the id"), "{}", signed.hint());
     }
 
-    /// Reads a real `SIGN_ERROR`, for a message that was signed here.
+    /// Diagnoses a real `SIGN_ERROR` response to a given message.
     fn diagnosis(body: &str, message: &str) -> SignDiagnosis {
         let call = CallContext::first("x", "h", Replay::Never);
         let response = ApiResponse {

@@ -1,33 +1,33 @@
-//! The bodies of error responses: JSON as documented, and whatever else comes.
+//! The bodies of error responses: JSON as documented, or anything else.
 
 use serde_json::{Map, Value};
 
 use super::sign_diagnosis::SignInformation;
 use crate::message::secrets::Secrets;
 
-/// Says what the body of an error response was.
+/// The kind of body of an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorBody {
     /// A JSON object, as documented.
     Json,
-    /// A web page: it comes from a server in front of WeChat Pay, or from a proxy.
+    /// A web page, from a server in front of WeChat Pay, or from a proxy.
     Html,
-    /// Nothing.
+    /// Empty.
     Empty,
     /// Other text.
     Text,
-    /// Bytes that are no UTF-8 text.
+    /// Bytes that are not UTF-8 text.
     Binary,
-    /// Something that ended too early.
+    /// A body that ended too early.
     Truncated,
-    /// Something larger than the limit, of which nothing was kept.
+    /// A body larger than the limit, of which nothing was kept.
     TooLarge,
-    /// Something in a coding (`Content-Encoding: gzip`, say) that was not asked for.
+    /// A body with a coding (such as `Content-Encoding: gzip`) that was not requested.
     Encoded,
 }
 
-/// Holds the `detail` of an error: which field was wrong, and why.
+/// The `detail` of an error: which field was wrong, and why.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012081709>
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,11 +37,11 @@ pub struct ErrorDetail {
     pub field: Option<String>,
     /// What is wrong with it.
     pub issue: Option<String>,
-    /// Where it stands: `body`, `query`, `uri`, `authorization` …
+    /// Where the field is: `body`, `query`, `uri`, `authorization` …
     pub location: Option<String>,
 }
 
-/// What could be read from the body of an error response.
+/// What was parsed from the body of an error response.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) code: Option<String>,
@@ -51,13 +51,13 @@ pub(crate) struct Parsed {
 }
 
 impl Parsed {
-    /// Tells whether there is a code, as in every error of WeChat Pay.
+    /// Returns whether there is a code, as in every error of WeChat Pay.
     pub(crate) fn has_code(&self) -> bool {
         self.code.as_deref().is_some_and(|code| !code.trim().is_empty())
     }
 }
 
-/// Reads a body. Anything is possible, and nothing is an accident.
+/// Parses a body. Accepts any input.
 pub(crate) fn parse(body: &[u8], secrets: &Secrets) -> (ErrorBody, Parsed) {
     if body.is_empty() {
         return (ErrorBody::Empty, Parsed::default());
@@ -75,7 +75,7 @@ pub(crate) fn parse(body: &[u8], secrets: &Secrets) -> (ErrorBody, Parsed) {
 }
 
 fn from_object(object: &Map<String, Value>, secrets: &Secrets) -> Parsed {
-    // On one line and not too long, so that it can stand in a log.
+    // On one line and limited in length, for logs.
     let text = |object: &Map<String, Value>, name| {
         Some(secrets.shown(object.get(name).and_then(Value::as_str)?))
     };
@@ -85,7 +85,7 @@ fn from_object(object: &Map<String, Value>, secrets: &Secrets) -> Parsed {
         message: text(object, "message"),
         detail: detail.map(|detail| ErrorDetail {
             field: text(detail, "field"),
-            // The issue lies one level deeper in some responses.
+            // Some responses nest the issue one level deeper.
             issue: text(detail, "issue")
                 .or_else(|| text(detail.get("detail").and_then(Value::as_object)?, "issue")),
             location: text(detail, "location"),

@@ -1,4 +1,4 @@
-//! Wrong settings.
+//! Invalid settings of a client.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use thiserror::Error;
 use wxpay_auth::write_report;
 
-/// Says what is wrong with the settings of a client.
+/// An invalid setting of a client.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The base URL cannot be read.
     #[error("the base URL cannot be read")]
     MalformedUrl,
-    /// The base URL has another scheme than `https`.
+    /// The base URL has a scheme other than `https`.
     #[error("the base URL does not begin with https://")]
     Scheme,
     /// The base URL is plain `http`, to another machine.
@@ -23,7 +23,7 @@ pub enum ConfigError {
     #[error("the base URL has a user, a path, a query or a fragment")]
     NotAnOrigin,
     /// The proxy cannot be used.
-    #[error("the proxy is no http:// or https:// URL of host and port")]
+    #[error("the proxy is not an http:// or https:// URL with host and port")]
     Proxy,
     /// The user or the password of the proxy has a character that must be percent-encoded.
     #[error("the user or the password of the proxy is not percent-encoded")]
@@ -32,54 +32,54 @@ pub enum ConfigError {
     #[error("the proxy in the variable {name} cannot be used")]
     #[non_exhaustive]
     ProxyVariable {
-        /// The name of the variable: `HTTPS_PROXY`, say.
+        /// The name of the variable, such as `HTTPS_PROXY`.
         name: &'static str,
         /// What is wrong with its value.
         #[source]
         cause: Box<ConfigError>,
     },
-    /// The text for the `User-Agent` cannot stand in a header.
-    #[error("the user agent is empty or has a character that no header may have")]
+    /// The text for the `User-Agent` is not valid in a header.
+    #[error("the user agent is empty or has a character that is invalid in a header")]
     UserAgent,
-    /// A time-out of zero was given.
+    /// A timeout is zero.
     #[error("the {which} time-out is zero")]
     #[non_exhaustive]
     ZeroTimeout {
-        /// Which one: `connect`, `attempt` or `call`.
+        /// `connect`, `attempt` or `call`.
         which: &'static str,
     },
-    /// An attempt was given more time than the call that it belongs to.
+    /// The attempt timeout is longer than the call timeout.
     #[error("the attempt time-out ({attempt:?}) is longer than that of the call ({call:?})")]
     #[non_exhaustive]
     AttemptLongerThanCall {
-        /// The time of an attempt, as it was set.
+        /// The attempt timeout.
         attempt: Duration,
-        /// The time of the call.
+        /// The call timeout.
         call: Duration,
     },
-    /// The time that idle connections are kept does not lie below 8 seconds.
-    #[error("idle connections are to be kept for 8 s or longer")]
+    /// The idle timeout of connections is not below 8 seconds.
+    #[error("idle connections would be kept for 8 s or longer")]
     IdleTooLong,
-    /// The largest response is zero bytes.
-    #[error("the largest response is zero bytes")]
+    /// The response limit is zero bytes.
+    #[error("the response limit is zero bytes")]
     ZeroResponse,
-    /// No failure at all is to make calls leave a domain.
-    #[error("calls are to leave a domain after 0 failures")]
+    /// The number of failures before failover is zero.
+    #[error("calls would leave a domain after 0 failures")]
     ZeroFailures,
-    /// The time after which a domain is tried again is no time, or longer than a day.
-    #[error("the time after which a domain is tried again is zero, or longer than a day")]
+    /// The time before a failed domain is probed is zero, or longer than a day.
+    #[error("the time before a failed domain is probed is zero, or longer than a day")]
     ProbeTime,
-    /// More than one call in 100 is to go to the standby domain.
-    #[error("more than one call in 100 is to go to the standby domain")]
+    /// More than one call in 100 would go to the standby domain.
+    #[error("more than one call in 100 would go to the standby domain")]
     SampleTooLarge,
-    /// The standby domain is the main one.
+    /// The standby domain is the same as the main domain.
     #[error("the standby domain is the main one")]
     SameDomain,
-    /// No call may run, or more than can be counted.
+    /// The limit of concurrent calls is zero, or too large.
     #[error("the number of calls at the same time is zero, or too large")]
     Concurrency,
-    /// The TLS settings do not work.
-    #[error("the TLS settings do not work: {reason}")]
+    /// The TLS settings are not usable.
+    #[error("the TLS settings are not usable: {reason}")]
     #[non_exhaustive]
     Tls {
         /// What the TLS library says.
@@ -89,26 +89,26 @@ pub enum ConfigError {
     #[cfg(feature = "redis")]
     #[error("the URL of Redis cannot be read")]
     RedisUrl,
-    /// There is no `Authorization` scheme for the identity with the algorithm of the signer.
+    /// No `Authorization` scheme is documented for the identity with the algorithm of the signer.
     #[error("no authorization scheme is documented for this identity with the signer's algorithm")]
     AuthorizationScheme,
 }
 
 impl ConfigError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::MalformedUrl | Self::Scheme | Self::NotAnOrigin => {
                 "give scheme and host, and a port where needed: https://api.mch.weixin.qq.com"
             }
             Self::PlainHttp => {
-                "use https; plain http is for this machine, or, where something else protects the \
-                 way, for BaseUrl::dangerous_plain_http"
+                "use https; plain http is for this machine, or, if something else protects the \
+                 network path, for BaseUrl::dangerous_plain_http"
             }
             Self::Proxy => "give the proxy as http://host:port or http://user:password@host:port",
             Self::ProxyNotEncoded => {
-                "percent-encode user and password: @ is %40, # is %23, / is %2F, ? is %3F, % is %25, a \
-                 blank is %20"
+                "percent-encode user and password: @ is %40, # is %23, / is %2F, ? is %3F, % is %25, \
+                 space is %20"
             }
             Self::ProxyVariable { cause, .. } if **cause == Self::ProxyNotEncoded => cause.hint(),
             Self::ProxyVariable { .. } => {
@@ -126,7 +126,7 @@ impl ConfigError {
             Self::ZeroResponse => "give a limit above zero; the default is 1 MiB",
             Self::ZeroFailures => "give a number of failures above zero, 5 by default",
             Self::ProbeTime => "give a time above zero, 5 s by default, and at most a day",
-            Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one in 100, or fewer",
+            Self::SampleTooLarge => "WeChat Pay asks for at most 1 %: one call in 100, or fewer",
             Self::SameDomain => "give another domain, such as BaseUrl::STANDBY, or none",
             Self::Concurrency => "give a number of calls above zero, 256 by default",
             Self::Tls { .. } => "check the roots or the rustls settings that were given",
@@ -142,7 +142,7 @@ impl ConfigError {
     }
 }
 
-/// It is one line, with what caused the error and what to do: `main` prints it so.
+/// Prints one line with the causes and the hint, so that a `main` that returns the error shows them.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())

@@ -1,4 +1,4 @@
-//! Connections that did not come about.
+//! Failed connections.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,19 +10,19 @@ use super::call_context::CallContext;
 use crate::error::connect_failure::Failure;
 use crate::error::connect_failure::NAMED;
 
-/// Names how far the way to WeChat Pay led.
+/// The stage at which connecting failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectStage {
-    /// The name was looked up.
+    /// Looking up the name.
     Dns,
-    /// TCP was connected.
+    /// Connecting TCP.
     Tcp,
-    /// A tunnel through the proxy was asked for.
+    /// Requesting a tunnel through the proxy.
     Proxy,
-    /// TLS was agreed on.
+    /// Negotiating TLS.
     Tls,
-    /// HTTP was begun.
+    /// Starting HTTP.
     Http,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for ConnectStage {
     }
 }
 
-/// Says that no connection came about. Nothing of the request was sent.
+/// The connection could not be opened. Nothing of the request was sent.
 #[derive(Debug)]
 pub struct ConnectError {
     pub(super) call: Box<CallContext>,
@@ -46,7 +46,7 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    /// Says where the way to the server ended. For transports of one's own.
+    /// Creates an error from the stage at which connecting failed, for custom transports.
     pub fn new(
         call: CallContext,
         stage: ConnectStage,
@@ -59,28 +59,28 @@ impl ConnectError {
         Self { call: Box::new(call), failure: Box::new(failure) }
     }
 
-    /// Returns where it ended.
+    /// Returns the stage at which connecting failed.
     pub fn stage(&self) -> ConnectStage {
         self.failure.stage
     }
 
-    /// Returns host and port of the proxy, where there was one on the way.
+    /// Returns host and port of the proxy, if one was used.
     pub fn proxy(&self) -> Option<&str> {
         self.failure.proxy.as_deref()
     }
 
-    /// Returns the status with which the proxy refused the tunnel. It is none of WeChat Pay's.
+    /// Returns the status with which the proxy refused the tunnel. It does not come from WeChat Pay.
     pub fn proxy_status(&self) -> Option<StatusCode> {
         self.failure.proxy_status
     }
 
-    /// Returns the addresses that were tried, in this order: those of the proxy, where there was one. There
-    /// are none when the name was not found.
+    /// Returns the addresses in the order in which they were tried: those of the proxy, if one was used. Empty
+    /// if the name was not found.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.failure.addresses
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self.failure.stage {
             ConnectStage::Dns => "check the host name and the name server; nothing was sent",
@@ -99,7 +99,7 @@ impl ConnectError {
     fn proxy_hint(&self) -> &'static str {
         match self.failure.proxy_status.map(|status| status.as_u16()) {
             None => {
-                "check address and port of the proxy, and that it is one for CONNECT; nothing was sent"
+                "check address and port of the proxy, and that it supports CONNECT; nothing was sent"
             }
             Some(401 | 407) => {
                 "check user and password of the proxy, percent-encoded in its URL; nothing was sent"
@@ -109,7 +109,7 @@ impl ConnectError {
             }
             Some(429) => "the proxy asks to slow down: try again later; nothing was sent",
             Some(300..=399) => {
-                "this is no proxy for CONNECT, or one that wants a login by browser; nothing was sent"
+                "this is no proxy for CONNECT, or one that requires a login by browser; nothing was sent"
             }
             Some(500..=599) => {
                 "the proxy does not work, or does not reach this host: try again, and see its log; \

@@ -1,4 +1,4 @@
-//! Where the way to a server ended.
+//! The stage and the cause of a failed connection.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -7,22 +7,22 @@ use http::StatusCode;
 
 use crate::error::ConnectStage;
 
-/// How many addresses an error names.
+/// Maximum number of addresses that an error names.
 pub(crate) const NAMED: usize = 4;
 
-/// Says where the way to a server ended, and what lay on it.
+/// The stage and the cause of a failed connection, and what was tried.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) stage: ConnectStage,
-    /// Its time was over.
+    /// The connect timeout expired.
     pub(crate) is_timeout: bool,
-    /// Somebody answered: another address would say the same.
+    /// The peer responded: another address would respond the same.
     pub(crate) is_response: bool,
     /// Host and port of the proxy.
     pub(crate) proxy: Option<String>,
-    /// What the proxy refused with.
+    /// The status of the proxy's refusal.
     pub(crate) proxy_status: Option<StatusCode>,
-    /// What was tried: of the proxy, where there is one.
+    /// The addresses tried: those of the proxy, if one was used.
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) source: Box<dyn StdError + Send + Sync>,
 }
@@ -50,7 +50,7 @@ impl Failure {
         Self { is_timeout: true, ..Self::new(stage, source) }
     }
 
-    /// Notes what lay on the way.
+    /// Adds the proxy and the addresses that were tried.
     pub(crate) fn on_the_way(self, proxy: Option<String>, addresses: Vec<SocketAddr>) -> Self {
         Self { proxy, addresses, ..self }
     }

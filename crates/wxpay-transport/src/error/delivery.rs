@@ -1,20 +1,20 @@
-//! What became of a request that did not end well.
+//! The fate of a request that did not succeed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Says what really happened to a request on the connection.
+/// What happened to a request on the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Delivery {
-    /// A response with a status other than 2xx came back: from WeChat Pay, or from something in front of it.
-    /// What that means: see [`Outcome`].
+    /// A response with a status other than 2xx arrived, from WeChat Pay or from something in front of it.
+    /// See [`Outcome`] for what that means.
     Answered,
     /// Not a byte of the request was written.
     NotSent,
-    /// At least one byte was written, and no response that can be trusted came back.
+    /// At least one byte was written, and no trustworthy response arrived.
     Unknown,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// Says what became of the call: what a caller has to decide on.
+/// The outcome of a call, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -44,7 +44,7 @@ pub enum Outcome {
     Rejected,
     /// Nothing was sent: it was not carried out.
     NotSent,
-    /// It may have been carried out. Ask (read the state) before anything is sent again.
+    /// It may have been carried out. Query the state before sending anything again.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! Connections that broke.
+//! Connections that failed during an exchange.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,15 +9,15 @@ use super::ASK;
 use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
-/// Names how a connection broke.
+/// How a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ExchangeFault {
-    /// The server closed the connection before its response.
+    /// The server closed the connection before sending its response.
     Closed,
-    /// The connection was reset, or another error of the network occurred.
+    /// The connection was reset, or another network error occurred.
     Broken,
-    /// What came back is no HTTP response.
+    /// The data received is not an HTTP response.
     NotHttp,
 }
 
@@ -26,17 +26,17 @@ impl fmt::Display for ExchangeFault {
         f.write_str(match self {
             Self::Closed => "the server closed the connection before its response",
             Self::Broken => "the connection broke",
-            Self::NotHttp => "what came back is no http response",
+            Self::NotHttp => "the data received is not an http response",
         })
     }
 }
 
-/// Says that code of the application panicked while the response was dealt with.
+/// Application code panicked while the response was processed.
 #[derive(Debug, Error)]
 #[error("code of the application panicked")]
 struct Panicked;
 
-/// Says that the connection broke while the request was sent or the response awaited.
+/// The connection failed while the request was sent or the response awaited.
 #[derive(Debug)]
 pub struct ExchangeError {
     pub(super) call: Box<CallContext>,
@@ -47,7 +47,7 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    /// Says how the connection broke, and whether anything had been sent by then. For transports of one's own.
+    /// Creates an error from the fault, and whether anything had been sent by then, for custom transports.
     pub fn new(
         call: CallContext,
         fault: ExchangeFault,
@@ -74,24 +74,24 @@ impl ExchangeError {
         Self { call: Box::new(call), fault, delivery, is_stale, source: Box::new(error) }
     }
 
-    /// The response was not dealt with to the end.
+    /// Creates the error of a response that was not processed completely.
     pub(crate) fn panicked(call: CallContext, delivery: Delivery) -> Self {
         Self::new(call, ExchangeFault::Broken, delivery, Box::new(Panicked))
     }
 
-    /// Returns how it broke.
+    /// Returns how the connection failed.
     pub fn fault(&self) -> ExchangeFault {
         self.fault
     }
 
-    /// Tells whether it was a kept connection, on which not a byte of a response came: most likely
-    /// WeChat Pay had closed it before the request. HTTP/1.1 cannot say so for certain, so the outcome
-    /// is as unknown as any other when a byte of the request was written.
+    /// Returns whether this was a kept connection on which not a byte of a response arrived: most likely
+    /// WeChat Pay had closed it before the request. HTTP/1.1 cannot tell for certain, so the outcome is
+    /// unknown like any other if a byte of the request was written.
     pub fn is_stale(&self) -> bool {
         self.is_stale
     }
 
-    /// Says whether anything had been sent, by this attempt or by an earlier one.
+    /// Returns whether anything was sent, by this attempt or an earlier one.
     pub fn delivery(&self) -> Delivery {
         match self.delivery {
             Delivery::NotSent if self.call.earlier_unknown => Delivery::Unknown,
@@ -99,12 +99,12 @@ impl ExchangeError {
         }
     }
 
-    /// Says whether this attempt sent anything.
+    /// Returns whether this attempt sent anything.
     pub(crate) fn last_delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self.delivery() {
             Delivery::NotSent => "nothing was sent: try again",

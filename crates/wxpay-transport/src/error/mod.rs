@@ -1,4 +1,4 @@
-//! What can go wrong with a call, and what it means.
+//! The errors of a call, and their meaning.
 
 mod api;
 mod api_body;
@@ -45,13 +45,13 @@ pub use self::verifier::VerifierError;
 
 use crate::error::delivery::{Delivery, Outcome};
 
-/// Says why a call did not end with a verified 2xx response.
+/// Why a call did not end with a verified 2xx response.
 ///
-/// Ask [`outcome`](Error::outcome) what became of the call, [`may_retry`](Error::may_retry) whether
-/// it may be sent again, and [`hint`](Error::hint) what to do.
+/// See [`outcome`](Error::outcome) for what became of the call, [`may_retry`](Error::may_retry) for
+/// whether it may be sent again, and [`hint`](Error::hint) for what to do.
 ///
-/// A time-out after sending and a response that fails verification are never "failed": their outcome
-/// is unknown.
+/// A timeout after sending and a response that fails verification are never reported as failed: their
+/// outcome is unknown.
 #[derive(Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -61,7 +61,7 @@ pub enum Error {
     /// A setting of the application cannot be used. Nothing was sent.
     #[error(transparent)]
     Settings(SettingsError),
-    /// The request cannot be sent like this. Nothing was sent.
+    /// The request is invalid. Nothing was sent.
     #[error(transparent)]
     Request(#[from] RequestError),
     /// Too many calls were made at the same time. Nothing was sent.
@@ -70,32 +70,32 @@ pub enum Error {
     /// The response could not have been verified. Nothing was sent.
     #[error(transparent)]
     Verifier(VerifierError),
-    /// The signer did not sign. Nothing was sent.
+    /// The signer failed. Nothing was sent.
     #[error(transparent)]
     Signing(SigningError),
-    /// No connection came about. Nothing was sent.
+    /// No connection could be opened. Nothing was sent.
     #[error(transparent)]
     Connect(ConnectError),
-    /// Time ran out; whether anything had been sent by then, [`Error::delivery`] tells.
+    /// A timeout expired; [`Error::delivery`] tells whether anything had been sent by then.
     #[error(transparent)]
     Timeout(TimeoutError),
-    /// The connection broke; whether anything had been sent by then, [`Error::delivery`] tells.
+    /// The connection failed; [`Error::delivery`] tells whether anything had been sent by then.
     #[error(transparent)]
     Exchange(ExchangeError),
-    /// WeChat Pay, or something in front of it, answered with another status than 2xx.
+    /// WeChat Pay, or something in front of it, responded with a status other than 2xx.
     #[error(transparent)]
     Api(ApiError),
-    /// A 2xx response came back that cannot be trusted: it is not signed, its signature was not accepted, or
-    /// its body is not whole.
+    /// A 2xx response cannot be trusted: it is not signed, its signature was not accepted, or its body is
+    /// incomplete.
     #[error(transparent)]
     Unverified(UnverifiedError),
 }
 
 impl Error {
-    /// Says what happened to the request on the connection: whether it was sent, and a response came back.
+    /// Returns what happened to the request on the connection: whether it was sent, and whether a response arrived.
     ///
-    /// Where a call took several attempts, it is that of the last one; but it is never `NotSent` when an
-    /// earlier one was sent.
+    /// After several attempts, this describes the last one; but it is never `NotSent` if an earlier one was
+    /// sent.
     pub fn delivery(&self) -> Delivery {
         match self.last_delivery() {
             Delivery::NotSent if self.is_earlier_unknown() => Delivery::Unknown,
@@ -119,20 +119,20 @@ impl Error {
         }
     }
 
-    /// Says what became of the call.
+    /// Returns what became of the call.
     ///
-    /// A response of 4xx is a rejection when WeChat Pay said it: its signature was verified, or it has none
-    /// and is JSON with a `code`. Any other 4xx (a web page, say, or one with a signature that was not
-    /// accepted), 408, and everything else that is no 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leaves
-    /// the outcome open.
+    /// A 4xx response is a rejection if it comes from WeChat Pay: its signature was verified, or it is unsigned
+    /// JSON with a `code`. Any other 4xx (such as a web page, or one with a signature that was not accepted),
+    /// 408, and every other status outside 2xx (500 `SYSTEM_ERROR`, 502, a redirect …) leave the outcome
+    /// unknown.
     ///
-    /// Where a call took several attempts, it is unknown as soon as one of them may have been carried
-    /// out and none was verified.
+    /// After several attempts, the outcome is unknown if one of them may have been carried out and none was
+    /// verified.
     pub fn outcome(&self) -> Outcome {
         if self.is_earlier_unknown() { Outcome::Unknown } else { self.last_outcome() }
     }
 
-    /// Says what became of the last attempt by itself.
+    /// Returns the outcome of the last attempt alone.
     pub(crate) fn last_outcome(&self) -> Outcome {
         match (self, self.last_delivery()) {
             (Self::Api(e), _) => e.outcome(),
@@ -141,11 +141,11 @@ impl Error {
         }
     }
 
-    /// Tells whether the same call may be sent again, after a wait, without the danger of doing it
-    /// twice, and with some hope of success.
+    /// Returns whether the same call may be sent again, after a wait, without the risk of carrying it out
+    /// twice, and with a chance of success.
     ///
-    /// Yes when nothing was sent because something was out of reach; yes when WeChat Pay itself asks to slow
-    /// down (429); after an unknown outcome only when the request's [`Replay`](crate::Replay) class
+    /// True if nothing was sent because something could not be reached, and if WeChat Pay itself asks to slow
+    /// down (429). After an unknown outcome, true only if the request's [`Replay`](crate::Replay) class
     /// allows it.
     pub fn may_retry(&self) -> bool {
         if let Some(call) = self.call()
@@ -166,11 +166,11 @@ impl Error {
         }
     }
 
-    /// Tells whether what was asked for is at fault, and nothing was done: the request cannot be sent like this,
-    /// or WeChat Pay refused it for what it says (400, 404). A handler answers 400 or 404 then, where a network
-    /// that is down is a 503.
+    /// Returns whether the input is at fault, and nothing was done: the request is invalid, or WeChat Pay
+    /// refused its content (400, 404). A handler should respond with 400 or 404 then, but with 503 if the
+    /// network is down.
     ///
-    /// A 400 about the key that `Wechatpay-Serial` names is a matter of the settings, and is not counted.
+    /// A 400 about the key named in `Wechatpay-Serial` is caused by the settings, and is not included.
     pub fn is_input(&self) -> bool {
         match self {
             Self::Request(_) => true,
@@ -179,7 +179,7 @@ impl Error {
         }
     }
 
-    /// Returns the HTTP status, where a response came back.
+    /// Returns the HTTP status, if a response arrived.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Api(e) => Some(e.status()),
@@ -188,7 +188,7 @@ impl Error {
         }
     }
 
-    /// Returns the `Request-ID`, where a response came back: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID`, if a response arrived. WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Api(e) => e.request_id(),
@@ -197,22 +197,22 @@ impl Error {
         }
     }
 
-    /// Returns what the call is named in logs, where the error belongs to one.
+    /// Returns the operation of the call, if the error belongs to one.
     pub fn operation(&self) -> Option<&str> {
         self.call().map(|c| &*c.operation)
     }
 
-    /// Returns how many attempts the call took, where the error belongs to one.
+    /// Returns the number of attempts of the call, if the error belongs to one.
     pub fn attempts(&self) -> Option<u32> {
         self.call().map(|c| c.attempt)
     }
 
-    /// Returns the host that was called, where the error belongs to a call.
+    /// Returns the host that was called, if the error belongs to a call.
     pub fn host(&self) -> Option<&str> {
         self.call().map(|c| &*c.host)
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
             return format!(
@@ -259,14 +259,14 @@ impl Error {
     }
 }
 
-/// It is one line, with what caused the error and what to do: `main` prints it so.
+/// Prints one line with the causes and the hint, so that a `main` that returns the error shows them.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, &self.hint())
     }
 }
 
-/// What to do when the outcome is unknown; used by several errors.
+/// What to do after an unknown outcome; used by several errors.
 const ASK: &str = "the call may have been carried out: read the state before sending it again";
 
 #[cfg(test)]
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use crate::message::replay::Replay;
 
-    /// Whatever the last attempt led to: the one before may have been carried out.
+    /// However the last attempt ended, an earlier one may have been carried out.
     #[test]
     fn nothing_that_must_not_be_repeated_is_repeated_after_an_unknown_attempt() {
         for replay in [Replay::Never, Replay::Keyed, Replay::Safe] {

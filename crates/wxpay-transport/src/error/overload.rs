@@ -1,4 +1,4 @@
-//! Calls that had to wait for too long in this process.
+//! Calls that were refused by a limit of this process.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use super::call_context::CallContext;
 
-/// Names what there was too much of.
+/// The limit that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overload {
-    /// Too many calls ran, and too many waited.
+    /// Too many calls were running, and too many were waiting.
     Calls,
-    /// The rate limit of the interface left no room within the time of the call.
+    /// The rate limit of the interface allows no request within the time of the call.
     Rate,
 }
 
 impl fmt::Display for Overload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Calls => "too many calls wait already",
+            Self::Calls => "too many calls are waiting",
             Self::Rate => "the rate limit leaves no room in time",
         })
     }
 }
 
-/// Says that a call was turned away in this process. Nothing was sent.
+/// A limit of this process refused the call. Nothing was sent.
 #[derive(Debug)]
 pub struct OverloadError {
     pub(super) call: Box<CallContext>,
@@ -34,22 +34,22 @@ pub struct OverloadError {
 }
 
 impl OverloadError {
-    /// Says that a call was turned away, and after which time it is worth trying again. For transports of one's own.
+    /// Creates an error from the limit and the time after which to retry, for custom transports.
     pub fn new(call: CallContext, overload: Overload, retry_after: Option<Duration>) -> Self {
         Self { call: Box::new(call), overload, retry_after }
     }
 
-    /// Returns what there was too much of.
+    /// Returns the limit that was exceeded.
     pub fn overload(&self) -> Overload {
         self.overload
     }
 
-    /// Returns after which time it is worth trying again, where that is known.
+    /// Returns the time after which a retry is worthwhile, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self.overload {
             Overload::Calls => {

@@ -1,4 +1,4 @@
-//! Whether a response is a refusal: WeChat Pay said no, and not something in front of it.
+//! Whether a response is a refusal by WeChat Pay, and not by something in front of it.
 
 use http::StatusCode;
 
@@ -6,12 +6,12 @@ use super::api::ResponseSignature;
 use super::api_body::ErrorBody;
 use crate::error::delivery::Outcome;
 
-/// Tells whether WeChat Pay said this, as far as can be told.
+/// Returns whether the response comes from WeChat Pay, as far as can be told.
 ///
-/// What is signed with its key is its own. Not all of its errors are signed, so one without any
-/// signature counts where it is what WeChat Pay writes: JSON with a code. A page, a text or no body at
-/// all may come from whatever stands in front, which may answer so after the call was passed on. Where a
-/// signature is there and not accepted, or could not be checked, nothing is believed.
+/// A response signed with its key does. WeChat Pay does not sign all errors, so an unsigned one counts if
+/// it is JSON with a code, as WeChat Pay writes it. A page, a text or an empty body may come from
+/// something in front of it, possibly after the call was passed on. A response whose signature was not
+/// accepted, or could not be checked, is never trusted.
 pub(super) fn is_wechat_pays(
     signature: &ResponseSignature,
     body: ErrorBody,
@@ -24,10 +24,10 @@ pub(super) fn is_wechat_pays(
     }
 }
 
-/// Says what became of a call that was answered so, with another status than 2xx.
+/// Returns the outcome of a call that got this status, which is not 2xx.
 ///
-/// A 4xx of WeChat Pay's own says that the call was not carried out; 408 does not say it. With a 429 it
-/// was not even accepted, so it may be sent again.
+/// A 4xx from WeChat Pay means that the call was not carried out, except 408. With 429 it was not even
+/// accepted, so it may be sent again.
 pub(super) fn outcome(status: StatusCode, is_wechat_pays: bool) -> Outcome {
     let says_no = status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT;
     if says_no && is_wechat_pays { Outcome::Rejected } else { Outcome::Unknown }
@@ -61,7 +61,7 @@ mod tests {
         ]
     }
 
-    /// Every status, with every signature, with every body.
+    /// Covers every status, with every signature, with every body.
     #[test]
     fn a_refusal_is_one_when_wechat_pay_said_it() {
         let mut rejected = 0;

@@ -1,4 +1,4 @@
-//! Settings of an application that cannot be used.
+//! Invalid settings of an application.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -6,7 +6,7 @@ use std::fmt;
 
 use wxpay_auth::{SignErrorKind, write_report};
 
-/// Says which setting cannot be used, and why. Nothing was sent.
+/// A setting cannot be used. Nothing was sent.
 pub struct SettingsError {
     setting: &'static str,
     is_from_env: bool,
@@ -18,12 +18,12 @@ pub(crate) enum SettingsCause {
     Missing,
     Empty,
     NotUnicode,
-    /// There is neither a key in a file nor a signer.
+    /// Neither a key file nor a signer is set.
     NoKey,
-    /// There is a key in a file, and a signer.
+    /// Both a key file and a signer are set.
     TwoKeys,
     Unusable {
-        /// Of a signer that could not be connected.
+        /// The kind of error of a signer that could not be connected.
         kind: Option<SignErrorKind>,
         source: Box<dyn StdError + Send + Sync>,
         hint: Cow<'static, str>,
@@ -35,12 +35,12 @@ impl SettingsError {
         Self { setting, is_from_env, cause }
     }
 
-    /// Returns the variable that a setting has in the environment.
+    /// Returns the environment variable of a setting.
     pub(crate) fn variable(setting: &str) -> String {
         format!("WXPAY_{}", setting.to_ascii_uppercase())
     }
 
-    /// Returns the name of the setting: of the variable, where it comes from the environment.
+    /// Returns the name of the setting, or of its variable if it comes from the environment.
     pub fn setting(&self) -> Cow<'static, str> {
         self.named(self.setting)
     }
@@ -49,8 +49,8 @@ impl SettingsError {
         if self.is_from_env { Self::variable(setting).into() } else { setting.into() }
     }
 
-    /// Returns why the signer could not be connected, where it was that: one that is out of reach may be there
-    /// later.
+    /// Returns why the signer could not be connected, if that was the cause. A signer that is unavailable may
+    /// be available later.
     pub fn sign_error_kind(&self) -> Option<SignErrorKind> {
         match &self.cause {
             SettingsCause::Unusable { kind, .. } => *kind,
@@ -58,7 +58,7 @@ impl SettingsError {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match &self.cause {
             SettingsCause::Missing => format!("set {}", self.setting()).into(),
@@ -109,7 +109,7 @@ impl StdError for SettingsError {
     }
 }
 
-/// It is one line, with what caused the error and what to do: `main` prints it so.
+/// Prints one line with the causes and the hint, so that a `main` that returns the error shows them.
 impl fmt::Debug for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, &self.hint())

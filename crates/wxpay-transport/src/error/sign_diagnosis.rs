@@ -1,4 +1,4 @@
-//! Why WeChat Pay did not accept a signature: what it signed beside what was signed here.
+//! Why WeChat Pay rejected a signature: compares the message it verified with the one signed here.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::message::secrets::Secrets;
 
-/// Names a line of the signed message.
+/// A line of the signed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignedLine {
-    /// The first line: `POST`, say.
+    /// The first line, such as `POST`.
     Method,
     /// The second line: path and query.
     Url,
@@ -44,8 +44,8 @@ const LINES: [SignedLine; 5] = [
 
 /// Explains a `SIGN_ERROR`: which line of the signed message differs from what the server saw.
 ///
-/// WeChat Pay returns the message that *it* built. When all lines agree, the message is right, and
-/// key or serial number are wrong.
+/// WeChat Pay returns the message that *it* built. If all lines agree, the message is correct, and the key
+/// or serial number is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignDiagnosis {
     differs: Option<SignedLine>,
@@ -56,11 +56,11 @@ pub struct SignDiagnosis {
 }
 
 impl SignDiagnosis {
-    /// Compares the message that was signed here with what the server says that it built.
+    /// Compares the message signed here with the one the server says it built.
     pub(crate) fn new(ours: &[u8], theirs: &SignInformation, secrets: &Secrets) -> Self {
         let whole = theirs.length.is_none_or(|length| length == theirs.message.len());
         let their_message = theirs.message.as_bytes();
-        // A message that was cut ends in a line feed that was not there.
+        // A truncated message ends in a line feed that is not part of it.
         let cut = (!whole).then(|| their_message.strip_suffix(b"\n")).flatten();
         let our_lines = five_lines(ours);
         let their_lines = five_lines(cut.unwrap_or(their_message));
@@ -68,7 +68,7 @@ impl SignDiagnosis {
 
         let differs = LINES.iter().enumerate().zip(our_lines).zip(their_lines).find_map(
             |(((index, line), ours), theirs)| {
-                // What the server did not show cannot differ.
+                // A line that the server did not show cannot differ.
                 let (ours, theirs) = (ours.unwrap_or_default(), theirs?);
                 let agree = if whole || index != last_shown {
                     ours == theirs
@@ -79,7 +79,7 @@ impl SignDiagnosis {
             },
         );
         let lengths_agree = theirs.length.is_none_or(|length| length == ours.len());
-        // A nonce belongs to one signature, and a body to nobody else.
+        // Nonce and body must not be shown.
         let may_be_shown = |line| !matches!(line, SignedLine::Nonce | SignedLine::Body);
         let shown =
             |line, text| may_be_shown(line).then(|| secrets.shown(&String::from_utf8_lossy(text)));
@@ -96,28 +96,28 @@ impl SignDiagnosis {
         }
     }
 
-    /// Returns the first line that differs; `None` when the messages agree, as far as the server
-    /// shows its own: then it is the key or the serial that is wrong.
+    /// Returns the first line that differs; `None` if the messages agree, as far as the server shows its
+    /// own. In that case the key or the serial number is wrong.
     pub fn differs(&self) -> Option<SignedLine> {
         self.differs
     }
 
-    /// Returns the line as it was signed here. Nonces and bodies are not kept.
+    /// Returns the line as signed here. Nonces and bodies are not kept.
     pub fn ours(&self) -> Option<&str> {
         self.ours.as_deref()
     }
 
-    /// Returns the line as the server saw it, without what else was sent. Nonces and bodies are not kept.
+    /// Returns the line as the server saw it, with other request contents removed. Nonces and bodies are not kept.
     pub fn theirs(&self) -> Option<&str> {
         self.theirs.as_deref()
     }
 
-    /// Returns how many bytes the message has that was signed here.
+    /// Returns the length of the message signed here, in bytes.
     pub fn our_length(&self) -> usize {
         self.our_length
     }
 
-    /// Returns how many bytes the message has that the server built.
+    /// Returns the length of the message the server built, in bytes.
     pub fn their_length(&self) -> Option<usize> {
         self.their_length
     }
@@ -145,7 +145,7 @@ impl fmt::Display for SignDiagnosis {
     }
 }
 
-/// What the server says of its own message, the body included.
+/// What the server says about its own message, including the body.
 pub(crate) struct SignInformation {
     message: String,
     length: Option<usize>,
@@ -165,7 +165,7 @@ impl fmt::Debug for SignInformation {
     }
 }
 
-/// Splits a message into its lines; the fifth, the body, is the rest without its last line feed.
+/// Splits a message into its lines; the fifth, the body, is the rest without the final line feed.
 fn five_lines(message: &[u8]) -> [Option<&[u8]>; 5] {
     let mut lines = [None; 5];
     let mut parts = message.splitn(5, |b| *b == b'\n');

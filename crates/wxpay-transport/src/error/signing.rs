@@ -1,4 +1,4 @@
-//! Requests that were not signed.
+//! Requests that could not be signed.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use wxpay_auth::{NonceError, SignError};
 
 use super::call_context::CallContext;
 
-/// Says that a request could not be signed. Nothing was sent.
+/// The request could not be signed. Nothing was sent.
 #[derive(Debug)]
 pub struct SigningError {
     pub(super) call: Box<CallContext>,
@@ -21,17 +21,17 @@ enum Cause {
 }
 
 impl SigningError {
-    /// Says that the signer did not sign. For transports of one's own.
+    /// Creates an error from a failed signer, for custom transports.
     pub fn signer(call: CallContext, error: SignError) -> Self {
         Self { call: Box::new(call), cause: Cause::Signer(error) }
     }
 
-    /// Says that there was no nonce to sign. For transports of one's own.
+    /// Creates an error from a failed nonce source, for custom transports.
     pub fn nonce(call: CallContext, error: NonceError) -> Self {
         Self { call: Box::new(call), cause: Cause::Nonce(error) }
     }
 
-    /// Returns what the signer says; `None` when it was the nonce that failed.
+    /// Returns the error of the signer; `None` if the nonce source failed.
     pub fn sign_error(&self) -> Option<&SignError> {
         match &self.cause {
             Cause::Signer(error) => Some(error),
@@ -39,7 +39,7 @@ impl SigningError {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match &self.cause {
             Cause::Signer(error) => error.hint(),

@@ -1,4 +1,4 @@
-//! Calls that took too long.
+//! Calls that timed out.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,15 +8,15 @@ use super::ASK;
 use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
-/// Names the time-out that ran out.
+/// The timeout that expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
-    /// The time to connect.
+    /// The connect timeout.
     Connect,
-    /// The time of one attempt.
+    /// The attempt timeout.
     Attempt,
-    /// The time of the whole call.
+    /// The call timeout.
     Call,
 }
 
@@ -30,19 +30,19 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Names what a call was doing.
+/// What a call was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
-    /// It was waiting for its turn: too many calls ran at the same time.
+    /// Waiting for its turn: too many calls were running.
     Queueing,
-    /// It was connecting, or signing meanwhile.
+    /// Connecting, or signing meanwhile.
     Preparing,
-    /// It was sending the request, or waiting for the response.
+    /// Sending the request, or waiting for the response.
     Waiting,
-    /// It was reading the body of the response.
+    /// Reading the body of the response.
     Reading,
-    /// It was verifying the response.
+    /// Verifying the response.
     Verifying,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Says that time ran out.
+/// A timeout expired.
 #[derive(Debug)]
 pub struct TimeoutError {
     pub(super) call: Box<CallContext>,
@@ -66,15 +66,15 @@ pub struct TimeoutError {
     after: Duration,
     stage: Stage,
     delivery: Delivery,
-    /// No connection had come about by then.
+    /// Whether the connection was still being opened.
     pub(crate) is_connecting: bool,
-    /// Which addresses did not answer, where they are known.
+    /// Which addresses did not respond, if known.
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl TimeoutError {
-    /// Says that a call took longer than the time-out `limit`, which is `after` long, and what it was doing.
-    /// For transports of one's own.
+    /// Creates an error: the call exceeded the timeout `limit`, which is `after` long, during `stage`.
+    /// For custom transports.
     pub fn new(
         call: CallContext,
         limit: Limit,
@@ -86,24 +86,24 @@ impl TimeoutError {
         Self { call, limit, after, stage, delivery, is_connecting, source: None }
     }
 
-    /// Notes whether it was the connection that had not come about.
+    /// Records whether the connection was still being opened.
     pub(crate) fn while_connecting(mut self, is_connecting: bool) -> Self {
         self.is_connecting = is_connecting;
         self
     }
 
-    /// Notes what had been tried by then.
+    /// Adds what had been tried by then.
     pub(crate) fn with_source(mut self, source: Box<dyn StdError + Send + Sync>) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Returns which time-out ran out.
+    /// Returns which timeout expired.
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// Returns how long that time-out is.
+    /// Returns the length of that timeout.
     pub fn after(&self) -> Duration {
         self.after
     }
@@ -113,7 +113,7 @@ impl TimeoutError {
         self.stage
     }
 
-    /// Says whether anything had been sent, by this attempt or by an earlier one.
+    /// Returns whether anything was sent, by this attempt or an earlier one.
     pub fn delivery(&self) -> Delivery {
         match self.delivery {
             Delivery::NotSent if self.call.earlier_unknown => Delivery::Unknown,
@@ -121,12 +121,12 @@ impl TimeoutError {
         }
     }
 
-    /// Says whether this attempt sent anything.
+    /// Returns whether this attempt sent anything.
     pub(crate) fn last_delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self.delivery() {
             Delivery::NotSent => "nothing was sent: check network and signer, then try again",

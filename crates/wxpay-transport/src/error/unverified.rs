@@ -1,4 +1,4 @@
-//! Successes that cannot be trusted.
+//! 2xx responses that cannot be trusted.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -10,20 +10,20 @@ use wxpay_auth::VerifyError;
 use super::ASK;
 use super::call_context::CallContext;
 
-/// Says why a 2xx response cannot be trusted.
+/// Why a 2xx response cannot be trusted.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnverifiedCause {
-    /// It has no signature, or one that was not accepted.
+    /// It is not signed, or its signature was not accepted.
     Signature(VerifyError),
-    /// Its signature was accepted, and it does not answer this request
+    /// Its signature was accepted, but it belongs to another request
     /// ([`Request::answered_by`](crate::Request::answered_by)).
     Foreign,
-    /// Its body is in a coding that was not asked for, so something in between changed it: a signature
-    /// covers the plain body.
+    /// Its body has a coding that was not requested, so something on the path changed it: a signature covers
+    /// the plain body.
     #[non_exhaustive]
     Encoded {
-        /// The coding, as `Content-Encoding` names it: `gzip`, say.
+        /// The coding, as in `Content-Encoding`, such as `gzip`.
         coding: String,
         /// Why its signature was not accepted.
         source: VerifyError,
@@ -38,8 +38,8 @@ pub enum UnverifiedCause {
     },
 }
 
-/// Says that a response of 2xx came back that cannot be trusted. Whether the call was carried out is
-/// not known: after a signature probe, for instance, it has been.
+/// A 2xx response cannot be trusted. Whether the call was carried out is unknown; after a signature
+/// probe, for instance, it was.
 #[derive(Debug)]
 pub struct UnverifiedError {
     pub(super) call: Box<CallContext>,
@@ -50,16 +50,16 @@ pub struct UnverifiedError {
 }
 
 impl UnverifiedCause {
-    /// Says that the body is larger than this many bytes.
+    /// Returns the cause of a body larger than this many bytes.
     pub fn too_large(limit: usize) -> Self {
         Self::TooLarge { limit }
     }
 
-    /// Says what a signature that was not accepted comes from; `coding` is that of the body
-    /// (`Content-Encoding`), where it has one.
+    /// Returns the cause of a signature that was not accepted; `coding` is that of the body
+    /// (`Content-Encoding`), if it has one.
     pub fn of_signature(error: VerifyError, coding: Option<String>) -> Self {
         match (error, coding) {
-            // The others do not depend on the body.
+            // The other errors do not depend on the body.
             (
                 source @ (VerifyError::Mismatch { .. } | VerifyError::MissingHeader { .. }),
                 Some(coding),
@@ -70,8 +70,8 @@ impl UnverifiedCause {
 }
 
 impl UnverifiedError {
-    /// Says why a 2xx response cannot be trusted; `clock_offset` is by how many seconds the server's `Date` is
-    /// later than the local clock. For transports of one's own.
+    /// Creates an error from the cause; `clock_offset` is how many seconds the server's `Date` is ahead of the
+    /// local clock. For custom transports.
     pub fn new(
         call: CallContext,
         status: StatusCode,
@@ -87,33 +87,33 @@ impl UnverifiedError {
         self.status
     }
 
-    /// Returns the `Request-ID` of the response, which is not trustworthy either.
+    /// Returns the `Request-ID` of the response, which cannot be trusted either.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// Says why it cannot be trusted.
+    /// Returns why it cannot be trusted.
     pub fn cause(&self) -> &UnverifiedCause {
         &self.cause
     }
 
-    /// Returns by how many seconds the server's `Date` is later than the local clock.
+    /// Returns how many seconds the server's `Date` is ahead of the local clock.
     pub fn clock_offset(&self) -> Option<i64> {
         self.clock_offset
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match &*self.cause {
             UnverifiedCause::Signature(e) => format!("{ASK}; {}", e.hint()).into(),
             UnverifiedCause::Foreign => format!(
-                "{ASK}; find out what answers a request with the response to another one: a proxy, \
-                 or something else on the way to WeChat Pay"
+                "{ASK}; find out what responds to a request with the response to another one: a proxy, \
+                 or something else on the path to WeChat Pay"
             )
             .into(),
             UnverifiedCause::Encoded { .. } => format!(
-                "{ASK}; something in between encodes bodies, which no signature survives: let it pass \
-                 them on as they are"
+                "{ASK}; a proxy or gateway encodes bodies, which invalidates their signatures: have it pass \
+                 bodies on unchanged"
             )
             .into(),
             UnverifiedCause::Truncated => ASK.into(),
@@ -134,7 +134,7 @@ impl fmt::Display for UnverifiedError {
             UnverifiedCause::Signature(_) => f.write_str("and its signature was not accepted")?,
             UnverifiedCause::Foreign => f.write_str("and it answers another request")?,
             UnverifiedCause::Encoded { coding, .. } => {
-                write!(f, "and something in between changed the coding of its body ({coding})")?;
+                write!(f, "and something on the path changed the coding of its body ({coding})")?;
             }
             UnverifiedCause::Truncated => f.write_str("and its body ended too early")?,
             UnverifiedCause::TooLarge { limit } => {
@@ -185,7 +185,7 @@ mod tests {
         );
     }
 
-    /// What `main` prints of an error that it returns.
+    /// This is what `main` prints when it returns the error.
     #[test]
     fn an_error_is_one_line_with_cause_and_hint() {
         let error = Error::Unverified(error(VerifyError::unsupported_algorithm()));
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(format!("{boxed:#?}").lines().count(), 1);
     }
 
-    /// As it is found where no header is there.
+    /// Returns the error for a response without headers.
     async fn missing_header() -> VerifyError {
         let ring = wxpay_auth::KeyRing::new();
         let now = || wxpay_auth::Timestamp::from_unix_secs(1);

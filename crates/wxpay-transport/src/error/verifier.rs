@@ -7,7 +7,7 @@ use wxpay_auth::{NotReady, SerialNo};
 
 use super::call_context::CallContext;
 
-/// Says that the response to a request could not have been verified, so the request was not sent.
+/// The response could not have been verified, so the request was not sent.
 #[derive(Debug)]
 pub struct VerifierError {
     pub(super) call: Box<CallContext>,
@@ -21,17 +21,19 @@ enum Cause {
 }
 
 impl VerifierError {
-    /// Says that the response could not have been verified. For transports of one's own.
+    /// Creates an error from what the verifier lacks, for custom transports.
     pub fn not_ready(call: CallContext, cause: NotReady) -> Self {
         Self { call: Box::new(call), cause: Cause::NotReady(cause) }
     }
 
-    /// Says that the verifier asks for responses signed with the certificate of the signer. For transports of one's own.
+    /// Creates an error: the verifier requests responses signed with the certificate of the signer.
+    ///
+    /// For custom transports.
     pub fn own_serial(call: CallContext, serial_no: SerialNo) -> Self {
         Self { call: Box::new(call), cause: Cause::OwnSerial(serial_no) }
     }
 
-    /// Returns what the verifier misses; `None` when it holds the merchant's own certificate.
+    /// Returns what the verifier lacks; `None` if it holds the merchant's own certificate.
     pub fn missing(&self) -> Option<&NotReady> {
         match &self.cause {
             Cause::NotReady(missing) => Some(missing),
@@ -39,12 +41,12 @@ impl VerifierError {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match &self.cause {
             Cause::NotReady(missing) => missing.hint(),
             Cause::OwnSerial(_) => {
-                "nothing was sent: take the merchant's certificate (apiclient_cert.pem) out of the \
+                "nothing was sent: remove the merchant's certificate (apiclient_cert.pem) from the \
                  verifier, and give it WeChat Pay's public key or a platform certificate"
             }
         }
@@ -58,7 +60,7 @@ impl fmt::Display for VerifierError {
             Cause::NotReady(_) => f.write_str("its response could not be verified"),
             Cause::OwnSerial(serial_no) => write!(
                 f,
-                "the verifier asks for responses signed with {serial_no}, the certificate of the signer"
+                "the verifier requests responses signed with {serial_no}, the certificate of the signer"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Verified bodies that are not what was expected.
+//! Verified bodies of an unexpected form.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,8 +6,7 @@ use std::fmt;
 use serde::de::IgnoredAny;
 use wxpay_auth::write_report;
 
-/// Says that the body of a verified response has another form than the one that was expected. The call was
-/// answered with success: it was carried out.
+/// The body of a verified response does not have the expected form. The call succeeded: it was carried out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BodyError {
     is_json: bool,
@@ -18,32 +17,32 @@ pub struct BodyError {
 }
 
 impl BodyError {
-    /// What is wrong is not told in the words of the parser: they quote values.
+    /// Does not quote the parser's message, which contains values.
     pub(crate) fn new(error: &serde_json::Error, body: &[u8], request_id: Option<String>) -> Self {
         let is_json = serde_json::from_slice::<IgnoredAny>(body).is_ok();
         let (line, column) = (error.line(), error.column());
         Self { is_json, line, column, length: body.len(), request_id }
     }
 
-    /// Tells whether it is JSON, of another form.
+    /// Returns whether the body is JSON, but of another form.
     pub fn is_json(&self) -> bool {
         self.is_json
     }
 
-    /// Returns where the reading ended: the line, counted from 1, and how many bytes of it were read.
+    /// Returns where parsing stopped: the line, from 1, and the number of bytes of it that were read.
     pub fn position(&self) -> (usize, usize) {
         (self.line, self.column)
     }
 
-    /// Returns the `Request-ID` of the response: WeChat Pay's support asks for it.
+    /// Returns the `Request-ID` of the response, which WeChat Pay's support asks for.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
-        "the call was carried out: do not send it again for this; compare the type that is read with the \
-         documentation of the call, and keep what is not documented open"
+        "the call was carried out: do not send it again for this; compare the type with the \
+         documentation of the call, and treat what is not documented as optional"
     }
 }
 
@@ -58,7 +57,7 @@ impl fmt::Display for BodyError {
             )?,
             (_, false) => write!(
                 f,
-                "the body of the response is no json, at line {line}, column {column} of {length} bytes"
+                "the body of the response is not json, at line {line}, column {column} of {length} bytes"
             )?,
         }
         match request_id {
@@ -70,7 +69,7 @@ impl fmt::Display for BodyError {
 
 impl StdError for BodyError {}
 
-/// It is one line, with what to do: `main` prints it so.
+/// Prints one line with the hint, so that a `main` that returns the error shows it.
 impl fmt::Debug for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())

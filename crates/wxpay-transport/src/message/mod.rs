@@ -1,4 +1,4 @@
-//! Requests and responses, without the way between them.
+//! Requests and responses.
 
 pub(crate) mod body_error;
 pub(crate) mod query_pairs;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::message::request_error::RequestError;
 
-/// The members of a JSON object, in their order.
+/// The members of a JSON object, in order.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// Returns names and values, without those that are `null`.
+/// Returns names and values, except those that are `null`.
 pub(crate) fn query_pairs(
     parameters: &impl Serialize,
 ) -> Result<Vec<(String, String)>, RequestError> {
@@ -108,7 +108,7 @@ mod tests {
         let error = query_pairs(&json!({"ids": [1]})).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "query parameters are a struct or map of texts, numbers and booleans, and ids is none of these"
+            "query parameters must be a struct or map of strings, numbers and booleans, but ids is none of these"
         );
         let keys = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert_eq!(query_pairs(&keys), Err(RequestError::NotJson));

@@ -1,23 +1,23 @@
-//! What may be done twice.
+//! Whether a request may be repeated.
 
 use std::fmt;
 
-/// Says whether a call may be sent again when nobody knows whether it was carried out.
+/// Whether a call may be sent again when it is unknown whether it was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Replay {
-    /// Repeating changes nothing: a query.
+    /// A query: repeating it changes nothing.
     Safe,
-    /// Repeating with the same parameters is recognised by a number in the body (`out_request_no`,
-    /// `out_trade_no`), and carried out once.
+    /// The server recognises a repetition with the same parameters by a number in the body (`out_request_no`,
+    /// `out_trade_no`), and carries it out once.
     Keyed,
-    /// Repeating could do it twice, or give a response that misleads: it is sent again only when
-    /// nothing of it was sent, or when WeChat Pay itself did not accept it (429).
+    /// Repeating could do it twice, or return a misleading response. It is sent again only if nothing of it
+    /// was sent, or if WeChat Pay itself did not accept it (429).
     Never,
 }
 
 impl Replay {
-    /// Tells whether it may be repeated after an unknown outcome.
+    /// Returns whether the call may be repeated after an unknown outcome.
     pub fn is_repeatable(self) -> bool {
         matches!(self, Self::Safe | Self::Keyed)
     }

@@ -1,4 +1,4 @@
-//! A request, as data.
+//! Requests.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::message::request_error::RequestError;
 use crate::message::target::Target;
 use crate::rate_limit::RateLimit;
 
-/// Describes a call: what to send, what to name it in logs, and whether it may be repeated.
+/// A request: what to send, its name in logs, and whether it may be repeated.
 ///
-/// Typed calls make it for you. With it any `APIv3` call that has no typed form yet can be sent, signed
-/// and verified just the same:
+/// Typed calls build it for you. Use it to send any `APIv3` call that has no typed form yet; it is signed
+/// and verified in the same way:
 ///
 /// ```
 /// use wxpay_transport::{Replay, Request, Target};
@@ -42,10 +42,10 @@ pub struct Request {
     answered_by: Option<Arc<ResponseCheck>>,
 }
 
-/// Tells from a body whether it answers the request.
+/// Returns whether a body is the response to the request.
 type ResponseCheck = dyn Fn(&[u8]) -> bool + Send + Sync;
 
-/// Headers that the client sets itself.
+/// Headers set by the client.
 const RESERVED: [HeaderName; 9] = [
     header::ACCEPT,
     header::AUTHORIZATION,
@@ -59,10 +59,10 @@ const RESERVED: [HeaderName; 9] = [
 ];
 
 impl Request {
-    /// Makes a request without a body. The operation is what logs call it: `delivery_plans.list`,
-    /// say. Metrics and rate limits go by it: give a name of the interface, and nothing that differs
-    /// with each request. A `GET` is [`Replay::Safe`], everything else [`Replay::Never`] until
-    /// [`with_replay`](Self::with_replay) says otherwise.
+    /// Creates a request without a body. The operation is its name in logs, such as
+    /// `delivery_plans.list`. Metrics and rate limits use it as a key: it must name the interface, and not
+    /// differ from request to request. A `GET` is [`Replay::Safe`], everything else [`Replay::Never`],
+    /// unless changed by [`with_replay`](Self::with_replay).
     pub fn new(method: Method, operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         let replay = if method == Method::GET { Replay::Safe } else { Replay::Never };
         let (headers, body) = (HeaderMap::new(), Bytes::new());
@@ -78,17 +78,17 @@ impl Request {
         }
     }
 
-    /// Makes a `GET`.
+    /// Creates a `GET` request.
     pub fn get(operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         Self::new(Method::GET, operation, target)
     }
 
-    /// Makes a `POST`.
+    /// Creates a `POST` request.
     pub fn post(operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         Self::new(Method::POST, operation, target)
     }
 
-    /// Makes a `PATCH`.
+    /// Creates a `PATCH` request.
     pub fn patch(operation: impl Into<Cow<'static, str>>, target: Target) -> Self {
         Self::new(Method::PATCH, operation, target)
     }
@@ -96,23 +96,23 @@ impl Request {
     /// Sets a JSON body.
     ///
     /// # Errors
-    /// [`RequestError::NotJson`] when the value has no JSON form.
+    /// [`RequestError::NotJson`] if the value cannot be serialized as JSON.
     pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, RequestError> {
         let body = serde_json::to_vec(value).map_err(|_| RequestError::NotJson)?;
         Ok(self.with_body(body))
     }
 
-    /// Sets a body that is JSON already; exactly these bytes are signed and sent.
+    /// Sets a body that already is JSON; exactly these bytes are signed and sent.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Adds a header that is not signed.
+    /// Adds a header, which is not signed.
     ///
     /// # Errors
-    /// [`RequestError::ReservedHeader`] for one that the client sets itself.
+    /// [`RequestError::ReservedHeader`] for a header that the client sets.
     pub fn with_header(
         mut self,
         name: HeaderName,
@@ -125,27 +125,26 @@ impl Request {
         Ok(self)
     }
 
-    /// Says whether it may be repeated. Choose with care: [`Replay`].
+    /// Sets whether it may be repeated. Choose with care: see [`Replay`].
     #[must_use]
     pub fn with_replay(mut self, replay: Replay) -> Self {
         self.replay = replay;
         self
     }
 
-    /// Says how many such requests WeChat Pay takes in a second, for one `mchid`. Without it the request
-    /// is not limited.
+    /// Sets how many such requests WeChat Pay accepts per second and `mchid`. The default is no limit.
     #[must_use]
     pub fn with_rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
         self
     }
 
-    /// Says how the response to this request is told from responses to others: by the ids in its body, say.
+    /// Sets a check that recognises the response to this request, for example by the ids in its body.
     ///
-    /// It is asked once the signature has been verified. A body that it does not take ends the attempt with
+    /// It is called after the signature has been verified. If it returns `false`, the attempt ends with
     /// [`UnverifiedCause::Foreign`](crate::UnverifiedCause::Foreign). Nothing else in a response of WeChat Pay
-    /// says which request it belongs to, so a query is sent on a kept connection only
-    /// with it ([`ConnectionReuse`](crate::ConnectionReuse)).
+    /// says which request it belongs to, so a query is sent on a kept connection only if it has this check
+    /// ([`ConnectionReuse`](crate::ConnectionReuse)).
     ///
     /// ```
     /// use wxpay_transport::{Request, Target};
@@ -169,12 +168,12 @@ impl Request {
         self
     }
 
-    /// Tells whether it can tell its response from others.
+    /// Returns whether it has a check that recognises its response.
     pub(crate) fn recognises_its_response(&self) -> bool {
         self.answered_by.is_some()
     }
 
-    /// Tells whether a verified body may be its response.
+    /// Returns whether a verified body may be its response.
     pub(crate) fn is_answered_by(&self, body: &[u8]) -> bool {
         self.answered_by.as_ref().is_none_or(|is_response| is_response(body))
     }
@@ -189,7 +188,7 @@ impl Request {
         &self.target
     }
 
-    /// Returns the further headers.
+    /// Returns the additional headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
@@ -199,7 +198,7 @@ impl Request {
         &self.body
     }
 
-    /// Returns what logs call it.
+    /// Returns its name in logs.
     pub fn operation(&self) -> &str {
         &self.operation
     }
@@ -208,7 +207,7 @@ impl Request {
         self.operation.clone()
     }
 
-    /// Returns how many such requests WeChat Pay takes in a second, where that is known.
+    /// Returns how many such requests WeChat Pay accepts per second, if known.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.rate_limit
     }

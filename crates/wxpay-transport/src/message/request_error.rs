@@ -1,11 +1,11 @@
-//! Requests that cannot be sent.
+//! Invalid requests.
 
 use std::fmt;
 
 use thiserror::Error;
 use wxpay_auth::write_report;
 
-/// Says why a request cannot be sent like this. Nothing left the process.
+/// Why a request is invalid. Nothing was sent.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -16,7 +16,7 @@ pub enum RequestError {
     #[error("the request target has a character that must be percent-encoded, at byte {position}")]
     #[non_exhaustive]
     TargetNotEncoded {
-        /// Where it stands, counted from 0.
+        /// Its byte position, from 0.
         position: usize,
     },
     /// The target has a segment `.` or `..`.
@@ -25,40 +25,40 @@ pub enum RequestError {
     /// A segment is empty.
     #[error("a path segment is empty")]
     EmptySegment,
-    /// A segment was added behind a query.
-    #[error("a path segment was added behind a query")]
+    /// A segment was added after a query.
+    #[error("a path segment was added after a query")]
     SegmentAfterQuery,
     /// The target is too long.
-    #[error("the request target has {length} bytes, at most {limit} are possible")]
+    #[error("the request target has {length} bytes, at most {limit} are allowed")]
     #[non_exhaustive]
     TargetTooLong {
         /// Its length in bytes.
         length: usize,
-        /// The longest that is possible, in bytes.
+        /// The maximum length in bytes.
         limit: usize,
     },
-    /// The header is set by the client itself.
-    #[error("the header {name} is set by the client itself")]
+    /// The header is set by the client.
+    #[error("the header {name} is set by the client")]
     #[non_exhaustive]
     ReservedHeader {
         /// Its name.
         name: String,
     },
-    /// What was given as query parameters has no form as such.
-    #[error("query parameters are a struct or map of texts, numbers and booleans{}",
-        name.as_ref().map(|name| format!(", and {name} is none of these")).unwrap_or_default())]
+    /// The value cannot be converted to query parameters.
+    #[error("query parameters must be a struct or map of strings, numbers and booleans{}",
+        name.as_ref().map(|name| format!(", but {name} is none of these")).unwrap_or_default())]
     #[non_exhaustive]
     QueryForm {
-        /// The member that cannot be one.
+        /// The member that is not a string, number or boolean.
         name: Option<String>,
     },
-    /// What was given has no JSON form.
-    #[error("what was given as body or query parameters has no JSON form")]
+    /// The value cannot be serialized as JSON.
+    #[error("the body or query parameters cannot be serialized as JSON")]
     NotJson,
 }
 
 impl RequestError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::TargetNotAbsolute => "give path and query only, such as /v3/certificates",
@@ -69,7 +69,7 @@ impl RequestError {
             Self::EmptySegment => "check the id: it is empty",
             Self::SegmentAfterQuery => "add the segments first, then the query",
             Self::TargetTooLong { .. } => "check the ids and the query",
-            Self::ReservedHeader { .. } => "leave it out",
+            Self::ReservedHeader { .. } => "remove it",
             Self::QueryForm { .. } => {
                 "write lists and nested values as the documentation of the call says"
             }
@@ -78,7 +78,7 @@ impl RequestError {
     }
 }
 
-/// It is one line, with what caused the error and what to do: `main` prints it so.
+/// Prints one line with the hint, so that a `main` that returns the error shows it.
 impl fmt::Debug for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_report(f, self, self.hint())

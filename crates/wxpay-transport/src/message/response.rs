@@ -1,4 +1,4 @@
-//! What comes back when all is well.
+//! Verified responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use wxpay_auth::Verified;
 
 use crate::message::body_error::BodyError;
 
-/// Holds a 2xx response whose signature was verified.
+/// A 2xx response whose signature was verified.
 #[derive(Debug, Clone)]
 pub struct Response {
     status: StatusCode,
@@ -21,8 +21,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Joins a verified body with the status, the `Request-ID` and the host it came with, which no
-    /// signature covers. For transports of one's own.
+    /// Combines a verified body with the status, the `Request-ID` and the host of the response, which no
+    /// signature covers. For custom transports.
     pub fn new(
         status: StatusCode,
         request_id: Option<String>,
@@ -32,7 +32,7 @@ impl Response {
         Self { status, request_id, host: host.into(), retry_after: None, body }
     }
 
-    /// Adds how long the response asks to wait (`Retry-After`), as a 202 may.
+    /// Sets how long the response asks to wait (`Retry-After`), as a 202 may.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
@@ -49,7 +49,7 @@ impl Response {
         self.request_id.as_deref()
     }
 
-    /// Returns the host that answered, with its port when it is not the usual one.
+    /// Returns the host that responded, with its port unless it is the default.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -64,16 +64,16 @@ impl Response {
         &self.body
     }
 
-    /// Gives the verified body up.
+    /// Returns the verified body by value.
     pub fn into_body(self) -> Verified<Bytes> {
         self.body
     }
 
-    /// Reads the verified body as JSON.
+    /// Parses the verified body as JSON.
     ///
     /// # Errors
-    /// [`BodyError`] when it is no JSON, or not of this form. The call was answered with success all the same:
-    /// it was carried out.
+    /// [`BodyError`] if it is not JSON, or not of this form. The call succeeded nevertheless: it was carried
+    /// out.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, BodyError> {
         let body = self.body.body();
         serde_json::from_slice(body).map_err(|e| BodyError::new(&e, body, self.request_id.clone()))
@@ -152,7 +152,7 @@ mod tests {
         assert!(!cut.is_json(), "what follows is missing");
         let cut = response(r#"{"name":"#).await.json::<Named>().unwrap_err();
         assert!(!cut.is_json());
-        assert!(cut.to_string().contains("is no json"), "{cut}");
+        assert!(cut.to_string().contains("is not json"), "{cut}");
         let empty = response("").await.json::<Named>().unwrap_err();
         assert_eq!(empty.to_string(), "the body of the response is empty [request-id 08F7]");
     }

@@ -1,4 +1,4 @@
-//! What the headers of a response say, before anything in it is believed.
+//! Response headers, read before the response is verified.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,17 +8,17 @@ use wxpay_auth::{Nonce, Timestamp};
 
 use crate::message::secrets::Secrets;
 
-/// The longest wait that is believed, 100 years: no clock goes on for ever.
+/// The longest accepted wait, 100 years: no clock goes on for ever.
 const LONGEST_WAIT: u64 = 100 * 365 * 86_400;
 
-/// How many characters of a `Request-ID` are kept, and of a coding.
+/// Maximum number of characters kept of a `Request-ID`, and of a coding.
 const MAX_ID: usize = 128;
 const MAX_CODING: usize = 40;
 
-/// Reads `Request-ID`, so that it can stand in a log: what was sent is not shown.
+/// Reads the `Request-ID` for logs, with request contents removed.
 ///
-/// One as WeChat Pay writes it has only hexadecimal digits and `-`. No signature is in it, so nothing else
-/// is gathered and searched for when a call succeeds.
+/// WeChat Pay's own consists of hexadecimal digits and `-`. Such an id cannot contain a signature, so nothing
+/// but the nonce is searched for when a call succeeds.
 pub(crate) fn request_id(
     headers: &HeaderMap,
     nonce: &Nonce,
@@ -31,14 +31,14 @@ pub(crate) fn request_id(
     Some(if is_usual { id.to_owned() } else { secrets().shown_within(id, MAX_ID) })
 }
 
-/// Tells whether something of a nonce may be in a text, whatever stands in between: half of it is searched
-/// for by its halves.
+/// Returns whether a text may contain a piece of a nonce, whatever is in between: every half is searched
+/// for by its own halves.
 fn shares_piece(text: &str, nonce: &str) -> bool {
     let mut pieces = nonce.as_bytes().chunks_exact(8);
     pieces.any(|piece| text.as_bytes().windows(8).any(|w| w.eq_ignore_ascii_case(piece)))
 }
 
-/// Reads in which coding a body is that was to come as it is.
+/// Reads the coding of a body that should be plain.
 pub(crate) fn coding(headers: &HeaderMap, secrets: impl FnOnce() -> Secrets) -> Option<String> {
     let is_plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
     let values = headers.get_all(CONTENT_ENCODING);
@@ -47,7 +47,7 @@ pub(crate) fn coding(headers: &HeaderMap, secrets: impl FnOnce() -> Secrets) -> 
     is_coded.then(|| secrets().shown_within(&codings.join(", "), MAX_CODING))
 }
 
-/// Returns by how many seconds the server's clock is ahead of the local one.
+/// Returns how many seconds the server's clock is ahead of the local one.
 pub(crate) fn clock_offset(headers: &HeaderMap, now: Timestamp) -> Option<i64> {
     http_date(text(headers, "date")?).map(|date| date.seconds_after(now))
 }
@@ -145,7 +145,7 @@ mod tests {
         }
     }
 
-    /// Nothing is gathered for the ids of WeChat Pay: a call that succeeds pays nothing for it.
+    /// Nothing is collected for ids of WeChat Pay: a successful call has no cost.
     #[test]
     fn a_usual_request_id_is_not_searched() {
         let headers = headers("request-id", "08F5B8C206102C18FDDFEEA30620BE821E28DEC405-0");

@@ -1,11 +1,11 @@
-//! What a response may repeat and no error may show.
+//! What a response may repeat but no error may show.
 
 use wxpay_auth::{VerifyError, foreign_text};
 
-/// How many characters of a foreign text are shown.
+/// Maximum number of characters shown of a foreign text.
 const MAX_TEXT: usize = 300;
 
-/// Holds what was sent and must not be shown.
+/// What was sent and must not be shown.
 #[derive(Default)]
 pub(crate) struct Secrets(Vec<String>);
 
@@ -19,7 +19,7 @@ impl Secrets {
         Self(secrets.iter().map(|secret| (*secret).to_owned()).collect())
     }
 
-    /// Makes a text of a response fit to be shown.
+    /// Makes a text of a response safe to show.
     pub(crate) fn shown(&self, text: &str) -> String {
         self.shown_within(text, MAX_TEXT)
     }
@@ -29,7 +29,7 @@ impl Secrets {
         foreign_text(text, most, &secrets)
     }
 
-    /// Makes an error that quotes a header of a response fit to be shown.
+    /// Makes an error that quotes a response header safe to show.
     pub(crate) fn cut_out_of(&self, mut error: VerifyError) -> VerifyError {
         let named = match &error {
             VerifyError::KeyNotValid { serial, .. }
@@ -37,7 +37,7 @@ impl Secrets {
             | VerifyError::Unavailable { serial, .. } => Some(serial),
             _ => None,
         };
-        // A key that is called like something that was sent is none.
+        // A serial that contains something that was sent cannot name a key.
         if let Some(serial) = named.filter(|serial| self.shown(serial.as_str()) != serial.as_str())
         {
             error = VerifyError::unknown_serial(serial);

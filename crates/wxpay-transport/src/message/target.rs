@@ -1,4 +1,4 @@
-//! Request targets: the path and query that are signed, and sent, byte for byte.
+//! Request targets: path and query, signed and sent byte for byte.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use serde::Serialize;
 use crate::message::query_pairs::query_pairs;
 use crate::message::request_error::RequestError;
 
-/// Everything but the unreserved characters of RFC 3986. More could stay as it is in a path, but
-/// what is encoded survives every server on the way unchanged.
+/// Everything but the unreserved characters of RFC 3986. A path could contain more of them raw, but
+/// encoded characters pass every intermediate server unchanged.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How long a target may be, in bytes.
+/// Maximum length of a target, in bytes.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// Holds the absolute path, with the query when there is one, of a request.
+/// The target of a request: its absolute path, with an optional query.
 ///
-/// It is encoded once, when it is put together; the same bytes are signed and sent.
+/// It is encoded once, when it is built; the same bytes are signed and sent.
 ///
 /// ```
 /// use wxpay_transport::Target;
@@ -39,11 +39,11 @@ const MAX_LENGTH: usize = 8 * 1024;
 pub struct Target(String);
 
 impl Target {
-    /// Takes a path, with or without a query, that is encoded already.
+    /// Parses an encoded path, with or without a query.
     ///
     /// # Errors
-    /// [`RequestError`] when it does not begin with `/`, has a character that must be encoded, a
-    /// `%` without two hexadecimal digits, a fragment, or a segment `.` or `..`.
+    /// [`RequestError`] if it does not begin with `/`, or has a character that must be encoded, a `%`
+    /// without two hexadecimal digits, a fragment, or a segment `.` or `..`.
     pub fn new(target: impl Into<String>) -> Result<Self, RequestError> {
         let target = target.into();
         if !target.starts_with('/') {
@@ -64,8 +64,8 @@ impl Target {
     /// Adds one path segment, percent-encoding it.
     ///
     /// # Errors
-    /// [`RequestError`] when the segment is empty, or `.` or `..` (which no encoding protects), or
-    /// when a query is there already.
+    /// [`RequestError`] if the segment is empty, or `.` or `..` (which no encoding protects), or if there
+    /// already is a query.
     pub fn segment(mut self, segment: &str) -> Result<Self, RequestError> {
         if self.0.contains('?') {
             return Err(RequestError::SegmentAfterQuery);
@@ -83,10 +83,10 @@ impl Target {
         self.checked()
     }
 
-    /// Adds one query parameter, percent-encoding name and value: a text or a number.
+    /// Adds one query parameter, percent-encoding name and value. The value is a text or a number.
     ///
     /// # Errors
-    /// [`RequestError`] when the target becomes too long.
+    /// [`RequestError`] if the target becomes too long.
     pub fn query(mut self, name: &str, value: impl fmt::Display) -> Result<Self, RequestError> {
         self.0.push(if self.0.contains('?') { '&' } else { '?' });
         self.0.extend(utf8_percent_encode(name, ENCODED));
@@ -95,8 +95,8 @@ impl Target {
         self.checked()
     }
 
-    /// Adds the members of a struct or map as query parameters, in their order. A member that is `None` is
-    /// left out, and so is a number that is none (`NaN`, infinity): JSON has no such thing.
+    /// Adds the members of a struct or map as query parameters, in order. A member that is `None` is
+    /// omitted, and so is a `NaN` or infinite number, which JSON cannot represent.
     ///
     /// ```
     /// # use wxpay_transport::Target;
@@ -114,8 +114,8 @@ impl Target {
     /// ```
     ///
     /// # Errors
-    /// [`RequestError::QueryForm`] when it is neither a struct nor a map, or a member is no text, number or
-    /// boolean; [`RequestError::NotJson`] when it cannot be serialised; [`RequestError::TargetTooLong`].
+    /// [`RequestError::QueryForm`] if it is neither a struct nor a map, or a member is not a text, number or
+    /// boolean; [`RequestError::NotJson`] if it cannot be serialized; [`RequestError::TargetTooLong`].
     pub fn queries(self, parameters: &impl Serialize) -> Result<Self, RequestError> {
         query_pairs(parameters)?
             .into_iter()
@@ -132,7 +132,7 @@ impl Target {
         self.0.split_once('?').map_or(&*self.0, |(path, _)| path)
     }
 
-    /// Turns it into hyper's type, which must not change a byte of it.
+    /// Converts it to hyper's type, which must not change a byte of it.
     pub(crate) fn to_path_and_query(&self) -> Result<PathAndQuery, RequestError> {
         match PathAndQuery::try_from(self.0.as_str()) {
             Ok(parsed) if parsed.as_str() == self.0 => Ok(parsed),
@@ -154,7 +154,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// It leaves the query out: that may name a person.
+/// Omits the query, which may contain personal data.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) = (self.path(), self.0.contains('?'));
@@ -162,7 +162,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Also sees through `%2E`: servers treat it as a dot.
+/// Also recognises `%2E`, which servers treat as a dot.
 fn is_dot_segment(segment: &str) -> bool {
     let segment = segment.replace("%2e", ".").replace("%2E", ".");
     segment == "." || segment == ".."

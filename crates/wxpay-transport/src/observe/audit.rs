@@ -1,4 +1,4 @@
-//! Who signed what, for auditors.
+//! Audit records of signed requests.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::error::Error;
 use crate::error::delivery::Outcome;
 use crate::message::response::Response;
 
-/// Gets a record of each request that was signed, whatever became of it.
+/// Receives a record of each signed request, whatever its outcome.
 ///
-/// It is called once for each attempt, when it has ended: also when its call was dropped in the middle,
-/// and when the request was signed and then not sent. It runs within the call, so it should hand the record
-/// on rather than wait for a disk; see the example `audit_log`.
+/// Called once for each attempt, when it has ended: also when its call was dropped before that, and when
+/// the request was signed but not sent. It runs within the call, so it should pass the record on rather
+/// than wait for a disk; see the example `audit_log`.
 ///
-/// A panic in it is caught and logged: the call ends as its last attempt ended.
+/// A panic in it is caught and logged: the call ends with the result of its last attempt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Audit`",
     label = "expected an implementation of your own",
     note = "the type is also `Debug + Send + Sync`"
 )]
 pub trait Audit: fmt::Debug + Send + Sync {
-    /// Takes note of a signed request.
+    /// Records a signed request.
     fn record(&self, record: &AuditRecord<'_>);
 }
 
@@ -34,42 +34,42 @@ impl<T: Audit + ?Sized> Audit for Arc<T> {
     }
 }
 
-/// Tells what was signed, by which key, and what became of it. There are no secrets in it: no signature, no
-/// query, no body.
+/// What was signed, by which key, and the outcome. Contains no secrets: no signature, no query, no
+/// body.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AuditRecord<'a> {
-    /// When it was signed, in seconds, as the signed message says.
+    /// The timestamp in the signed message, in seconds.
     pub signed_at: Timestamp,
-    /// Who called: the `mchid`, or the `brand_id`.
+    /// The caller: the `mchid`, or the `brand_id`.
     pub identity: &'a Identity,
-    /// The serial of the certificate whose key signed it.
+    /// The serial of the certificate of the signing key.
     pub serial_no: &'a SerialNo,
-    /// What the call is named: `delivery_plans.terminate`.
+    /// The operation, such as `delivery_plans.terminate`.
     pub operation: &'a str,
     /// The method.
     pub method: &'a Method,
     /// The path, without the query.
     pub path: &'a str,
-    /// The host it was for, with its port when it is not the usual one.
+    /// The host it was sent to, with its port unless it is the default.
     pub host: &'a str,
-    /// Which attempt of its call it was, from 1.
+    /// The number of the attempt within its call, from 1.
     pub attempt: u32,
-    /// What became of it.
+    /// The outcome.
     pub outcome: AuditOutcome,
-    /// The HTTP status, where a response came back.
+    /// The HTTP status, if a response arrived.
     pub status: Option<StatusCode>,
-    /// The `Request-ID`, where a response came back.
+    /// The `Request-ID`, if a response arrived.
     pub request_id: Option<&'a str>,
-    /// How long the attempt took, connecting and signing included.
+    /// The duration of the attempt, including connecting and signing.
     pub took: Duration,
 }
 
-/// Says what became of a signed request.
+/// The outcome of a signed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// A verified 2xx came back.
+    /// A verified 2xx response arrived.
     Verified,
     /// WeChat Pay refused it.
     Rejected,
@@ -80,7 +80,7 @@ pub enum AuditOutcome {
 }
 
 impl AuditOutcome {
-    /// Says what became of a call.
+    /// Returns the outcome of a call.
     pub(crate) fn of(ended: &Result<Response, Error>) -> Self {
         match ended.as_ref().map_err(Error::outcome) {
             Ok(_) => Self::Verified,

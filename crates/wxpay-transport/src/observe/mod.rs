@@ -1,4 +1,4 @@
-//! What is recorded of calls: audit records, logs and metrics.
+//! Audit records, logs and metrics of calls.
 
 pub(crate) mod audit;
 pub(crate) mod telemetry;

@@ -1,4 +1,4 @@
-//! What can be counted: one place for logs of state and for metrics.
+//! State logs and metrics.
 
 use std::borrow::Cow;
 #[cfg(feature = "metrics")]
@@ -11,14 +11,14 @@ use crate::breaker::BreakerState;
 use crate::error::{CallContext, Overload};
 use crate::observe::audit::AuditOutcome;
 
-/// Notes the state of a domain's breaker, where it changed.
+/// Reports a changed state of a domain's breaker.
 pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
     if before == after {
         return;
     }
     match after {
         BreakerState::Open => tracing::warn!(host, "calls leave this domain: it keeps failing"),
-        BreakerState::HalfOpen => tracing::info!(host, "one call tries this domain again"),
+        BreakerState::HalfOpen => tracing::info!(host, "one call probes this domain"),
         BreakerState::Closed => tracing::info!(host, "this domain works again"),
     }
     #[cfg(feature = "metrics")]
@@ -32,20 +32,20 @@ pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
 /// What a connection was opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// For a call that waits for it.
+    /// For a waiting call.
     Call,
-    /// For the next call, ahead.
+    /// For the next call, in advance.
     Spare,
 }
 
-/// Notes that a connection came about, and how TLS was agreed on.
+/// Reports an opened connection, and how TLS was negotiated.
 pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: Purpose) {
     let tls = match handshake {
         None => "none",
         Some(HandshakeKind::Resumed) => "resumed",
         Some(_) => "full",
     };
-    tracing::debug!(host, tls, ?purpose, "a connection came about");
+    tracing::debug!(host, tls, ?purpose, "opened a connection");
     #[cfg(feature = "metrics")]
     metrics::counter!(
         "wxpay_connections_total",
@@ -59,14 +59,14 @@ pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: P
     .increment(1);
 }
 
-/// Notes how long a signature took.
+/// Reports how long a signature took.
 pub(crate) fn signed(call: &CallContext, took: Duration) {
     #[cfg(feature = "metrics")]
     metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone()).record(took);
     let _ = (call, took);
 }
 
-/// Notes how an attempt ended; `round_trip` is the time since it began to be sent.
+/// Reports the result of an attempt; `round_trip` is the time since sending began.
 pub(crate) fn attempt(call: &CallContext, outcome: AuditOutcome, round_trip: Option<Duration>) {
     #[cfg(feature = "metrics")]
     {
@@ -89,7 +89,7 @@ pub(crate) fn attempt(call: &CallContext, outcome: AuditOutcome, round_trip: Opt
     let _ = (call, outcome, round_trip);
 }
 
-/// Counts a call when it is over, or was dropped.
+/// Counts a call when it ends or is dropped.
 pub(crate) struct CallCount {
     operation: Cow<'static, str>,
     outcome: Option<AuditOutcome>,
@@ -100,7 +100,7 @@ impl CallCount {
         Self { operation, outcome: None }
     }
 
-    /// Notes how the call ended.
+    /// Records the outcome of the call.
     pub(crate) fn end(mut self, outcome: AuditOutcome) {
         self.outcome = Some(outcome);
     }
@@ -120,7 +120,7 @@ impl Drop for CallCount {
     }
 }
 
-/// Notes that an attempt moved to another domain.
+/// Reports that an attempt moved to another domain.
 pub(crate) fn moved(from: &str, to: &str) {
     tracing::debug!(from, to, "the next attempt goes to the other domain");
     #[cfg(feature = "metrics")]
@@ -128,7 +128,7 @@ pub(crate) fn moved(from: &str, to: &str) {
         .increment(1);
 }
 
-/// Notes that a call was turned away.
+/// Reports a call refused by a limit of this process.
 pub(crate) fn overload(operation: &str, overload: Overload) {
     #[cfg(feature = "metrics")]
     metrics::counter!(
@@ -143,7 +143,7 @@ pub(crate) fn overload(operation: &str, overload: Overload) {
     let _ = (operation, overload);
 }
 
-/// Sets the gauge of a limit that several processes share.
+/// Sets the gauge of a rate limit shared by several processes.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_degraded(is_degraded: bool) {
     #[cfg(feature = "metrics")]
@@ -151,13 +151,13 @@ pub(crate) fn shared_limit_degraded(is_degraded: bool) {
     let _ = is_degraded;
 }
 
-/// Notes that the store of a shared limit was lost.
+/// Reports that the store of a shared limit was lost.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_lost(server: &str, why: &dyn std::fmt::Display) {
-    tracing::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
+    tracing::warn!(server, %why, "the shared rate limit is lost: this process uses its share of the limit");
 }
 
-/// Notes that the store of a shared limit answers again.
+/// Reports that the store of a shared limit responds again.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_back(server: &str) {
     tracing::info!(server, "the shared rate limit is back");

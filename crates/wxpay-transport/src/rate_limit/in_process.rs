@@ -16,12 +16,12 @@ use crate::bounded_queue::BoundedQueue;
 use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 
-/// Limits the requests of this process, each interface by itself.
+/// Limits the requests of this process, separately for each interface.
 ///
-/// In no second more requests are let through than the limit says: a tenth of it at once, the others
-/// evenly spread. Those who wait go in the order in which they came.
+/// Never allows more requests in a second than the limit: a tenth of it at once, the others evenly
+/// spread. Waiting requests proceed in order of arrival.
 ///
-/// Where `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
+/// If `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
 /// `RedisRateLimiter` (feature `redis`).
 pub struct InProcessRateLimiter {
     processes: NonZeroU32,
@@ -29,32 +29,32 @@ pub struct InProcessRateLimiter {
     keyed: Keyed<Lane>,
 }
 
-/// How many requests may wait for each interface, unless another number is set.
+/// Default for how many requests may wait for each interface.
 pub(crate) const QUEUE: usize = 1000;
 
-/// One interface of one caller.
+/// The state of one interface of one caller.
 struct Lane {
     interval: Duration,
     governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
-    /// Who holds it is the first in the queue.
+    /// The holder is first in the queue.
     turn: FairMutex<()>,
     queue: BoundedQueue,
 }
 
 impl InProcessRateLimiter {
-    /// Makes one for a process that has the limits for itself.
+    /// Creates a limiter for a process that uses the limits alone.
     pub fn new() -> Self {
         Self { processes: NonZeroU32::MIN, queue: QUEUE, keyed: Keyed::default() }
     }
 
-    /// Takes one `n`th of each limit: for one of `n` processes that share an `mchid`.
+    /// Uses one `n`th of each limit, for one of `n` processes that share an `mchid`.
     #[must_use]
     pub fn share_of(mut self, processes: NonZeroU32) -> Self {
         self.processes = processes;
         self
     }
 
-    /// Sets how many requests may wait for each interface: 1000 by default.
+    /// Sets how many requests may wait for each interface. The default is 1000.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
@@ -99,7 +99,7 @@ impl Lane {
     }
 
     async fn acquire(&self, left: Duration) -> Result<(), RateLimited> {
-        // Nobody passes those who wait already.
+        // Do not overtake waiting requests.
         if self.queue.is_empty() && self.governor.check().is_ok() {
             return Ok(());
         }
@@ -128,18 +128,18 @@ pub(crate) fn count(requests: usize) -> u32 {
     u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
-/// Returns how many requests may be sent at once, and the time for each further one, so that there are
-/// never more in a second than the share of the limit.
+/// Returns how many requests may be sent at once, and the interval between further ones, so that a second
+/// never has more than the share of the limit.
 pub(crate) fn spread(limit: RateLimit, processes: NonZeroU32) -> (NonZeroU32, Duration) {
     let requests = limit.requests().get();
     let burst = (requests / processes.get() / 10).max(1);
-    // Of the first ones in a second, one lies at its very beginning.
+    // Of the spread requests in a second, one is at its very beginning.
     let steady = f64::from(requests) / f64::from(processes.get()) - f64::from(burst - 1);
     let interval = Duration::from_secs_f64(1.0 / steady).max(Duration::from_nanos(1));
     (NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN), interval)
 }
 
-/// The clock of tokio, which tests can stop.
+/// The clock of tokio, which tests can pause.
 #[derive(Debug, Clone)]
 struct TokioClock;
 
@@ -164,7 +164,7 @@ mod tests {
         LimitKey { identity: "1900007291", operation, limit }
     }
 
-    /// Lets so many requests through as fast as they may go; returns when each one went.
+    /// Sends `n` requests as fast as allowed; returns when each one was sent.
     async fn times(limiter: &InProcessRateLimiter, per_second: u32, n: u32) -> Vec<Duration> {
         let start = Instant::now();
         let mut times = Vec::new();
@@ -194,7 +194,7 @@ mod tests {
                 f64::from(most.unwrap()) <= share.max(1.0).ceil(),
                 "{limit}/{processes}: {most:?}"
             );
-            // And hardly less.
+            // And hardly fewer.
             let rate = f64::from(n) / times.last().unwrap().as_secs_f64();
             assert!(rate >= share * 0.8, "{limit}/{processes}: {rate}");
         }
@@ -277,7 +277,7 @@ mod tests {
         assert!(start.elapsed() >= Duration::from_secs(2), "{:?}", start.elapsed());
     }
 
-    /// The turn is held for a moment by each caller.
+    /// Each caller holds the turn for a moment.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn without_a_queue_nobody_is_refused_while_there_is_room() {
         let limiter = Arc::new(InProcessRateLimiter::new().queue(0));

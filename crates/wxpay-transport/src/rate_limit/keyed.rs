@@ -1,20 +1,20 @@
-//! What is kept for each interface of each caller.
+//! State per caller, operation and limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::rate_limit::{LimitKey, RateLimit};
 
-/// Holds one `L` for each identity, operation and limit.
+/// Holds one `L` per identity, operation and limit.
 #[derive(Debug)]
 pub(crate) struct Keyed<L> {
-    /// By identity, then by operation, so that looking one up copies no name.
+    /// By identity, then by operation, so that a lookup copies no name.
     states: Mutex<ByName<ByName<Limits<L>>>>,
 }
 
 type ByName<T> = HashMap<String, T>;
 
-/// Nearly always one. Were another one put in its place, two that take turns would limit nothing.
+/// Nearly always one entry. If a new limit replaced the old one, two alternating limits would limit nothing.
 type Limits<L> = Vec<(RateLimit, Arc<L>)>;
 
 impl<L> Keyed<L> {

@@ -1,4 +1,4 @@
-//! How many requests a second an interface takes, and who sees to it.
+//! Rate limits of interfaces.
 
 pub(crate) mod in_process;
 pub(crate) mod keyed;
@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// Says how many requests WeChat Pay takes in a second of one interface, for one `mchid`.
+/// How many requests per second WeChat Pay accepts for one interface and one `mchid`.
 ///
-/// A request without one ([`Request::with_rate_limit`](crate::Request::with_rate_limit)) is not
+/// A request without a limit ([`Request::with_rate_limit`](crate::Request::with_rate_limit)) is not
 /// limited: for many interfaces no figure is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RateLimit {
@@ -22,7 +22,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// Makes one. 0 is taken as 1.
+    /// Creates a limit. 0 counts as 1.
     pub const fn per_second(requests: u32) -> Self {
         match NonZeroU32::new(requests) {
             Some(per_second) => Self { per_second },
@@ -30,27 +30,27 @@ impl RateLimit {
         }
     }
 
-    /// Returns the number of requests a second.
+    /// Returns the number of requests per second.
     pub fn requests(self) -> NonZeroU32 {
         self.per_second
     }
 }
 
-/// Names what is limited: one interface, for one caller.
+/// What is limited: one interface, for one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitKey<'a> {
-    /// Whose limit it is: the `mchid`, or the `brand_id`.
+    /// The caller: the `mchid`, or the `brand_id`.
     pub identity: &'a str,
     /// The interface, as [`Request::operation`](crate::Request::operation) names it.
     pub operation: &'a str,
-    /// What WeChat Pay takes.
+    /// The limit of WeChat Pay.
     pub limit: RateLimit,
 }
 
-/// Says that a request would have had to wait for too long. It was not sent.
+/// The request would have to wait for too long. It was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimited {
-    /// After which time it is worth asking again.
+    /// The time after which a retry is worthwhile.
     pub retry_after: Duration,
 }
 
@@ -60,8 +60,8 @@ pub struct RateLimited {
 /// `RedisRateLimiter` (feature `redis`) for several that share an `mchid`. Clones of an `Arc` may be given to
 /// several clients.
 ///
-/// A panic in it passes on to the caller before the first attempt of a call, when nothing was sent. Later it
-/// is caught and logged, and the call ends as its last attempt ended.
+/// A panic in it before the first attempt of a call propagates to the caller: nothing was sent. A later one
+/// is caught and logged, and the call ends with the result of its last attempt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `RateLimiter`",
     label = "expected an `InProcessRateLimiter`, a `RedisRateLimiter`, or a limiter of your own",
@@ -69,13 +69,13 @@ pub struct RateLimited {
 )]
 #[async_trait]
 pub trait RateLimiter: fmt::Debug + Send + Sync {
-    /// Waits until a request may be sent. `left` is for how long its call may wait: where it would have to
-    /// wait for longer, it is told so at once.
+    /// Waits until a request may be sent. `left` is how long its call may wait; if the request would have to
+    /// wait for longer, it is refused at once.
     ///
-    /// Dropping the future gives the place up.
+    /// Dropping the future gives up the place.
     ///
     /// # Errors
-    /// [`RateLimited`] when the wait would be too long, or too many wait already.
+    /// [`RateLimited`] if the wait would be too long, or too many requests are waiting.
     async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited>;
 }
 
@@ -86,7 +86,7 @@ impl<T: RateLimiter + ?Sized> RateLimiter for Arc<T> {
     }
 }
 
-/// Limits nothing: for tests, or where something in front of WeChat Pay does it.
+/// Limits nothing: for tests, or if something in front of WeChat Pay limits requests.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoRateLimit;
 

@@ -1,18 +1,18 @@
-//! How many attempts beyond the first there may be at all.
+//! The retry budget of a client.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bounds the further attempts of all calls of a client together, so that an outage is not multiplied.
+/// Limits the retries of all calls of a client together, so that an outage is not amplified.
 ///
-/// It is a bucket: a further attempt takes one token, an attempt that went well puts a part of one
-/// back. When it is empty, calls end with their first attempt. Two things are free: the move to the
-/// standby domain of a call that could not be connected, and the renewal of a kept connection that
+/// It is a token bucket: a retry takes one token, a successful attempt returns a part of one. If it is
+/// empty, calls end with their first attempt. Two cases are free: moving a call that could not connect to
+/// the standby domain, and replacing a kept connection that WeChat Pay had closed.
 /// WeChat Pay had closed.
 ///
 /// ```
 /// use wxpay_transport::RetryBudget;
 ///
-/// // 50 further attempts at once, and then one for each 5 that went well.
+/// // 50 retries at once, then one for each 5 successful attempts.
 /// let budget = RetryBudget::new(50, 0.2);
 /// # let _ = budget;
 /// ```
@@ -27,8 +27,8 @@ pub struct RetryBudget {
 const TOKEN: u64 = 1000;
 
 impl RetryBudget {
-    /// Makes one that holds at most so many tokens, and gets `per_success` (0 to 1) of one back for
-    /// each attempt that went well.
+    /// Creates a budget of at most `tokens` tokens, which regains `per_success` (0 to 1) of a token for each
+    /// successful attempt.
     pub fn new(tokens: u32, per_success: f64) -> Self {
         let most = u64::from(tokens) * TOKEN;
         #[expect(
@@ -49,14 +49,14 @@ impl RetryBudget {
         let _ = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token; returns whether there was one.
     pub(crate) fn withdraw(&self) -> bool {
         let take = |tokens: u64| tokens.checked_sub(TOKEN);
         self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
-/// 100 further attempts at once, and then one for each 10 that went well.
+/// 100 retries at once, then one for each 10 successful attempts.
 impl Default for RetryBudget {
     fn default() -> Self {
         Self::new(100, 0.1)

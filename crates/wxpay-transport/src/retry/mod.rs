@@ -1,4 +1,4 @@
-//! Whether and when a call is tried again.
+//! Whether and when a call is retried.
 
 pub(crate) mod budget;
 pub(crate) mod policy;

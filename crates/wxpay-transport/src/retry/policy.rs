@@ -1,4 +1,4 @@
-//! Whether, and when, a call is tried again.
+//! Retry policies.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,14 +11,13 @@ use crate::message::response::Response;
 
 /// Decides how long to wait before another attempt, or to give up.
 ///
-/// It is asked only where another attempt does no harm: when nothing was sent, when WeChat Pay said
-/// that it did not accept the call (429), or when the call may be repeated
-/// ([`Replay`]) and there is hope. So no policy can make the client execute a call
-/// twice that must not be.
+/// It is called only if another attempt does no harm: nothing was sent, WeChat Pay did not accept the call
+/// (429), or the call may be repeated ([`Replay`]) and may succeed. So no policy can make the client carry
+/// out a call twice that must not be.
 ///
-/// Each attempt is a request of its own, with a fresh time, nonce and signature.
+/// Each attempt is a new request, with a new timestamp, nonce and signature.
 ///
-/// A panic in it is caught and logged: the call ends as its last attempt ended.
+/// A panic in it is caught and logged: the call ends with the result of its last attempt.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,12 +39,12 @@ use crate::message::response::Response;
     note = "the type is also `Debug + Send + Sync`"
 )]
 pub trait RetryPolicy: fmt::Debug + Send + Sync {
-    /// Returns how long to wait before the next attempt; `None` to end the call as the last attempt
-    /// ended. A wait that does not fit into what is [`left`](Attempted::left) ends it as well.
+    /// Returns how long to wait before the next attempt; `None` ends the call with the result of the last
+    /// attempt. A wait that exceeds what is [`left`](Attempted::left) ends it, too.
     fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration>;
 }
 
-/// Tells a [`RetryPolicy`] how the last attempt ended.
+/// Describes the last attempt to a [`RetryPolicy`].
 #[derive(Debug)]
 pub struct Attempted<'a> {
     attempts: u32,
@@ -64,7 +63,7 @@ impl<'a> Attempted<'a> {
         Self { attempts, replay, left, ended }
     }
 
-    /// Returns how many attempts have been made, at least 1.
+    /// Returns the number of attempts made, at least 1.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -74,8 +73,8 @@ impl<'a> Attempted<'a> {
         self.replay
     }
 
-    /// Returns for how long the call may wait: the time that it has left, but for a second for the attempt
-    /// itself (or a quarter of the time of the call, where that is less).
+    /// Returns how long the call may wait: its remaining time, less a second for the attempt itself (or a
+    /// quarter of the call timeout, if that is less).
     pub fn left(&self) -> Duration {
         self.left
     }
@@ -85,7 +84,7 @@ impl<'a> Attempted<'a> {
         self.ended.as_ref().err()
     }
 
-    /// Returns the HTTP status of the last attempt, where a response came back.
+    /// Returns the HTTP status of the last attempt, if a response arrived.
     pub fn status(&self) -> Option<StatusCode> {
         match self.ended {
             Ok(response) => Some(response.status()),
@@ -102,18 +101,16 @@ impl<'a> Attempted<'a> {
         }
     }
 
-    /// Tells whether the last attempt found that WeChat Pay had closed a kept connection.
+    /// Returns whether the last attempt found that WeChat Pay had closed a kept connection.
     pub fn was_stale(&self) -> bool {
         matches!(self.ended, Err(Error::Exchange(error)) if error.is_stale())
     }
 }
 
-/// Waits longer each time, by chance (full jitter), so that callers who failed together do not come
-/// back together.
+/// Exponential backoff with full jitter, so that callers who failed together do not retry together.
 ///
-/// The wait before attempt `n + 1` lies between nothing and `first * 2^(n - 1)`, at most `longest`. A
-/// `Retry-After` is honoured: the wait is not shorter. A kept connection that had been closed costs no
-/// wait the first time.
+/// The wait before attempt `n + 1` is between zero and `first * 2^(n - 1)`, at most `longest`. It is
+/// never shorter than a `Retry-After`. The first retry after a closed kept connection does not wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backoff {
     attempts: u32,
@@ -122,12 +119,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Makes the default: 3 attempts, waits of at most 200 ms and 400 ms.
+    /// Returns the default: 3 attempts, waits of at most 200 ms and 400 ms.
     pub fn new() -> Self {
         Self { attempts: 3, first: Duration::from_millis(200), longest: Duration::from_secs(5) }
     }
 
-    /// Sets how many attempts there are, the first one included. Less than 1 means 1.
+    /// Sets the number of attempts, including the first one. Less than 1 means 1.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
@@ -141,7 +138,7 @@ impl Backoff {
         self
     }
 
-    /// Sets the longest wait at all, a `Retry-After` aside.
+    /// Sets the longest wait, apart from a `Retry-After`.
     #[must_use]
     pub fn longest(mut self, wait: Duration) -> Self {
         self.longest = wait;
@@ -149,7 +146,7 @@ impl Backoff {
     }
 
     fn bound(&self, attempts: u32) -> Duration {
-        // Far beyond the time of any call, and within what a `Duration` can be multiplied by.
+        // Far longer than any call, and within the range that a `Duration` can be multiplied in.
         const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
         let doublings = attempts.saturating_sub(1).min(16);
         self.first.saturating_mul(1 << doublings).min(self.longest).min(FAR)
@@ -175,9 +172,9 @@ impl RetryPolicy for Backoff {
     }
 }
 
-/// Never tries again.
+/// Never retries.
 ///
-/// A call that could not be connected still moves to the standby domain ([`Failover`](crate::Failover)).
+/// A call that could not connect still moves to the standby domain ([`Failover`](crate::Failover)).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoRetry;
 

@@ -1,12 +1,12 @@
-//! Where the CPU work of a signature is done: on the spot, or on a thread of its own.
+//! Decides where a signature is computed: inline, or on a separate thread.
 //!
-//! On the spot is cheapest (moving it costs 28 to 40 µs of wake-ups), and under load it starves the
-//! runtime: a worker that signs for one task after the other does not look at its timers and
-//! sockets. So a signature is computed on the spot only while nobody else signs *and* the runtime has come
-//! to its timers and sockets since the last one.
+//! Inline is cheapest (moving it costs 28 to 40 µs of wake-ups), but under load it starves the runtime: a
+//! worker that signs for one task after another does not poll its timers and sockets. So a signature is
+//! computed inline only while no other is in progress *and* the runtime has polled its timers and sockets
+//! since the last one.
 //!
-//! What is moved away is queued, and as many threads as there are cores work the queue off. Under
-//! load they find the next signature when one is done, and need not be woken for each.
+//! Other signatures are queued, and processed by up to one thread per core. Under load a thread finds the
+//! next signature when one is done, and need not be woken for each.
 
 mod process;
 mod queue;
@@ -20,9 +20,9 @@ use tokio::sync::oneshot::error::RecvError;
 use self::queue::{SigningQueue, Task};
 use self::rest::Rest;
 
-/// Decides where signatures are computed. The cores belong to the process, so all its signers share one.
+/// Decides where signatures are computed. All signers of the process share one pool.
 pub(crate) struct SigningPool {
-    /// How many sign now, or wait for it.
+    /// Number of signatures in progress or waiting.
     busy: AtomicUsize,
     rest: Rest,
     queue: SigningQueue,
@@ -33,12 +33,12 @@ impl SigningPool {
         Self { busy: AtomicUsize::new(0), rest: Rest::new(), queue: SigningQueue::new() }
     }
 
-    /// Returns the one of this process.
+    /// Returns the pool of this process.
     pub(crate) fn shared() -> &'static Self {
         process::pool_of(std::process::id())
     }
 
-    /// Decides: `Ok` to compute on the spot, `Err` to queue for another thread.
+    /// Decides: `Ok` to compute inline, `Err` to queue for another thread.
     pub(crate) fn enter(&'static self) -> Result<Turn, Place> {
         let busy = Busy::new(self);
         if self.rest.runtime_has_rested(busy.alone) {
@@ -49,7 +49,7 @@ impl SigningPool {
     }
 }
 
-/// Counts one signature from its start to its end, however it ends.
+/// Counts one signature from start to end, however it ends.
 struct Busy {
     pool: &'static SigningPool,
     alone: bool,
@@ -68,7 +68,7 @@ impl Drop for Busy {
     }
 }
 
-/// Stands for the right to compute on the spot.
+/// The right to compute inline.
 pub(crate) struct Turn {
     busy: Busy,
 }
@@ -79,24 +79,24 @@ impl Turn {
     }
 }
 
-/// Stands for a place in the queue.
+/// A place in the queue.
 pub(crate) struct Place {
     busy: Busy,
 }
 
 impl Place {
-    /// Computes on another thread, as many at a time as there are cores. When the caller gives up
-    /// before it is begun, it leaves the queue, and is counted no more.
+    /// Computes on another thread. If the caller gives up before it begins, it leaves the queue, and is no
+    /// longer counted.
     ///
     /// # Errors
-    /// [`RecvError`] when the work panicked.
+    /// [`RecvError`] if the work panicked.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RecvError> {
         let (caller, done) = oneshot::channel();
         let pool = self.busy.pool;
-        // Dropped with this future, whether it has ended or was given up.
+        // Dropped with this future, whether it completed or was abandoned.
         let _ticket = pool.queue.push(Box::new(Task::new(work, caller, self.busy)));
         done.await
     }
@@ -135,7 +135,7 @@ mod tests {
     async fn one_right_after_the_other_is_moved_away() {
         let pool = pool();
         pool.enter().ok().expect("the first").done();
-        // As if the last one ended now, whatever time this test takes to come here.
+        // As if the last one ended now, however long this test took to get here.
         pool.rest.set_last_end(u64::MAX / 2);
         assert!(pool.enter().is_err());
         pool.rest.set_last_end(1);
@@ -143,7 +143,7 @@ mod tests {
         assert!(pool.enter().is_ok());
     }
 
-    /// Between two that sign, others do something for longer than a pause.
+    /// Between two signatures, other tasks run for longer than a pause.
     #[test]
     fn a_lone_worker_signs_once_on_the_spot_and_then_looks_at_its_timers() {
         let one_thread = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Waits until nobody signs but those who hold a turn.
+    /// Waits until only `turns` signatures are in progress, and no thread is awake.
     async fn is_idle(pool: &SigningPool, turns: usize) {
         let idle = async {
             while pool.busy.load(Ordering::Relaxed) > turns || pool.queue.counts().1 > 0 {
@@ -204,7 +204,7 @@ mod tests {
             running.fetch_sub(1, Ordering::SeqCst);
             ran.fetch_add(1, Ordering::SeqCst);
         };
-        // These keep all cores busy until they are let go.
+        // These keep all cores busy until released.
         let (let_go, waits) = std::sync::mpsc::channel::<()>();
         let waits = std::sync::Arc::new(Mutex::new(waits));
         let blocking: Vec<_> = (0..pool.queue.cores())
@@ -243,7 +243,7 @@ mod tests {
             ..SigningPool::new()
         }));
         let _someone = pool.enter().ok().expect("the first");
-        // Computed when it is let go.
+        // Computed when released.
         let held = || {
             let (let_go, waits) = std::sync::mpsc::channel::<()>();
             let queue = pool.enter().err().expect("somebody signs");
@@ -263,7 +263,7 @@ mod tests {
         while pool.queue.counts().0 < 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // One thread takes the slow one, with many behind it, and the other one all of these.
+        // One thread takes the slow one, which has many behind it, and the other thread takes all of these.
         drop(first.0);
         while pool.queue.counts().0 == 11 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(ended.expect("it is done").unwrap(), 7);
     }
 
-    /// All threads are held by others, and the callers that wait give up.
+    /// All threads are busy with other work, and the waiting callers give up.
     #[tokio::test]
     async fn who_gives_up_is_counted_no_more_at_once() {
         let pool: &'static _ = Box::leak(Box::new(SigningPool {

@@ -1,13 +1,13 @@
-//! A process has its own pool, also one that was forked.
+//! Each process has its own pool, including a forked one.
 //!
-//! In a child there is only the thread that forked: who signed in the parent at that moment is counted
-//! for ever, and whoever held a lock holds it for ever. So nothing of the parent's pool is touched there.
+//! In a child only the thread that forked exists: signatures that were in progress in the parent would be
+//! counted forever, and its locks held forever. So the child never touches the parent's pool.
 
 use std::sync::OnceLock;
 
 use super::SigningPool;
 
-/// The pool of a process, and that of its child, if this is the child.
+/// The pool of a process, and that of its child after a fork.
 struct Process {
     id: u32,
     pool: SigningPool,
@@ -19,14 +19,14 @@ impl Process {
         Self { id, pool: SigningPool::new(), child: OnceLock::new() }
     }
 
-    /// Returns the pool of the youngest process if it has this id, and begins anew otherwise.
+    /// Returns the pool of the youngest process if it has this id, and creates a new one otherwise.
     fn pool_of(&self, id: u32) -> &SigningPool {
         let mut youngest = self;
         loop {
             youngest = match youngest.child.get() {
                 Some(child) => child,
                 None if youngest.id == id => return &youngest.pool,
-                // The value is made before, so that no fork finds the making half-way.
+                // The value is built first, so that a fork cannot interrupt its initialisation.
                 None => {
                     let child = Box::new(Self::new(id));
                     youngest.child.get_or_init(|| child)
@@ -36,7 +36,7 @@ impl Process {
     }
 }
 
-/// Returns the pool of the process with this id, which is the one that asks.
+/// Returns the pool of the process with this id, which must be the current one.
 pub(super) fn pool_of(id: u32) -> &'static SigningPool {
     static FIRST: OnceLock<Process> = OnceLock::new();
     let first = FIRST.get().unwrap_or_else(|| {
@@ -62,7 +62,7 @@ mod tests {
         assert!(!std::ptr::eq(pool, child));
         assert_eq!(child.busy.load(Ordering::Relaxed), 0);
         assert!(std::ptr::eq(child, parent.pool_of(8)));
-        // The number of one that has ended is given again.
+        // The id of a process that has ended is used again.
         let grandchild = parent.pool_of(7);
         assert!(!std::ptr::eq(pool, grandchild));
         assert_eq!(grandchild.busy.load(Ordering::Relaxed), 0);

@@ -1,7 +1,7 @@
 //! Signatures that wait for a core, and the threads that compute them.
 //!
-//! The threads are no runtime's: one whose blocking threads are all busy, or that shuts down, holds up no
-//! signature, neither its own nor another's.
+//! The threads belong to no runtime: a runtime whose blocking threads are all busy, or that shuts down,
+//! does not delay any signature.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,17 +13,17 @@ use tokio::sync::oneshot;
 
 use super::Busy;
 
-/// How long a thread that has nothing to do stays.
+/// How long an idle thread is kept.
 const STAY: Duration = Duration::from_secs(10);
 
-/// How many results are handed over together while many wait.
+/// How many results are delivered together while many signatures wait.
 const TOGETHER: usize = 4;
 
-/// A signature to be computed, and somebody who waits for it.
+/// A signature to compute, and the caller that waits for it.
 pub(super) trait Job: Send {
     fn compute(&mut self);
 
-    /// Hands the result over, which wakes a thread of the runtime.
+    /// Delivers the result, which wakes a thread of the runtime.
     fn deliver(self: Box<Self>);
 }
 
@@ -35,13 +35,13 @@ pub(super) struct SigningQueue {
 
 #[derive(Default)]
 struct Jobs {
-    /// By number: the lowest came first.
+    /// By number: the lowest is the oldest.
     waiting: BTreeMap<u64, Box<dyn Job>>,
     next: u64,
-    /// How many threads work them off, or were called to.
+    /// Number of threads that are working, or were woken to work.
     awake: usize,
     asleep: usize,
-    /// How many of those awake were called, and sleep still.
+    /// Number of woken threads that are still asleep.
     called: usize,
 }
 
@@ -51,8 +51,8 @@ impl SigningQueue {
         Self { cores, jobs: Mutex::default(), called: Condvar::new() }
     }
 
-    /// Queues a job, and sees to it that somebody works it off. It is taken back when the ticket is
-    /// dropped, if nobody has begun it by then.
+    /// Queues a job, and makes sure that a thread processes it. Dropping the ticket removes the job, unless it
+    /// has begun.
     pub(super) fn push(&'static self, job: Box<dyn Job>) -> Ticket {
         self.push_on(job, |work| {
             thread::Builder::new().name("wxpay-sign".to_owned()).spawn(work).map(drop)
@@ -82,13 +82,13 @@ impl SigningQueue {
         }
         drop(jobs);
         if spawn(Box::new(|| self.stay())).is_err() {
-            // Without a thread it is done where it is.
+            // If no thread can be spawned, it is done here.
             self.work_off(Then::Go);
         }
         ticket
     }
 
-    /// Works the queue off as often as it is called to, and ends when that was long ago.
+    /// Processes the queue whenever it is woken, and ends after being idle for `STAY`.
     fn stay(&self) {
         loop {
             self.work_off(Then::Sleep);
@@ -104,28 +104,28 @@ impl SigningQueue {
         }
     }
 
-    /// Works the queue off until it is empty.
+    /// Processes the queue until it is empty.
     fn work_off(&self, then: Then) {
         let mut done: Vec<Box<dyn Job>> = Vec::with_capacity(TOGETHER);
         while let Some((mut job, many_wait)) = self.next(then) {
             job.compute();
             done.push(job);
-            // Each result wakes a thread of the runtime, which takes the core from this one. Where many
-            // wait, they wait for the cores, and lose nothing when several results come at once.
+            // Each result wakes a thread of the runtime, which takes the core from this one. While many
+            // signatures wait for the cores, delivering several results at once costs the callers nothing.
             if !many_wait || done.len() == TOGETHER {
                 done.drain(..).for_each(deliver);
             }
         }
-        // The other threads may have taken those that waited.
+        // The other threads may have taken the waiting jobs.
         done.into_iter().for_each(deliver);
     }
 
-    /// Takes the next job; tells whether many wait behind it.
+    /// Takes the next job; returns whether many wait behind it.
     fn next(&self, then: Then) -> Option<(Box<dyn Job>, bool)> {
         let mut jobs = self.jobs();
         let next = jobs.waiting.pop_first();
         if next.is_none() {
-            // Under the lock: whoever queues the next job calls or starts somebody.
+            // Under the lock, so that the caller of the next job wakes or starts a thread.
             jobs.awake -= 1;
             jobs.asleep += usize::from(then == Then::Sleep);
         }
@@ -133,11 +133,11 @@ impl SigningQueue {
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        // No job runs while the lock is held, and nothing else in here panics.
+        // No job runs while the lock is held, and nothing else here panics.
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many wait, and how many threads are awake.
+    /// Returns how many jobs wait, and how many threads are awake.
     #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize) {
         let jobs = self.jobs();
@@ -155,7 +155,7 @@ impl SigningQueue {
     }
 }
 
-/// What somebody does when the queue is empty.
+/// What a thread does when the queue is empty.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     Sleep,
@@ -163,11 +163,11 @@ enum Then {
 }
 
 fn deliver(job: Box<dyn Job>) {
-    // A waker that panics is its runtime's fault, and not the next caller's.
+    // A panic in a waker is its runtime's fault, and must not affect the next caller.
     let _ = catch_unwind(AssertUnwindSafe(|| job.deliver()));
 }
 
-/// Takes its job back when it is dropped.
+/// Removes its job when dropped.
 pub(super) struct Ticket {
     queue: &'static SigningQueue,
     number: u64,
@@ -176,12 +176,12 @@ pub(super) struct Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let job = self.queue.jobs().waiting.remove(&self.number);
-        // Not while the lock is held: a job has a destructor.
+        // Dropped after the lock is released: a job has a destructor.
         drop(job);
     }
 }
 
-/// A job that counts as one who signs.
+/// A job that counts as a signature in progress.
 pub(super) struct Task<W, T> {
     work: Option<W>,
     result: Option<T>,
@@ -198,17 +198,17 @@ impl<W, T> Task<W, T> {
 impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
     fn compute(&mut self) {
         if let Some(work) = self.work.take().filter(|_| !self.caller.is_closed()) {
-            // What panics leaves no result, which its caller is told; the others are not to suffer.
+            // A panic leaves no result, which its caller notices; other callers must not be affected.
             self.result = catch_unwind(AssertUnwindSafe(work)).ok();
         }
     }
 
     fn deliver(self: Box<Self>) {
         let Self { result, caller, busy, .. } = *self;
-        // The caller may sign again at once: it is to find itself alone then.
+        // The caller may sign again at once, and must then find itself alone.
         drop(busy);
         if let Some(result) = result {
-            // One that has given up meanwhile does not take it.
+            // A caller that has given up meanwhile does not receive it.
             let _ = caller.send(result);
         }
     }

@@ -1,16 +1,15 @@
-//! Whether a runtime has come to its timers and sockets since a signature was computed on its thread.
+//! Whether a runtime has polled its timers and sockets since a signature was computed on its thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-/// The shortest pause after a signature on the spot before the next one may be, where a runtime has several
-/// workers. It is longer than a worker takes from one runnable task to the next, and shorter than any round
-/// trip of a lone caller.
+/// Minimum pause between two inline signatures on a runtime with several workers. It is longer than a worker
+/// takes from one ready task to the next, and shorter than any round trip of a single caller.
 const PAUSE: Duration = Duration::from_micros(40);
 
-/// Remembers the last signature on the spot.
+/// Remembers the last inline signature.
 pub(super) struct Rest {
     start: Instant,
     /// When it ended, in nanoseconds since `start`; 0 before the first.
@@ -22,8 +21,8 @@ impl Rest {
         Self { start: Instant::now(), last_end: AtomicU64::new(0) }
     }
 
-    /// Decides whether a signature may be on the spot, for one who signs `alone` or beside others.
-    /// Where no runtime is, none can starve.
+    /// Returns whether a signature may be computed inline, for a caller that signs `alone` or beside others.
+    /// Outside of a runtime, nothing can starve.
     pub(super) fn runtime_has_rested(&self, alone: bool) -> bool {
         let Ok(runtime) = Handle::try_current() else { return true };
         alone && self.has_paused() && lone_worker::has_slept(&runtime)
@@ -45,7 +44,7 @@ impl Rest {
         nanos(self.start.elapsed())
     }
 
-    /// As if the last one ended then.
+    /// Pretends that the last one ended at this time.
     #[cfg(test)]
     pub(super) fn set_last_end(&self, nanos: u64) {
         self.last_end.store(nanos, Ordering::Relaxed);
@@ -56,9 +55,9 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A runtime that has one worker looks at its timers and sockets when no task is left to run, or after 61
-/// of them: what these do between two signatures is a pause, and still nobody looks. Only when the worker
-/// has slept since, all was looked at.
+/// A runtime with a single worker polls its timers and sockets when no task is ready, or after 61 tasks: the
+/// time that tasks take between two signatures is a pause, but does not mean that it polled. Only if the
+/// worker has slept since, everything was polled.
 #[cfg(target_has_atomic = "64")]
 mod lone_worker {
     use std::cell::Cell;
@@ -66,14 +65,14 @@ mod lone_worker {
     use tokio::runtime::Handle;
 
     thread_local! {
-        /// How often the worker on this thread had slept when a signature was computed on it.
+        /// How often the worker of this thread had slept when the last signature was computed on it.
         static SLEPT: Cell<Option<u64>> = const { Cell::new(None) };
     }
 
     pub(super) fn has_slept(runtime: &Handle) -> bool {
         match (count(runtime), SLEPT.get()) {
-            // Another runtime was on this thread before, perhaps: then nothing is known, and it is not equal
-            // but by chance, which costs one move.
+            // Another runtime may have used this thread before: then nothing is known, and the numbers are
+            // equal only by chance, which costs one move to another thread.
             (Some(now), Some(then)) => now != then,
             _ => true,
         }
@@ -85,14 +84,14 @@ mod lone_worker {
         }
     }
 
-    /// `None` where there are several workers.
+    /// Returns `None` if there are several workers.
     fn count(runtime: &Handle) -> Option<u64> {
         let metrics = runtime.metrics();
         (metrics.num_workers() == 1).then(|| metrics.worker_park_count(0))
     }
 }
 
-/// Tokio does not count there, so nothing is computed on the spot.
+/// Tokio has no counter there, so nothing is computed inline.
 #[cfg(not(target_has_atomic = "64"))]
 mod lone_worker {
     use tokio::runtime::Handle;

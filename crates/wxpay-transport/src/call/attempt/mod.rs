@@ -43,12 +43,12 @@ struct Signed {
     sent: Sent,
 }
 
-/// What came back, before anything in it is believed.
+/// A response before it is verified.
 struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Result<Bytes, BodyFailure>,
-    /// What it came on, where it was read to its end.
+    /// The connection it came on, if the response was read to its end.
     connection: Option<Connection>,
 }
 
@@ -74,13 +74,13 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     ) -> Result<Response, Error> {
         let AttemptPlan { call, end, limit, after, fresh } = plan;
         let progress = Progress::new(*end);
-        // Declared before the attempt, it is dropped after it: when the call is dropped, the connection
-        // is closed before the record is written.
+        // Declared before the attempt, so dropped after it: when the call is dropped, the connection is
+        // closed before the record is written.
         let record =
             AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
         let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
         let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
-        // Its connection ends with it: nothing more is written.
+        // Closes its connection: nothing more is written.
         drop(attempt);
         let ended =
             ended.map(|ended| ended.unwrap_or_else(|panic| panicked(panic, call, &progress)));
@@ -94,8 +94,8 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     }
 }
 
-/// Ends an attempt in which code of the application panicked. Where it may have been carried out, that is
-/// what its caller must know.
+/// Ends an attempt in which application code panicked. If the request may have been carried out, the
+/// caller must get an error that says so.
 fn panicked(panic: Payload, call: &CallContext, progress: &Progress) -> Result<Response, Error> {
     match progress.delivery() {
         Delivery::NotSent => resume_unwind(panic),
@@ -121,11 +121,11 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
         let (connection, signed) = prepared.await?;
         if Instant::now() >= progress.deadline() {
-            // The signature came in the last moment. Nothing is sent any more: the time-out ends it.
+            // The signature came too late. Send nothing; the timeout ends the attempt.
             drop(connection);
             return std::future::pending().await;
         }
-        // Signing and connecting took their time, in which the last key may have gone.
+        // Signing and connecting took time, in which the last key may have been removed or expired.
         if let Some(signed_by) = progress.signed_by() {
             self.require_verifier(call, signed_by.signed_at)?;
         }
@@ -150,13 +150,13 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         ended
     }
 
-    /// Requires that the response can be verified: nobody could believe it otherwise.
+    /// Requires that the response can be verified; otherwise its result could not be trusted.
     fn require_verifier(&self, call: &CallContext, now: Timestamp) -> Result<(), Error> {
         let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
         self.verifier.readiness(now).map_err(not_ready)
     }
 
-    /// Requires that the verifier does not ask for responses signed with the merchant's own certificate.
+    /// Requires that the verifier does not request responses signed with the merchant's own certificate.
     fn require_other_serial(
         &self,
         call: &CallContext,
@@ -171,11 +171,10 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         }
     }
 
-    /// Signs, and finds a connection to send on: a kept one, or one that has carried no request where there is
-    /// demand for such.
+    /// Signs, and picks a connection to send on: a kept one, or an unused one if the call needs it.
     ///
-    /// A kept connection is taken after signing, so that it has not grown too old meanwhile. Where there is
-    /// none that waits, one is opened while the signer works.
+    /// A kept connection is taken after signing, so that it does not age meanwhile. If no spare connection
+    /// is ready, one is opened while the signer works.
     async fn prepare(
         &self,
         domain: &Domain,
@@ -214,8 +213,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         progress: &Progress,
     ) -> Result<Connection, Error> {
         progress.connecting(true);
-        // It keeps to the time for connecting by itself, and knows what it tried in it. Boxed, since a call that
-        // finds a connection would carry its room along.
+        // The connector enforces the connect timeout itself, and knows what it tried. Boxed, so that a call
+        // that finds a connection does not carry the size of this future.
         let stream = Box::pin(domain.connector.connect()).await.map_err(|failure| {
             domain.spares.connected(false);
             if !failure.is_timeout {
@@ -294,7 +293,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
             headers.insert(WECHATPAY_SERIAL, serial);
         }
-        // Hyper leaves it out of an empty request, and servers in front answer 411 then.
+        // Hyper omits it for an empty body, and servers in front of WeChat Pay respond with 411 then.
         if request.body().is_empty() && request.method() != Method::GET {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
@@ -312,7 +311,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let response = match connection.send(request).await {
             Ok(response) => response,
             Err(broken) => {
-                // Closed first: afterwards nothing more can be written.
+                // Close first: nothing more can be written afterwards.
                 drop(connection);
                 let delivery =
                     if broken.untouched { Delivery::NotSent } else { progress.delivery() };
@@ -328,7 +327,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let body = if status.is_success() {
             reading.await
         } else {
-            // The status of a refusal is worth having, even when time runs out in its body.
+            // Keep the status of a refusal even when time runs out while its body is read.
             timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
         };
         let connection = body.is_ok().then_some(connection);
@@ -354,8 +353,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 UnverifiedCause::TooLarge { limit: self.max_response_bytes }
             }
             Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
-                // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
-                // response can have come.
+                // Accepted but not finished, so it may have no content to recognise it by: trust it only if no
+                // other response can have come on this connection.
                 Ok(verified)
                     if (was_kept || status != StatusCode::ACCEPTED)
                         && !request.is_answered_by(verified.body()) =>
@@ -407,14 +406,13 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         Error::Api(ApiError::new(call.clone(), response, &sent.message, &secrets))
     }
 
-    /// Gathers what a response may repeat and no error may show.
+    /// Collects what a response may repeat and no error may show.
     fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
         sent.secrets(&self.identity, self.signer.algorithm(), request.headers())
     }
 }
 
-/// Tells whether a response was what it should be, so that its connection can be kept: a verified one, or
-/// an orderly refusal.
+/// Returns whether the connection can be kept after this response: a verified one, or an orderly refusal.
 fn is_orderly(ended: &Result<Response, Error>) -> bool {
     match ended {
         Ok(_) => true,

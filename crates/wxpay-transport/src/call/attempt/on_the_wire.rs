@@ -1,4 +1,4 @@
-//! Attempts, and a server that does as it is told.
+//! Attempts against a scripted server.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -48,7 +48,8 @@ fn refused(status: u16, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// Answers each head, given how many came before it on the connection; returns where, and what it heard.
+/// Responds to each request head, given how many came before it on the connection. Returns the URL and
+/// the received heads.
 fn serve(
     response: impl Fn(usize, &str) -> String + Send + Sync + 'static,
 ) -> (BaseUrl, Arc<Mutex<Vec<String>>>) {
@@ -97,7 +98,7 @@ fn signer() -> FileKeySigner {
     wxpay_testing::WechatPay::builder().build().signer()
 }
 
-/// Another one comes for the first request when the second is there, for something that does not exist.
+/// On a kept connection the server sends a 202 that could belong to the first request; a new one gets a 404.
 #[tokio::test]
 async fn a_202_on_a_kept_connection_may_be_the_response_to_another() {
     let (url, heard) = serve(|before, head| match (before, head.contains("/v3/b")) {
@@ -133,7 +134,7 @@ async fn nothing_of_a_query_or_a_header_is_shown() {
     assert!(!format!("{error:?}").contains("nobody"), "{error:?}");
 }
 
-/// Takes the time to sign in which somebody takes the last key away.
+/// Takes long enough to sign for the last verifying key to be removed meanwhile.
 #[derive(Debug)]
 struct Emptying(FileKeySigner, KeyRing);
 

@@ -1,4 +1,4 @@
-//! Addresses that did not work a moment ago.
+//! Addresses that failed recently.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how long an address that failed is tried last.
+/// How long a failed address is tried last.
 const REST: Duration = Duration::from_secs(60);
 
-/// How many are remembered; the oldest is forgotten first.
+/// Maximum number of remembered addresses; the oldest is dropped first.
 const MOST: usize = 64;
 
-/// Remembers which addresses failed, so that others are tried before them. None is ever left out.
+/// Remembers failed addresses, so that others are tried first. No address is ever left out.
 #[derive(Debug, Default)]
 pub(crate) struct FailedAddresses(Mutex<VecDeque<(SocketAddr, Instant)>>);
 
 impl FailedAddresses {
-    /// Notes that an address did not work, or that another one was faster by far.
+    /// Records that an address failed, or that another one was much faster.
     pub(crate) fn add(&self, address: SocketAddr) {
         let mut failed = self.failed();
         failed.retain(|(other, _)| *other != address);
@@ -28,13 +28,13 @@ impl FailedAddresses {
         failed.push_back((address, Instant::now()));
     }
 
-    /// Notes that an address works.
+    /// Records that an address works.
     pub(crate) fn remove(&self, address: SocketAddr) {
         self.failed().retain(|(other, _)| *other != address);
     }
 
-    /// Puts the addresses into the order in which they are tried: those that failed last, and otherwise the
-    /// two families in turn, each in the order it came in.
+    /// Sorts addresses for connecting: those that failed come last; otherwise the two families alternate, each
+    /// in its given order.
     pub(crate) fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let mut failed = self.failed();
         while failed.front().is_some_and(|(_, since)| since.elapsed() >= REST) {

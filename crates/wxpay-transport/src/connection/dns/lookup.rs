@@ -1,4 +1,4 @@
-//! How the name of the next hop becomes addresses.
+//! Looks up the addresses of the next hop.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,22 +7,22 @@ use std::sync::Arc;
 use crate::connection::dns::recent_addresses::RecentAddresses;
 use crate::connection::dns::resolve::Resolve;
 
-/// How many addresses of a name are used: a connection to each may be under way at the same time.
+/// Maximum number of addresses of a name: connections to all of them may be pending at the same time.
 const MOST: usize = 32;
 
-/// Who knows the addresses of names.
+/// The source of addresses.
 #[derive(Debug, Clone)]
 pub(crate) enum Lookup {
-    /// The operating system, whose response is used for some seconds.
+    /// The operating system; its response is cached for a few seconds.
     System(Arc<RecentAddresses>),
-    /// The application.
+    /// The application's resolver.
     Given(Arc<dyn Resolve>),
-    /// Nobody is asked: whatever a name server says, plain HTTP does not leave this machine.
+    /// No lookup: plain HTTP does not leave this machine, whatever a name server says.
     Loopback,
 }
 
 impl Lookup {
-    /// Returns the addresses of a host, the best one first, and each once.
+    /// Returns the distinct addresses of a host, the preferred one first.
     pub(crate) async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<IpAddr> = match (host.parse(), self) {
             (Ok(address), _) => vec![address],
@@ -52,7 +52,7 @@ impl Lookup {
         Ok(addresses)
     }
 
-    /// Notes that no connection came about: the next one asks anew.
+    /// Discards the cached addresses after a failed connection.
     pub(crate) fn forget(&self) {
         if let Self::System(recent) = self {
             recent.forget();

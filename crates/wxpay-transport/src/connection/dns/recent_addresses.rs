@@ -1,4 +1,4 @@
-//! Addresses that were looked up a moment ago.
+//! Addresses that were looked up recently.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how long what the operating system says is used: asking it takes a thread and, often, a name server.
+/// How long a lookup is cached: it takes a thread and, often, a name server.
 const KEEP: Duration = Duration::from_secs(10);
 
-/// Remembers the addresses of one name, until none of them works or they are too old.
+/// Caches the addresses of one name until none of them works or they are too old.
 #[derive(Debug, Default)]
 pub(crate) struct RecentAddresses(Mutex<Option<(Instant, Vec<IpAddr>)>>);
 
 impl RecentAddresses {
-    /// Returns the addresses, if they were looked up a moment ago.
+    /// Returns the cached addresses, unless they are too old.
     pub(crate) fn known(&self) -> Option<Vec<IpAddr>> {
         let recent = self.recent();
         let (since, addresses) = recent.as_ref()?;
         (since.elapsed() < KEEP).then(|| addresses.clone())
     }
 
-    /// Notes what was looked up just now.
+    /// Caches the result of a lookup.
     pub(crate) fn remember(&self, addresses: &[IpAddr]) {
         *self.recent() = Some((Instant::now(), addresses.to_vec()));
     }
 
-    /// Forgets all of them: they lead nowhere.
+    /// Discards all addresses: none of them works.
     pub(crate) fn forget(&self) {
         *self.recent() = None;
     }

@@ -1,4 +1,4 @@
-//! How names become addresses.
+//! Name resolution by the application.
 
 use std::fmt;
 use std::io;
@@ -9,14 +9,14 @@ use async_trait::async_trait;
 
 /// Looks up the addresses of a host, in place of the operating system.
 ///
-/// For networks that pin the addresses of WeChat Pay, or have a name server of their own. What TLS
-/// checks the certificate against stays the name.
+/// For networks that pin the addresses of WeChat Pay, or have their own name server. TLS still checks
+/// the certificate against the host name.
 ///
-/// Of several addresses each is tried, at most 32: the next one when the one before fails, or beside it when
-/// that does not answer. One that failed comes last for a minute. Plain `http` to `localhost` is not looked up.
+/// At most 32 addresses are used. The next one is tried when the previous one fails, or in parallel when
+/// it does not respond. A failed address is tried last for a minute. Plain `http` to `localhost` is not looked up.
 ///
-/// A panic in it passes on to the caller in the first attempt of a call, when nothing was sent. Later it is
-/// caught and logged, and the call ends as the attempt before ended.
+/// A panic in it during the first attempt of a call propagates to the caller: nothing was sent. A later
+/// one is caught and logged, and the call ends with the result of the previous attempt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Resolve`",
     label = "expected an implementation of your own",
@@ -24,10 +24,10 @@ use async_trait::async_trait;
 )]
 #[async_trait]
 pub trait Resolve: fmt::Debug + Send + Sync {
-    /// Returns the addresses of a host, the best one first.
+    /// Returns the addresses of a host, the preferred one first.
     ///
     /// # Errors
-    /// When there are none; no connection is opened then, and nothing is sent.
+    /// If there are none; no connection is opened then, and nothing is sent.
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 

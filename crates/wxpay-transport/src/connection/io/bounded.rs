@@ -1,4 +1,4 @@
-//! A stream that ends when a response does not.
+//! A stream that ends when a response is too long.
 
 use std::io;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::connection::io::metered::{Meter, Metered};
 
-/// Reads so many bytes for each thing that is written, and as many as those have. What is not read is kept
-/// for the responses that are still to come, up to a bound.
+/// Allows reading a number of bytes per written message, plus as many as the message has. What is not
+/// read is kept for the responses still to come, up to a bound.
 pub(crate) type BoundedStream<S> = Metered<S, Allowance>;
 
-/// How many bytes may still be read.
+/// Number of bytes that may still be read.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     bound: Bound,
@@ -18,17 +18,17 @@ pub(crate) struct Allowance {
     is_exceeded: Arc<AtomicBool>,
 }
 
-/// How many bytes may be read.
+/// Limits on bytes read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bound {
-    /// For each thing that is written.
+    /// For each written message.
     pub(crate) each: usize,
-    /// Together, however much was written.
+    /// In total, however much was written.
     pub(crate) most: usize,
 }
 
 impl<S> BoundedStream<S> {
-    /// Sets the bound, and what is set when there is more.
+    /// Wraps a stream; `is_exceeded` is set when the bound is exceeded.
     pub(crate) fn bounded(stream: S, bound: Bound, is_exceeded: Arc<AtomicBool>) -> Self {
         Self::new(stream, Allowance { bound, left: 0, is_exceeded })
     }
@@ -60,7 +60,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_much_is_read_for_each_thing_that_is_written_and_not_more() {
-        // One byte for itself and three for the response; of the responses to five questions ten bytes.
+        // One byte, as long as the request, and three more for each response; at most ten for five requests.
         for (questions, bytes) in [(1, 4), (2, 8), (5, 10)] {
             let (near, mut far) = tokio::io::duplex(64);
             let is_exceeded = Arc::default();

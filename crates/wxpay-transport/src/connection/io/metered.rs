@@ -1,4 +1,4 @@
-//! A stream that tells a meter what goes through it.
+//! A stream that reports its traffic to a meter.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Counts or bounds what goes through a stream.
+/// Counts or bounds the traffic of a stream.
 pub(crate) trait Meter<S>: Unpin {
     /// Reads from the stream.
     fn poll_read(
@@ -22,14 +22,14 @@ pub(crate) trait Meter<S>: Unpin {
         Pin::new(stream).poll_read(cx, buf)
     }
 
-    /// Notes that so many bytes were read; an error ends the stream.
+    /// Records bytes read; an error ends the stream.
     fn has_read(&mut self, bytes: usize) -> io::Result<()>;
 
-    /// Notes that so many bytes were written.
+    /// Records bytes written.
     fn has_written(&mut self, _bytes: usize) {}
 }
 
-/// Passes everything on to a stream, and tells its meter.
+/// Forwards everything to a stream, and reports it to the meter.
 pub(crate) struct Metered<S, M> {
     stream: S,
     meter: M,

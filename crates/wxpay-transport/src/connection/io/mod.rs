@@ -1,4 +1,4 @@
-//! Byte streams, and what is counted and bounded on them.
+//! Byte streams, and the counters and bounds on them.
 
 #[cfg(feature = "redis")]
 pub(crate) mod bounded;

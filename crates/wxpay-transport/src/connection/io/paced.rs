@@ -1,6 +1,7 @@
-//! A TLS handshake computes for some 300 µs. A runtime looks at its timers and sockets only when it has run all tasks that
-//! are ready, or many of them: with 64 handshakes at once everybody's timers were 60 ms late on a runtime of one thread.
-//! So handshakes compute for a while, and then let the runtime look.
+//! Limits how long TLS handshakes compute before the runtime polls its timers and sockets.
+//!
+//! A handshake computes for about 300 µs. A runtime polls timers and sockets only after it has run all
+//! ready tasks, or many of them: 64 handshakes at once delayed timers by 60 ms on a single-threaded runtime.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -10,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 
-/// How long all handshakes on a thread compute together before the runtime looks at its timers and sockets.
+/// How long all handshakes on a thread may compute between two polls of timers and sockets.
 const PORTION: Duration = Duration::from_millis(1);
 
-/// The time between two looks of the runtime.
+/// The time between two such polls.
 #[derive(Clone, Copy)]
 struct Turn {
     number: u64,
-    /// For how long handshakes have computed in it.
+    /// How long handshakes have computed in it.
     computed: Duration,
 }
 
@@ -25,12 +26,12 @@ thread_local! {
     static TURN: Cell<Turn> = const { Cell::new(Turn { number: 0, computed: Duration::ZERO }) };
 }
 
-/// Runs a future that computes much: only while there is something left of the portion of this turn.
+/// Runs a CPU-bound future, as long as this turn has time left.
 pub(crate) async fn paced<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
         while let Some(turn) = used_up() {
-            // Tokio goes on with this task when it has looked.
+            // Tokio resumes this task after polling timers and sockets.
             yield_now().await;
             begin_after(turn);
         }
@@ -47,13 +48,13 @@ pub(crate) async fn paced<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Returns the number of this turn when nothing of its portion is left.
+/// Returns the number of this turn if its time is used up.
 fn used_up() -> Option<u64> {
     let turn = TURN.get();
     (turn.computed >= PORTION).then_some(turn.number)
 }
 
-/// Begins the turn after that one, unless another task has begun it.
+/// Begins the turn after `number`, unless another task has.
 fn begin_after(number: u64) {
     if TURN.get().number == number {
         TURN.set(Turn { number: number.wrapping_add(1), computed: Duration::ZERO });
@@ -65,7 +66,7 @@ fn add(computed: Duration) {
     TURN.set(Turn { computed: turn.computed + computed, ..turn });
 }
 
-/// Waits until the task is woken, by what it waits for already.
+/// Waits until the task is woken by what it already waits for.
 async fn woken() {
     let mut is_woken = false;
     poll_fn(
@@ -82,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Computes for longer than a portion each time it is polled.
+    /// Computes for longer than `PORTION` at each poll.
     async fn compute(times: usize, log: Rc<Cell<usize>>) {
         for _ in 0..times {
             let start = Instant::now();
@@ -94,7 +95,7 @@ mod tests {
         }
     }
 
-    /// Whatever the machine does, no two of them compute between two looks of the runtime.
+    /// No two of them compute between two polls of the runtime, however fast the machine.
     #[test]
     fn the_runtime_looks_after_each_portion() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(most, 1, "portions between two looks");
     }
 
-    /// A turn that was begun on one thread says nothing on another.
+    /// A turn begun on one thread has no effect on another.
     #[test]
     fn a_task_that_moves_goes_on() {
         let runtime =

@@ -1,4 +1,4 @@
-//! Byte streams: TCP that counts what goes over it, and TLS over it.
+//! Byte streams: counted TCP, and TLS over it.
 
 use std::io::{self, ErrorKind, Read};
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use tokio_rustls::client::TlsStream;
 use crate::connection::io::metered::{Meter, Metered};
 use crate::connection::io::traffic::Traffic;
 
-/// TCP whose bytes are counted. It lies below TLS, so a byte that TLS still holds back is not counted, and
-/// none that left is missed.
+/// TCP with byte counters. It lies below TLS: a byte that TLS still buffers is not counted, and every byte
+/// sent is.
 pub(crate) type CountedTcp = Metered<TcpStream, WireCount>;
 
-/// Counts what goes over the wire.
+/// Counts bytes on the wire.
 #[derive(Debug, Default)]
 pub(crate) struct WireCount(Traffic);
 
 impl CountedTcp {
-    /// Counts what goes over this connection from now on.
+    /// Counts the bytes of this connection from now on.
     pub(crate) fn counted(tcp: TcpStream) -> Self {
         Self::new(tcp, WireCount::default())
     }
@@ -48,7 +48,7 @@ impl Meter<TcpStream> for WireCount {
     }
 }
 
-/// Reads what the operating system has, without asking the runtime. Nobody is woken when there is nothing.
+/// Reads what the operating system has, bypassing the runtime. Registers no waker if there is nothing.
 fn read_now(tcp: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
     let socket = SockRef::from(tcp);
     loop {
@@ -62,16 +62,16 @@ fn read_now(tcp: &TcpStream, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
     }
 }
 
-/// A stream whose plain bytes are counted as they are read. It lies above TLS: what counts is what may be a
-/// response, and not a ticket or an alert.
+/// A stream whose plaintext bytes are counted as they are read. It lies above TLS: it counts what may be a
+/// response, not tickets or alerts.
 pub(crate) type CountedStream = Metered<Stream, PlainCount>;
 
-/// Counts what is read of responses.
+/// Counts plaintext bytes read.
 #[derive(Debug)]
 pub(crate) struct PlainCount(Traffic);
 
 impl CountedStream {
-    /// Counts what is read from this stream from now on, beside what goes over its wire.
+    /// Counts plaintext bytes read from now on, along with the counters of the wire.
     pub(crate) fn counted(stream: Stream) -> Self {
         let traffic = stream.traffic();
         Self::new(stream, PlainCount(traffic))
@@ -85,7 +85,7 @@ impl Meter<Stream> for PlainCount {
     }
 }
 
-/// What a destination is reached over: TCP to it (or to a proxy), or TLS to a proxy.
+/// The transport to a destination: TCP to it (or to a proxy), or TLS to a proxy.
 #[derive(Debug)]
 pub(crate) enum Link {
     Tcp(CountedTcp),
@@ -101,7 +101,7 @@ impl Link {
     }
 }
 
-/// What HTTP is spoken over.
+/// The stream that carries HTTP.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Link),
@@ -109,7 +109,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Returns what is counted at both of its ends.
+    /// Returns its counters.
     pub(crate) fn traffic(&self) -> Traffic {
         match self {
             Self::Plain(link) => link.traffic(),
@@ -117,7 +117,7 @@ impl Stream {
         }
     }
 
-    /// Tells how TLS was agreed on; `None` without TLS.
+    /// Returns the kind of TLS handshake; `None` without TLS.
     pub(crate) fn handshake(&self) -> Option<HandshakeKind> {
         match self {
             Self::Plain(_) => None,

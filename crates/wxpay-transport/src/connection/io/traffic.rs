@@ -1,9 +1,9 @@
-//! What went over a connection, in bytes.
+//! Byte counters of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counts the bytes of a connection, and says whether its socket is being looked at.
+/// Counts the bytes of a connection, and marks whether its socket is being checked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Traffic(Arc<Counts>);
 
@@ -16,37 +16,37 @@ struct Counts {
 }
 
 impl Traffic {
-    /// Notes bytes that were handed to the operating system.
+    /// Adds bytes written to the operating system.
     pub(crate) fn add_written(&self, bytes: usize) {
         self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes bytes that came from the operating system, below TLS.
+    /// Adds bytes read from the operating system, below TLS.
     pub(crate) fn add_read(&self, bytes: usize) {
         self.0.read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Notes bytes that came out of TLS: they may be a response, and are no ticket and no alert.
+    /// Adds plaintext bytes from TLS: they may be a response, not a ticket or an alert.
     pub(crate) fn add_heard(&self, bytes: usize) {
         self.0.heard.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Returns how many bytes were handed to the operating system.
+    /// Returns the number of bytes written to the operating system.
     pub(crate) fn written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes came from the operating system.
+    /// Returns the number of bytes read from the operating system.
     pub(crate) fn read(&self) -> u64 {
         self.0.read.load(Ordering::Relaxed)
     }
 
-    /// Returns how many bytes came out of TLS.
+    /// Returns the number of plaintext bytes.
     pub(crate) fn heard(&self) -> u64 {
         self.0.heard.load(Ordering::Relaxed)
     }
 
-    /// Lets whatever is read meanwhile come from the socket itself, past the readiness that the runtime
+    /// Runs `look` with reads going to the socket itself, bypassing the readiness that the runtime
     /// has cached. The runtime learns of bytes and of the end of a connection only when it polls for
     /// events, which may be long after the operating system has them.
     pub(crate) fn looking<T>(&self, look: impl FnOnce() -> T) -> T {
@@ -56,7 +56,7 @@ impl Traffic {
         seen
     }
 
-    /// Tells whether the socket is being looked at.
+    /// Returns whether the socket is being checked.
     pub(crate) fn is_looking(&self) -> bool {
         self.0.is_looking.load(Ordering::Relaxed)
     }

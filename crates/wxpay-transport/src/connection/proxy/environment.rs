@@ -6,27 +6,27 @@ use crate::connection::proxy::no_proxy::NoProxy;
 use crate::connection::proxy::url::ProxyUrl;
 use crate::error::ConfigError;
 
-/// Holds what the environment said when it was read. A proxy that cannot be used is told of when it is
-/// needed: the client may be for this machine, or the host an exception.
+/// The proxy settings of the environment when it was read. An unusable proxy is reported only when it is
+/// needed: the client may connect to this machine, or to a host in `NO_PROXY`.
 #[derive(Debug, Clone)]
 pub(crate) struct ProxyEnvironment {
     proxy: Option<Result<ProxyUrl, ConfigError>>,
     no_proxy: NoProxy,
 }
 
-/// In the order of `curl`. `HTTP_PROXY` is not among them: plain HTTP goes through no proxy.
+/// In the order of `curl`. `HTTP_PROXY` is not included: plain HTTP never uses a proxy.
 const PROXY: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 impl ProxyEnvironment {
-    /// Reads the variables. One that is empty is one that is not set.
+    /// Reads the variables. An empty one counts as not set.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let first = |names: &[&'static str]| {
             let set = |&name| variable(name).filter(|value| !value.is_empty()).map(|v| (name, v));
             names.iter().find_map(set)
         };
         let proxy = first(&PROXY).map(|(name, value)| {
-            // The value may hold a password: it appears in no error.
+            // The value may contain a password, so no error shows it.
             let url = value.to_str().ok_or(ConfigError::Proxy).and_then(parse);
             url.map_err(|cause| ConfigError::ProxyVariable { name, cause: Box::new(cause) })
         });
@@ -43,7 +43,7 @@ impl ProxyEnvironment {
     }
 }
 
-/// Without a scheme it is `http://`, as for `curl`.
+/// Assumes `http://` without a scheme, as `curl` does.
 fn parse(value: &str) -> Result<ProxyUrl, ConfigError> {
     if value.contains("://") {
         ProxyUrl::parse(value)

@@ -1,4 +1,4 @@
-//! The way out: through a proxy, or not.
+//! The choice of proxy.
 
 pub(crate) mod environment;
 pub(crate) mod no_proxy;
@@ -13,13 +13,13 @@ use crate::connection::proxy::no_proxy::NoProxy;
 use crate::connection::proxy::url::ProxyUrl;
 use crate::error::ConfigError;
 
-/// Chooses the proxy. A tunnel (`CONNECT`) is asked of it, so that TLS reaches to WeChat Pay and the
-/// proxy sees nothing of the call. Plain `http` ([`BaseUrl`]) goes through none.
+/// The proxy to use. Requests go through a tunnel (`CONNECT`), so that TLS reaches to WeChat Pay and the
+/// proxy sees nothing of the call. Plain `http` ([`BaseUrl`]) never uses a proxy.
 ///
 /// ```
 /// use wxpay_transport::Proxy;
 ///
-/// // The password is p@ss: what has a meaning in a URL is percent-encoded.
+/// // The password is p@ss: reserved characters are percent-encoded.
 /// let proxy = Proxy::new("http://user:p%40ss@proxy.example:3128")?.except("10.0.0.0/8, .local");
 /// assert!(!format!("{proxy:?}").contains("p%40ss"));
 /// # Ok::<(), wxpay_transport::ConfigError>(())
@@ -35,35 +35,35 @@ enum Choice {
 }
 
 impl Proxy {
-    /// Goes through no proxy, whatever the environment says.
+    /// Uses no proxy, whatever the environment says.
     pub fn none() -> Self {
         Self(Choice::None)
     }
 
-    /// Goes through the proxy that the environment names, as `curl` does: `HTTPS_PROXY`, `ALL_PROXY`,
-    /// `NO_PROXY` (also in lower case, which comes first). The environment is read now. Addresses of this
-    /// machine are always reached directly. This is the default.
+    /// Uses the proxy that the environment names, as `curl` does: `HTTPS_PROXY`, `ALL_PROXY`,
+    /// `NO_PROXY` (also in lower case, which takes precedence). Reads the environment now. Loopback
+    /// addresses are always reached directly. This is the default.
     ///
-    /// A proxy that cannot be used is not passed by:
-    /// [`ClientBuilder::build`](crate::ClientBuilder::build) ends with [`ConfigError::ProxyVariable`]
-    /// where a call would go through it.
+    /// An unusable proxy is not bypassed:
+    /// [`ClientBuilder::build`](crate::ClientBuilder::build) fails with [`ConfigError::ProxyVariable`]
+    /// if a call would go through it.
     pub fn from_env() -> Self {
         Self(Choice::Environment(ProxyEnvironment::read(|name| std::env::var_os(name))))
     }
 
-    /// Goes through this proxy: `http://host:port` or `https://host:port`, with `user:password@`
-    /// where it asks for that, both percent-encoded.
+    /// Uses this proxy: `http://host:port` or `https://host:port`, with `user:password@` if it requires
+    /// them, both percent-encoded.
     ///
     /// # Errors
-    /// [`ConfigError::ProxyNotEncoded`] when user or password are not percent-encoded, and
-    /// [`ConfigError::Proxy`] when the URL cannot be read otherwise, or has another scheme.
+    /// [`ConfigError::ProxyNotEncoded`] if user or password are not percent-encoded, and
+    /// [`ConfigError::Proxy`] if the URL is otherwise invalid, or has another scheme.
     pub fn new(url: impl Into<String>) -> Result<Self, ConfigError> {
         let url = ProxyUrl::parse(&url.into())?;
         Ok(Self(Choice::Given(url, NoProxy::new(""))))
     }
 
-    /// Reaches these hosts directly: names (with their subdomains), addresses and networks,
-    /// separated by commas, or `*`. It changes nothing but a proxy made with [`Proxy::new`].
+    /// Connects to these hosts directly: names (with their subdomains), addresses and networks,
+    /// separated by commas, or `*`. Affects only a proxy made with [`Proxy::new`].
     #[must_use]
     pub fn except(self, no_proxy: impl Into<String>) -> Self {
         match self.0 {
@@ -72,10 +72,10 @@ impl Proxy {
         }
     }
 
-    /// Finds the proxy for an origin; `None` to go directly.
+    /// Returns the proxy for an origin; `None` to connect directly.
     pub(crate) fn for_origin(&self, base: &BaseUrl) -> Result<Option<ProxyUrl>, ConfigError> {
         match &self.0 {
-            // A gateway on this machine; or what protects its way leads through no proxy.
+            // A gateway on this machine, or a protected path, which a proxy would leave.
             _ if !base.is_https() => Ok(None),
             Choice::None => Ok(None),
             Choice::Environment(_) if base.is_loopback() => Ok(None),

@@ -1,4 +1,4 @@
-//! Hosts that are reached without a proxy.
+//! Hosts that are connected to directly.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// Names (with their subdomains), addresses and networks, separated by commas, or `*`: the rules are
-/// those of `curl`, as hyper-util knows them.
+/// Names (with their subdomains), addresses and networks, separated by commas, or `*`. Follows the rules
+/// of `curl`, as implemented by hyper-util.
 #[derive(Clone)]
 pub(crate) struct NoProxy {
     text: String,
@@ -16,19 +16,19 @@ pub(crate) struct NoProxy {
 
 impl NoProxy {
     pub(crate) fn new(text: &str) -> Self {
-        // Which proxy it is does not matter: what is asked for is whether there is one.
+        // The proxy itself does not matter: only whether the matcher returns one.
         let rules = Matcher::builder().all("http://proxy.invalid").no(text).build();
         Self { text: text.to_owned(), rules: Arc::new(rules) }
     }
 
-    /// Tells whether a host, without brackets, is one of them.
+    /// Returns whether a host, without brackets, is listed.
     pub(crate) fn contains(&self, host: &str) -> bool {
         // The matcher takes `*` for names only, not for addresses.
         if self.text.split(',').any(|part| part.trim() == "*") {
             return true;
         }
         let uri = format!("https://{}/", crate::connection::base_url::authority(host, 443));
-        // A host that is none has no connection, either.
+        // An invalid host has no connection, either.
         uri.parse::<Uri>().is_ok_and(|uri| self.rules.intercept(&uri).is_none())
     }
 }

@@ -6,28 +6,28 @@ use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// How many bytes a proxy may answer with, interim responses (1xx) included.
+/// Maximum size of a proxy's response, in bytes, interim responses (1xx) included.
 const MAX_HEAD_BYTES: usize = 8 << 10;
 
-/// Says why there is no tunnel. No text of the proxy is quoted.
+/// Why the tunnel failed. Quotes no text of the proxy.
 #[derive(Debug, Error)]
 pub(crate) enum TunnelError {
     #[error("the proxy answered CONNECT with status {}", status.as_u16())]
     Refused { status: StatusCode },
-    #[error("the proxy answered CONNECT with something that is no http")]
+    #[error("the response of the proxy to CONNECT is not http")]
     NotHttp,
-    #[error("the proxy answered CONNECT with a head of more than {MAX_HEAD_BYTES} bytes")]
+    #[error("the response of the proxy to CONNECT has a head of more than {MAX_HEAD_BYTES} bytes")]
     TooLong,
-    #[error("the proxy closed the connection before it had answered CONNECT")]
+    #[error("the proxy closed the connection before responding to CONNECT")]
     Closed,
-    #[error("the proxy sent {bytes} bytes of its own into the tunnel")]
+    #[error("the proxy sent {bytes} unexpected bytes into the tunnel")]
     NotEmpty { bytes: usize },
     #[error("the connection to the proxy broke")]
     Io(#[source] io::Error),
 }
 
 impl TunnelError {
-    /// Returns the status that the proxy refused with.
+    /// Returns the status of the proxy's refusal.
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Refused { status } => Some(*status),
@@ -35,13 +35,13 @@ impl TunnelError {
         }
     }
 
-    /// Tells whether the proxy said something: the same proxy at another address would say the same.
+    /// Returns whether the proxy responded: it would respond the same at another address.
     pub(crate) fn is_response(&self) -> bool {
         !matches!(self, Self::Closed | Self::Io(_))
     }
 }
 
-/// Asks the proxy at the other end of a stream for a tunnel to `host:port`.
+/// Opens a tunnel to `authority` through the proxy at the other end of a stream.
 pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     authority: &str,
@@ -68,9 +68,9 @@ pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         let status = status(rest).ok_or(TunnelError::NotHttp)?;
         begin += length;
         match status {
-            // It goes on. Nobody asked for another protocol (101).
+            // Read on. Another protocol (101) was not requested.
             _ if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS => {}
-            // From here on, whatever comes is the server's; and no server speaks first.
+            // Everything from here on comes from the server, and the client speaks first.
             _ if status.is_success() => {
                 return match received.len() - begin {
                     0 => Ok(()),
@@ -94,8 +94,8 @@ async fn read_more<S: AsyncRead + Unpin>(
     if read == 0 { Err(TunnelError::Closed) } else { Ok(()) }
 }
 
-/// Returns how long the head is, its empty line included; `None` while it has no end. A lone line feed
-/// ends a line, too (RFC 9112, section 2.2).
+/// Returns the length of the head, its empty line included; `None` while it is incomplete. A bare line
+/// feed ends a line, too (RFC 9112, section 2.2).
 fn head_length(bytes: &[u8]) -> Option<usize> {
     let mut line_is_empty = false;
     for (n, byte) in bytes.iter().enumerate() {
@@ -109,7 +109,7 @@ fn head_length(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Reads the status of `HTTP/1.1 200 Connection established`.
+/// Parses the status of `HTTP/1.1 200 Connection established`.
 fn status(head: &[u8]) -> Option<StatusCode> {
     let line = head.split(|byte| *byte == b'\n').next()?;
     let mut parts = line.trim_ascii_end().splitn(3, |byte| *byte == b' ');
@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns what the proxy was asked for, and what came of its response.
+    /// Returns the request to the proxy, and the result of its response.
     async fn asked(response: &[&[u8]]) -> (String, Result<(), TunnelError>) {
         let (mut ours, mut proxy) = duplex(64 << 10);
         let (credentials, response) = (HeaderValue::from_static("Basic dTpw"), response.concat());
@@ -131,7 +131,7 @@ mod tests {
         let serve = async {
             let read = proxy.read(&mut request).await.unwrap();
             request.truncate(read);
-            // In small pieces, and then no more.
+            // In small pieces, then end of file.
             for piece in response.chunks(7) {
                 let _ = proxy.write_all(piece).await;
             }
@@ -190,12 +190,12 @@ mod tests {
             (&[b"HTTP/1.1 200 OK\r\n"], "closed"),
             (&[b"HTTP/1.1 200 OK\r\nX: y\r\n"], "closed"),
             (&[b"HTTP/1.1 200 OK\r\n\r\n<html>"], "sent"),
-            (&[b"\r\n\r\n"], "no http"),
-            (&[b"SSH-2.0-x\r\n\r\n"], "no http"),
-            (&[b"HTTP/2 200 OK\r\n\r\n"], "no http"),
-            (&[b"HTTP/1.1 2000 OK\r\n\r\n"], "no http"),
-            (&[b"HTTP/1.1 20\r\n\r\n"], "no http"),
-            (&[b"HTTP/1.1  200 OK\r\n\r\n"], "no http"),
+            (&[b"\r\n\r\n"], "not http"),
+            (&[b"SSH-2.0-x\r\n\r\n"], "not http"),
+            (&[b"HTTP/2 200 OK\r\n\r\n"], "not http"),
+            (&[b"HTTP/1.1 2000 OK\r\n\r\n"], "not http"),
+            (&[b"HTTP/1.1 20\r\n\r\n"], "not http"),
+            (&[b"HTTP/1.1  200 OK\r\n\r\n"], "not http"),
             (&[b"HTTP/1.1 200 OK\r\nX: ", &long, b"\r\n\r\n"], "8192 bytes"),
             (&[&interim], "8192 bytes"),
         ] {

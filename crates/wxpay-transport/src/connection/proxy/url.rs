@@ -1,4 +1,4 @@
-//! The URL of a proxy, read strictly: a password that is not encoded takes the place of a host.
+//! The URL of a proxy, parsed strictly: an unencoded password could be taken for a host.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -12,7 +12,7 @@ use crate::connection::base_url::is_host;
 use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
 
-/// Where a proxy is, how it is reached, and as whom.
+/// The address of a proxy, its scheme and credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ProxyUrl {
     pub(crate) is_https: bool,
@@ -24,11 +24,11 @@ pub(crate) struct ProxyUrl {
 }
 
 impl ProxyUrl {
-    /// Reads `http://user:password@host:port`, or the same with `https`.
+    /// Parses `http://user:password@host:port`, or the same with `https`.
     ///
     /// # Errors
-    /// [`ConfigError::ProxyNotEncoded`] when user or password look as if they were not percent-encoded, and
-    /// [`ConfigError::Proxy`] for everything else. Neither shows anything of the URL.
+    /// [`ConfigError::ProxyNotEncoded`] if user or password seem not to be percent-encoded, and
+    /// [`ConfigError::Proxy`] for everything else. Neither shows any part of the URL.
     pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
         let (scheme, rest) = url.split_once("://").ok_or(ConfigError::Proxy)?;
         let is_https = match scheme.to_ascii_lowercase().as_str() {
@@ -45,7 +45,7 @@ impl ProxyUrl {
             return Err(ConfigError::ProxyNotEncoded);
         }
         let (host, port) = host_and_port(authority)
-            // With a user before it, it is more likely the end of a password.
+            // After a user, this is more likely the end of a password.
             .ok_or(if userinfo.is_some() && authority.contains(['/', '?', '#']) {
                 ConfigError::ProxyNotEncoded
             } else {
@@ -85,7 +85,7 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((host, Some(port)))
 }
 
-/// Makes the value of `Proxy-Authorization` (RFC 7617). The parts are decoded to bytes, whatever their
+/// Builds the value of `Proxy-Authorization` (RFC 7617). The parts are decoded to bytes, in any
 /// encoding.
 fn basic(userinfo: &str) -> Result<HeaderValue, ConfigError> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
@@ -105,7 +105,7 @@ impl fmt::Display for ProxyUrl {
     }
 }
 
-/// It leaves user and password out.
+/// Omits user and password.
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

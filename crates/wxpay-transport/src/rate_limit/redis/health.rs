@@ -1,4 +1,4 @@
-//! Whether the store of a shared limit answers, and who asks it.
+//! Whether the store of a shared limit responds, and which requests probe it.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -11,9 +11,9 @@ use crate::breaker::{Admission, Breaker, BreakerSettings, BreakerState};
 use crate::observe::telemetry;
 use crate::rate_limit::redis::shared_limit::Lost;
 
-/// Keeps questions from a store that is lost, but for one at a time after a rest.
+/// Blocks queries to a lost store, except for one at a time after a pause.
 pub(crate) struct SharedHealth {
-    /// Named in logs.
+    /// Its name in logs.
     server: String,
     rest: Duration,
     state: Mutex<State>,
@@ -22,13 +22,13 @@ pub(crate) struct SharedHealth {
 
 struct State {
     breaker: Breaker,
-    /// It was said that keys are lost. A store that evicts loses them again and again.
+    /// A loss of keys was already logged. An evicting store loses them again and again.
     is_told: bool,
-    /// Of what is the case now nothing was said, for that reason.
+    /// The current state was not logged, for that reason.
     is_quiet: bool,
 }
 
-/// The right to ask one question. Dropping it says nothing about the store.
+/// The right to send one query. Dropping it says nothing about the store.
 pub(crate) struct Asking<'h> {
     health: &'h SharedHealth,
     admission: Option<Admission>,
@@ -41,13 +41,13 @@ impl SharedHealth {
         Self { server, rest, state: Mutex::new(State::new(rest)), is_lost }
     }
 
-    /// Sets how long a store that was lost is left alone.
+    /// Sets how long a lost store is not queried.
     pub(crate) fn rest(&mut self, rest: Duration) {
         self.rest = rest;
         self.state = Mutex::new(State::new(rest));
     }
 
-    /// Asks whether the store may be asked. `None`: it is lost.
+    /// Asks whether the store may be queried; `None` if it is lost.
     pub(crate) fn ask(&self) -> Option<Asking<'_>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.breaker.admit(Instant::now(), true) {
@@ -60,29 +60,29 @@ impl SharedHealth {
         *self.is_lost.borrow()
     }
 
-    /// Waits until the store is not lost.
+    /// Waits until the store is available.
     pub(crate) async fn is_back(&self) {
-        // The sender lives as long as this does.
+        // The sender lives as long as `self`.
         let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
     }
 
-    /// Changes the state, and says so where it is another one.
+    /// Changes the state, and reports the change.
     fn note(&self, lost: Option<&Lost>, change: impl FnOnce(&mut Breaker)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut state.breaker);
         let is_lost = state.breaker.state() != BreakerState::Closed;
-        // Under the lock, so that the last change is the one that is told.
+        // Under the lock, so that the last change is reported last.
         let was_lost = self.is_lost.send_replace(is_lost);
         let is_changed = was_lost != is_lost;
         let is_news = match lost {
-            // What was not said of the last loss is said of this one.
+            // A loss that was not logged before is logged now.
             Some(lost) => (is_changed || state.is_quiet) && state.is_news(lost),
             None => is_changed && !state.is_quiet,
         };
         if is_changed || is_news {
             state.is_quiet = is_lost && !is_news;
         }
-        // A subscriber of logs may take its time, or ask this very store.
+        // A log subscriber may be slow, or query this very store.
         drop(state);
         if is_changed {
             telemetry::shared_limit_degraded(is_lost);
@@ -106,20 +106,20 @@ impl fmt::Debug for SharedHealth {
 }
 
 impl Asking<'_> {
-    /// Tells whether this question finds out whether the store is back.
+    /// Returns whether this query finds out whether the store is available again.
     pub(crate) fn is_probe(&self) -> bool {
         self.admission == Some(Admission::Probe)
     }
 
-    /// Notes that the store answered.
+    /// Records that the store responded.
     pub(crate) fn answered(mut self) {
         if let Some(admission) = self.admission.take() {
             self.health.note(None, |breaker| breaker.succeeded(admission));
         }
     }
 
-    /// Notes that the store did not answer as it should. One that worked and forgets is left alone for
-    /// ten times as long: it may do so all the time, and each change lets some more through.
+    /// Records that the store did not respond correctly. A store that works but loses keys is not queried for
+    /// ten times as long: it may lose them all the time, and each change of state lets some more requests through.
     pub(crate) fn failed(mut self, lost: &Lost) {
         let Some(admission) = self.admission.take() else { return };
         let rest = match (lost, admission) {
@@ -127,7 +127,7 @@ impl Asking<'_> {
             _ => self.health.rest,
         };
         self.health.note(Some(lost), |breaker| {
-            // While it is lost, only the one that asks whether it is back says something new.
+            // While the store is lost, only the probe provides new information.
             if breaker.state() == BreakerState::Closed || admission == Admission::Probe {
                 *breaker = breaker_with(rest);
                 breaker.failed(Instant::now(), Admission::Normal);
@@ -146,7 +146,7 @@ impl Drop for Asking<'_> {
 
 const DAY: Duration = Duration::from_secs(86400);
 
-/// One failure is enough: there is something to fall back to that is nearly as good.
+/// One failure is enough: the fallback is nearly as good.
 fn breaker_with(rest: Duration) -> Breaker {
     Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
 }
@@ -156,7 +156,7 @@ impl State {
         Self { breaker: breaker_with(rest), is_told: false, is_quiet: false }
     }
 
-    /// Tells whether a loss is to be told.
+    /// Returns whether a loss should be logged.
     fn is_news(&mut self, lost: &Lost) -> bool {
         *lost != Lost::Forgotten || !std::mem::replace(&mut self.is_told, true)
     }
@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps what the gauge is set to.
+    /// Records the values of the gauge.
     #[derive(Default)]
     struct Gauges(Arc<Values>);
 

@@ -28,19 +28,19 @@ use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
 use crate::rate_limit::redis::shared_limit::{Lost, Reach, SharedStore, Slot, StoreReply, Wanted};
 
-/// Asks Redis. A connection is made in the background by the first question that finds none.
+/// Queries Redis. The first query without a connection opens one in the background.
 pub(crate) struct RedisLink {
     address: Arc<Address>,
     script: Script,
     line: Mutex<Option<Arc<Line>>>,
 }
 
-/// Where Redis is, and how it is reached.
+/// The address of Redis, and its connection settings.
 #[derive(Clone)]
 struct Address {
     host: String,
     port: u16,
-    /// With the password.
+    /// Contains the password.
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
 }
@@ -51,25 +51,25 @@ struct Tls {
     name: ServerName<'static>,
 }
 
-/// One connection, from the first step towards it until it is closed. The task ends with it.
+/// One connection, from opening it until it is closed. Dropping it ends the task.
 pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
     task: JoinHandle<()>,
-    /// A response had no end.
+    /// A response was too long.
     is_too_long: Arc<AtomicBool>,
 }
 
-/// Reads and writes for a connection until it is closed.
+/// Drives the I/O of a connection until it is closed.
 type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// How long connecting may take. It holds no call up.
+/// Timeout of connecting. It does not delay calls.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A response has less than a hundred bytes, an error some hundreds; and many questions may wait for theirs.
+/// A response has less than 100 bytes, an error a few hundred; many queries may be pending.
 const RESPONSES: Bound = Bound { each: 16 * 1024, most: 1024 * 1024 };
 
 impl RedisLink {
-    /// Reads the URL. Nothing is connected yet.
+    /// Parses the URL. Does not connect yet.
     pub(crate) fn new(url: &str) -> Result<Self, ConfigError> {
         let address = Arc::new(Address::new(url)?);
         let script = Script::new(include_str!("reserve.lua"));
@@ -81,7 +81,7 @@ impl RedisLink {
         format!("{}:{}", self.address.host, self.address.port)
     }
 
-    /// Sets the TLS settings, where the URL asks for TLS.
+    /// Sets the TLS settings, if the URL uses TLS.
     pub(crate) fn tls(&mut self, config: ClientConfig) {
         if let Some(tls) = &mut Arc::make_mut(&mut self.address).tls {
             tls.config = adapted(config);
@@ -107,7 +107,7 @@ impl Line {
         Self { connection, task, is_too_long }
     }
 
-    /// Waits for the connection; the task that makes it goes on when this is dropped.
+    /// Waits for the connection; the task that opens it continues when this future is dropped.
     async fn connection(&self) -> Result<MultiplexedConnection, Lost> {
         let mut connection = self.connection.clone();
         let made = connection.wait_for(Option::is_some).await;
@@ -158,7 +158,7 @@ impl SharedStore for RedisLink {
         if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
             return false;
         }
-        // One that is only being made needs its time.
+        // A connection that is still being opened needs its time.
         if line.connection.borrow().is_some() {
             *current = None;
             line.task.abort();
@@ -167,8 +167,8 @@ impl SharedStore for RedisLink {
     }
 }
 
-/// Reads what the script answers. The numbers are signed there, and are so here: what is negative is
-/// not to become something huge.
+/// Parses the reply of the script. Its numbers are signed, and are kept signed here: a negative one must
+/// not become huge.
 fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<StoreReply, Lost> {
     let micros = |number: i64| u64::try_from(number).map_err(|_| Lost::Untrue);
     let (wait, next, seen) = (micros(wait)?, micros(next)?, micros(seen)?);
@@ -182,8 +182,8 @@ fn read((what, wait, next, seen): (i64, i64, i64, i64)) -> Result<StoreReply, Lo
     Ok(StoreReply { place, reach: Reach { next, seen } })
 }
 
-/// The clock of Redis counts microseconds. Lua counts exactly up to 2^53, so what is absurdly long is
-/// cut to a day.
+/// The clock of Redis counts microseconds. Lua counts exactly up to 2^53, so longer times are limited to
+/// a day.
 fn micros_rounded_up(duration: Duration) -> u64 {
     let day = Duration::from_secs(86400);
     u64::try_from(duration.min(day).as_nanos().div_ceil(1000)).unwrap_or(u64::MAX)
@@ -191,22 +191,22 @@ fn micros_rounded_up(duration: Duration) -> u64 {
 
 impl Address {
     fn new(url: &str) -> Result<Self, ConfigError> {
-        // The errors of the library may hold parts of the URL, so none is passed on.
+        // The library's errors may contain parts of the URL, so they are not passed on.
         let (scheme, rest) = url.split_once("://").ok_or(ConfigError::RedisUrl)?;
         let with_tls = match scheme {
             "redis" | "valkey" => false,
             "rediss" | "valkeys" => true,
             _ => return Err(ConfigError::RedisUrl),
         };
-        // A fragment is mostly a password with a `#`; `#insecure` is not for us.
+        // A fragment is mostly a password with a `#`; `#insecure` is not supported.
         if rest.contains('#') {
             return Err(ConfigError::RedisUrl);
         }
-        // Behind a raw `/` or `?` the rest of the password is left out, and its beginning a host.
+        // After a raw `/` or `?` the rest of the password would be dropped, and its beginning taken for a host.
         if rest.rsplit_once('@').is_some_and(|(userinfo, _)| !is_encoded(userinfo)) {
             return Err(ConfigError::RedisUrl);
         }
-        // TLS is ours: the library would take a provider of cryptography from the whole process.
+        // TLS is handled here: the library would use the process-wide provider of cryptography.
         let plain = format!("redis://{rest}");
         let info = plain.as_str().into_connection_info().map_err(|_| ConfigError::RedisUrl)?;
         let ConnectionAddr::Tcp(host, port) = info.addr() else {
@@ -238,7 +238,7 @@ impl Address {
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = BoundedStream::bounded(stream, RESPONSES, Arc::clone(is_too_long));
-        // Questions have a bound of their own.
+        // Queries have their own timeout.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let made = MultiplexedConnection::new_with_config(&self.settings, stream, config);
         let (connection, driver) = made.await.map_err(|e| lost(&e, is_too_long))?;
@@ -254,15 +254,15 @@ impl Tls {
     }
 }
 
-/// Redis knows no ALPN.
+/// Redis does not use ALPN.
 fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
     config.alpn_protocols.clear();
     config.enable_early_data = false;
     Arc::new(config)
 }
 
-/// Says what went wrong without the words of the server: an error about a command may repeat its
-/// arguments, and with them the password.
+/// Describes an error without the server's text: an error about a command may repeat its arguments,
+/// including the password.
 fn lost(error: &RedisError, is_too_long: &AtomicBool) -> Lost {
     if error.is_io_error() && is_too_long.load(Ordering::Relaxed) {
         return Lost::TooLong;
@@ -386,19 +386,19 @@ mod tests {
         assert_eq!(micros_rounded_up(Duration::MAX), 86_400_000_000);
     }
 
-    /// What a double of Redis does with one connection, question by question.
+    /// What the Redis test double does with one query.
     #[derive(Debug, Clone, Copy)]
     enum Step {
         Reserves,
         LogsIn,
         Waits,
         Closes,
-        /// Responses without an end: 64 MiB, which nobody should read.
+        /// An endless response: 64 MiB, which the client should not read.
         Floods,
     }
 
-    /// Starts a double of Redis that takes so many connections, one after the other, and closes none but
-    /// those it is told to. Those that wait go on with each permit.
+    /// Starts a Redis test double that accepts these connections, one after the other, and closes only those
+    /// it is told to. Waiting steps continue with each permit.
     async fn double(connections: Vec<Vec<Step>>) -> (u16, Arc<tokio::sync::Semaphore>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -448,7 +448,7 @@ mod tests {
         reach: Reach { next: 9, seen: 8 },
     });
 
-    /// Asks, and gives up at some time if there is no response.
+    /// Sends a query, and gives up after `at_most` without a response.
     async fn ask(link: &RedisLink, at_most: Duration) -> Option<Result<StoreReply, Lost>> {
         let limit = RateLimit::per_second(10);
         let wanted = Wanted {
@@ -463,7 +463,7 @@ mod tests {
     }
 
     const SAFETY: Duration = Duration::from_secs(60);
-    /// It is given up for certain: there is no response.
+    /// Expires for certain: there is no response.
     const SHORT: Duration = Duration::from_millis(50);
 
     #[tokio::test]

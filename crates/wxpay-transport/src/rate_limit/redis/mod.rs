@@ -1,4 +1,4 @@
-//! Limits the requests of several processes.
+//! Limits the requests of several processes together.
 
 pub(crate) mod health;
 pub(crate) mod link;
@@ -18,27 +18,28 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// Limits the requests of several processes that share an `mchid`, on Redis (5 or later) or Valkey.
 ///
-/// In no second more requests get a place than the limit says, over all processes: a tenth of it at
-/// once, the others evenly spread. Places are reserved by the clock of the server, so those of the
-/// processes need not agree, and nobody asks twice.
+/// Never allows more requests in a second than the limit, over all processes: a tenth of it at once, the
+/// others evenly spread. Slots are reserved by the clock of the server, so the clocks of the processes
+/// need not agree, and each request takes one query.
 ///
-/// Payments never wait for Redis to come back. When it cannot be reached, does not answer in time, or answers with an error, without
-/// an end or with what cannot be true, each process keeps to its share, as
-/// [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis answers again. In the second of such a change there may be up to a tenth more than
-/// the limit (or one more for each process); and while only some processes have lost it, their shares
-/// come on top of what the others send.
+/// Payments never wait for Redis to recover. If it cannot be reached, does not respond in time, or responds
+/// with an error, with an endless response or with impossible values, each process limits itself to its
+/// share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis
+/// responds again. In the second of such a change there may be up to a tenth more requests than the limit (or
+/// one more per process); and while only some processes have lost Redis, their shares come on top of what the
+/// others send.
 ///
-/// Set `maxmemory-policy noeviction`: a Redis that evicts keys loses what was reserved, and so does one
-/// that is flushed or restarted. Each process says with its question what it was told last. So a key that
-/// was lost, or holds less than that, or what nobody can have reserved (a minute too far ahead), is
-/// noticed: what the process knows is written again, it is warned of once, and the process keeps to its share
-/// for ten seconds. While keys are lost again and again, [`is_degraded`](Self::is_degraded) comes and goes, and in
-/// the second of such a change there may be up to a fifth more than the limit.
+/// Set `maxmemory-policy noeviction`: a Redis that evicts keys loses reservations, and so does one that is
+/// flushed or restarted. Each query includes the last known state. A key that was lost, or is older than that
+/// state, or is impossible (more than a minute too far ahead), is therefore detected: the known state is
+/// written again, a warning is logged once, and the process limits itself to its share for ten seconds. While
+/// keys are lost again and again, [`is_degraded`](Self::is_degraded) alternates, and in the second of such a
+/// change there may be up to a fifth more requests than the limit.
 ///
-/// The connection is made in the background by the first request, and closed when the limiter is
-/// dropped. Keys are named `wxpay:rate:{identity}:operation` (with the braces), and expire a minute after
-/// the last request. One connection to one server is held: of a cluster, use the address of its
-/// proxy. The user needs the commands `EVALSHA`, `SCRIPT LOAD`, `TIME`, `GET` and `SET`.
+/// The first request opens the connection in the background; dropping the limiter closes it. Keys are named
+/// `wxpay:rate:{identity}:operation` (with the braces), and expire a minute after the last request. The
+/// limiter holds one connection to one server: for a cluster, use the address of its proxy. The user needs
+/// the commands `EVALSHA`, `SCRIPT LOAD`, `TIME`, `GET` and `SET`.
 ///
 /// # Example
 /// ```no_run
@@ -61,34 +62,32 @@ pub struct RedisRateLimiter {
 }
 
 impl RedisRateLimiter {
-    /// Makes one for a process that is one of so many. It needs no Redis yet.
+    /// Creates a limiter for one of this many processes. Does not connect to Redis yet.
     ///
     /// The URL is `redis://host`, or with all parts `rediss://user:password@host:6379/0`; `rediss` is
     /// Redis over TLS. Special characters in user and password are percent-encoded.
     ///
     /// # Errors
-    /// [`ConfigError::RedisUrl`] when the URL cannot be read; it does not repeat it.
+    /// [`ConfigError::RedisUrl`] if the URL is invalid; the error does not repeat it.
     pub fn new(url: &str, processes: NonZeroU32) -> Result<Self, ConfigError> {
         let link = RedisLink::new(url)?;
         let server = link.server();
         Ok(Self { limit: SharedLimit::new(link, server, processes) })
     }
 
-    /// Sets how long a response of Redis may take: 50 ms by default, a millisecond at least and a second at
-    /// most.
+    /// Sets how long to wait for a response of Redis. The default is 50 ms, the minimum 1 ms, the maximum 1 s.
     ///
-    /// A call waits for it half of its time at most, and takes its place from the share of this process
-    /// after that.
+    /// A call waits for at most half of its time, and then uses the share of this process.
     #[must_use]
     pub fn answer_within(mut self, time: Duration) -> Self {
         self.limit.answer_within = time.clamp(Duration::from_millis(1), Duration::from_secs(1));
         self
     }
 
-    /// Sets for how long Redis is not asked after it has failed: a second by default, a day at most. After a key
-    /// was lost it is ten times as long.
+    /// Sets how long Redis is not queried after a failure. The default is 1 s, the maximum a day. After a lost
+    /// key it is ten times as long.
     ///
-    /// After that, one request at a time asks whether it is back.
+    /// After that, one request at a time checks whether Redis is available again.
     #[must_use]
     pub fn rest(mut self, time: Duration) -> Self {
         self.limit.health.rest(time.min(Duration::from_secs(86400)));
@@ -96,14 +95,14 @@ impl RedisRateLimiter {
     }
 
     /// Sets the TLS settings for `rediss://`. The default is `ring`, TLS 1.2 and 1.3, and the roots of the
-    /// platform, or those of Mozilla where the platform has none.
+    /// platform, or those of Mozilla if the platform has none.
     #[must_use]
     pub fn tls(mut self, config: ClientConfig) -> Self {
         self.limit.store.tls(config);
         self
     }
 
-    /// Tells whether Redis is lost, as far as is known, so that this process keeps to its share.
+    /// Returns whether Redis is lost, as far as is known, so that this process limits itself to its share.
     pub fn is_degraded(&self) -> bool {
         self.limit.health.is_lost()
     }

@@ -1,4 +1,4 @@
-//! A limit that several processes share, kept somewhere that may be lost.
+//! A limit shared by several processes, in a store that may be lost.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -16,66 +16,65 @@ use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::redis::health::{Asking, SharedHealth};
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
-/// Where the processes reserve their places.
+/// The store in which the processes reserve their slots.
 #[async_trait]
 pub(crate) trait SharedStore: Send + Sync {
-    /// One connection, made or being made.
+    /// One connection, open or being opened.
     type Line: Send + Sync;
 
-    /// Returns the connection to ask on.
+    /// Returns the connection for queries.
     fn line(&self) -> Self::Line;
 
-    /// Reserves the next place, unless it lies too far ahead.
+    /// Reserves the next slot, unless it is too far ahead.
     async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<StoreReply, Lost>;
 
-    /// Begins afresh with the next question: one on this connection was not answered as it should.
-    /// Returns `false` when that has happened already.
+    /// Closes a connection on which a query failed; the next query opens a new one.
+    /// Returns `false` if it was already closed.
     fn hang_up(&self, line: &Self::Line) -> bool;
 }
 
-/// What is asked for.
+/// What a query asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) key: LimitKey<'a>,
-    /// How many requests may be sent at once.
+    /// Number of requests that may be sent at once.
     pub(crate) burst: NonZeroU32,
-    /// The time for each further one.
+    /// Interval between further requests.
     pub(crate) interval: Duration,
-    /// Which wait would be too long.
+    /// The wait that would be too long.
     pub(crate) longest: Duration,
-    /// How far ahead places can be reserved by all processes together, with room to spare.
+    /// How far ahead all processes together can reserve slots, with a margin.
     pub(crate) farthest: Duration,
-    /// What the last response said. What is reserved never begins before that, even if the store has
-    /// forgotten it.
+    /// The state in the last response. No reservation begins before that, even if the store has lost it.
     pub(crate) known: Option<Reach>,
 }
 
-/// How far the reserved places reach, in microseconds of the clock of the store.
+/// How far reservations reach, in microseconds of the clock of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// When the place after the last one begins, if requests are evenly spread.
+    /// Start of the slot after the last reserved one, if requests are evenly spread.
     pub(crate) next: u64,
-    /// The time of the response.
+    /// Time of the response.
     pub(crate) seen: u64,
 }
 
-/// What is answered.
+/// The reply of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreReply {
     pub(crate) place: Slot,
     pub(crate) reach: Reach,
 }
 
-/// Where the place is.
+/// The reserved slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// A place is reserved: it begins after so much time.
+    /// A slot is reserved; it begins after this time.
     After(Duration),
-    /// It would begin after so much time only. Nothing is reserved.
+    /// The slot would begin only after this time. Nothing is reserved.
     TooFar(Duration),
 }
 
-/// Why there was no response. It names no secret, so nothing of what a server says beyond a code.
+/// Why there was no usable response. Contains no secret, so no server text beyond a code.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum Lost {
     #[error("there was no response in time")]
@@ -88,7 +87,7 @@ pub(crate) enum Lost {
     Refused(String),
     #[error("the response was too long")]
     TooLong,
-    #[error("the response cannot be true")]
+    #[error("the response is impossible")]
     Untrue,
     #[error(
         "a key was lost or overwritten: set maxmemory-policy to noeviction, and flush nothing there"
@@ -96,46 +95,46 @@ pub(crate) enum Lost {
     Forgotten,
 }
 
-/// Reserves places in the store, and keeps to the share of this process while it is lost.
+/// Reserves slots in the store, and falls back to the share of this process while it is lost.
 pub(crate) struct SharedLimit<S> {
     pub(crate) store: S,
     pub(crate) processes: NonZeroU32,
-    /// The bound on each question.
+    /// Timeout of each query.
     pub(crate) answer_within: Duration,
     pub(crate) health: SharedHealth,
     share: InProcessRateLimiter,
     keyed: Keyed<KeyState>,
 }
 
-/// Why a place was not had from the store.
+/// Why the store provided no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Without {
-    /// It is lost.
+    /// The store is lost.
     Lost,
     /// This call cannot wait for it. That says nothing about the store.
     Late,
 }
 
-/// So much further than they should places may have been reserved.
+/// Margin on how far ahead slots may be reserved.
 const SLACK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86400);
 
-/// One interface of one caller, as this process sees it.
+/// One interface of one caller, as known to this process.
 struct KeyState {
     burst: NonZeroU32,
     interval: Duration,
     farthest: Duration,
-    /// What the last response said.
+    /// The state in the last response.
     known: Mutex<Option<Reach>>,
-    /// So many places may be reserved and not reached yet. The others wait here, where a place costs
-    /// nothing when its caller gives up.
+    /// How many slots may be reserved and not yet reached. Other requests wait here, where nothing is lost
+    /// when the caller gives up.
     window: Semaphore,
     queue: BoundedQueue,
-    /// Places that were reserved by callers that gave up.
+    /// Slots reserved by callers that gave up.
     spare: Mutex<Vec<Instant>>,
 }
 
-/// A place that is reserved. If it is not taken, the next caller has it.
+/// A reserved slot. If it is not used, the next caller gets it.
 struct Reserved<'l> {
     key_state: &'l KeyState,
     at: Instant,
@@ -171,8 +170,8 @@ impl<S: SharedStore> SharedLimit<S> {
             if without == Without::Late {
                 return self.share.acquire(key, left).await;
             }
-            // Those who wait for the share go back to the shared limit when the others do: both
-            // together would be too many.
+            // Callers that wait for the share return to the shared limit as soon as the others do: both
+            // together would exceed the limit.
             tokio::select! {
                 biased;
                 ended = self.share.acquire(key, left) => return ended,
@@ -181,7 +180,7 @@ impl<S: SharedStore> SharedLimit<S> {
         }
     }
 
-    /// Waits for a place in the store.
+    /// Waits for a slot in the store.
     async fn shared(
         &self,
         key: LimitKey<'_>,
@@ -190,7 +189,7 @@ impl<S: SharedStore> SharedLimit<S> {
         let asking = self.health.ask().ok_or(Without::Lost)?;
         let key_state = self.keyed.state(key, || KeyState::new(key, self.processes));
         let deadline = Instant::now().checked_add(left);
-        // Who finds out whether it is back holds nobody up.
+        // A probe does not block other callers.
         let (asking, _turn) = if asking.is_probe() {
             (asking, None)
         } else {
@@ -198,7 +197,7 @@ impl<S: SharedStore> SharedLimit<S> {
                 Ok(turn) => turn,
                 Err(limited) => return Ok(Err(limited)),
             };
-            // It may have been lost meanwhile.
+            // The store may have been lost meanwhile.
             (self.health.ask().ok_or(Without::Lost)?, Some(turn))
         };
         let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
@@ -228,7 +227,7 @@ impl<S: SharedStore> SharedLimit<S> {
         }
         let wanted = key_state.wanted(key, longest);
         let on = self.store.line();
-        // Half of the time is kept for the share of this process, should there be no response.
+        // Half of the time is reserved for the share of this process, in case there is no response.
         let patience = self.answer_within.min(longest / 2);
         let response = match timeout(patience, self.store.reserve(&on, wanted)).await {
             Ok(response) => response,
@@ -245,7 +244,7 @@ impl<S: SharedStore> SharedLimit<S> {
                 })
             }
             Err(lost) => {
-                // On a connection that was given up already it says nothing new.
+                // On a connection that was already closed, a failure is not news.
                 if self.store.hang_up(&on) {
                     asking.failed(&lost);
                 }
@@ -256,8 +255,7 @@ impl<S: SharedStore> SharedLimit<S> {
 }
 
 impl Wanted<'_> {
-    /// Returns the response, unless it cannot be true: a wait that nobody may have reserved would stop
-    /// payments.
+    /// Returns the response, unless it is impossible: an absurdly long wait would block payments.
     fn believe(&self, response: StoreReply) -> Result<StoreReply, Lost> {
         let can_be = match response.place {
             Slot::After(wait) => wait <= self.longest,
@@ -285,14 +283,14 @@ impl<S> fmt::Debug for SharedLimit<S> {
 impl KeyState {
     fn new(key: LimitKey<'_>, processes: NonZeroU32) -> Self {
         let (burst, interval) = spread(key.limit, NonZeroU32::MIN);
-        // All processes together reserve about a tenth of a second ahead. That bridges the way to the
+        // All processes together reserve about a tenth of a second ahead. That covers the round trip to the
         // server, and little is lost with a process that dies.
         let window = (burst.get() / processes.get()).max(1);
         let places = burst.get().saturating_add(processes.get());
         Self {
             burst,
             interval,
-            // Callers that give up between question and response push places back, too.
+            // Callers that give up between query and response push slots back, too.
             farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
             known: Mutex::default(),
             window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
@@ -307,20 +305,19 @@ impl KeyState {
         Wanted { key, burst, interval, longest, farthest, known }
     }
 
-    /// Keeps what the store said last. An older response may be handled after a newer one: it says
-    /// less, but nothing that is wrong. The clock of the store cannot tell which is newer: it may have been
-    /// set back.
+    /// Stores the last known state. An older response may be processed after a newer one; it contains less,
+    /// but nothing wrong. The clock of the store cannot tell which is newer: it may have been set back.
     fn note(&self, reach: Reach) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(reach);
     }
 
-    /// Waits until it is this caller's turn to reserve a place.
+    /// Waits for this caller's turn to reserve a slot.
     async fn turn(
         &self,
         deadline: Option<Instant>,
         left: Duration,
     ) -> Result<SemaphorePermit<'_>, RateLimited> {
-        // Nobody passes those who wait already.
+        // Do not overtake waiting callers.
         if let Ok(turn) = self.window.try_acquire() {
             return Ok(turn);
         }
@@ -332,7 +329,7 @@ impl KeyState {
             Some(deadline) => timeout_at(deadline, self.window.acquire()).await.ok(),
             None => Some(self.window.acquire().await),
         };
-        // It is never closed.
+        // The semaphore is never closed.
         turn.and_then(Result::ok).ok_or_else(|| self.limited(place.before()))
     }
 
@@ -344,7 +341,7 @@ impl KeyState {
         Reserved { key_state: self, at, is_taken: false }
     }
 
-    /// Takes the next place that somebody left. Those that are past are nobody's any more.
+    /// Takes the next unused slot. Discards those in the past.
     fn spare(&self) -> Option<Reserved<'_>> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -382,7 +379,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    /// A store that does what it is told to, by the clock of the test.
+    /// A store double, by the clock of the test.
     #[derive(Default)]
     struct Double {
         mode: Mutex<Mode>,
@@ -413,7 +410,7 @@ mod tests {
 
     #[async_trait]
     impl SharedStore for Arc<Double> {
-        /// How many were hung up before.
+        /// How many connections were closed before.
         type Line = usize;
 
         fn line(&self) -> usize {
@@ -430,7 +427,7 @@ mod tests {
                 Mode::Says(response) => return Ok(response),
                 Mode::Forgets => return Err(Lost::Forgotten),
             }
-            // The way to a real one takes its time, too.
+            // A real round trip takes time, too.
             tokio::time::sleep(MILLISECOND).await;
             let (mut last, now) = (self.tat.lock().unwrap(), Instant::now());
             let tat = last.unwrap_or(now).max(now);
@@ -453,7 +450,7 @@ mod tests {
 
     type Limit = Arc<SharedLimit<Arc<Double>>>;
 
-    /// Makes one of so many processes.
+    /// Creates one of this many processes.
     fn process(store: &Arc<Double>, processes: u32) -> Limit {
         let processes = NonZeroU32::new(processes).unwrap();
         Arc::new(SharedLimit::new(Arc::clone(store), "redis.test:6379".to_owned(), processes))
@@ -464,8 +461,8 @@ mod tests {
         LimitKey { identity: "1900007291", operation: "x", limit }
     }
 
-    /// Lets every process have so many requests through as fast as they may go, with so many callers
-    /// each; returns when each one went.
+    /// Sends `each` requests per process as fast as allowed, with this many callers each; returns when each
+    /// one was sent.
     async fn times(of: &[Limit], callers: u32, per_second: u32, each: u32) -> Vec<Duration> {
         let start = Instant::now();
         let mut tasks = JoinSet::new();
@@ -485,8 +482,8 @@ mod tests {
         tasks.join_all().await.concat()
     }
 
-    /// Returns how many there are at most in any second. Timers of tokio are a millisecond late at most,
-    /// and so is the response of the store.
+    /// Returns the maximum number in any second. Timers of tokio are at most a millisecond late, and so is
+    /// the response of the store.
     fn most_in_a_second(times: &[Duration]) -> usize {
         let in_second = |from: Duration| {
             let second = from..from + Duration::from_millis(997);
@@ -504,7 +501,7 @@ mod tests {
             let times = times(&all, callers, limit, each).await;
             let most = most_in_a_second(&times);
             assert!(most <= usize::try_from(limit).unwrap(), "{limit}/{processes}: {most}");
-            // And hardly less.
+            // And hardly fewer.
             let rate = f64::from(each * processes) / times.iter().max().unwrap().as_secs_f64();
             assert!(rate >= f64::from(limit) * 0.8, "{limit}/{processes}: {rate}");
             assert!(all.iter().all(|limit| !limit.health.is_lost()));
@@ -590,9 +587,9 @@ mod tests {
                 asked.push(start.elapsed().as_secs());
             }
         }
-        // Whether it is back is found out as with any other.
+        // The recovery is detected as with any other loss.
         assert_eq!(asked, [0, 10, 11]);
-        // A loss of another kind is not longer for that.
+        // A loss of another kind does not last longer for that.
         store.set(Mode::Works);
         while limit.health.is_lost() {
             limit.acquire(key(10), MINUTE).await.unwrap();
@@ -628,12 +625,12 @@ mod tests {
         let limit = process(&store, 4);
         let start = Instant::now();
         limit.acquire(key(100), Duration::from_millis(40)).await.unwrap();
-        // Half of its time went into the question.
+        // Half of its time was spent on the query.
         assert_eq!(start.elapsed().as_millis(), 20);
-        // That it had no time says nothing about the store.
+        // Its lack of time says nothing about the store.
         assert!(!limit.health.is_lost());
         assert_eq!(store.hung_up.load(Ordering::Relaxed), 0);
-        // One that has time finds out.
+        // A request with more time finds out.
         limit.acquire(key(100), MINUTE).await.unwrap();
         assert!(limit.health.is_lost());
     }
@@ -674,7 +671,7 @@ mod tests {
         let start = Instant::now();
         limit.acquire(key(10), MINUTE).await.unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
-        // One that gives up leaves asking to the next.
+        // A caller that gives up leaves the query to the next one.
         asks.abort();
         assert!(asks.await.unwrap_err().is_cancelled());
         store.set(Mode::Works);
@@ -688,7 +685,7 @@ mod tests {
         store.set(Mode::Fails);
         let limit = process(&store, 10);
         let start = Instant::now();
-        // One goes at once; of the others, one goes each second.
+        // One is sent at once; the others one per second.
         let mut waiting = JoinSet::new();
         for _ in 0..10 {
             let limit = Arc::clone(&limit);
@@ -714,7 +711,7 @@ mod tests {
             waiting.spawn(async move { limit.acquire(key(4), MINUTE).await });
         }
         assert!(waiting.join_all().await.into_iter().all(|ended| ended.is_ok()));
-        // Nobody but the first one waited for a response; then it goes on with two a second.
+        // Only the first one waited for a response; then two per second are sent.
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         assert!(store.questions() <= 3, "{}", store.questions());
     }
@@ -738,7 +735,7 @@ mod tests {
     async fn callers_that_give_up_do_not_push_the_others_back() {
         let store = Arc::new(Double::default());
         let all: Vec<_> = (0..2).map(|_| process(&store, 2)).collect();
-        // Far more than go through, and none of them waits for long.
+        // Far more than are sent, and none of them waits for long.
         let mut impatient = JoinSet::new();
         for n in 0..2000 {
             let limit = Arc::clone(&all[n % 2]);
