@@ -18,6 +18,7 @@
 //!   tried again, after the wait that the service names, or with back-off.
 //!
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "_access-key")]
 mod access_key;

@@ -14,6 +14,7 @@
 //!
 //! What was tried on which token, sizing, rotation, and what to do when a token dies at night:
 //! `docs/hsm.md` in the repository.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod error;

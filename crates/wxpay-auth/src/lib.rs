@@ -9,6 +9,7 @@
 // The examples in the README need the feature.
 #![cfg_attr(feature = "file-key", doc = include_str!("../README.md"))]
 #![cfg_attr(not(feature = "file-key"), doc = "Keys and signatures of WeChat Pay APIv3.")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
 #[doc(hidden)]
