@@ -1,5 +1,6 @@
 //! Measures everything and writes the report; `benchmarks/run` starts it.
 
+mod against;
 mod chart;
 mod comparison_chart;
 mod machine;
@@ -32,8 +33,13 @@ fn main() -> Result<ExitCode> {
     let start = Instant::now();
     let mut report = Report::new(Machine::here(), options.quick);
     let mut server = Server::start()?;
-    for part in &options.parts {
-        measure(*part, &options, &mut server, &mut report)?;
+    if let Some(other) = &options.against {
+        report.against = against::against(&options, &server, other)?;
+        report.server.push(server.counts()?);
+    } else {
+        for part in &options.parts {
+            measure(*part, &options, &mut server, &mut report)?;
+        }
     }
     report.seconds = start.elapsed().as_secs_f64();
     report.write(&options.out)?;

@@ -6,7 +6,7 @@ use wxpay_benchmarks::Result;
 use wxpay_benchmarks::signing::Signing;
 
 pub(crate) const HELP: &str = "\
-benchmarks/run [--quick] [--out DIR] [--only PARTS] [--over HOW] [--signing WITH] [--callers N]
+benchmarks/run [--quick] [--out DIR] [--only PARTS] [--over HOW] [--signing WITH] [--callers N] [--against COMMIT]
 
   --quick     a short run: it shows that everything works, and its figures say little
   --out       where the report goes; benchmarks/out is the default
@@ -14,6 +14,7 @@ benchmarks/run [--quick] [--out DIR] [--only PARTS] [--over HOW] [--signing WITH
   --over      some of plain,tls                for the turns
   --signing   some of ring,aws-lc-rs,softhsm   for the turns
   --callers   some numbers, 1,8,32,256         for the turns
+  --against   nothing but the SDK of this tree beside that of another commit
 ";
 
 /// The parts of a run.
@@ -34,6 +35,14 @@ pub(crate) struct Options {
     pub(crate) over: Vec<String>,
     pub(crate) signing: Vec<Signing>,
     pub(crate) callers: Vec<usize>,
+    pub(crate) against: Option<Against>,
+}
+
+/// Another commit of this repository, whose `contender` is built.
+#[derive(Debug, Clone)]
+pub(crate) struct Against {
+    pub(crate) commit: String,
+    pub(crate) program: PathBuf,
 }
 
 impl Options {
@@ -46,6 +55,7 @@ impl Options {
             over: ["plain", "tls"].map(ToOwned::to_owned).into(),
             signing: Signing::ALL.into(),
             callers: [1, 8, 32, 256].into(),
+            against: None,
         };
         while let Some(name) = arguments.next() {
             if name == "--quick" {
@@ -58,6 +68,13 @@ impl Options {
             let value = arguments.next().ok_or_else(|| format!("{name}: what?\n{HELP}"))?;
             let list = value.split(',');
             match name.as_str() {
+                // Written by `run`, which builds the program.
+                "--against" => {
+                    let (commit, program) =
+                        value.split_once('=').ok_or("--against: start it with benchmarks/run")?;
+                    let (commit, program) = (commit.to_owned(), program.into());
+                    options.against = Some(Against { commit, program });
+                }
                 "--out" => options.out = value.into(),
                 "--only" => options.parts = list.map(part).collect::<Result<_>>()?,
                 "--over" => options.over = list.map(over).collect::<Result<_>>()?,
@@ -110,9 +127,19 @@ mod tests {
         assert_eq!(options.parts, [Part::Turns, Part::Peers]);
         assert_eq!((options.signing, options.callers), (vec![Signing::SoftHsm], vec![1, 32]));
         assert_eq!(options.over, ["plain", "tls"]);
+        let against = read("--against cac1359=/tmp/contender").unwrap().unwrap().against.unwrap();
+        assert_eq!(against.commit, "cac1359");
+        assert_eq!(against.program, PathBuf::from("/tmp/contender"));
         assert!(read("--help").unwrap().is_none());
-        for wrong in ["--only", "--only all", "--over udp", "--signing rsa", "--callers x", "-q 1"]
-        {
+        for wrong in [
+            "--only",
+            "--only all",
+            "--over udp",
+            "--signing rsa",
+            "--callers x",
+            "-q 1",
+            "--against cac1359",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use wxpay_benchmarks::Result;
 use wxpay_benchmarks::figures::Turns;
 
+use crate::against::Comparison;
 use crate::machine::Machine;
 use crate::measure::{ColdStart, Growth, Memory};
 use crate::peers::Standing;
@@ -25,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) cold_start: Vec<ColdStart>,
     pub(crate) growth: Vec<Growth>,
     pub(crate) peers: Vec<Standing>,
+    pub(crate) against: Vec<Comparison>,
     /// The server's counts, part by part.
     pub(crate) server: Vec<Counts>,
 }
@@ -41,6 +43,7 @@ impl Report {
             cold_start: Vec::new(),
             growth: Vec::new(),
             peers: Vec::new(),
+            against: Vec::new(),
             server: Vec::new(),
         }
     }
@@ -81,6 +84,14 @@ impl Report {
         let failed: usize = self.memory.iter().map(|memory| memory.failed).sum();
         if failed > 0 {
             wrong.push(format!("memory: {failed} calls failed"));
+        }
+        let failed: usize = self.against.iter().map(Comparison::failed).sum();
+        if failed > 0 {
+            let rounds = self.against.iter().flat_map(|comparison| &comparison.rounds);
+            let error =
+                rounds.flat_map(|round| [&round.other.first_error, &round.this.first_error]);
+            let error = error.flatten().next().cloned().unwrap_or_default();
+            wrong.push(format!("against another commit: {failed} calls failed: {error}"));
         }
         let calls = self.growth.iter().flat_map(|growth| &growth.steps);
         let failed: u64 = calls.filter_map(|step| step["failed"].as_u64()).sum();

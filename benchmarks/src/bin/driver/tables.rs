@@ -6,6 +6,7 @@ use serde_json::Value;
 use wxpay_benchmarks::figures::{Figures, Round, Turns};
 use wxpay_benchmarks::percentile::Spread;
 
+use crate::against;
 use crate::peers::Standing;
 use crate::report::Report;
 
@@ -17,6 +18,7 @@ pub(crate) fn write(report: &Report) -> String {
     memory_and_start(&mut text, report);
     growth(&mut text, report);
     peers(&mut text, &report.peers);
+    against::table(&mut text, &report.against);
     text
 }
 
