@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use tracing_subscriber::filter::LevelFilter;
 use wxpay_testing::{ConnectProxy, ErrorBody, Misbehaviour, ProxyManners, ServerTls, WireServer};
 use wxpay_tests::log::Log;
-use wxpay_tests::{builder, chain};
+use wxpay_tests::{builder, chain, own_process};
 use wxpay_transport::{
     BaseUrl, ConfigError, Failover, HeaderName, HeaderValue, Proxy, RedisRateLimiter, Request,
     RequestError, Target, Transport,
@@ -120,6 +120,7 @@ fn what_is_refused_is_not_repeated() {
 
 #[tokio::test]
 async fn nothing_of_it_is_logged() {
+    own_process!();
     let log = Log::default();
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)

@@ -6,10 +6,10 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tracing_subscriber::util::SubscriberInitExt;
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireServer};
-use wxpay_tests::builder;
 use wxpay_tests::log::Log;
 use wxpay_tests::requests::list;
 use wxpay_tests::until::until;
+use wxpay_tests::{builder, own_process};
 use wxpay_transport::{Backoff, BaseUrl, Failover, Replay, Transport};
 
 /// Reads all metrics: their names and labels, and what they stand at. A histogram shows how many values
@@ -30,9 +30,10 @@ fn read(snapshotter: &Snapshotter, main: &str, standby: &str) -> BTreeMap<String
     values.collect()
 }
 
-// One test: the recorder is one for the process.
 #[tokio::test]
 async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
+    // The recorder is one for the process.
+    own_process!();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     recorder.install().unwrap();

@@ -16,7 +16,7 @@ use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls,
 use wxpay_tests::log::Log;
 use wxpay_tests::requests::{list, terminate};
 use wxpay_tests::until::until;
-use wxpay_tests::{TestClient, builder};
+use wxpay_tests::{TestClient, builder, own_process};
 use wxpay_transport::{
     Attempted, Audit, AuditRecord, Backoff, BaseUrl, Client, ClientBuilder, Delivery, Error,
     LimitKey, NoRetry, Outcome, Proxy, RateLimit, RateLimited, RateLimiter, Request, Resolve,
@@ -324,18 +324,28 @@ async fn a_response_that_nobody_verified_leaves_the_outcome_open() {
     client.send(list()).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_panic_is_logged_without_its_text() {
+/// Nor is it by anything else that the tests of this file log.
+#[test]
+fn a_panic_is_logged_without_its_text() {
+    own_process!();
     let log = Log::default();
-    // For all tests of this program: nothing they log may say it, either.
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_ansi(false)
         .with_writer(log.clone())
         .init();
-    let server = WireServer::start_tls(ServerTls::Good).await;
-    let client = client(&server, |b| b.audit(Panics::at(1)));
-    client.send(list()).await.unwrap();
+    for panics in [
+        an_auditor_changes_no_outcome,
+        an_auditor_is_no_danger_to_a_call_that_is_dropped,
+        two_panics_at_once_do_not_end_the_process,
+        a_clock_is_not_needed_to_verify,
+        a_clock_that_never_works_again_verifies_fresh_responses_alone,
+        a_policy_ends_the_call_as_its_attempt_ended,
+        what_comes_before_sending_passes_on_unless_an_attempt_was_sent,
+        a_response_that_nobody_verified_leaves_the_outcome_open,
+    ] {
+        panics();
+    }
     let log = log.text();
     assert!(log.contains("code of the application panicked") && log.contains("Audit"), "{log}");
     assert!(!log.contains(SECRET), "{log}");

@@ -7,7 +7,7 @@ use wxpay_testing::{
     WireServer,
 };
 use wxpay_tests::log::Log;
-use wxpay_tests::{builder, plan_id};
+use wxpay_tests::{builder, own_process, plan_id};
 use wxpay_transport::{Error, Proxy, Request, Target, Transport};
 
 const SECRET_BODY: &str = "body-that-nobody-may-see";
@@ -46,6 +46,7 @@ fn assert_none(what: &str, text: &str, secrets: &[String]) {
 
 #[tokio::test]
 async fn logs_at_trace_and_debug_output_hold_no_secret() {
+    own_process!();
     let log = Log::default();
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)

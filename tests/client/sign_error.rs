@@ -10,7 +10,7 @@ use wxpay_transport::{
 
 /// Another merchant's key: a published test key.
 const OTHER_KEY: &str =
-    include_str!("../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
+    include_str!("../../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
 
 fn assert_sign_error(error: &Error) -> &SignDiagnosis {
     assert_eq!((kind(error), error.delivery()), ("api", Delivery::Answered), "{error:?}");

@@ -1,13 +1,13 @@
 //! The README and the guides show the same code, commands and tables in both languages.
 
-const ENGLISH: &str = include_str!("../README.md");
-const CHINESE: &str = include_str!("../README.zh-CN.md");
+const ENGLISH: &str = include_str!("../../README.md");
+const CHINESE: &str = include_str!("../../README.zh-CN.md");
 
 /// Each guide in English and in Chinese.
 const GUIDES: [(&str, &str); 3] = [
-    (include_str!("../docs/hsm.md"), include_str!("../docs/hsm.zh-CN.md")),
-    (include_str!("../docs/kms.md"), include_str!("../docs/kms.zh-CN.md")),
-    (include_str!("../docs/performance.md"), include_str!("../docs/performance.zh-CN.md")),
+    (include_str!("../../docs/hsm.md"), include_str!("../../docs/hsm.zh-CN.md")),
+    (include_str!("../../docs/kms.md"), include_str!("../../docs/kms.zh-CN.md")),
+    (include_str!("../../docs/performance.md"), include_str!("../../docs/performance.zh-CN.md")),
 ];
 
 /// Returns the code blocks, and the shape of the tables.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-const CORE: &str = include_str!("../crates/wxpay-auth-core/src/lib.rs");
-const AUTH: &str = include_str!("../crates/wxpay-auth/src/lib.rs");
+const CORE: &str = include_str!("../../crates/wxpay-auth-core/src/lib.rs");
+const AUTH: &str = include_str!("../../crates/wxpay-auth/src/lib.rs");
 
 /// Returns the names that a `lib.rs` exports.
 fn exported(lib: &str) -> BTreeSet<&str> {

@@ -4,27 +4,27 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::born::{Cleanup, the_whole_way};
-use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, alone, certificate, certificate_object, delete};
+use wxpay_tests::token::{Faults, Token, certificate, certificate_object, delete};
+use wxpay_tests::{alone, chain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM and openssl: run scripts/test"]
 async fn the_whole_way_on_softhsm() {
-    let _alone = alone().await;
+    alone!();
     the_whole_way(&Token::softhsm("born"), Pkcs11KeyUsage::Sign).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki and openssl: run scripts/test"]
 async fn the_whole_way_on_opencryptoki() {
-    let _alone = alone().await;
+    alone!();
     the_whole_way(&Token::opencryptoki(), Pkcs11KeyUsage::Sign).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic and openssl: run scripts/test"]
 async fn the_whole_way_on_kryoptic() {
-    let _alone = alone().await;
+    alone!();
     for usage in [Pkcs11KeyUsage::Sign, Pkcs11KeyUsage::SignAndDecrypt] {
         the_whole_way(&Token::kryoptic(), usage).await;
     }
@@ -33,7 +33,7 @@ async fn the_whole_way_on_kryoptic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client and openssl: run scripts/test"]
 async fn the_whole_way_on_p11_kit_client() {
-    let _alone = alone().await;
+    alone!();
     for usage in [Pkcs11KeyUsage::Sign, Pkcs11KeyUsage::SignAndDecrypt] {
         the_whole_way(&Token::p11_kit_client(), usage).await;
     }
@@ -43,7 +43,7 @@ async fn the_whole_way_on_p11_kit_client() {
 #[tokio::test]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn softokn_does_not_vouch_for_its_keys() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softokn();
     let uri = token.uri().object("not bound");
     let error = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap_err();
@@ -60,7 +60,7 @@ async fn softokn_does_not_vouch_for_its_keys() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_certificate_is_stored_where_it_is_found() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("born");
     let session = token.session();
     let _nameless = certificate_object(&session, certificate().as_der(), &[]);
@@ -80,7 +80,7 @@ async fn a_certificate_is_stored_where_it_is_found() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_key_may_be_made_for_decrypting_as_well() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("born");
     let uri = token.uri().object("decrypting").id([7, 7]);
     let pair = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::SignAndDecrypt).await.unwrap();
@@ -100,7 +100,7 @@ async fn a_key_may_be_made_for_decrypting_as_well() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_refused_template_is_told_from_other_errors() {
-    let _alone = alone().await;
+    alone!();
     let (faults, uri) = (Faults, Token::softhsm("fault").faulty().uri().object("refused"));
     let generate = async || Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await;
     for code in ["d0", "d1", "12", "13"] {

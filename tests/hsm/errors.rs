@@ -10,8 +10,8 @@ use wxpay_auth::pkcs11::{
 };
 use wxpay_auth::{Certificate, KeyError, SignErrorKind, Signer};
 use wxpay_testing::Gateway;
-use wxpay_tests::chain;
-use wxpay_tests::token::{PIN, Token, alone, certificate, certificate_object};
+use wxpay_tests::token::{PIN, Token, certificate, certificate_object};
+use wxpay_tests::{alone, chain};
 
 /// Connects and returns the error, which must be of this kind, have a hint, and show no PIN.
 async fn refused(builder: Pkcs11SignerBuilder, kind: SignErrorKind) -> Pkcs11Error {
@@ -66,7 +66,7 @@ async fn a_module_that_is_none_is_named() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn exactly_one_token_must_fit() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("main");
     let unavailable = SignErrorKind::Unavailable;
     let error = refused(builder(token.merchant().token("nowhere")), unavailable).await;
@@ -93,7 +93,7 @@ async fn exactly_one_token_must_fit() {
 #[tokio::test]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn opencryptoki_goes_by_its_slot() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::opencryptoki();
     let by_label = Pkcs11Uri::new(&token.module).token("wxpay-test").pin(Pin::new(PIN));
     let error = refused(builder(by_label), SignErrorKind::Unavailable).await;
@@ -104,7 +104,7 @@ async fn opencryptoki_goes_by_its_slot() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn exactly_one_usable_key_must_fit() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("odd");
     let session = token.session();
     let find = |label: &str| builder(token.uri().object(label));
@@ -159,10 +159,10 @@ fn rsa(session: &Session, label: &str, bits: u64, private: &[Attribute]) {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn the_certificate_must_belong_to_the_key() {
-    let _alone = alone().await;
+    alone!();
     let gateway = Gateway::start().await;
     let others = Certificate::from_pem(include_str!(
-        "../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem"
+        "../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem"
     ))
     .unwrap();
     let second = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
@@ -209,7 +209,7 @@ async fn the_certificate_must_belong_to_the_key() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_wrong_pin_is_sent_once() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("pin");
     let denied = SignErrorKind::PermissionDenied;
     let no_pin = token.module.clone();

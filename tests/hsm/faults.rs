@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use wxpay_auth::pkcs11::{Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
-use wxpay_tests::chain;
 use wxpay_tests::load::{LIMIT, Load, only};
 use wxpay_tests::signals::{self, Signal};
-use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, delete, softhsm_folder};
+use wxpay_tests::token::{Faults, PIN, Token, certificate, delete, softhsm_folder};
 use wxpay_tests::token_checks::{connect, survives_closed_sessions, survives_logouts};
 use wxpay_tests::until::until;
+use wxpay_tests::{alone, chain};
 
 /// The token that most faults are for.
 fn fault() -> Token {
@@ -27,18 +27,21 @@ fn fault() -> Token {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn logouts_on_softhsm() {
+    alone!();
     survives_logouts(&fault(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn logouts_on_opencryptoki() {
+    alone!();
     survives_logouts(&Token::opencryptoki().faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn logouts_on_softokn() {
+    alone!();
     survives_logouts(&Token::softokn().faulty(), 3, 20).await;
 }
 
@@ -47,19 +50,21 @@ async fn logouts_on_softokn() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn all_sessions_closed_on_softhsm() {
+    alone!();
     survives_closed_sessions(&fault(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn all_sessions_closed_on_softokn() {
+    alone!();
     survives_closed_sessions(&Token::softokn().faulty(), 3, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_is_taken_away_and_put_back() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     let neighbour = connect(&Token::softhsm("other").faulty()).await;
     let (load, next_door) = (Load::start(&signer), Load::start(&neighbour));
@@ -88,7 +93,7 @@ async fn a_token_that_is_taken_away_and_put_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_is_finalized_behind_the_back() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     for _ in 0..3 {
         let context = cryptoki::context::Pkcs11::new(&fault().module).unwrap();
@@ -103,7 +108,7 @@ async fn a_module_that_is_finalized_behind_the_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn the_daemon_of_opencryptoki_is_restarted() {
-    let _alone = alone().await;
+    alone!();
     let ours = std::env::var_os("WXPAY_TEST_OPENCRYPTOKI_DAEMON").is_some();
     assert!(
         ours,
@@ -133,7 +138,7 @@ fn run(program: &str, arguments: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_wrong_signature_never_gets_out() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     let (load, faults) = (Load::start(&signer), Faults);
     load.sign_on(100).await;
@@ -148,7 +153,7 @@ async fn a_wrong_signature_never_gets_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_hangs_holds_nobody_up_for_long() {
-    let _alone = alone().await;
+    alone!();
     let signer = Pkcs11Signer::builder(fault().merchant())
         .certificate(certificate())
         .sign_timeout(Duration::from_millis(500))
@@ -176,7 +181,7 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
-    let _alone = alone().await;
+    alone!();
     let builder = Pkcs11Signer::builder(fault().merchant()).certificate(certificate());
     let signer = builder.sessions(2).sign_timeout(LIMIT).connect().await.unwrap();
     let faults = Faults;
@@ -213,7 +218,7 @@ async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_hangs_holds_up_its_own_token_only() {
-    let _alone = alone().await;
+    alone!();
     let connect_with = async |timeout| {
         let builder = Pkcs11Signer::builder(fault().merchant()).certificate(certificate());
         builder.sign_timeout(timeout).queue(32).connect().await.unwrap()
@@ -260,7 +265,7 @@ async fn a_login_that_hangs_holds_up_its_own_token_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn overload_is_refused_and_passes() {
-    let _alone = alone().await;
+    alone!();
     let signer = Pkcs11Signer::builder(fault().merchant())
         .certificate(certificate())
         .sessions(1)
@@ -304,7 +309,7 @@ async fn overload_is_refused_and_passes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn codes_arrive_as_kinds() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     let faults = Faults;
     let conformance =
@@ -340,7 +345,7 @@ async fn codes_arrive_as_kinds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn one_login_and_one_search_serve_many_signatures() {
-    let _alone = alone().await;
+    alone!();
     let faults = Faults;
     let token = Token::softhsm("other").faulty();
     let count = |function| faults.calls(function);
@@ -373,7 +378,7 @@ async fn one_login_and_one_search_serve_many_signatures() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn connecting_in_vain_leaves_no_session_behind() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, fault());
     let open = || faults.calls("C_OpenSession") - faults.calls("C_CloseSession");
     // One that stays, so that the login does.
@@ -411,7 +416,7 @@ async fn connecting_in_vain_leaves_no_session_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_pin_that_is_refused_is_not_sent_again() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("pin").faulty();
     let signer = connect(&token).await;
     let back_door = token.session();
@@ -439,7 +444,7 @@ async fn a_pin_that_is_refused_is_not_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_does_not_come_up() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     let neighbour = connect(&Token::softhsm("other").faulty()).await;
     let (load, faults) = (Load::start(&signer), Faults);
@@ -471,7 +476,7 @@ async fn a_module_that_does_not_come_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("born").faulty();
     let uri = token.uri().object("replaced");
     let old = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap();
@@ -501,7 +506,7 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_shows_nothing_is_looked_for_again() {
-    let _alone = alone().await;
+    alone!();
     let signer = connect(&fault()).await;
     let (load, faults) = (Load::start(&signer), Faults);
     load.sign_on(100).await;

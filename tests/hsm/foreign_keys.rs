@@ -2,9 +2,9 @@
 
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
-use wxpay_tests::chain;
 use wxpay_tests::foreign_tools::{CERTIFICATE, ForeignTools, KEY};
-use wxpay_tests::token::{PIN, Token, alone, certificate, delete, reference, variable};
+use wxpay_tests::token::{PIN, Token, certificate, delete, reference, variable};
+use wxpay_tests::{alone, chain};
 
 /// Connects without a word about the certificate, and signs with the merchant key.
 async fn signs(tools: &ForeignTools, uri: &str) {
@@ -26,7 +26,7 @@ async fn signs_with_its_own(tools: &ForeignTools, uri: &str) -> Pkcs11Signer {
 #[tokio::test]
 #[ignore = "needs SoftHSM and p11tool: run scripts/test"]
 async fn p11tool_puts_a_key_and_its_certificate() {
-    let _alone = alone().await;
+    alone!();
     for label in [&["--label", "p11 tool"][..], &[]] {
         let tools = ForeignTools::softhsm("p11tool");
         let put = |what: &str, file: &str| {
@@ -48,7 +48,7 @@ async fn p11tool_puts_a_key_and_its_certificate() {
 #[tokio::test]
 #[ignore = "needs SoftHSM and pkcs11-tool: run scripts/test"]
 async fn pkcs11_tool_puts_them_under_any_names() {
-    let _alone = alone().await;
+    alone!();
     for (key, of_certificate) in [
         (&["--label", "merchant", "--id", "01"][..], &["--label", "merchant", "--id", "01"][..]),
         (&["--label", "merchant", "--id", "01"], &["--label", "merchant", "--id", "02"]),
@@ -78,7 +78,7 @@ async fn pkcs11_tool_puts_them_under_any_names() {
 #[tokio::test]
 #[ignore = "needs SoftHSM and pkcs11-tool: run scripts/test"]
 async fn softhsm2_util_puts_a_key_and_no_certificate() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::softhsm("softhsm2-util");
     let names = ["--label", "merchant", "--id", "A1B2", "--pin", PIN];
     tools.run("softhsm2-util", &[&["--import", KEY, "--token", "foreign"], &names[..]].concat());
@@ -94,7 +94,7 @@ async fn softhsm2_util_puts_a_key_and_no_certificate() {
 #[tokio::test]
 #[ignore = "needs SoftHSM and keytool: run scripts/test"]
 async fn keytool_makes_a_key() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::softhsm("keytool");
     let store =
         ["-alias", "merchant", "-keystore", "NONE", "-storetype", "PKCS11", "-storepass", PIN];
@@ -120,7 +120,7 @@ async fn keytool_makes_a_key() {
 #[tokio::test]
 #[ignore = "needs SoftHSM and keytool: run scripts/test"]
 async fn keytool_imports_the_p12_of_the_merchant_platform() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::softhsm("p12");
     let p12 = tools.path("apiclient_cert.p12");
     let files = ["-inkey", KEY, "-in", CERTIFICATE, "-out", &p12];
@@ -137,10 +137,10 @@ async fn keytool_imports_the_p12_of_the_merchant_platform() {
 #[tokio::test]
 #[ignore = "needs SoftHSM and Python: run scripts/test"]
 async fn python_makes_a_key() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::softhsm("python");
     let python = variable("WXPAY_TEST_PYTHON");
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign_key.py");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/doubles/foreign_key.py");
     for (label, id) in [("python", "0a0b"), ("python", ""), ("", "0a0b")] {
         delete(&tools.token.session(), &[]);
         let [der, key] = ["public.der", "public.pem"].map(|file| tools.path(file));
@@ -198,7 +198,7 @@ async fn python_makes_a_key() {
 #[tokio::test]
 #[ignore = "needs NSS softokn, p11tool and certutil: run scripts/test"]
 async fn certutil_makes_a_key_in_softokn() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::on(Token::softokn(), "certutil");
     let [password, noise] = ["password", "noise"].map(|file| tools.path(file));
     std::fs::write(&password, PIN).unwrap();
@@ -225,7 +225,7 @@ async fn certutil_makes_a_key_in_softokn() {
 #[tokio::test]
 #[ignore = "needs NSS softokn and p11tool: run scripts/test"]
 async fn pk12util_puts_a_key_into_softokn() {
-    let _alone = alone().await;
+    alone!();
     let tools = ForeignTools::on(Token::softokn(), "softokn");
     let uris = tools.printed_uris();
     let merchant =

@@ -2,17 +2,17 @@
 
 use wxpay_auth::Signer;
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Signer};
-use wxpay_tests::chain;
-use wxpay_tests::token::{Token, alone, certificate, variable};
+use wxpay_tests::token::{Token, certificate, variable};
 use wxpay_tests::token_checks::{
     comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
     survives_logouts, terminates,
 };
+use wxpay_tests::{alone, chain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic: run scripts/test"]
 async fn kryoptic_does_what_tokens_do() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::kryoptic().faulty();
     conforms(&token).await;
     terminates(&token).await;
@@ -23,12 +23,14 @@ async fn kryoptic_does_what_tokens_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic: run scripts/test"]
 async fn logouts_on_kryoptic() {
+    alone!();
     survives_logouts(&Token::kryoptic().faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic: run scripts/test"]
 async fn all_sessions_closed_on_kryoptic() {
+    alone!();
     survives_closed_sessions(&Token::kryoptic().faulty(), 20, 100).await;
 }
 
@@ -36,7 +38,7 @@ async fn all_sessions_closed_on_kryoptic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic: run scripts/test"]
 async fn settings_of_kryoptic_come_late() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::kryoptic().faulty();
     connect(&token).await.shut_down().await.unwrap();
     let settings = variable("KRYOPTIC_CONF");

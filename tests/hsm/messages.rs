@@ -5,8 +5,8 @@ use std::process::Command;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11Signer, Pkcs11Uri};
-use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, PIN, Token, alone, certificate, certificate_object, delete};
+use wxpay_tests::token::{Faults, PIN, Token, certificate, certificate_object, delete};
+use wxpay_tests::{alone, chain};
 
 async fn refused(uri: Pkcs11Uri) -> Pkcs11Error {
     let connecting = Pkcs11Signer::builder(uri).certificate(certificate()).restart_module(false);
@@ -22,7 +22,7 @@ fn foreign() -> Token {
 #[tokio::test]
 #[ignore = "needs SoftHSM and pkcs11-tool: run scripts/test"]
 async fn a_key_that_is_not_found_is_answered_with_those_that_are_there() {
-    let _alone = alone().await;
+    alone!();
     let token = foreign();
     let error = refused(token.uri().object("nothing")).await;
     assert!(error.to_string().contains("object=nothing; there are: none; list them: "), "{error}");
@@ -73,7 +73,7 @@ async fn a_key_that_is_not_found_is_answered_with_those_that_are_there() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn several_keys_are_named_and_told_apart_by_what_is_not_given() {
-    let _alone = alone().await;
+    alone!();
     let token = foreign();
     let session = token.session();
     let public = [Attribute::ModulusBits(2048.into()), Attribute::PublicExponent(vec![1, 0, 1])];
@@ -99,7 +99,7 @@ async fn several_keys_are_named_and_told_apart_by_what_is_not_given() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn several_tokens_are_those_that_fit() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("foreign");
     let any = Pkcs11Uri::new(&token.module).pin(Pin::new(PIN));
     let error = refused(any.clone().model("SoftHSM v2")).await;
@@ -118,7 +118,7 @@ async fn several_tokens_are_those_that_fit() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn padding_makes_no_difference() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("main");
     let module = token.module.display();
     for padding in ["", "%00%00", "%20%20", "%20%00"] {
@@ -137,7 +137,7 @@ async fn padding_makes_no_difference() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_shows_nothing_names_its_settings() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("other").faulty());
     // In this process it has not been initialised yet.
     faults.set("init 5");

@@ -9,8 +9,8 @@ use wxpay_auth::pkcs11::{
     Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11SignerBuilder,
 };
 use wxpay_auth::{SignErrorKind, Signer};
-use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, Token, alone, certificate, delete, softhsm_folder};
+use wxpay_tests::token::{Faults, Token, certificate, delete, softhsm_folder};
+use wxpay_tests::{alone, chain};
 
 fn builder(token: &Token) -> Pkcs11SignerBuilder {
     Pkcs11Signer::builder(token.merchant()).certificate(certificate())
@@ -30,7 +30,7 @@ fn by(module: impl Into<PathBuf>, token: &Token) -> Token {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_is_one_under_all_its_names() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let name = token.module.file_name().unwrap().to_owned();
     let folder = std::env::temp_dir().join(format!("wxpay-names-{}", std::process::id()));
@@ -68,7 +68,7 @@ async fn a_module_is_one_under_all_its_names() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_is_not_initialized_says_why() {
-    let _alone = alone().await;
+    alone!();
     let (faults, copy) = (Faults, Copy::of(&Token::softhsm("fault").faulty()));
     for (code, name, kind) in [
         ("init 5", "CKR_GENERAL_ERROR", SignErrorKind::Unavailable),
@@ -85,7 +85,7 @@ async fn a_module_that_is_not_initialized_says_why() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_hangs_holds_up_no_other_one() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("fault").faulty());
     let copy = Copy::of(&token);
     connect(&token).await.shut_down().await.unwrap();
@@ -127,7 +127,7 @@ impl Drop for Copy {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_comes_late_is_connected_to() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::softhsm("fault").faulty();
     // Whatever happens here, the module belongs to the signers.
     let other = Token::softhsm("other").faulty();

@@ -2,18 +2,18 @@
 
 use wxpay_auth::pkcs11::Pkcs11Signer;
 use wxpay_auth::{SignErrorKind, Signer};
-use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
-use wxpay_tests::token::{Server, Token, alone, certificate};
+use wxpay_tests::token::{Server, Token, certificate};
 use wxpay_tests::token_checks::{
     comes_and_goes, conforms, connect, connect_at_last, shares, survives_closed_sessions,
     survives_logouts, terminates,
 };
+use wxpay_tests::{alone, chain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn p11_kit_client_does_what_tokens_do() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::p11_kit_client().faulty();
     conforms(&token).await;
     terminates(&token).await;
@@ -24,7 +24,7 @@ async fn p11_kit_client_does_what_tokens_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-proxy: run scripts/test"]
 async fn p11_kit_proxy_does_what_tokens_do() {
-    let _alone = alone().await;
+    alone!();
     for label in ["served", "tpm"] {
         let token = Token::p11_kit_proxy(label).faulty();
         conforms(&token).await;
@@ -37,24 +37,28 @@ async fn p11_kit_proxy_does_what_tokens_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn logouts_on_p11_kit_client() {
+    alone!();
     survives_logouts(&Token::p11_kit_client().faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-proxy: run scripts/test"]
 async fn logouts_on_p11_kit_proxy() {
+    alone!();
     survives_logouts(&Token::p11_kit_proxy("served").faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn all_sessions_closed_on_p11_kit_client() {
+    alone!();
     survives_closed_sessions(&Token::p11_kit_client().faulty(), 20, 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-proxy: run scripts/test"]
 async fn all_sessions_closed_on_p11_kit_proxy() {
+    alone!();
     survives_closed_sessions(&Token::p11_kit_proxy("served").faulty(), 20, 100).await;
 }
 
@@ -62,7 +66,7 @@ async fn all_sessions_closed_on_p11_kit_proxy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn the_server_of_p11_kit_client_is_killed() {
-    let _alone = alone().await;
+    alone!();
     let (signer, server) = (connect(&Token::p11_kit_client().faulty()).await, Server::p11_kit());
     let load = Load::start(&signer);
     for _ in 0..2 {
@@ -80,7 +84,7 @@ async fn the_server_of_p11_kit_client_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn the_server_of_p11_kit_client_comes_late() {
-    let _alone = alone().await;
+    alone!();
     let (token, server) = (Token::p11_kit_client().faulty(), Server::p11_kit());
     server.kill();
     let connecting = Pkcs11Signer::builder(token.merchant()).certificate(certificate());

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cryptoki::session::UserType;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
-use wxpay_tests::chain;
-use wxpay_tests::token::{Faults, PIN, Token, alone, certificate};
+use wxpay_tests::token::{Faults, PIN, Token, certificate};
+use wxpay_tests::{alone, chain};
 
 /// Some modules answer a wrong PIN with a code that may mean anything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_fails_is_not_tried_again_at_once() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     for (code, name) in [
         ("5", "CKR_GENERAL_ERROR"),
@@ -74,7 +74,7 @@ async fn a_login_that_fails_is_not_tried_again_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_nobody_looked_at_is_tried_again() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
     for code in ["b3", "b0", "e0"] {
@@ -92,7 +92,7 @@ async fn a_login_that_nobody_looked_at_is_tried_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_callback_that_panics_leaves_no_session_behind() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let opened = faults.calls("C_OpenSession");
     let closed = faults.calls("C_CloseSession");
@@ -109,7 +109,7 @@ async fn a_callback_that_panics_leaves_no_session_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn what_is_no_pin_is_not_sent() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let connecting =
         |pin: Pin| Pkcs11Signer::builder(token.merchant().pin(pin)).certificate(certificate());
@@ -137,7 +137,7 @@ async fn what_is_no_pin_is_not_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn the_last_try_is_left_to_a_person() {
-    let _alone = alone().await;
+    alone!();
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
     let signer = connecting().connect().await.unwrap();
@@ -171,7 +171,7 @@ async fn the_last_try_is_left_to_a_person() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn random_numbers_are_asked_for_where_there_are_some() {
-    let _alone = alone().await;
+    alone!();
     // Not the token of the others, whose signers may still be closing their sessions.
     let (faults, token) = (Faults, Token::softhsm("other").faulty());
     let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());

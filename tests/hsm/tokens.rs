@@ -1,24 +1,25 @@
 //! A signer on real tokens.
 
-use std::sync::Arc;
-
 use wxpay_auth::Signer;
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11Mechanism, Pkcs11Signer};
-use wxpay_tests::chain;
+use wxpay_tests::log::Log;
 use wxpay_tests::token::{PIN, Token, certificate, reference};
 use wxpay_tests::token_checks::{
     comes_and_goes, conforms, conforms_with, connect_with, sign_at_once, terminates,
 };
+use wxpay_tests::{chain, own_process};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn softhsm_conforms() {
+    own_process!();
     conforms(&Token::softhsm("main")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn opencryptoki_conforms() {
+    own_process!();
     let token = Token::opencryptoki();
     conforms_with(&token, Pkcs11Mechanism::RsaPkcs).await;
     let connected = Pkcs11Signer::builder(token.merchant())
@@ -32,30 +33,35 @@ async fn opencryptoki_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn softokn_conforms() {
+    own_process!();
     conforms(&Token::softokn()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_plan_is_terminated_with_softhsm() {
+    own_process!();
     terminates(&Token::softhsm("main")).await;
 }
 
 #[tokio::test]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn a_plan_is_terminated_with_opencryptoki() {
+    own_process!();
     terminates(&Token::opencryptoki()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn a_plan_is_terminated_with_softokn() {
+    own_process!();
     terminates(&Token::softokn()).await;
 }
 
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
+    own_process!();
     let token = Token::softhsm("main");
     let pin_file = std::env::temp_dir().join(format!("wxpay-pin-source-{}", std::process::id()));
     std::fs::write(&pin_file, format!("{PIN}\n")).unwrap();
@@ -76,6 +82,7 @@ async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM and opencryptoki: run scripts/test"]
 async fn several_signers_share_modules_with_opencryptoki() {
+    own_process!();
     let tokens = [
         Token::softhsm("main"),
         Token::softhsm("main"),
@@ -95,12 +102,14 @@ async fn several_signers_share_modules_with_opencryptoki() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn signers_come_and_go_on_softhsm() {
+    own_process!();
     comes_and_goes(&Token::softhsm("main"), 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs opencryptoki: run scripts/test"]
 async fn signers_come_and_go_on_opencryptoki() {
+    own_process!();
     comes_and_goes(&Token::opencryptoki(), 200).await;
 }
 
@@ -108,12 +117,12 @@ async fn signers_come_and_go_on_opencryptoki() {
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn nothing_shows_the_pin() {
+    own_process!();
     let log = Log::default();
-    let writer = log.clone();
     // Of the whole process: the signer has threads of its own.
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
+        .with_writer(log.clone())
         .init();
 
     let token = Token::softhsm("main");
@@ -126,23 +135,4 @@ async fn nothing_shows_the_pin() {
     }
     assert!(format!("{signer:?}").contains("5F1C72E2A8931B72A2E13AF8DEE92471EB397115"));
     signer.shut_down().await.unwrap();
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

@@ -3,17 +3,17 @@
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::born::the_whole_way;
-use wxpay_tests::chain;
 use wxpay_tests::load::{Load, only};
-use wxpay_tests::token::{Server, Token, alone, certificate};
+use wxpay_tests::token::{Server, Token, certificate};
 use wxpay_tests::token_checks::{
     comes_and_goes, conforms, connect, connect_at_last, shares, survives_logouts, terminates,
 };
+use wxpay_tests::{alone, chain};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_does_what_tokens_do() {
-    let _alone = alone().await;
+    alone!();
     let token = Token::tpm().faulty();
     conforms(&token).await;
     terminates(&token).await;
@@ -24,6 +24,7 @@ async fn tpm_does_what_tokens_do() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn logouts_on_tpm() {
+    alone!();
     survives_logouts(&Token::tpm().faulty(), 5, 50).await;
 }
 
@@ -31,7 +32,7 @@ async fn logouts_on_tpm() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_restarts() {
-    let _alone = alone().await;
+    alone!();
     let (signer, tpm) = (connect(&Token::tpm().faulty()).await, Server::tpm());
     let load = Load::start(&signer);
     // Between two signatures.
@@ -65,7 +66,7 @@ async fn tpm_restarts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_restarts_before_a_login() {
-    let _alone = alone().await;
+    alone!();
     let (token, tpm) = (Token::tpm().faulty(), Server::tpm());
     connect(&token).await.shut_down().await.unwrap();
     tpm.kill();
@@ -82,7 +83,7 @@ async fn tpm_restarts_before_a_login() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_makes_no_key_that_only_signs() {
-    let _alone = alone().await;
+    alone!();
     let uri = Token::tpm().faulty().uri().object("sign only");
     let error = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap_err();
     assert!(matches!(error, Pkcs11Error::SignOnlyKeyRefused { .. }), "{}", chain(&error));
@@ -96,6 +97,6 @@ async fn tpm_makes_no_key_that_only_signs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11, swtpm and openssl: run scripts/test"]
 async fn the_whole_way_on_tpm() {
-    let _alone = alone().await;
+    alone!();
     the_whole_way(&Token::tpm().faulty(), Pkcs11KeyUsage::SignAndDecrypt).await;
 }

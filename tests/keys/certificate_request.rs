@@ -11,7 +11,7 @@ use wxpay_tests::{chain, plan_id, token};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
 const OTHER_KEY: &str =
-    include_str!("../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
+    include_str!("../../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
 
 fn subject(gateway: &Gateway) -> CertificateSubject {
     CertificateSubject::new(&gateway.mchid())

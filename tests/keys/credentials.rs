@@ -1,29 +1,32 @@
 //! Secrets that systemd hands to a service: `LoadCredential=`.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use wxpay_auth::pkcs11::{Pin, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer, signer_from_uri};
-use wxpay_tests::chain;
 use wxpay_tests::token::{PIN, Token, certificate, reference, variable};
+use wxpay_tests::{chain, own_process, this_test};
 
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Runs the test of this name once more, as a service with these credentials.
 fn as_a_service(test: &str, credentials: &[(&str, &str)]) {
-    let folder = std::env::temp_dir().join(format!("wxpay-{test}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let name = format!("wxpay-{}-{}", test.replace("::", "-"), std::process::id());
+    let folder = Folder(std::env::temp_dir().join(name));
+    std::fs::create_dir_all(&folder.0).unwrap();
     for (name, content) in credentials {
-        write(&folder.join(name), content);
+        write(&folder.0.join(name), content);
     }
-    let mut service = Command::new(std::env::current_exe().unwrap());
-    service.args(["--exact", test, "--include-ignored", "--nocapture"]).env(DIRECTORY, &folder);
-    let output = service.output().unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+    own_process::run(test, &[(DIRECTORY, folder.0.as_os_str())]);
+}
+
+/// Goes with the test, however that ends.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// systemd lets the service in by an access list, which shows as rights of the group.
@@ -61,7 +64,7 @@ async fn keys_certificates_and_tokens_are_credentials() {
             ("vault_token", "hvs.token".to_owned()),
         ];
         let credentials: Vec<_> = credentials.iter().map(|(name, text)| (*name, &**text)).collect();
-        return as_a_service("keys_certificates_and_tokens_are_credentials", &credentials);
+        return as_a_service(&this_test!(), &credentials);
     }
     let log = wxpay_tests::log::Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
@@ -99,7 +102,7 @@ async fn a_pin_is_a_credential() {
             );
             assert!(error.hint().contains("LoadCredential="), "{}", error.hint());
         }
-        return as_a_service("a_pin_is_a_credential", &[("hsm_pin", &format!("{PIN}\n"))]);
+        return as_a_service(&this_test!(), &[("hsm_pin", &format!("{PIN}\n"))]);
     }
     for signer in [Pkcs11Signer::connect(&uri).await, builder.connect().await] {
         signer.unwrap_or_else(|e| panic!("{}", chain(&e))).shut_down().await.unwrap();

@@ -1,6 +1,4 @@
 //! A child that was forked while others signed signs as well.
-//!
-//! Alone in its process, which has only the threads that it starts itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +8,7 @@ use fork::Fork;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use wxpay_auth::{FileKeySigner, Signer};
+use wxpay_tests::own_process;
 use wxpay_tests::token::{certificate, reference};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -35,6 +34,8 @@ fn all_sign(signer: &FileKeySigner) -> bool {
 
 #[test]
 fn a_child_that_was_forked_while_others_signed_signs() {
+    // It has only the threads that the test starts.
+    own_process!();
     let signer = FileKeySigner::with_certificate(reference(), &certificate()).unwrap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let done = Arc::new(AtomicBool::new(false));

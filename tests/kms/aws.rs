@@ -1,7 +1,7 @@
 //! A signer on AWS KMS, through the official SDK, against moto.
 //!
 //! moto signs a digest as if it were a message, lets disabled keys sign, and has more mistakes that
-//! `tests/kms/moto_kms.py` lists. They are put right there, in the process of moto; the signer knows
+//! `tests/doubles/kms/moto_kms.py` lists. They are put right there, in the process of moto; the signer knows
 //! nothing of it. What the signer makes of moto as it is published is a test of its own.
 
 use aws_sdk_kms::config::retry::RetryConfig;

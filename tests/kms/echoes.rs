@@ -14,8 +14,8 @@ use wxpay_auth::kms::{
     VaultTransit,
 };
 use wxpay_auth::{PublicKey, SignError};
-use wxpay_tests::chain;
 use wxpay_tests::log::Log;
+use wxpay_tests::{chain, own_process};
 
 /// What stands for the echo in a response.
 const ECHO: &str = "<ECHO>";
@@ -23,7 +23,8 @@ const TOKEN: &str = "IQoJb3JpZ2luX2VjEHMaCXVzLWVhc3QtMSJHMEUCIQDk7Zt";
 const VAULT_TOKEN: &str = "hvs.CAESIJlr2Qp0vVd3bT8xk7ZyUw";
 const SECRET_ID: &str = "7f1c72e2-aa51-4c0e-9d3b-2f5c8e0b1a6d";
 const PIECE: usize = 16;
-const KEY: &str = include_str!("../crates/wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
+const KEY: &str =
+    include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
 
 /// Answers with what was sent in place of the echo.
 #[derive(Clone, Default)]
@@ -167,6 +168,7 @@ fn credentials() -> Credentials {
 
 #[tokio::test]
 async fn alibaba_cloud() {
+    own_process!();
     log();
     assert_nothing_is_shown("Alibaba Cloud", |url| {
         let builder = AlibabaKms::builder("cn-hangzhou", "key", "version");
@@ -178,6 +180,7 @@ async fn alibaba_cloud() {
 
 #[tokio::test]
 async fn tencent_cloud() {
+    own_process!();
     log();
     assert_nothing_is_shown("Tencent Cloud", |url| {
         let builder = TencentKms::builder("ap-guangzhou", "key");
@@ -189,6 +192,7 @@ async fn tencent_cloud() {
 
 #[tokio::test]
 async fn vault() {
+    own_process!();
     log();
     for (name, auth) in [
         ("Vault", VaultAuth::token(Secret::new(VAULT_TOKEN))),
@@ -204,6 +208,7 @@ async fn vault() {
 
 #[tokio::test]
 async fn aws() {
+    own_process!();
     log();
     assert_nothing_is_shown("AWS", |url| {
         let (id, secret) = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");

@@ -7,7 +7,7 @@ use wxpay_testing::Gateway;
 use wxpay_tests::log::Log;
 use wxpay_tests::openbao::{OpenBao, name};
 use wxpay_tests::token::{certificate, reference};
-use wxpay_tests::{chain, plan_id};
+use wxpay_tests::{chain, own_process, plan_id};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
 /// Those who approve, and a policy whose signatures they must approve.
@@ -103,6 +103,7 @@ fn assert_no_token(shown: &str) {
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_signature_is_had_once_it_is_approved() {
+    own_process!();
     let log = Log::default();
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)

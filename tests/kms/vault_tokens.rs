@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 use wxpay_auth::kms::{KmsError, KmsSigner, Secret, VaultAuth, VaultTransit};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_testing::SignerConformance;
-use wxpay_tests::chain;
+use wxpay_tests::log::Log;
 use wxpay_tests::openbao::{OpenBao, name, policy, variable};
 use wxpay_tests::token::{certificate, reference};
+use wxpay_tests::{chain, own_process};
 
 type VaultSigner = KmsSigner<VaultTransit>;
 
@@ -269,11 +270,11 @@ async fn a_role_that_is_locked_out_says_so() {
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn nothing_shows_a_secret() {
+    own_process!();
     let log = Log::default();
-    let writer = log.clone();
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
+        .with_writer(log.clone())
         .init();
 
     let bao = OpenBao::shared();
@@ -310,24 +311,5 @@ async fn nothing_shows_a_secret() {
             });
             assert!(!found, "{secret}: {shown}");
         }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
     }
 }

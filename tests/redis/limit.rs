@@ -23,7 +23,7 @@ const SAFETY: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const KEY: &str = "wxpay:rate:{1900007291}:x";
-const SCRIPT: &str = include_str!("../crates/wxpay-transport/src/rate_limit/redis/reserve.lua");
+const SCRIPT: &str = include_str!("../../crates/wxpay-transport/src/rate_limit/redis/reserve.lua");
 
 fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
     let limit = RateLimit::per_second(per_second);

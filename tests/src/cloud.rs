@@ -18,7 +18,7 @@ use crate::openssl::check_request;
 use crate::token::{certificate, reference};
 use crate::{chain, plan_id};
 
-/// A cloud, whose key service has a double in `tests/kms`.
+/// A cloud, whose key service has a double in `tests/doubles/kms`.
 pub trait Cloud: Sized + 'static {
     /// The program.
     const PROGRAM: &'static str;

@@ -1,4 +1,4 @@
-//! A program of `tests/kms` that stands in for a key service, and its control API.
+//! A program of `tests/doubles/kms` that stands in for a key service, and its control API.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::token::variable;
 
-/// A program of `tests/kms`, which ends when this is dropped. See `tests/kms/double.py`.
+/// A program of `tests/doubles/kms`, which ends when this is dropped. See `tests/doubles/kms/double.py`.
 #[derive(Debug)]
 pub struct KmsService {
     process: Child,
@@ -26,7 +26,7 @@ impl KmsService {
         let key = root.join("crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
         let mut process = Command::new(variable("WXPAY_TEST_PYTHON"))
             .arg("-B")
-            .arg(root.join("tests/kms").join(program))
+            .arg(root.join("tests/doubles/kms").join(program))
             .arg("--key")
             .arg(key)
             .args(arguments)

@@ -2,15 +2,15 @@
 
 // The code in the README compiles and runs.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../README.md")]
 struct Readme;
 
 #[cfg(doctest)]
-#[doc = include_str!("../docs/hsm.md")]
+#[doc = include_str!("../../docs/hsm.md")]
 struct Hsm;
 
 #[cfg(doctest)]
-#[doc = include_str!("../docs/kms.md")]
+#[doc = include_str!("../../docs/kms.md")]
 struct Kms;
 
 pub mod black_hole;
@@ -26,6 +26,7 @@ pub mod log;
 pub mod openbao;
 pub mod openbao_cluster;
 pub mod openssl;
+pub mod own_process;
 pub mod redis_server;
 pub mod requests;
 pub mod signals;

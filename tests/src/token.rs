@@ -9,7 +9,6 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::object::{Attribute, CertificateType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
-use tokio::sync::MutexGuard;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Uri};
 use wxpay_auth::{Certificate, PrivateKey};
 
@@ -213,14 +212,15 @@ impl Drop for Object<'_> {
     }
 }
 
-/// Waits for the other tests of a process: what is told to a module, and a restart of it, are felt by
-/// all that use it; and SoftHSM crashes when objects are made and deleted while others look for
-/// objects. Whatever a test before left wrong is mended.
-pub async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    let alone = ALONE.lock().await;
-    Faults.clear();
-    alone
+/// Leaves all tokens to the test in which it stands, in a process of its own: what is told to a module, and a
+/// restart of it, are felt by all that use it; and SoftHSM crashes when objects are made and deleted while
+/// others look for objects. Whatever a test before left wrong is mended.
+#[macro_export]
+macro_rules! alone {
+    () => {
+        $crate::own_process!(alone);
+        $crate::token::Faults.clear();
+    };
 }
 
 /// Tells the module of [`Token::faulty`] what to do wrong; all is well again when it is dropped.
@@ -228,7 +228,7 @@ pub async fn alone() -> MutexGuard<'static, ()> {
 pub struct Faults;
 
 impl Faults {
-    /// Breaks it: see `tests/faulty.c`.
+    /// Breaks it: see `tests/doubles/faulty.c`.
     pub fn set(&self, what: &str) {
         // In one step: the module may be reading.
         let path = PathBuf::from(variable("WXPAY_TEST_FAULTY_CONTROL"));
@@ -311,14 +311,14 @@ pub fn softhsm_folder(label: &str) -> PathBuf {
 
 /// The merchant key, read from the file it was imported from.
 pub fn reference() -> PrivateKey {
-    let pem = include_str!("../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
+    let pem = include_str!("../../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
     PrivateKey::from_pem(pem).expect("a key")
 }
 
 /// The merchant certificate that lies beside it on the token `main`.
 pub fn certificate() -> Certificate {
     let pem =
-        include_str!("../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem");
+        include_str!("../../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem");
     Certificate::from_pem(pem).expect("a certificate")
 }
 

@@ -10,7 +10,7 @@ use wxpay_testing::{Gateway, PlanState, SignerConformance};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
 use crate::load::{LIMIT, Load, only};
-use crate::token::{Faults, PIN, Token, alone, certificate, reference};
+use crate::token::{Faults, PIN, Token, certificate, reference};
 use crate::{chain, plan_id};
 
 /// Connects as an application does.
@@ -136,7 +136,6 @@ pub async fn comes_and_goes(token: &Token, times: usize) {
 /// Does this to the sessions of a signer, so many times, with at least so many signatures between.
 /// Returns how many failed.
 pub async fn survives(fault: &str, token: &Token, times: usize, signatures: usize) -> usize {
-    let _alone = alone().await;
     let signer = connect(token).await;
     let (load, faults) = (Load::start(&signer), Faults);
     let mended_by = if fault == "logout" { "C_Login" } else { "C_OpenSession" };

@@ -9,12 +9,12 @@ use tracing_subscriber::filter::LevelFilter;
 use wxpay_auth::{Clock, SystemClock};
 use wxpay_testing::WireServer;
 use wxpay_tests::log::Log;
-use wxpay_tests::{TestClient, builder, chain};
+use wxpay_tests::{TestClient, builder, chain, own_process};
 use wxpay_transport::{
     Audit, AuditRecord, Error, NoRetry, Outcome, Replay, Request, Target, Transport,
 };
 
-use crate::server::{ECHO, EchoServer, Heard, Manner};
+use self::server::{ECHO, EchoServer, Heard, Manner};
 
 const SECRET: &str = "a-name-that-nobody-may-see";
 /// How much of what was sent may be shown.
@@ -134,6 +134,7 @@ fn client(server: &EchoServer, keys: &WireServer, ids: &Arc<Ids>) -> TestClient 
 
 #[tokio::test]
 async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
+    own_process!();
     let (log, ids) = (Log::default(), Arc::<Ids>::default());
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)

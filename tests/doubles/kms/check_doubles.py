@@ -1,6 +1,6 @@
 """Checks the doubles: drives them with the vendors' own SDKs, and changes requests until they refuse.
 
-    scripts/with-kms sh -c '"$WXPAY_TEST_PYTHON" tests/kms/check_doubles.py'
+    scripts/with-kms sh -c '"$WXPAY_TEST_PYTHON" tests/doubles/kms/check_doubles.py'
 
 Prints `N passed, M failed`, and ends with 1 if something failed.
 """

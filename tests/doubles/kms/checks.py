@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
 
 HERE = pathlib.Path(__file__).resolve().parent
-TESTDATA = HERE.parent.parent / "crates/wxpay-auth-kms/testdata"
+TESTDATA = HERE.parents[2] / "crates/wxpay-auth-kms/testdata"
 MERCHANT = TESTDATA / "keys/merchant_private_key.pem"
 MESSAGE = "GET\n/v3/某\n1554208460\nnonce\n\n".encode()
 DIGEST = hashlib.sha256(MESSAGE).digest()

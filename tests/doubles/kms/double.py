@@ -3,7 +3,7 @@
 A double listens on 127.0.0.1, on a free port, prints one line of JSON when it is ready, and ends when
 its standard input is closed:
 
-    python tests/kms/tencent.py [--tls CERTIFICATE KEY] --key MERCHANT_KEY
+    python tests/doubles/kms/tencent.py [--tls CERTIFICATE KEY] --key MERCHANT_KEY
 
 `POST /_control`, a JSON object with any of:
 

@@ -1,6 +1,6 @@
 """A double of the TokenReview API of Kubernetes, for the Kubernetes login of OpenBao.
 
-    python tests/kms/token_review.py FOLDER
+    python tests/doubles/kms/token_review.py FOLDER
 
 Writes JSON Web Tokens into FOLDER: `wxpay.jwt` of the service account wxpay in the namespace payments,
 `intruder.jwt` of another service account there, and `expired.jwt`, of wxpay, out of date. Prints one line

@@ -19,7 +19,7 @@ use wxpay_transport::{
     Transport,
 };
 
-use crate::fault::{Fault, MAX_RESPONSE_BYTES, What};
+use super::fault::{Fault, MAX_RESPONSE_BYTES, What};
 
 /// Where a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use wxpay_tests::own_process;
 use wxpay_transport::Replay;
 
-use crate::cell::{Cell, Connection, Place, Report};
-use crate::fault::{Fault, What};
+use self::cell::{Cell, Connection, Place, Report};
+use self::fault::{Fault, What};
 
 /// How many cells run at the same time: those that compute, and those that mostly wait.
 const AT_ONCE: [usize; 2] = [8, 96];
@@ -44,6 +45,7 @@ fn cells() -> Vec<Cell> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_callers_are_told_agrees_with_the_journal() {
+    own_process!(alone);
     let cells = cells();
     let count = cells.len();
     let turns = Arc::new(Semaphore::new(SET_UP_AT_ONCE));

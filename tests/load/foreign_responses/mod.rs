@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use wxpay_tests::own_process;
 
-use crate::run::{Moment, Run, Threads, Way, Wrong};
+use self::run::{Moment, Run, Threads, Way, Wrong};
 
 /// How often each is run, with other calls and other moments.
 const TIMES: u64 = 8;
@@ -44,6 +45,7 @@ fn runs() -> Vec<Run> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_takes_the_response_to_another_for_its_own() {
+    own_process!(alone);
     let (runs, turns) = (runs(), Arc::new(Semaphore::new(AT_ONCE)));
     let count = runs.len();
     assert!(count >= 2000, "{count}");

@@ -10,7 +10,7 @@ use wxpay_tests::until::until;
 use wxpay_tests::{TestClient, builder, chain, plan_id};
 use wxpay_transport::{Backoff, Error, Replay, Request, Target, Transport};
 
-use crate::ghost::{Extra, Ghost, Haunting, When};
+use super::ghost::{Extra, Ghost, Haunting, When};
 
 /// What goes wrong between the first call and the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

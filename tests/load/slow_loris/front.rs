@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::manner::Manner;
+use super::manner::Manner;
 
 /// Which connections are answered without an end.
 #[derive(Debug, Clone, Copy)]

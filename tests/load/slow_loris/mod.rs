@@ -7,20 +7,16 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use wxpay_testing::{ServerTls, WireServer};
 use wxpay_tests::footprint::Footprint;
-use wxpay_tests::{TestClient, builder};
+use wxpay_tests::{TestClient, builder, own_process};
 use wxpay_transport::{
     Delivery, Error, ErrorBody, Outcome, Request, Response, Target, Transport, UnverifiedCause,
 };
 
-use crate::front::{Front, Which};
-use crate::manner::Manner;
-
-/// File descriptors belong to the process: one test at a time.
-static ALONE: Mutex<()> = Mutex::const_new(());
+use self::front::{Front, Which};
+use self::manner::Manner;
 
 /// How many responses without an end there are at the same time.
 const MANY: usize = 300;
@@ -87,7 +83,7 @@ async fn in_time<T>(what: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn each_is_cut_and_told_as_it_is() {
-    let _alone = ALONE.lock().await;
+    own_process!(alone);
     let server = WireServer::start_plain().await;
     for (n, manner) in Manner::HTTP.into_iter().enumerate() {
         let before = Footprint::of_sockets();
@@ -104,7 +100,7 @@ async fn each_is_cut_and_told_as_it_is() {
 
 #[tokio::test]
 async fn a_handshake_without_end_is_cut_and_nothing_was_sent() {
-    let _alone = ALONE.lock().await;
+    own_process!(alone);
     let server = WireServer::start_tls(ServerTls::Good).await;
     let before = Footprint::of_sockets();
     let front = Front::start(server.address(), Which::First(1)).await;
@@ -118,14 +114,14 @@ async fn a_handshake_without_end_is_cut_and_nothing_was_sent() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundreds_of_them_do_not_hold_up_the_others() {
-    let _alone = ALONE.lock().await;
+    own_process!(alone);
     let server = WireServer::start_plain().await;
     others_go_on(&server, Which::Named).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundreds_of_handshakes_do_not_hold_up_the_others() {
-    let _alone = ALONE.lock().await;
+    own_process!(alone);
     let server = WireServer::start_tls(ServerTls::Good).await;
     others_go_on(&server, Which::First(MANY)).await;
 }
@@ -176,7 +172,7 @@ async fn all_end_well(client: &TestClient, at_once: usize, times: usize) {
 /// The limits of a head: 64 KiB, and 100 headers.
 #[tokio::test]
 async fn a_head_is_bounded() {
-    let _alone = ALONE.lock().await;
+    own_process!(alone);
     let wechat_pay = wxpay_testing::WechatPay::builder().build();
     let filler = |bytes: usize| format!("X-Filler: {}\r\n", "x".repeat(bytes));
     for (headers, is_taken) in [

@@ -10,9 +10,9 @@ use wxpay_auth::KeyRing;
 use wxpay_testing::{Plan, WireServer};
 use wxpay_transport::{Client, Replay, Request, Target, Transport};
 
-use crate::ledger::{CallMade, End};
-use crate::notary::Notary;
-use crate::world::World;
+use super::ledger::{CallMade, End};
+use super::notary::Notary;
+use super::world::World;
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 

@@ -11,7 +11,7 @@ use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Point, ServerTls, WireS
 use wxpay_tests::black_hole::BlackHole;
 use wxpay_tests::switchboard::Switchboard;
 
-use crate::world::{MAIN, STANDBY, World};
+use super::world::{MAIN, STANDBY, World};
 
 /// Nobody listens there.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);

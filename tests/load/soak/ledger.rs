@@ -6,7 +6,7 @@ use std::fmt;
 use wxpay_testing::Entry;
 use wxpay_transport::{Error, Outcome, Replay, Response};
 
-use crate::notary::{Record, Signed};
+use super::notary::{Record, Signed};
 
 /// How a call ended, as its caller sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

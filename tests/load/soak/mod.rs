@@ -13,11 +13,12 @@ mod world;
 use std::time::Duration;
 
 use wxpay_tests::footprint::{Footprint, resident_bytes};
+use wxpay_tests::own_process;
 
-use crate::callers::run_callers;
-use crate::faults::Injector;
-use crate::ledger::Summary;
-use crate::world::World;
+use self::callers::run_callers;
+use self::faults::Injector;
+use self::ledger::Summary;
+use self::world::World;
 
 const CALLERS: usize = 64;
 /// Everything is at rest between rounds.
@@ -30,6 +31,7 @@ fn setting(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute: run scripts/test"]
 async fn nothing_is_unaccounted_for_and_nothing_is_left() {
+    own_process!(alone);
     let seed = setting("WXPAY_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..));
     let seconds = setting("WXPAY_SOAK_SECONDS").unwrap_or(60);
     println!("soak: WXPAY_SOAK_SEED={seed} WXPAY_SOAK_SECONDS={seconds}");

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use wxpay_testing::{Entry, Verdict};
 use wxpay_transport::{AuditOutcome, Replay};
 
-use crate::ledger::{Books, CallMade, Domain, End, Summary};
-use crate::notary::{Record, Signed};
+use super::ledger::{Books, CallMade, Domain, End, Summary};
+use super::notary::{Record, Signed};
 
 /// What belongs to one call.
 #[derive(Debug, Default)]

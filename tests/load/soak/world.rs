@@ -9,8 +9,8 @@ use wxpay_testing::{Entry, Plan, ServerTls, WechatPay, WireServer, client_config
 use wxpay_tests::switchboard::Switchboard;
 use wxpay_transport::{Backoff, BaseUrl, Client, Failover, Proxy, RetryBudget};
 
-use crate::ledger::{Books, CallMade, Domain};
-use crate::notary::{Notary, Record, Signed, Written};
+use super::ledger::{Books, CallMade, Domain};
+use super::notary::{Notary, Record, Signed, Written};
 
 pub(crate) const MAIN: &str = "localhost";
 pub(crate) const STANDBY: &str = "gateway.example";

@@ -1,18 +1,9 @@
 //! Both libraries give the same signatures, byte for byte.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use wxpay_auth_core::{Backend, PrivateKey, PublicKey};
 
-const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
-const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
+const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
+const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
 #[test]
 fn signatures_are_equal_for_messages_of_any_length() {

@@ -1,14 +1,5 @@
 //! Certificate requests, read by other code than that which wrote them.
 
-#![cfg(feature = "file-key")]
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
 use proptest::prelude::*;
 use rcgen::{CertificateSigningRequestParams, DnType, DnValue, PublicKeyData, SigningKey};
 use wxpay_auth_core::{
@@ -17,9 +8,9 @@ use wxpay_auth_core::{
     Signature, Signer, async_trait,
 };
 
-const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
-const OTHER_KEY: &str = include_str!("../testdata/keys/apiclient_test_key.pem");
-const OF_OPENSSL: &str = include_str!("../testdata/certificate_request/openssl.pem");
+const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
+const OTHER_KEY: &str = include_str!("../../testdata/keys/apiclient_test_key.pem");
+const OF_OPENSSL: &str = include_str!("../../testdata/certificate_request/openssl.pem");
 
 fn signer() -> FileKeySigner {
     FileKeySigner::without_certificate(PrivateKey::from_pem(KEY).unwrap())

@@ -1,14 +1,5 @@
 //! Damaged keys: an error when they are read, never a panic, and never a wrong signature.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,14 +1,5 @@
 //! The file signer: as a generic and behind pointers, concurrently, cancelled, without a runtime.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,8 +11,8 @@ use wxpay_auth_core::{
     Algorithm, Backend, Certificate, FileKeySigner, PrivateKey, SignError, Signature, Signer,
 };
 
-const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
-const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
+const KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
+const CERTIFICATE: &str = include_str!("../../testdata/keys/merchant_certificate.pem");
 
 /// Every back end that is compiled in.
 const BACKENDS: &[Backend] = &[

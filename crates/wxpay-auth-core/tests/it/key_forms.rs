@@ -1,14 +1,5 @@
 //! One key in several forms: PKCS#1 and PKCS#8, other line ends, other things around it.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,14 +1,5 @@
 //! Keys side by side: which one verifies, and which one is asked for.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,11 +12,11 @@ use wxpay_auth_core::{
     Timestamp, Verifier, VerifyError, WechatpaySerial, response_message, verify_response,
 };
 
-const WECHATPAY_KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
-const WECHATPAY_PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
-const WECHATPAY_CERTIFICATE: &str = include_str!("../testdata/keys/wechat_pay_certificate.pem");
-const MERCHANT_CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
-const DOC_PUBLIC_KEY: &str = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
+const WECHATPAY_KEY: &str = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
+const WECHATPAY_PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
+const WECHATPAY_CERTIFICATE: &str = include_str!("../../testdata/keys/wechat_pay_certificate.pem");
+const MERCHANT_CERTIFICATE: &str = include_str!("../../testdata/keys/merchant_certificate.pem");
+const DOC_PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
 
 /// Within the validity of both published certificates.
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);

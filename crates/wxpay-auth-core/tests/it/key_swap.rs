@@ -1,14 +1,5 @@
 //! Keys swapped while others verify: no verdict is ever wrong.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wxpay_auth_core::{
@@ -16,9 +7,9 @@ use wxpay_auth_core::{
     WechatpaySerial,
 };
 
-const WECHATPAY_KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
-const WECHATPAY_PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
-const DOC_PUBLIC_KEY: &str = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
+const WECHATPAY_KEY: &str = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
+const WECHATPAY_PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
+const DOC_PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
 
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 const THREADS: usize = 8;

@@ -1,14 +1,5 @@
 //! However a response writes the serial of a platform certificate, it is that number.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use wxpay_auth_core::http::HeaderMap;
@@ -17,7 +8,7 @@ use wxpay_auth_core::{
     verify_response,
 };
 
-const KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
+const KEY: &str = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
 const BODY: &[u8] = b"{}";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 

@@ -1,14 +1,5 @@
 //! The published vectors: a folder for each case, a file for each stage.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -208,7 +199,7 @@ fn ring_with(serial: &str, key: PublicKey, backend: Backend) -> KeyRing {
 
 /// Makes a platform certificate with this serial.
 fn issue(serial: &str) -> Certificate {
-    let key = include_str!("../testdata/keys/wechat_pay_private_key.pem");
+    let key = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
     let mut params = rcgen::CertificateParams::default();
     let digits = serial.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
     let serial: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();

@@ -1,14 +1,5 @@
 //! Why a response is not accepted: each cause, in its order.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::collections::HashSet;
 
 use proptest::collection::vec;
@@ -20,11 +11,11 @@ use wxpay_auth_core::{
     verify_response,
 };
 
-const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechatpay_pub_key_doc.pem");
+const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechatpay_pub_key_doc.pem");
 const HEADERS: &str =
-    include_str!("../testdata/response/official-response-native-prepay-pubkey/headers.json");
+    include_str!("../../testdata/response/official-response-native-prepay-pubkey/headers.json");
 const BODY: &[u8] =
-    include_bytes!("../testdata/response/official-response-native-prepay-pubkey/body.bin");
+    include_bytes!("../../testdata/response/official-response-native-prepay-pubkey/body.bin");
 const SIGNED_AT: u64 = 1_722_850_421;
 
 /// The headers without which no response is accepted.
@@ -73,11 +64,11 @@ async fn the_unchanged_response_is_accepted() {
 #[tokio::test]
 async fn a_response_without_a_body_is_signed_as_well() {
     let headers = headers_of(include_str!(
-        "../testdata/response/derived-empty-response-certificate/headers.json"
+        "../../testdata/response/derived-empty-response-certificate/headers.json"
     ));
     let clock = || Timestamp::from_unix_secs(1_700_000_000);
     let ring = KeyRing::with_clock(clock);
-    let certificate = include_str!("../testdata/keys/wechat_pay_certificate.pem");
+    let certificate = include_str!("../../testdata/keys/wechat_pay_certificate.pem");
     ring.insert_certificate(&Certificate::from_pem(certificate).unwrap()).unwrap();
 
     let verified = verify_response(&ring, &clock, &headers, b"").await.unwrap();

@@ -1,14 +1,5 @@
 //! Each wrong input has its own error, which says what to do.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
 use std::error::Error as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! The adaptor between signers and key services, on a service that is a script.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,15 +11,15 @@ use wxpay_auth_kms::{KmsBackend, KmsError, KmsKey, KmsSigner};
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
 fn private_key() -> PrivateKey {
-    PrivateKey::from_pem(include_str!("../testdata/keys/merchant_private_key.pem")).unwrap()
+    PrivateKey::from_pem(include_str!("../../testdata/keys/merchant_private_key.pem")).unwrap()
 }
 
 fn certificate() -> Certificate {
-    Certificate::from_pem(include_str!("../testdata/keys/merchant_certificate.pem")).unwrap()
+    Certificate::from_pem(include_str!("../../testdata/keys/merchant_certificate.pem")).unwrap()
 }
 
 fn other_key() -> PublicKey {
-    PublicKey::from_pem(include_str!("../testdata/keys/wechat_pay_public_key.pem")).unwrap()
+    PublicKey::from_pem(include_str!("../../testdata/keys/wechat_pay_public_key.pem")).unwrap()
 }
 
 /// Signs the messages that it knows: a service gets digests, and cannot sign those with a key that

@@ -1,14 +1,5 @@
 //! How `VaultTransit` deals with requests that others must approve first, on a scripted service that
-//! loses responses. What the real one does is tested in `tests/kms_vault_approval.rs` of the workspace.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::struct_excessive_bools,
-    reason = "tests"
-)]
+//! loses responses. What the real one does is tested in `tests/kms/vault_approval.rs` of the workspace.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use wxpay_auth_core::{PublicKey, SignErrorKind};
 use wxpay_auth_kms::{Endpoint, KmsBackend, KmsError, KmsKey, Secret, VaultAuth, VaultTransit};
 
-const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
+const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
 /// A service whose signatures others must approve. What it says by default is what OpenBao says.
 #[derive(Clone, Default)]

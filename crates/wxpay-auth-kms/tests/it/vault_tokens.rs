@@ -1,13 +1,5 @@
 //! How `VaultTransit` deals with logins and tokens, on a scripted service. What the real one does is
-//! tested in `tests/kms_vault_tokens.rs` of the workspace.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+//! tested in `tests/kms/vault_tokens.rs` of the workspace.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -21,7 +13,7 @@ use wxpay_auth_kms::{
     Endpoint, KmsBackend, KmsError, KmsKey, Secret, VaultAuth, VaultTransit, VaultTransitBuilder,
 };
 
-const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
+const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
 /// A service that gives out tokens with numbers, of which the last is valid.
 #[derive(Clone, Default)]

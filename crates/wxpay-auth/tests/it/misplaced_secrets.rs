@@ -4,23 +4,12 @@
 //! Names (of a key in a service, a mount, a role, a token's label) are shown by intent, so none of these
 //! places is meant for one.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
-mod leaks;
-
 use std::error::Error as StdError;
 use std::fmt::{Debug, Write as _};
-use std::io;
-use std::sync::{Arc, Mutex};
 
-use leaks::{CERTIFICATE, KEY, debug};
+use crate::leaks::{self, CERTIFICATE, KEY, debug};
+use crate::log::Log;
+use tracing_subscriber::util::SubscriberInitExt;
 use wxpay_auth::{
     Authorization, BrandId, Certificate, CertificateSubject, Error, FileKeySigner, Mchid, Nonce,
     PrivateKey, PublicKey, SerialNo, SignerUri, WechatpaySerial,
@@ -103,31 +92,12 @@ fn percent(text: &str) -> String {
     })
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Everything that is logged in this process, whatever thread it is logged on.
 fn log() -> Log {
     static LOG: std::sync::OnceLock<Log> = std::sync::OnceLock::new();
     let log = LOG.get_or_init(|| {
         let log = Log::default();
-        let writer = log.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .init();
+        log.subscriber().init();
         log
     });
     log.clone()
@@ -136,7 +106,7 @@ fn log() -> Log {
 /// Adds what was logged up to now, by whichever test.
 fn add_log(shown: &mut Shown) {
     tracing::trace!("the end of a test");
-    let logged = String::from_utf8(log().0.lock().unwrap().clone()).unwrap();
+    let logged = log().text();
     assert!(logged.contains("the end of a test"), "it is logged");
     shown.0.push(("the log", logged));
 }

@@ -1,22 +1,11 @@
 //! No error shows a key, a signature, or a body: not itself, not what it was caused by, not its hint.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::missing_panics_doc,
-    reason = "a test may panic"
-)]
-
-mod leaks;
-
 use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::mem::{Discriminant, discriminant};
 use std::path::Path;
 
-use leaks::{CERTIFICATE, KEY, Secret, debug};
+use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,

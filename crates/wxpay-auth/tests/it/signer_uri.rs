@@ -1,7 +1,5 @@
 //! Signers by an address.
 
-#![allow(clippy::panic, reason = "tests")]
-
 #[cfg(any(
     feature = "file-key",
     feature = "pkcs11",

@@ -1,22 +1,12 @@
 //! A request is taken, or refused for a reason that is named.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
-use common::{Call, Credentials, terminate};
+use crate::common::{Call, Credentials, PLANS, terminate};
 use serde_json::json;
 use wxpay_auth::{AuthorizationError, Identity, Nonce, PrivateKey, Timestamp};
 use wxpay_testing::{Gateway, PlanState, Refusal, Verdict, WechatPay, WireServer};
 
 /// Another merchant's key: that of the platform certificate does as well as any.
-const OTHER_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+const OTHER_KEY: &str = include_str!("../../testdata/platform_private_key.pem");
 
 /// Sends a call to both servers, and returns the reason and the responses.
 async fn refusal(spoil: impl Fn(&WechatPay) -> Call) -> (Refusal, u16, Vec<u8>) {
@@ -107,7 +97,7 @@ async fn headers_are_checked_before_the_signature() {
 async fn a_get_needs_neither_length_nor_content_type() {
     let gateway = Gateway::start().await;
     for accept in ["application/json", "*/*", "text/html, application/json;q=0.9"] {
-        let call = Call::get(&gateway, &format!("{}/1004/delivery-plans", common::PLANS));
+        let call = Call::get(&gateway, &format!("{PLANS}/1004/delivery-plans"));
         assert_eq!(call.with("Accept", accept).send(&gateway.base_url()).await.status, 200);
     }
 }

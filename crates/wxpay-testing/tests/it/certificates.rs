@@ -1,25 +1,15 @@
 //! Merchant certificates are issued for requests, and requests are taken by the certificate.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
 use std::collections::HashSet;
 use std::error::Error as _;
 
-use common::{Call, Credentials, terminate};
+use crate::common::{Call, Credentials, terminate};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256};
 use wxpay_auth::{Certificate, KeyError, PrivateKey, SerialNo};
 use wxpay_testing::{CertificateRefusal, Gateway, Refusal, Verdict, WechatPay};
 
 /// A merchant's own key: that of the platform certificate does as well as any.
-const OWN_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+const OWN_KEY: &str = include_str!("../../testdata/platform_private_key.pem");
 
 /// Makes a certificate request without `wxpay-auth`.
 fn request(key: &KeyPair) -> String {

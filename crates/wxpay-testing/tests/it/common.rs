@@ -1,7 +1,5 @@
 //! A client made by hand, so that these tests hang on no other part of the workspace.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue};

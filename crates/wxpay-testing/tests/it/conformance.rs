@@ -1,7 +1,5 @@
 //! The check of signers finds what is wrong with them.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,7 +11,7 @@ use wxpay_auth::{
 };
 use wxpay_testing::{Gateway, Nonconformance, SignerConformance};
 
-const OTHER_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+const OTHER_KEY: &str = include_str!("../../testdata/platform_private_key.pem");
 
 /// What a signer does wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]

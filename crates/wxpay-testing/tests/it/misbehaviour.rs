@@ -1,18 +1,8 @@
 //! Each misbehaviour is what its name says.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Call, Response, terminate};
+use crate::common::{Call, PLANS, Response, terminate};
 use wxpay_auth::{SystemClock, VerifyError, verify_response};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 
@@ -69,7 +59,7 @@ async fn a_tampered_body_does_not_fit_its_signature() {
     assert_eq!((response.status, response.json()["tampered"].as_bool()), (200, Some(true)));
 
     // The same on a body that is there: still JSON, one byte more.
-    let target = format!("{}/1004/delivery-plans", common::PLANS);
+    let target = format!("{PLANS}/1004/delivery-plans");
     let tampered = Call::get(&gateway, &target).send(&gateway.base_url()).await;
     gateway.behave();
     let right = Call::get(&gateway, &target).send(&gateway.base_url()).await;

@@ -1,16 +1,6 @@
 //! The proxy opens tunnels, or does not.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
-use common::{Call, address, terminate};
+use crate::common::{Call, address, terminate};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

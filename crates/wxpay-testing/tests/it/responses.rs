@@ -1,18 +1,8 @@
 //! Plans go through their states, and every response to an authentic request is signed.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
+use crate::common::{Call, Credentials, PLANS, Response, terminate};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::{Call, PLANS, Response, terminate};
 use serde_json::{Value, json};
 use wxpay_auth::{Certificate, SystemClock, verify_response};
 use wxpay_testing::{Gateway, Plan, PlanState, WechatPay};
@@ -101,7 +91,7 @@ async fn a_plan_is_terminated_once_from_any_state_but_a_final_one() {
 async fn a_termination_has_no_body() {
     let gateway = Gateway::start().await;
     let call = Call::new("POST", &terminate("12000"), "{}");
-    let call = call.signed(&common::Credentials::of(&gateway));
+    let call = call.signed(&Credentials::of(&gateway));
     let response = call.send(&gateway.base_url()).await;
     assert_eq!((response.status, &response.json()["code"]), (400, &json!("PARAM_ERROR")));
     assert_eq!(gateway.executions(), 0);

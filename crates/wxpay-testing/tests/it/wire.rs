@@ -1,20 +1,10 @@
 //! The wire server: bytes as they are, TLS as it is, and connections that break where they are told.
 
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
-
-mod common;
-
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Call, PLANS, Response, address, terminate};
+use crate::common::{Call, PLANS, Response, address, terminate};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
