@@ -113,8 +113,6 @@ async fn what_is_no_pin_is_not_sent() {
     let (faults, token) = (Faults, Token::softhsm("pin").faulty());
     let connecting =
         |pin: Pin| Pkcs11Signer::builder(token.merchant().pin(pin)).certificate(certificate());
-    // Whatever a test before has left.
-    token.session().logout().unwrap();
     let file = std::env::temp_dir().join(format!("wxpay-pins-{}", std::process::id()));
     let logins = faults.calls("C_Login");
     for content in ["", "\n", "\u{feff}pin4test\n", "pin4test\npin4test\n", "pin4test\0"] {
@@ -172,7 +170,6 @@ async fn the_last_try_is_left_to_a_person() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn random_numbers_are_asked_for_where_there_are_some() {
     alone!();
-    // Not the token of the others, whose signers may still be closing their sessions.
     let (faults, token) = (Faults, Token::softhsm("other").faulty());
     let connecting = || Pkcs11Signer::builder(token.merchant()).certificate(certificate());
     for (code, name) in
