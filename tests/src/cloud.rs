@@ -275,7 +275,14 @@ macro_rules! cloud_tests {
             cloud_faults::other_responses,
             cloud_faults::hanging,
             cloud_faults::answers_about_another_key,
-            cloud_faults::secrets_stay_secret,
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "needs Python and openssl: run scripts/test"]
+        async fn secrets_stay_secret() {
+            // What is logged is gathered for the whole process.
+            $crate::own_process!();
+            $crate::cloud_faults::secrets_stay_secret::<$cloud>().await;
         }
     };
     ($cloud:ty: $($module:ident::$scenario:ident),+ $(,)?) => {$(
