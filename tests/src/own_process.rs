@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -76,12 +77,20 @@ impl Turn {
 /// # Panics
 /// When the test fails there, or when there is no test of this name.
 pub fn run(test: &str, variables: &[(&str, &OsStr)]) {
-    let mut command = Command::new(std::env::current_exe().expect("a path"));
+    let mut command = Command::new(this_program());
     command.args(["--exact", test, "--include-ignored", "--nocapture"]).env(TEST, test);
     let (status, said) = end(command.envs(variables.iter().copied()));
     print!("{said}");
     let has_passed = status.success() && said.contains("test result: ok. 1 passed;");
     assert!(has_passed, "{test} in a process of its own: {status}\n{said}");
+}
+
+/// Returns where this program is, also when it was built anew meanwhile.
+fn this_program() -> PathBuf {
+    if cfg!(target_os = "linux") {
+        return PathBuf::from("/proc/self/exe");
+    }
+    std::env::current_exe().expect("a path")
 }
 
 /// Waits for the end of a program, and returns what it said. That goes through a file, and not through a
