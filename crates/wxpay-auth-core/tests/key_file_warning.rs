@@ -1,4 +1,7 @@
-//! The warning about a private key that users other than its owner can read.
+//! The warning about a private key that others than its owner can read.
+//!
+//! A program of its own: these tests subscribe on their own thread only, and `tracing` may disable a call site for
+//! good when another thread without a subscriber reaches it first.
 
 #![allow(
     clippy::expect_used,
@@ -10,44 +13,24 @@
 )]
 #![cfg(unix)]
 
+mod log;
+
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
+use log::Log;
 use wxpay_auth_core::{Certificate, FileKeySigner, KeyError, PrivateKey, PublicKey};
 
 const KEY: &str = include_str!("../testdata/keys/merchant_private_key.pem");
 const CERTIFICATE: &str = include_str!("../testdata/keys/merchant_certificate.pem");
 const PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Returns everything that is logged, at all levels.
 fn log_of(work: impl FnOnce()) -> String {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    tracing::subscriber::with_default(log.subscriber(), work);
+    log.text()
 }
 
 /// A file that is removed when dropped, also if a test fails.

@@ -3,17 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
-use wxpay_auth::{
-    Clock, KeyRing, Mchid, PrivateKey, PublicKey, SignError, SignErrorKind, SystemClock,
-    response_message, verify_response,
-};
+use wxpay_auth::{KeyRing, Mchid, SignError, SignErrorKind};
 
 use super::*;
 use crate::client::Client;
@@ -26,6 +20,7 @@ use crate::error::{
 };
 use crate::message::replay::Replay;
 use crate::message::secrets::Secrets;
+use crate::message::signed_response::verified;
 use crate::message::target::Target;
 
 /// How an attempt ends.
@@ -169,29 +164,7 @@ struct Responses {
 
 impl Responses {
     async fn new() -> Self {
-        const KEY: &str =
-            include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
-        const PUBLIC: &str =
-            include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
-        const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
-        let ring = KeyRing::new();
-        ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap())
-            .unwrap();
-        let (timestamp, nonce) =
-            (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
-        let key = PrivateKey::from_pem(KEY).unwrap();
-        let signature = key.sign(&response_message(&timestamp, nonce, b"")).unwrap();
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("wechatpay-timestamp", timestamp.as_str()),
-            ("wechatpay-nonce", nonce),
-            ("wechatpay-serial", SERIAL),
-            ("wechatpay-signature", &STANDARD.encode(signature)),
-        ] {
-            headers.insert(name, HeaderValue::from_str(value).unwrap());
-        }
-        let verified = verify_response(&ring, &SystemClock, &headers, Bytes::new()).await.unwrap();
-        Self { verified }
+        Self { verified: verified("").await }
     }
 
     async fn make(&self, end: End, call: &CallContext) -> Result<Response, Error> {

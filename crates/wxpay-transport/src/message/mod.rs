@@ -8,4 +8,6 @@ pub(crate) mod request_error;
 pub(crate) mod response;
 pub(crate) mod response_headers;
 pub(crate) mod secrets;
+#[cfg(test)]
+pub(crate) mod signed_response;
 pub(crate) mod target;

@@ -82,46 +82,13 @@ impl Response {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    use http::HeaderName;
     use serde_json::Value;
-    use wxpay_auth::{
-        Clock, KeyRing, PrivateKey, PublicKey, SystemClock, response_message, verify_response,
-    };
 
     use super::*;
+    use crate::message::signed_response::verified;
 
     async fn response(body: &'static str) -> Response {
-        let (ring, key) = keys();
-        let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
-        let message = response_message(&time, nonce, body.as_bytes());
-        let signature = STANDARD.encode(key.sign(&message).unwrap());
-        let headers = [
-            ("Wechatpay-Timestamp", &*time),
-            ("Wechatpay-Nonce", nonce),
-            ("Wechatpay-Serial", SERIAL),
-            ("Wechatpay-Signature", &signature),
-        ];
-        let headers = headers
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
-            .into_iter()
-            .collect();
-        let verified = verify_response(&ring, &SystemClock, &headers, Bytes::from(body)).await;
-        Response::new(StatusCode::OK, Some("08F7".into()), "h", verified.unwrap())
-    }
-
-    const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
-
-    fn keys() -> (KeyRing, PrivateKey) {
-        const PUBLIC: &str =
-            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_public_key.pem");
-        const PRIVATE: &str =
-            include_str!("../../../wxpay-auth/testdata/keys/wechat_pay_private_key.pem");
-        let ring = KeyRing::new();
-        let key = PublicKey::from_pem(PUBLIC).unwrap();
-        ring.insert_public_key(SERIAL.parse().unwrap(), key).unwrap();
-        (ring, PrivateKey::from_pem(PRIVATE).unwrap())
+        Response::new(StatusCode::OK, Some("08F7".into()), "h", verified(body).await)
     }
 
     #[derive(Debug, serde::Deserialize)]

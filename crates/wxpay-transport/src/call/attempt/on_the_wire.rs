@@ -4,44 +4,24 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use wxpay_auth::{
-    Algorithm, FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, SystemClock, async_trait,
-    response_message,
-};
+use wxpay_auth::{Algorithm, FileKeySigner, KeyRing, Mchid, async_trait};
 
 use super::*;
 use crate::client::Client;
 use crate::client::builder::ClientBuilder;
 use crate::connection::base_url::BaseUrl;
 use crate::connection::proxy::Proxy;
+use crate::message::signed_response::{self, SERIAL, key_ring};
 use crate::message::target::Target;
 use crate::retry::policy::NoRetry;
 use crate::transport::Transport;
 
-const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
-
-fn ring() -> KeyRing {
-    const PUBLIC: &str =
-        include_str!("../../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
-    let ring = KeyRing::new();
-    ring.insert_public_key(SERIAL.parse().unwrap(), PublicKey::from_pem(PUBLIC).unwrap()).unwrap();
-    ring
-}
-
 fn signed(status: u16, body: &str) -> String {
-    const KEY: &str =
-        include_str!("../../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
-    let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
-    let message = response_message(&time, nonce, body.as_bytes());
-    let signature = STANDARD.encode(PrivateKey::from_pem(KEY).unwrap().sign(&message).unwrap());
-    format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nWechatpay-Timestamp: {time}\r\n\
-         Wechatpay-Nonce: {nonce}\r\nWechatpay-Serial: {SERIAL}\r\n\
-         Wechatpay-Signature: {signature}\r\n\r\n{body}",
-        body.len()
-    )
+    let headers = signed_response::headers(body.as_bytes());
+    let lines =
+        headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+    let lines: String = lines.collect();
+    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{lines}\r\n{body}", body.len())
 }
 
 fn refused(status: u16, body: &str) -> String {
@@ -106,7 +86,7 @@ async fn a_202_on_a_kept_connection_may_be_the_response_to_another() {
         (0, true) => refused(404, r#"{"code":"NOT_FOUND"}"#),
         _ => signed(202, ""),
     });
-    let client = client(url, signer(), ring());
+    let client = client(url, signer(), key_ring());
     client.send(get("a")).await.unwrap();
     let ended = client.send(get("b")).await;
     assert_eq!(heard.lock().unwrap().len(), 2);
@@ -125,7 +105,7 @@ async fn nothing_of_a_query_or_a_header_is_shown() {
         HeaderName::from_static("x-token"),
         HeaderValue::from_static("a-header-that-nobody-may-see"),
     );
-    let error = client(url, signer(), ring()).send(request.unwrap()).await.unwrap_err();
+    let error = client(url, signer(), key_ring()).send(request.unwrap()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "x answered 400 PARAM_ERROR: GET /v3/x?name=[…] HTTP/1.1 x-token: […]",
@@ -153,7 +133,7 @@ impl Signer for Emptying {
 #[tokio::test]
 async fn nothing_is_sent_when_the_last_key_goes_while_it_is_signed() {
     let (url, heard) = serve(|_, _| signed(204, ""));
-    let ring = ring();
+    let ring = key_ring();
     let client = client(url, Emptying(signer(), ring.clone()), ring);
     let ended = client.send(Request::post("x", Target::new("/v3/x").unwrap())).await;
     let error = ended.unwrap_err();

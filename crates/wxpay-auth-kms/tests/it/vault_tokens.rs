@@ -1,0 +1,439 @@
+//! How `VaultTransit` deals with logins and tokens, on a scripted service. What the real one does is
+//! tested in `tests/kms/vault_tokens.rs` of the workspace.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+use wxpay_auth_core::{PublicKey, SignErrorKind};
+use wxpay_auth_kms::{
+    Endpoint, KmsBackend, KmsError, KmsKey, Secret, VaultAuth, VaultTransit, VaultTransitBuilder,
+};
+
+const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
+
+/// A service that gives out tokens with numbers, of which the last is valid.
+#[derive(Clone, Default)]
+struct Script(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    logins: AtomicUsize,
+    renewals: AtomicUsize,
+    lookups: AtomicUsize,
+    valid: Mutex<String>,
+    lease: AtomicU64,
+    login_refused: AtomicBool,
+    renewal_fails: AtomicBool,
+    renewal_refused: AtomicBool,
+    login_delay: AtomicU64,
+    signing_refused: AtomicBool,
+}
+
+fn token(number: usize) -> String {
+    format!("token-{number}")
+}
+
+impl Script {
+    fn login(&self) -> ResponseTemplate {
+        let number = self.0.logins.fetch_add(1, Ordering::SeqCst) + 1;
+        // Others get a chance to log in as well.
+        let delay = Duration::from_millis(self.0.login_delay.load(Ordering::SeqCst).max(50));
+        if self.0.login_refused.load(Ordering::SeqCst) {
+            let errors = json!({ "errors": ["invalid secret ID hunter2"] });
+            return ResponseTemplate::new(400).set_body_json(errors).set_delay(delay);
+        }
+        *self.0.valid.lock().unwrap() = token(number);
+        ResponseTemplate::new(200).set_body_json(self.auth(number)).set_delay(delay)
+    }
+
+    fn auth(&self, number: usize) -> Value {
+        let lease_duration = self.0.lease.load(Ordering::SeqCst);
+        let client_token = token(number);
+        json!({ "data": null, "warnings": null, "auth": {
+            "client_token": client_token, "lease_duration": lease_duration, "renewable": true,
+            "mfa_requirement": null,
+        }})
+    }
+
+    /// Takes the valid token away, as revoking it does.
+    fn revoke(&self) {
+        "nobody's".clone_into(&mut self.0.valid.lock().unwrap());
+    }
+
+    fn logins(&self) -> usize {
+        self.0.logins.load(Ordering::SeqCst)
+    }
+
+    fn renewals(&self) -> usize {
+        self.0.renewals.load(Ordering::SeqCst)
+    }
+
+    fn lookups(&self) -> usize {
+        self.0.lookups.load(Ordering::SeqCst)
+    }
+}
+
+impl Respond for Script {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let path = request.url.path();
+        if path.ends_with("/login") {
+            return self.login();
+        }
+        let refused = || {
+            let errors = json!({ "errors": ["permission denied"] });
+            ResponseTemplate::new(403).set_body_json(errors)
+        };
+        if request.headers["x-vault-token"] != *self.0.valid.lock().unwrap() {
+            return refused();
+        }
+        if path.ends_with("/renew-self") {
+            self.0.renewals.fetch_add(1, Ordering::SeqCst);
+            if self.0.renewal_fails.load(Ordering::SeqCst) {
+                return ResponseTemplate::new(503).set_body_json(json!({ "errors": ["sealed"] }));
+            }
+            if self.0.renewal_refused.load(Ordering::SeqCst) {
+                return refused();
+            }
+            return ResponseTemplate::new(200).set_body_json(self.auth(self.logins()));
+        }
+        if path.ends_with("/lookup-self") {
+            self.0.lookups.fetch_add(1, Ordering::SeqCst);
+            let ttl = self.0.lease.load(Ordering::SeqCst);
+            let data = json!({ "data": { "ttl": ttl, "renewable": true } });
+            return ResponseTemplate::new(200).set_body_json(data);
+        }
+        if path.contains("/sign/") {
+            if self.0.signing_refused.load(Ordering::SeqCst) {
+                return refused();
+            }
+            let data = json!({ "data": { "signature": "vault:v1:AQID", "key_version": 1 } });
+            return ResponseTemplate::new(200).set_body_json(data);
+        }
+        let keys = json!({ "1": { "public_key": PUBLIC_KEY } });
+        ResponseTemplate::new(200).set_body_json(json!({ "data": {
+            "type": "rsa-2048", "latest_version": 1, "supports_signing": true, "keys": keys,
+        }}))
+    }
+}
+
+async fn service(lease: u64) -> (MockServer, Script) {
+    let (server, script) = (MockServer::start().await, Script::default());
+    script.0.lease.store(lease, Ordering::SeqCst);
+    Mock::given(any()).respond_with(script.clone()).mount(&server).await;
+    (server, script)
+}
+
+fn builder(server: &MockServer) -> VaultTransitBuilder {
+    VaultTransit::builder(Endpoint::new(server.uri()).unwrap(), "merchant")
+        .auth(VaultAuth::app_role("role", Secret::new("hunter2")))
+}
+
+fn key() -> KmsKey {
+    KmsKey::new(PublicKey::from_pem(PUBLIC_KEY).unwrap()).with_version("1")
+}
+
+async fn sign(vault: &VaultTransit) -> Result<Vec<u8>, KmsError> {
+    vault.sign_sha256(&key(), &[7; 32]).await
+}
+
+/// Lets the clock of the runtime stand still, except where a test moves it, until it is dropped.
+/// Left alone, paused time would run ahead of what the service answers.
+fn stopped_clock() -> mpsc::Sender<()> {
+    tokio::time::pause();
+    let (held, blocked) = mpsc::channel();
+    // It does not go on by itself while something blocks.
+    tokio::task::spawn_blocking(move || blocked.recv());
+    held
+}
+
+async fn later(seconds: u64) {
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+}
+
+/// Lets the others run until something is so.
+async fn until(is_so: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "it does not come to pass");
+        std::thread::sleep(Duration::from_millis(1));
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Signs many times at once, and returns how it ended.
+async fn sign_at_once(vault: &Arc<VaultTransit>) -> Vec<Result<Vec<u8>, KmsError>> {
+    let signing = (0..20).map(|_| {
+        let vault = Arc::clone(vault);
+        tokio::spawn(async move { sign(&vault).await })
+    });
+    let mut ended = Vec::new();
+    for signing in signing.collect::<Vec<_>>() {
+        ended.push(signing.await.unwrap());
+    }
+    ended
+}
+
+#[tokio::test]
+async fn what_is_sent_is_what_the_service_documents() {
+    let (server, _) = service(3600).await;
+    let vault = builder(&server).mount("eu/tran sit").namespace("team-a").build().unwrap();
+    vault.public_key().await.unwrap();
+    sign(&vault).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let [login, read, sign] = &requests[..] else { panic!("{} requests", requests.len()) };
+    for (request, method, path, token) in [
+        (login, "POST", "/v1/auth/approle/login", None),
+        (read, "GET", "/v1/eu/tran%20sit/keys/merchant", Some("token-1")),
+        (sign, "POST", "/v1/eu/tran%20sit/sign/merchant/sha2-256", Some("token-1")),
+    ] {
+        assert_eq!((request.method.as_str(), request.url.path()), (method, path));
+        assert_eq!(request.headers["x-vault-request"], "true");
+        assert_eq!(request.headers["x-vault-namespace"], "team-a");
+        let sent = request.headers.get("x-vault-token").map(|value| value.to_str().unwrap());
+        assert_eq!(sent, token);
+    }
+    assert_eq!(
+        login.body_json::<Value>().unwrap(),
+        json!({ "role_id": "role", "secret_id": "hunter2" })
+    );
+    assert!(read.body.is_empty());
+    assert_eq!(
+        sign.body_json::<Value>().unwrap(),
+        json!({
+            "input": "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+            "prehashed": true,
+            "signature_algorithm": "pkcs1v15",
+            "key_version": 1,
+        })
+    );
+}
+
+#[tokio::test]
+async fn many_callers_lead_to_one_login() {
+    let (server, script) = service(3600).await;
+    let vault = Arc::new(builder(&server).build().unwrap());
+    assert!(sign_at_once(&vault).await.iter().all(Result::is_ok));
+    assert_eq!(script.logins(), 1);
+    script.revoke();
+    assert!(sign_at_once(&vault).await.iter().all(Result::is_ok));
+    assert_eq!(script.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_is_not_hammered() {
+    let (server, script) = service(3600).await;
+    let _clock = stopped_clock();
+    script.0.login_refused.store(true, Ordering::SeqCst);
+    let vault = Arc::new(builder(&server).build().unwrap());
+    for (pause, logins) in [(0, 1), (4, 1), (1, 2), (29, 2), (1, 3), (119, 3), (1, 4), (15 * 60, 4)]
+    {
+        later(pause).await;
+        for ended in sign_at_once(&vault).await {
+            let error = ended.unwrap_err();
+            assert_eq!(error.kind(), SignErrorKind::PermissionDenied);
+            // The service says it; this program does not.
+            assert_eq!(error.to_string(), "vault answered 400: invalid secret ID […]");
+            assert!(error.hint().contains("lock the role out"), "{}", error.hint());
+        }
+        assert_eq!(script.logins(), logins, "{pause}");
+    }
+    script.0.login_refused.store(false, Ordering::SeqCst);
+    later(60).await;
+    sign(&vault).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_secret_is_tried_at_once() {
+    let (server, script) = service(3600).await;
+    let _clock = stopped_clock();
+    script.0.login_refused.store(true, Ordering::SeqCst);
+    let file = std::env::temp_dir().join(format!("wxpay-secret-id-{}", std::process::id()));
+    let auth = VaultAuth::app_role("role", Secret::file(&file));
+    let vault = builder(&server).auth(auth).build().unwrap();
+    // What is not there is not sent.
+    assert_eq!(sign(&vault).await.unwrap_err().kind(), SignErrorKind::Configuration);
+    assert_eq!(script.logins(), 0);
+    for (secret, logins) in [("hunter2", 1), ("hunter2", 1), ("hunter3", 2), ("hunter3", 2)] {
+        std::fs::write(&file, secret).unwrap();
+        sign(&vault).await.unwrap_err();
+        assert_eq!(script.logins(), logins);
+    }
+    std::fs::write(&file, "hunter4").unwrap();
+    script.0.login_refused.store(false, Ordering::SeqCst);
+    let signed = sign(&vault).await;
+    std::fs::remove_file(&file).unwrap();
+    signed.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_new_token_may_not_do_the_next_one_may_not_either() {
+    let (server, script) = service(3600).await;
+    let _clock = stopped_clock();
+    let vault = Arc::new(builder(&server).build().unwrap());
+    vault.public_key().await.unwrap();
+    script.0.signing_refused.store(true, Ordering::SeqCst);
+    // The first has proven good; the second has not, and some time later it may be the token again.
+    for (pause, logins) in [(0, 2), (4, 2), (1, 3)] {
+        later(pause).await;
+        for ended in sign_at_once(&vault).await {
+            assert_eq!(ended.unwrap_err().kind(), SignErrorKind::PermissionDenied);
+        }
+        assert_eq!(script.logins(), logins);
+    }
+    script.0.signing_refused.store(false, Ordering::SeqCst);
+    sign(&vault).await.unwrap();
+    assert_eq!(script.logins(), 3);
+}
+
+#[tokio::test]
+async fn the_old_token_serves_while_it_cannot_be_renewed() {
+    let (server, script) = service(300).await;
+    let _clock = stopped_clock();
+    script.0.renewal_fails.store(true, Ordering::SeqCst);
+    let vault = builder(&server).build().unwrap();
+    sign(&vault).await.unwrap();
+    for (pause, renewals) in [(201, 1), (34, 2)] {
+        later(pause).await;
+        until(|| script.renewals() == renewals).await;
+        sign(&vault).await.unwrap();
+        assert_eq!(script.logins(), 1);
+    }
+    later(66).await;
+    sign(&vault).await.unwrap();
+    assert_eq!(script.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_while_nothing_is_signed() {
+    let (server, script) = service(60).await;
+    let _clock = stopped_clock();
+    let vault = builder(&server).build().unwrap();
+    sign(&vault).await.unwrap();
+    for renewals in 1..4 {
+        later(41).await;
+        until(|| script.renewals() == renewals).await;
+    }
+    assert_eq!(script.logins(), 1);
+}
+
+/// The machine was suspended, say.
+#[tokio::test]
+async fn a_token_that_has_ended_is_replaced_while_nothing_is_signed() {
+    let (server, script) = service(60).await;
+    let _clock = stopped_clock();
+    let vault = builder(&server).build().unwrap();
+    sign(&vault).await.unwrap();
+    later(61).await;
+    until(|| script.logins() == 2).await;
+    assert_eq!(script.renewals(), 0);
+    sign(&vault).await.unwrap();
+    assert_eq!(script.logins(), 2);
+}
+
+/// An agent renews the token in the file, which the signer itself may not.
+#[tokio::test]
+async fn a_token_that_somebody_else_renews_is_looked_up() {
+    let (server, script) = service(60).await;
+    let _clock = stopped_clock();
+    script.0.renewal_refused.store(true, Ordering::SeqCst);
+    *script.0.valid.lock().unwrap() = token(7);
+    let auth = VaultAuth::token(Secret::new(token(7)));
+    let vault = builder(&server).auth(auth).build().unwrap();
+    sign(&vault).await.unwrap();
+    for lookups in 2..5 {
+        later(41).await;
+        until(|| script.lookups() == lookups).await;
+        assert_eq!(script.renewals(), lookups - 1);
+    }
+    sign(&vault).await.unwrap();
+}
+
+#[test]
+fn renewing_goes_on_on_another_runtime() {
+    let service_runtime = tokio::runtime::Runtime::new().unwrap();
+    let (server, script) = service_runtime.block_on(service(60));
+    let vault = builder(&server).build().unwrap();
+    // The clock of the second one is behind: it was never moved.
+    for steps in [1, 3] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let _clock = stopped_clock();
+            sign(&vault).await.unwrap();
+            let before = script.renewals();
+            for _ in 0..steps {
+                later(41).await;
+                sign(&vault).await.unwrap();
+            }
+            until(|| script.renewals() > before).await;
+        });
+    }
+}
+
+/// Nor longer than a request may take: whoever waits for the login comes back to the same one.
+#[tokio::test]
+async fn a_login_that_takes_longer_than_anybody_waits_is_made_once() {
+    let (server, script) = service(3600).await;
+    script.0.login_delay.store(1000, Ordering::SeqCst);
+    let vault = Arc::new(builder(&server).build().unwrap());
+    let callers = (0..20).map(|_| {
+        let vault = Arc::clone(&vault);
+        tokio::spawn(async move {
+            let begin = std::time::Instant::now();
+            let patience = Duration::from_millis(100);
+            let mut given_up = 0;
+            while begin.elapsed() < Duration::from_secs(60) {
+                match tokio::time::timeout(patience, sign(&vault)).await {
+                    Ok(signed) => return signed.map(|_| given_up),
+                    Err(_) => given_up += 1,
+                }
+            }
+            panic!("no signature");
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        assert!(caller.await.unwrap().unwrap() > 0);
+    }
+    assert_eq!(script.logins(), 1);
+}
+
+#[tokio::test]
+async fn who_gives_up_during_a_login_holds_nobody_up() {
+    let (server, script) = service(3600).await;
+    let vault = builder(&server).build().unwrap();
+    let given_up = tokio::time::timeout(Duration::from_millis(10), sign(&vault)).await;
+    assert!(given_up.is_err());
+    sign(&vault).await.unwrap();
+    assert_eq!(script.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_login_without_a_token_is_none() {
+    for (response, says) in [
+        (
+            json!({ "auth": null, "wrap_info": { "token": "hunter2" } }),
+            "without what was asked for",
+        ),
+        (
+            json!({ "auth": { "client_token": "", "lease_duration": 0, "renewable": false,
+                "mfa_requirement": { "mfa_request_id": "d0c9" } } }),
+            "second factor",
+        ),
+        (
+            json!({ "auth": { "client_token": "", "lease_duration": 0, "renewable": false } }),
+            "gave no token",
+        ),
+        (json!({ "errors": ["no"] }), "asked for: no"),
+    ] {
+        let server = MockServer::start().await;
+        let response = ResponseTemplate::new(200).set_body_json(response);
+        Mock::given(any()).respond_with(response).mount(&server).await;
+        let error = sign(&builder(&server).build().unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::Configuration);
+        assert!(error.to_string().contains(says), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}

@@ -1,0 +1,1 @@
+../../../wxpay-auth-core/tests/log/mod.rs

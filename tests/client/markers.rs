@@ -1,0 +1,184 @@
+//! A marker in every text that an application hands over: it is seen nowhere, whether the text is good or not.
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tracing_subscriber::filter::LevelFilter;
+use wxpay_testing::{ConnectProxy, ErrorBody, Misbehaviour, ProxyManners, ServerTls, WireServer};
+use wxpay_tests::log::Log;
+use wxpay_tests::{builder, chain, own_process};
+use wxpay_transport::{
+    BaseUrl, ConfigError, Failover, HeaderName, HeaderValue, Proxy, RedisRateLimiter, Request,
+    RequestError, Target, Transport,
+};
+
+const MARKER: &str = "m4rk3r";
+
+/// Gathers what can be seen of values and errors.
+#[derive(Default)]
+struct Seen(Vec<String>);
+
+impl Seen {
+    fn value(&mut self, value: &impl Debug) {
+        self.0.push(format!("{value:?} {value:#?}"));
+    }
+
+    fn error(&mut self, error: &(impl StdError + 'static), hint: &str) {
+        self.0.push(format!("{error} {error:?} {error:#?} {hint} {}", chain(error)));
+    }
+
+    fn config<T: Debug>(&mut self, made: &Result<T, ConfigError>) {
+        match made {
+            Ok(value) => self.value(value),
+            Err(error) => self.error(error, error.hint()),
+        }
+    }
+
+    fn request<T: Debug>(&mut self, made: &Result<T, RequestError>) {
+        match made {
+            Ok(value) => self.value(value),
+            Err(error) => self.error(error, error.hint()),
+        }
+    }
+
+    fn assert_no_marker(&self) {
+        for seen in &self.0 {
+            assert!(!seen.contains(MARKER), "{seen}");
+            assert!(!seen.contains(&STANDARD.encode(format!("user:{MARKER}"))), "{seen}");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_repeated() {
+    let mut seen = Seen::default();
+    let good = Proxy::new(format!("http://{MARKER}:{MARKER}@proxy.example:1")).unwrap();
+    seen.value(&good);
+    // Wherever it stands, it may be a part of a password with a raw character in it.
+    for raw in
+        ["@", "#", "/", "?", "%", " ", "\"", "\\", "密", "\n", "[", ":", "@@", "#@", "/@", "?@"]
+    {
+        for (before, after) in [("user:", ""), ("user:", MARKER), (MARKER, ":x"), ("", "")] {
+            for scheme in ["http://", "https://", "socks5://", "htp://", "\"http://", ""] {
+                let url = format!("{scheme}{before}{MARKER}{raw}{after}@proxy.example:3128");
+                match Proxy::new(&url) {
+                    // A colon more is a part of the password.
+                    Ok(proxy) => {
+                        assert_eq!(raw, ":", "{url}");
+                        seen.value(&proxy);
+                    }
+                    Err(error) => seen.error(&error, error.hint()),
+                }
+                if !raw.contains('@') {
+                    // Else what follows is a host.
+                    seen.config(&Proxy::new(format!("{scheme}user:{MARKER}{raw}{after}")));
+                }
+                seen.config(&BaseUrl::new(&url));
+                seen.config(&BaseUrl::dangerous_plain_http(&url));
+                seen.config(&url.parse::<BaseUrl>());
+                let one = NonZeroU32::MIN;
+                seen.config(&RedisRateLimiter::new(&url, one));
+                seen.config(&RedisRateLimiter::new(&url.replace("http", "redis"), one));
+            }
+        }
+    }
+    for url in [format!("https://a.example/{MARKER}"), format!("https://a.example?{MARKER}")] {
+        seen.config(&BaseUrl::new(url));
+    }
+    let limiter = RedisRateLimiter::new(
+        &format!("rediss://{MARKER}:{MARKER}@redis.example:6379/0"),
+        NonZeroU32::MIN,
+    );
+    seen.value(&limiter.unwrap());
+    seen.config(&RedisRateLimiter::new(
+        &format!("redis://redis.example/{MARKER}"),
+        NonZeroU32::MIN,
+    ));
+
+    let path = || Target::new("/v3/x").unwrap();
+    for target in [MARKER.to_owned(), format!("/v3/{MARKER} x"), format!("/{MARKER}/..")] {
+        seen.request(&Target::new(target));
+    }
+    seen.request(&path().segment(&MARKER.repeat(2000)));
+    seen.request(&path().query("a", MARKER));
+    seen.request(&path().query("a", "b").unwrap().segment(MARKER));
+
+    let value = HeaderValue::from_static(MARKER);
+    let request = || Request::post("x", path().query("a", MARKER).unwrap());
+    let name = HeaderName::from_static("x-token");
+    seen.request(&request().with_header(name, value.clone()));
+    seen.request(&request().with_header(HeaderName::from_static("authorization"), value));
+    seen.request(&request().with_json(&serde_json::json!({ "a": MARKER })));
+    let no_json = std::collections::HashMap::from([((MARKER, 1), MARKER)]);
+    seen.request(&request().with_json(&no_json));
+    seen.value(&request().with_body(MARKER));
+    seen.assert_no_marker();
+}
+
+#[tokio::test]
+async fn nothing_of_it_is_logged() {
+    own_process!();
+    let log = Log::default();
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .init();
+    let mut seen = Seen::default();
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    let request = || {
+        let target = Target::new("/v3/shown-path").unwrap().query("a", MARKER).unwrap();
+        let name = HeaderName::from_static("x-token");
+        Request::get("shown.operation", target)
+            .with_header(name, HeaderValue::from_static(MARKER))
+            .unwrap()
+            .with_body(MARKER)
+    };
+    let proxies = [
+        ConnectProxy::start(ProxyManners::Credentials(format!("user:{MARKER}"))).await,
+        ConnectProxy::start_tls(ProxyManners::Open).await,
+        ConnectProxy::start(ProxyManners::Refuse(407)).await,
+        ConnectProxy::start(ProxyManners::Refuse(302)).await,
+    ];
+    for (n, proxy) in proxies.iter().enumerate() {
+        let through = Proxy::new(proxy.url_with(&format!("user:{MARKER}"))).unwrap();
+        let base_url = BaseUrl::new(server.base_url()).unwrap();
+        let standby = format!("https://localhost:{}", server.address().port());
+        let client = builder(&server, &server.base_url())
+            .proxy(through)
+            .user_agent(MARKER)
+            .base_url(base_url)
+            .failover(Failover::to(BaseUrl::new(standby).unwrap()));
+        seen.value(&client);
+        let client = client.build().unwrap();
+        seen.value(&client);
+        for _ in 0..2 {
+            match client.send(request()).await {
+                Ok(response) => seen.value(&response),
+                Err(error) => {
+                    seen.error(&error, &error.hint());
+                    assert_eq!(error.status().is_none(), n > 1, "{error:?}");
+                }
+            }
+            let (body, signed) = (ErrorBody::json("PARAM_ERROR", "told to"), true);
+            let refused = Misbehaviour::Status { status: 400, body, signed, executed: false };
+            server.misbehave_once(refused);
+        }
+    }
+    let refused = builder(&server, &server.base_url()).user_agent(format!("{MARKER}\n")).build();
+    let error = refused.unwrap_err();
+    seen.error(&error, &error.hint());
+    assert!(server.journal().iter().any(|entry| entry.target().contains(MARKER)), "it was sent");
+    seen.assert_no_marker();
+
+    let log = log.text();
+    for shown in ["shown.operation", "wxpay_call", "connecting", "which answered 407"] {
+        assert!(log.contains(shown), "the log tells of {shown}: {log}");
+    }
+    for secret in [MARKER, &STANDARD.encode(format!("user:{MARKER}"))] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}

@@ -1,0 +1,6 @@
+//! What users read and run: the README, the guides, the example programs.
+
+mod links;
+mod programs;
+mod readme;
+mod reexports;

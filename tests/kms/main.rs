@@ -1,0 +1,11 @@
+//! A key in a key service: OpenBao as it is, doubles of the others.
+
+mod alibaba;
+mod aws;
+mod echoes;
+mod tencent;
+mod vault;
+mod vault_approval;
+mod vault_cluster;
+mod vault_faults;
+mod vault_tokens;

@@ -1,0 +1,280 @@
+//! One run: a few calls of a client while the server sends a response too many, or closes connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use wxpay_marketing::DeliveryPlans;
+use wxpay_testing::{Entry, Plan, PlanState, ServerTls, WireServer, server_config};
+use wxpay_tests::until::until;
+use wxpay_tests::{TestClient, builder, chain, plan_id};
+use wxpay_transport::{Backoff, Error, Replay, Request, Target, Transport};
+
+use super::ghost::{Extra, Ghost, Haunting, When};
+
+/// What goes wrong between the first call and the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    SignedNoContent,
+    UnsignedTooMany,
+    UnsignedBadRequest,
+    SignedQueryBody,
+    /// An unsigned 400 comes on all connections that wait, those that were opened ahead included.
+    Unasked,
+    /// All connections are closed, at least 5 ms before the next call.
+    Closed,
+}
+
+/// When the response too many comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    BeforeTheCall,
+    Later,
+    InFlight,
+    InOneSegment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Plain,
+    Tls12,
+    Tls13,
+}
+
+/// How the client's runtime goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Threads {
+    Current,
+    Multi,
+    Spawned,
+    /// It is blocked for 100 ms between the calls, and hears nothing of its sockets.
+    Blocked,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) number: u64,
+    pub(crate) wrong: Wrong,
+    pub(crate) moment: Moment,
+    pub(crate) way: Way,
+    pub(crate) threads: Threads,
+}
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// Terminates a plan; must not be repeated.
+    Terminate,
+    /// The same, by a request that is recognised when it is repeated.
+    TerminateKeyed,
+    /// The same, as if it were a query that takes each response without a body for its own.
+    TerminateKept,
+    /// Reads a plan, and recognises it.
+    Find,
+    /// Reads a plan, and leaves it to the caller to look.
+    FindUnseen,
+}
+
+impl Run {
+    /// Returns what did not end as it had to.
+    pub(crate) async fn go(self) -> Result<(), String> {
+        let server = Arc::new(WireServer::start_plain().await);
+        let random = fastrand::Rng::with_seed(self.number);
+        let tls = match self.way {
+            Way::Plain => None,
+            Way::Tls12 => Some(ServerTls::Tls12),
+            Way::Tls13 => Some(ServerTls::Good),
+        };
+        let tls = tls.map(|tls| Arc::new(server_config(tls)));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let ghost = Arc::new(Ghost::start(server.address(), tls).await);
+        let url = format!("{scheme}://127.0.0.1:{}", ghost.port());
+        let backoff = Backoff::new().first(Duration::from_millis(1));
+        let client = builder(&server, &url).retry(backoff).build().expect("a client");
+        for n in 0..CALLS {
+            server.add_plan(Plan::new(self.plan(n), BRAND));
+        }
+        // The client has a runtime of its own, in a thread of its own.
+        let calls = {
+            let (server, ghost) = (server.clone(), ghost.clone());
+            tokio::task::spawn_blocking(move || self.calls(&client, &server, &ghost, random))
+        };
+        let broken = calls.await.expect("no call panics");
+        until("the server has nothing to do", || !ghost.is_busy()).await;
+        broken?;
+        self.check_executions(&server)
+    }
+
+    fn plan(self, n: usize) -> String {
+        format!("{}-{n}", self.number)
+    }
+
+    /// Makes the calls one after the other.
+    fn calls(
+        self,
+        client: &TestClient,
+        server: &WireServer,
+        ghost: &Ghost,
+        mut random: fastrand::Rng,
+    ) -> Result<(), String> {
+        let runtime = self.runtime();
+        // Both are sent on the connection that was kept.
+        let first = match self.wrong {
+            Wrong::SignedNoContent => What::TerminateKept,
+            _ => What::Find,
+        };
+        // A connection is kept, and since calls flow that need an unused one, one is opened ahead.
+        for (n, what) in [What::Find, What::Terminate, What::Terminate].into_iter().enumerate() {
+            self.call(&runtime, client, server, what, n)?;
+        }
+        runtime.block_on(until("a spare is ready", || client.idle_connections() == 2));
+        if let Some(haunting) = self.haunting(&mut random) {
+            ghost.haunt(haunting);
+        }
+        self.call(&runtime, client, server, first, 3)?;
+        if self.wrong == Wrong::Closed {
+            let closing = ghost.close_all();
+            let are_closed = || closing.iter().all(|connection| connection.strong_count() == 0);
+            runtime.block_on(until("all connections are closed", are_closed));
+            self.wait(&runtime, Duration::from_millis(random.u64(5..=20)));
+        } else if self.wrong == Wrong::Unasked {
+            let sent = ghost.answer_unasked();
+            runtime.block_on(until("all responses were sent", || ghost.extras() == sent));
+            self.wait(&runtime, Duration::from_millis(1));
+        } else if self.moment == Moment::BeforeTheCall {
+            runtime.block_on(until("the response too many was sent", || ghost.extras() == 1));
+            self.wait(&runtime, Duration::from_millis(1));
+        }
+        if self.threads == Threads::Blocked {
+            let blocks = async { std::thread::sleep(Duration::from_millis(100)) };
+            runtime.block_on(blocks);
+        }
+        for n in 4..CALLS {
+            self.call(&runtime, client, server, random.choice(OTHERS).expect("some"), n)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time go by, during which a blocked runtime does not hear of its sockets.
+    fn wait(self, runtime: &Runtime, time: Duration) {
+        match self.threads {
+            Threads::Blocked => runtime.block_on(async { std::thread::sleep(time) }),
+            _ => runtime.block_on(tokio::time::sleep(time)),
+        }
+    }
+
+    fn haunting(self, random: &mut fastrand::Rng) -> Option<Haunting> {
+        let extra = match self.wrong {
+            Wrong::SignedNoContent | Wrong::SignedQueryBody => Extra::Again,
+            Wrong::UnsignedTooMany => Extra::Unsigned(429),
+            Wrong::UnsignedBadRequest => Extra::Unsigned(400),
+            Wrong::Unasked | Wrong::Closed => return None,
+        };
+        let when = match self.moment {
+            Moment::BeforeTheCall => When::After(Duration::from_millis(1)),
+            Moment::Later => When::After(Duration::from_millis(random.u64(1..=20))),
+            Moment::InFlight => When::InFlight,
+            Moment::InOneSegment => When::InOneSegment,
+        };
+        Some(Haunting { extra, when })
+    }
+
+    fn runtime(self) -> Runtime {
+        let mut builder = match self.threads {
+            Threads::Current | Threads::Blocked => Builder::new_current_thread(),
+            Threads::Multi | Threads::Spawned => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(2).enable_all().build().expect("a runtime")
+    }
+
+    fn call(
+        self,
+        runtime: &Runtime,
+        client: &TestClient,
+        server: &WireServer,
+        what: What,
+        n: usize,
+    ) -> Result<(), String> {
+        let plan = self.plan(n);
+        let call = call(client.clone(), what, plan.clone());
+        let ended = match self.threads {
+            Threads::Spawned => {
+                runtime.block_on(async { tokio::spawn(call).await }).expect("no panic")
+            }
+            _ => runtime.block_on(call),
+        };
+        let is_terminated = server.plan_state(&plan) == Some(PlanState::Terminated);
+        match ended {
+            // Nothing was wrong with this call, so nothing but its success is right.
+            Err(wrong) => Err(format!("call {n}, {what:?}: {wrong}, executed: {is_terminated}")),
+            Ok(()) if what.terminates() && !is_terminated => {
+                Err(format!("call {n}, {what:?}: ok, though the server never heard of it"))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn check_executions(self, server: &WireServer) -> Result<(), String> {
+        let journal = server.journal();
+        for n in 0..CALLS {
+            let path = format!("/{}/terminate", self.plan(n));
+            let is_executed = |e: &&Entry| e.executed() && e.target().ends_with(&path);
+            let executions = journal.iter().filter(is_executed).count();
+            if executions > 1 {
+                return Err(format!("call {n}: executed {executions} times"));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) const CALLS: usize = 7;
+const BRAND: &str = "1004";
+const OTHERS: [What; 4] = [What::Terminate, What::TerminateKeyed, What::Find, What::FindUnseen];
+
+impl What {
+    fn terminates(self) -> bool {
+        matches!(self, Self::Terminate | Self::TerminateKeyed | Self::TerminateKept)
+    }
+}
+
+async fn call(client: TestClient, what: What, plan: String) -> Result<(), String> {
+    const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
+    let told = |error: &Error| format!("{} ({})", error.outcome(), chain(error));
+    let target = |path: String| Target::new(path).expect("a target");
+    match what {
+        What::Terminate => {
+            let terminated = DeliveryPlans::new(client).terminate(&plan_id(&plan)).await;
+            terminated.map(|_| ()).map_err(|error| chain(&error))
+        }
+        What::TerminateKeyed | What::TerminateKept => {
+            let target = target(format!("{PLANS}/{plan}/terminate"));
+            let request = Request::post("delivery_plans.terminate", target);
+            let request = match what {
+                What::TerminateKept => {
+                    request.with_replay(Replay::Safe).answered_by(<[u8]>::is_empty)
+                }
+                _ => request.with_replay(Replay::Keyed),
+            };
+            let sent = client.send(request).await;
+            sent.map(|_| ()).map_err(|error| told(&error))
+        }
+        What::Find | What::FindUnseen => {
+            let target = target(format!("{PLANS}/{BRAND}/delivery-plans?plan_id={plan}"));
+            let mut request = Request::get("delivery_plans.list", target);
+            if what == What::Find {
+                let plan = plan.clone();
+                request = request.answered_by(move |body| is_plan(body, &plan));
+            }
+            let response = client.send(request).await.map_err(|error| told(&error))?;
+            let body = response.body().body();
+            let shown = String::from_utf8_lossy(body);
+            if is_plan(body, &plan) { Ok(()) } else { Err(format!("the body of another: {shown}")) }
+        }
+    }
+}
+
+fn is_plan(body: &[u8], plan: &str) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body)
+        .is_ok_and(|list| list["plan_list"][0]["plan_id"] == plan)
+}

@@ -1,0 +1,3 @@
+//! What several processes share, on a real Redis server.
+
+mod limit;

@@ -1,0 +1,295 @@
+//! What the tests of the back ends for Tencent Cloud KMS, Alibaba Cloud KMS and AWS KMS share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use wxpay_auth::kms::{
+    CredentialProvider, Credentials, KmsBackend, KmsError, KmsSigner, KmsSignerBuilder, KmsTls,
+};
+use wxpay_auth::{Certificate, CertificateSubject, SignErrorKind, Signer};
+use wxpay_marketing::DeliveryPlans;
+use wxpay_testing::{Gateway, PlanState, SignerConformance};
+use wxpay_transport::{BaseUrl, Client, Outcome, Proxy, Transport};
+
+use crate::kms_service::KmsService;
+use crate::openssl::check_request;
+use crate::token::{certificate, reference};
+use crate::{chain, plan_id};
+
+/// A cloud, whose key service has a double in `tests/doubles/kms`.
+pub trait Cloud: Sized + 'static {
+    /// The program.
+    const PROGRAM: &'static str;
+    /// The action that signs.
+    const SIGN: &'static str;
+    /// The key that is there for something else than signing.
+    const OTHER_USE: &'static str;
+    /// What the service calls RSASSA-PKCS1-v1_5 with SHA-256.
+    const ALGORITHM: &'static str = "RSA_PKCS1_SHA_256";
+    /// The codes of the service for what goes wrong.
+    const CODES: Codes;
+
+    /// Its back end.
+    type Backend: KmsBackend + 'static;
+
+    /// Makes the back end for a key of the double.
+    ///
+    /// # Errors
+    /// [`KmsError`], as the builder.
+    fn backend(setup: Setup<'_>) -> Result<Self::Backend, KmsError>;
+}
+
+/// A cloud whose machines have roles.
+pub trait Roles: Cloud {
+    /// Gets access keys from the metadata service of the double.
+    fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider>;
+}
+
+/// The codes of a service.
+#[derive(Debug)]
+pub struct Codes {
+    /// Too many requests.
+    pub throttled: &'static str,
+    /// The service is broken.
+    pub broken: &'static str,
+    /// There is no such key.
+    pub no_key: &'static str,
+    /// The key is disabled.
+    pub disabled: &'static str,
+    /// The key cannot do this.
+    pub other_use: &'static str,
+    /// The secret is not that of the access key.
+    pub secret: &'static str,
+    /// The access key is unknown.
+    pub unknown: &'static str,
+    /// The session token has expired.
+    pub expired: &'static str,
+    /// The access key may not do this.
+    pub denied: &'static str,
+    /// The clock is off.
+    pub clock: &'static str,
+}
+
+/// What a back end is made of.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The double.
+    pub double: &'a KmsService,
+    /// The id of the key, or its name on the double.
+    pub key: &'a str,
+    /// Where access keys come from.
+    pub credentials: Arc<dyn CredentialProvider>,
+    /// By how many seconds its clock is ahead.
+    pub clock_ahead: i64,
+    /// Whom it trusts.
+    pub tls: KmsTls,
+}
+
+impl<'a> Setup<'a> {
+    /// For a key of the double, with an access key that does not expire.
+    pub fn new(double: &'a KmsService, key: &'a str) -> Self {
+        let credentials = Arc::new(credentials(double, "static"));
+        Self { double, key, credentials, clock_ahead: 0, tls: KmsTls::new() }
+    }
+
+    /// With other access keys.
+    #[must_use]
+    pub fn credentials(mut self, credentials: impl CredentialProvider + 'static) -> Self {
+        self.credentials = Arc::new(credentials);
+        self
+    }
+
+    /// The id of the key.
+    pub fn key_id(&self) -> &str {
+        self.double.find(&format!("/keys/{}", self.key)).unwrap_or(self.key)
+    }
+}
+
+/// Starts the double of a cloud.
+pub fn double<C: Cloud>() -> KmsService {
+    KmsService::start(C::PROGRAM, &[])
+}
+
+/// An access key of the double: `static`, `temporary` or `denied`.
+pub fn credentials(double: &KmsService, name: &str) -> Credentials {
+    let text = |field| double.find(&format!("/credentials/{name}/{field}"));
+    let (id, secret) = (text("id").expect("an id"), text("secret").expect("a secret"));
+    match text("token") {
+        Some(token) => Credentials::new(id, secret).with_session_token(token),
+        None => Credentials::new(id, secret),
+    }
+}
+
+/// All secrets that a double gives out.
+pub fn secrets(double: &KmsService) -> Vec<&str> {
+    let of = |name: &str, field| double.find(&format!("/credentials/{name}/{field}"));
+    let all = ["static", "temporary", "denied"].map(|name| [of(name, "secret"), of(name, "token")]);
+    all.into_iter().flatten().flatten().collect()
+}
+
+/// Begins a signer on a key, patient: the machine may be busy.
+pub fn builder<C: Cloud>(setup: Setup<'_>) -> KmsSignerBuilder<C::Backend> {
+    let backend = C::backend(setup).unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let patience = Duration::from_secs(60);
+    KmsSigner::builder(backend).call_timeout(patience).sign_timeout(patience).attempts(1)
+}
+
+/// A signer on the merchant key.
+pub async fn merchant<C: Cloud>(double: &KmsService) -> KmsSigner<C::Backend> {
+    let builder = builder::<C>(Setup::new(double, "merchant")).certificate(certificate());
+    builder.connect().await.unwrap_or_else(|e| panic!("{}", chain(&e)))
+}
+
+/// The same bytes as the same key in this process gives, many at once; and clear errors.
+pub async fn conforms<C: Cloud>() {
+    let double = double::<C>();
+    let signer = merchant::<C>(&double).await;
+    let conformance =
+        SignerConformance::new(reference().public_key().clone(), certificate().serial_no().clone())
+            .reference(reference());
+    let checked = conformance.check(Arc::new(signer.clone())).await;
+    checked.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    assert_eq!(signer.waiting(), 0);
+    for call in double.calls(C::SIGN) {
+        assert_eq!(call["algorithm"], C::ALGORITHM);
+    }
+
+    double.set(json!({"states": {"merchant": "Disabled"}}));
+    let (disabled, secrets) = (SignErrorKind::Configuration, secrets(&double));
+    let failing = conformance.check_failing(Arc::new(signer.clone()), disabled, &secrets);
+    failing.await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    // It is not lost: once the key is enabled again, it goes on.
+    double.set(json!({"states": {"merchant": "Enabled"}}));
+    signer.sign(b"message").await.unwrap();
+}
+
+fn plans<S: Signer>(gateway: &Gateway, signer: S) -> DeliveryPlans<impl Transport> {
+    let client = Client::builder(gateway.mchid(), signer, gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url()).expect("an origin"))
+        .proxy(Proxy::none())
+        .build();
+    DeliveryPlans::new(client.expect("a client"))
+}
+
+/// Terminates a plan with the key in the service.
+pub async fn terminates<C: Cloud>() {
+    let (gateway, double) = (Gateway::start().await, double::<C>());
+    let certificate = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
+    let signer = builder::<C>(Setup::new(&double, "merchant")).certificate(certificate);
+    let plans = plans(&gateway, signer.connect().await.unwrap());
+    plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
+
+    // What the service does not sign is not sent.
+    double.set(json!({"states": {"merchant": "PendingDeletion"}}));
+    let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent, "{}", chain(&error));
+    assert_eq!(gateway.executions(), 1);
+}
+
+/// From a key that is born in the service to a plan that is terminated with it.
+pub async fn born<C: Cloud>() {
+    let (gateway, double) = (Gateway::start().await, double::<C>());
+    let builder = || builder::<C>(Setup::new(&double, "born"));
+    let error = builder().connect().await.unwrap_err();
+    assert_eq!(error.kind(), SignErrorKind::Configuration);
+    let signer = builder().without_certificate().connect().await.unwrap();
+    let sent = plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
+    assert_eq!(sent.outcome(), Outcome::NotSent);
+
+    let subject = CertificateSubject::new(&gateway.mchid()).country("CN").unwrap();
+    let request = check_request(&subject, signer.public_key(), &signer).await;
+    let pem = gateway.issue_certificate(&request.to_pem()).unwrap();
+    let certificate = Certificate::from_pem(&pem).unwrap();
+    certificate.require_key(signer.public_key()).unwrap();
+
+    let certified = builder().certificate(certificate.clone()).connect().await.unwrap();
+    assert_eq!(certified.serial_no(), certificate.serial_no());
+    plans(&gateway, certified).terminate(&plan_id("12000")).await.unwrap();
+    assert_eq!(gateway.executions(), 1);
+}
+
+/// Many sign while the access keys of the role change several times; no signature fails.
+pub async fn refreshes_in_flight<C: Roles>() {
+    let double = double::<C>();
+    let mut setup = Setup::new(&double, "merchant");
+    setup.credentials = C::role(&double, None);
+    let signer = builder::<C>(setup).certificate(certificate()).connect().await.unwrap();
+    let expected = reference().sign(b"message").unwrap();
+    let done: Arc<Vec<AtomicUsize>> = Arc::new((0..16).map(|_| AtomicUsize::new(0)).collect());
+    let tasks: Vec<_> = (0..done.len())
+        .map(|task| {
+            let (signer, done, expected) = (signer.clone(), Arc::clone(&done), expected.clone());
+            tokio::spawn(async move {
+                loop {
+                    let signed = signer.sign(b"message").await;
+                    let signed = signed.unwrap_or_else(|e| panic!("{}", chain(&e)));
+                    assert_eq!(signed.as_bytes(), expected);
+                    done[task].fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    let counts = || done.iter().map(|count| count.load(Ordering::SeqCst)).collect::<Vec<_>>();
+    for number in 0..5 {
+        let name = format!("role{number}0double0kms0test");
+        let (secret, token) = (format!("secret0{number}"), format!("token0{number}"));
+        double.set(
+            json!({"role": {"name": "wxpay-signer", "id": name, "secret": secret, "token": token}}),
+        );
+        let before = counts();
+        // The second signature from here on is made with the new access key.
+        while counts().iter().zip(&before).any(|(now, before)| now - before < 2) {
+            assert!(tasks.iter().all(|task| !task.is_finished()), "a signature failed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for task in tasks {
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled(), "a signature failed");
+    }
+    let refused =
+        double.calls(C::SIGN).iter().filter(|call| call["code"] == C::CODES.expired).count();
+    assert!(refused >= 5, "{refused} requests were signed with an access key that had expired");
+}
+
+/// The tests that every cloud must pass.
+#[macro_export]
+macro_rules! cloud_tests {
+    ($cloud:ty) => {
+        $crate::cloud_tests! { $cloud:
+            cloud::conforms,
+            cloud::terminates,
+            cloud::born,
+            cloud::refreshes_in_flight,
+            cloud_keys::keys_that_do_not_fit,
+            cloud_keys::access_keys_that_are_refused,
+            cloud_keys::roles,
+            cloud_keys::a_clock_that_is_off,
+            cloud_keys::tls,
+            cloud_faults::wrong_signatures,
+            cloud_faults::short_signatures,
+            cloud_faults::throttling,
+            cloud_faults::other_responses,
+            cloud_faults::hanging,
+            cloud_faults::answers_about_another_key,
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "needs Python and openssl: run scripts/test"]
+        async fn secrets_stay_secret() {
+            // What is logged is gathered for the whole process.
+            $crate::own_process!();
+            $crate::cloud_faults::secrets_stay_secret::<$cloud>().await;
+        }
+    };
+    ($cloud:ty: $($module:ident::$scenario:ident),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = "needs Python and openssl: run scripts/test"]
+        async fn $scenario() {
+            $crate::$module::$scenario::<$cloud>().await;
+        }
+    )+};
+}

@@ -1,0 +1,96 @@
+//! What the end-to-end tests share.
+
+// The code in the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/hsm.md")]
+struct Hsm;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/kms.md")]
+struct Kms;
+
+pub mod black_hole;
+pub mod born;
+pub mod cloud;
+pub mod cloud_faults;
+pub mod cloud_keys;
+pub mod footprint;
+pub mod foreign_tools;
+pub mod kms_service;
+pub mod load;
+pub mod log;
+pub mod openbao;
+pub mod openbao_cluster;
+pub mod openssl;
+pub mod own_process;
+pub mod redis_server;
+pub mod requests;
+pub mod signals;
+pub mod switchboard;
+pub mod tinyproxy;
+pub mod token;
+pub mod token_checks;
+pub mod until;
+
+use wxpay_auth::{FileKeySigner, KeyRing};
+use wxpay_marketing::{DeliveryPlans, PlanId};
+use wxpay_testing::{WechatPay, client_config};
+use wxpay_transport::{BaseUrl, Client, ClientBuilder, NoRetry, Proxy};
+
+/// The client of most tests.
+pub type TestClient = Client<FileKeySigner, KeyRing>;
+
+/// Sets up a client for a gateway, without any proxy of the environment. It makes one attempt, so that a
+/// test sees how that ends.
+pub fn builder(wechat_pay: &WechatPay, base_url: &str) -> ClientBuilder<FileKeySigner, KeyRing> {
+    Client::builder(wechat_pay.mchid(), wechat_pay.signer(), wechat_pay.key_ring())
+        .base_url(BaseUrl::new(base_url).expect("an origin"))
+        .proxy(Proxy::none())
+        .retry(NoRetry)
+        .tls(client_config())
+}
+
+/// Makes a service for a gateway.
+pub fn plans(wechat_pay: &WechatPay, base_url: &str) -> DeliveryPlans<TestClient> {
+    DeliveryPlans::new(builder(wechat_pay, base_url).build().expect("a client"))
+}
+
+/// Makes the id of a plan.
+pub fn plan_id(plan_id: &str) -> PlanId {
+    PlanId::new(plan_id).expect("an id")
+}
+
+/// Names the kind of an error, for tables.
+pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
+    use wxpay_transport::Error;
+    match error {
+        wxpay_marketing::Error::PlanId(_) => "plan_id",
+        wxpay_marketing::Error::UnexpectedStatus(_) => "unexpected status",
+        wxpay_marketing::Error::Transport(error) => match error {
+            Error::Config(_) | Error::Settings(_) => "config",
+            Error::Request(_) => "request",
+            Error::Overload(_) => "overload",
+            Error::Verifier(_) => "verifier",
+            Error::Signing(_) => "signing",
+            Error::Connect(_) => "connect",
+            Error::Timeout(_) => "timeout",
+            Error::Exchange(_) => "exchange",
+            Error::Api(_) => "api",
+            Error::Unverified(_) => "unverified",
+            _ => "new",
+        },
+        _ => "new",
+    }
+}
+
+/// Joins the messages of an error and of all that lies behind it.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |&e| e.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
