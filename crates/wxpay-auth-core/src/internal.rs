@@ -10,6 +10,13 @@ pub use crate::text::{
     without,
 };
 
+/// What signers share whose key is elsewhere: in a token, or in a key service.
+pub mod remote {
+    pub use crate::remote::{
+        PROBE, SecretSource, SerialSource, UnreadSecret, checked_signature, credential_hint,
+    };
+}
+
 /// Key files on disk.
 pub mod files {
     pub use crate::keys::key_file::{read, warn_if_exposed};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ring::digest;
 use tokio::time::Instant;
+use wxpay_auth_core::internal::remote::{PROBE, checked_signature};
 use wxpay_auth_core::{
     Algorithm, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
 };
@@ -89,10 +90,9 @@ impl<B: KmsBackend> KmsSigner<B> {
     /// Signs once, and throws it away: a service may tell a public key, and then not sign.
     pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
         let Shared { backend, key, calls, .. } = &*self.shared;
-        let message = b"is this the key?";
-        let digest = sha256(message);
+        let digest = sha256(PROBE);
         let signature = calls.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
-        checked(key.public_key(), message, signature).map(drop)
+        checked(key.public_key(), PROBE, signature).map(drop)
     }
 
     /// Returns the serial of the merchant certificate.
@@ -143,25 +143,17 @@ fn sha256(message: &[u8]) -> [u8; 32] {
     bytes
 }
 
-/// RSA-2048.
-const SIGNATURE_BYTES: usize = 256;
-
-/// Pads a signature, and verifies it. Some services leave leading zeros out.
 fn checked(
     public_key: &PublicKey,
     message: &[u8],
-    mut signature: Vec<u8>,
+    signature: Vec<u8>,
 ) -> Result<Vec<u8>, KmsError> {
-    if let Some(missing) = SIGNATURE_BYTES.checked_sub(signature.len()) {
-        signature.splice(0..0, std::iter::repeat_n(0, missing));
-    }
-    if public_key.verifies(message, &signature) {
-        return Ok(signature);
-    }
-    Err(KmsError::new(
-        SignErrorKind::InvalidSignature,
-        "the signature that the key service returned does not verify",
-    ))
+    checked_signature(public_key, message, signature).ok_or_else(|| {
+        KmsError::new(
+            SignErrorKind::InvalidSignature,
+            "the signature that the key service returned does not verify",
+        )
+    })
 }
 
 impl<B> Clone for KmsSigner<B> {

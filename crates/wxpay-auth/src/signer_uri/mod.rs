@@ -28,10 +28,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wxpay_auth_core::internal::invisible;
+use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Certificate, SerialNo, Signer};
 
 pub use self::error::SignerUriError;
-use self::merchant::{Merchant, MerchantSource};
+use self::merchant::MerchantSource;
 use self::parameters::Parameters;
 pub use self::signer::UriSigner;
 
@@ -103,7 +104,7 @@ pub struct SignerUri {
 /// What is particular to a scheme.
 #[async_trait]
 trait Address: Send + Sync {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError>;
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError>;
 }
 
 /// Every scheme, and the feature that it needs.
@@ -154,13 +155,13 @@ impl SignerUri {
 
     /// Gives the merchant certificate, in place of what the address says.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
-        self.merchant = Some(MerchantSource::Given(Merchant::Certificate(certificate)));
+        self.merchant = Some(MerchantSource::Given(SerialSource::Certificate(certificate)));
         self
     }
 
     /// Gives the serial of the merchant certificate, in place of what the address says.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
-        self.merchant = Some(MerchantSource::Given(Merchant::SerialNo(serial_no)));
+        self.merchant = Some(MerchantSource::Given(SerialSource::Given(serial_no)));
         self
     }
 
