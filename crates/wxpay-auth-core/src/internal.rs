@@ -12,9 +12,17 @@ pub use crate::text::{
 
 /// What signers share whose key is elsewhere: in a token, or in a key service.
 pub mod remote {
+    use crate::signer::SignError;
+
     pub use crate::remote::{
-        PROBE, SecretSource, SerialSource, UnreadSecret, checked_signature, credential_hint,
+        FailureDetails, PROBE, SecretSource, SerialSource, UnreadSecret, checked_signature,
+        credential_hint,
     };
+
+    /// Returns the error of a signer that failed with these details.
+    pub fn sign_error(details: FailureDetails, message: &str) -> SignError {
+        SignError::with_details(details, message.to_owned())
+    }
 }
 
 /// Key files on disk.
