@@ -18,9 +18,9 @@ use super::login;
 use super::questions::Questions;
 use super::refusal::{Doing, NotHad, is_unknown, not_had};
 use super::token::{Lease, Token};
+use crate::credentials::single_flight::SingleFlight;
 use crate::error::KmsError;
 use crate::http::client::Response;
-use crate::single_flight::SingleFlight;
 
 /// How long a token that was just obtained is not replaced when it is refused: it is refused for what
 /// will not change by asking.

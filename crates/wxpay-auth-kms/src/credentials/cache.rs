@@ -9,9 +9,9 @@ use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 use wxpay_auth_core::{Clock, SignErrorKind, Timestamp};
 
-use super::credentials::{CredentialProvider, Credentials};
+use super::provider::{CredentialProvider, Credentials};
+use super::single_flight::SingleFlight;
 use crate::error::KmsError;
-use crate::single_flight::SingleFlight;
 
 /// How long before they expire new ones are asked for.
 const AHEAD_SECS: i64 = 300;
@@ -49,7 +49,7 @@ struct Shared {
 
 /// Credentials, and what is known of them.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     credentials: Credentials,
     obtained: Instant,
     /// Whether the service has ever taken them.
@@ -57,12 +57,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn credentials(&self) -> &Credentials {
+    pub(crate) fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
     /// Notes that the service has taken them.
-    pub(super) fn prove(&self) {
+    pub(crate) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
     }
 
@@ -72,7 +72,7 @@ impl Kept {
 }
 
 impl CredentialCache {
-    pub(super) fn new(provider: Arc<dyn CredentialProvider>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(provider: Arc<dyn CredentialProvider>, clock: Arc<dyn Clock>) -> Self {
         let (kept, failed) = (ArcSwapOption::empty(), Mutex::new(None));
         let shared = Arc::new(Shared { provider, clock, kept, failed });
         // The question ends before that, with an error of its own.
@@ -81,7 +81,7 @@ impl CredentialCache {
 
     /// Returns credentials that last. When they expire soon, new ones are asked for, and the old ones
     /// serve until they are there.
-    pub(super) async fn current(&self) -> Result<Arc<Kept>, KmsError> {
+    pub(crate) async fn current(&self) -> Result<Arc<Kept>, KmsError> {
         match self.shared.kept.load_full() {
             Some(kept) if self.shared.left(&kept) > AHEAD_SECS => Ok(kept),
             Some(kept) if self.shared.left(&kept) > 0 => {
@@ -108,7 +108,7 @@ impl CredentialCache {
 
     /// Returns other credentials than those that the service has refused; `None` when there is no hope
     /// of others.
-    pub(super) async fn renewed(&self, refused: &Arc<Kept>) -> Result<Option<Arc<Kept>>, KmsError> {
+    pub(crate) async fn renewed(&self, refused: &Arc<Kept>) -> Result<Option<Arc<Kept>>, KmsError> {
         let is_kept =
             self.shared.kept.load().as_ref().is_some_and(|kept| Arc::ptr_eq(kept, refused));
         if is_kept && refused.is_new() {
@@ -190,8 +190,8 @@ mod tests {
     use async_trait::async_trait;
     use tokio::sync::Semaphore;
 
-    use super::super::refusal::Refusal;
     use super::*;
+    use crate::cloud::refusal::Refusal;
     use crate::request_limits::{Calls, Limits};
 
     /// Gives out credentials with a number and a life of an hour, or fails.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
 use super::SERVICE;
-use crate::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
+use crate::cloud::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
 use crate::http::client::Response;
 
 #[derive(Deserialize)]

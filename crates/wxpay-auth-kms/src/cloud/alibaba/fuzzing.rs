@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::SERVICE;
 use super::error::read;
-use crate::access_key::{Credentials, Refusal, iso, parse_iso};
+use crate::cloud::{Credentials, Refusal, iso, parse_iso};
 use crate::error::KmsError;
 use crate::http::client::Response;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 use wxpay_auth_core::{Clock, SystemClock};
 
-use super::cache::CredentialCache;
-use super::credentials::CredentialProvider;
+use crate::credentials::cache::CredentialCache;
+use crate::credentials::provider::CredentialProvider;
 use crate::error::KmsError;
 use crate::http::client::Http;
 use crate::http::endpoint::{Endpoint, is_region};

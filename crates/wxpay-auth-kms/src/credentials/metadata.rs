@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, Request};
 use wxpay_auth_core::{SignErrorKind, Timestamp};
 
-use super::credentials::Credentials;
+use super::provider::Credentials;
 use crate::error::KmsError;
 use crate::http::client::{Http, Response};
 use crate::http::endpoint::Endpoint;

@@ -6,7 +6,7 @@ use wxpay_auth_core::Clock;
 
 use super::SERVICE;
 use super::backend::{Shared, TencentKms};
-use crate::access_key::{CredentialProvider, Credentials, Setup, name, region};
+use crate::cloud::{CredentialProvider, Credentials, Setup, name, region};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
 use crate::http::tls::KmsTls;

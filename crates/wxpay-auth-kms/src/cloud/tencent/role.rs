@@ -5,7 +5,7 @@ use serde::Deserialize;
 use wxpay_auth_core::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::access_key::{CredentialProvider, Credentials, Metadata, given, not_given};
+use crate::cloud::{CredentialProvider, Credentials, Metadata, given, not_given};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
 

@@ -2,9 +2,9 @@
 
 use wxpay_auth_core::SignErrorKind;
 
-use super::cache::CredentialCache;
-use super::codes::{Code, look_up};
-use super::credentials::Credentials;
+use super::error_codes::{Code, look_up};
+use crate::credentials::cache::CredentialCache;
+use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 use crate::http::client::{Response, kind_of_status};
 

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::access_key::{
+use crate::cloud::{
     CredentialProvider, Credentials, Metadata, given, header_value, not_given, parse_iso,
 };
 use crate::error::KmsError;

@@ -7,7 +7,7 @@ use wxpay_auth_core::{Clock, NonceSource, SystemNonce};
 
 use super::SERVICE;
 use super::backend::{AlibabaKms, Shared};
-use crate::access_key::{CredentialProvider, Credentials, Setup, name, region};
+use crate::cloud::{CredentialProvider, Credentials, Setup, name, region};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
 use crate::http::tls::KmsTls;
