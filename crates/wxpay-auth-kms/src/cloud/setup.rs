@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use wxpay_auth_core::{Clock, SystemClock};
 
+use crate::credentials::access_keys::AccessKeys;
 use crate::credentials::cache::CredentialCache;
 use crate::credentials::provider::CredentialProvider;
 use crate::error::KmsError;
@@ -44,7 +45,7 @@ impl Setup {
         }
     }
 
-    pub(crate) fn cache(&self) -> Result<CredentialCache, KmsError> {
+    pub(crate) fn cache(&self) -> Result<CredentialCache<AccessKeys>, KmsError> {
         let provider = self.credentials.as_ref().ok_or_else(|| {
             KmsError::setting(
                 "there is no access key",
@@ -52,7 +53,7 @@ impl Setup {
                  from a CredentialProvider of your own",
             )
         })?;
-        Ok(CredentialCache::new(Arc::clone(provider), Arc::clone(&self.clock)))
+        Ok(CredentialCache::new(AccessKeys::new(Arc::clone(provider), Arc::clone(&self.clock))))
     }
 }
 

@@ -15,7 +15,9 @@ use super::acs3::{Acs3, query};
 use super::builder::AlibabaKmsBuilder;
 use super::error::read;
 use crate::backend::{KmsBackend, KmsKey};
-use crate::cloud::{CredentialCache, Credentials, Refusal, header_value, iso, sha256_hex};
+use crate::cloud::{
+    AccessKeys, CredentialCache, Credentials, Kept, RequestFailure, header_value, iso, sha256_hex,
+};
 use crate::error::KmsError;
 use crate::http::client::Http;
 use crate::http::endpoint::Endpoint;
@@ -55,7 +57,7 @@ pub(super) struct Shared {
     pub(super) key_version_id: String,
     pub(super) endpoint: Endpoint,
     pub(super) http: Http,
-    pub(super) credentials: CredentialCache,
+    pub(super) credentials: CredentialCache<AccessKeys>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) nonces: Arc<dyn NonceSource>,
 }
@@ -87,7 +89,7 @@ impl AlibabaKms {
         let mut parameters = vec![("KeyId", key_id.as_str()), ("KeyVersionId", key_version_id)];
         parameters.extend(more);
         let query = query(&parameters);
-        let request = |credentials: Credentials| {
+        let request = |credentials: Arc<Kept<Credentials>>| {
             let request = self.shared.request(action, &query, &credentials);
             async move {
                 let response = http.send(request?).await?;
@@ -106,7 +108,7 @@ impl Shared {
         action: &'static str,
         query: &str,
         credentials: &Credentials,
-    ) -> Result<Request<Vec<u8>>, Refusal> {
+    ) -> Result<Request<Vec<u8>>, RequestFailure> {
         let date = iso(self.clock.now())?;
         let nonce = self.nonces.nonce().map_err(|e| {
             KmsError::new(SignErrorKind::Other, "there is no nonce for the request").with_source(e)
@@ -237,7 +239,8 @@ mod tests {
         sensitive.sort_unstable();
         assert_eq!(sensitive, ["authorization", "x-acs-security-token"]);
         let broken = Credentials::new("LTAI", "hunter2").with_session_token("hunter3\n");
-        let Err(Refusal::Other(error)) = kms.shared.request("GetPublicKey", "", &broken) else {
+        let Err(RequestFailure::Other(error)) = kms.shared.request("GetPublicKey", "", &broken)
+        else {
             panic!("a line break in a header")
         };
         assert!(error.to_string().contains("session token"), "{error}");

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::SERVICE;
 use super::error::read;
-use crate::cloud::{Credentials, Refusal, iso, parse_iso};
+use crate::cloud::{Credentials, RequestFailure, iso, parse_iso};
 use crate::error::KmsError;
 use crate::http::client::Response;
 
@@ -23,7 +23,7 @@ pub fn signature(
     credentials: &Credentials,
 ) -> Result<String, KmsError> {
     let response = Response::new(SERVICE, status, headers, body);
-    let signed: Result<Signed, Refusal> = read(&response, credentials);
+    let signed: Result<Signed, RequestFailure> = read(&response, credentials);
     signed.map(|signed| signed.value).map_err(KmsError::from)
 }
 

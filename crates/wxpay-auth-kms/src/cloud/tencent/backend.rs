@@ -15,7 +15,7 @@ use super::builder::TencentKmsBuilder;
 use super::error::read;
 use super::tc3::Tc3;
 use crate::backend::{KmsBackend, KmsKey};
-use crate::cloud::{CredentialCache, Credentials, Refusal, header_value};
+use crate::cloud::{AccessKeys, CredentialCache, Credentials, Kept, RequestFailure, header_value};
 use crate::error::KmsError;
 use crate::http::client::Http;
 use crate::http::endpoint::Endpoint;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     pub(super) key_id: String,
     pub(super) endpoint: Endpoint,
     pub(super) http: Http,
-    pub(super) credentials: CredentialCache,
+    pub(super) credentials: CredentialCache<AccessKeys>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -77,7 +77,7 @@ impl TencentKms {
         let body = serde_json::to_vec(parameters).map_err(|e| {
             KmsError::setting("the request cannot be written", "report it").with_source(e)
         })?;
-        let request = |credentials: Credentials| {
+        let request = |credentials: Arc<Kept<Credentials>>| {
             let request = self.shared.request(action, body.clone(), &credentials);
             async move {
                 let response = self.shared.http.send(request?).await?;
@@ -94,7 +94,7 @@ impl Shared {
         action: &'static str,
         body: Vec<u8>,
         credentials: &Credentials,
-    ) -> Result<Request<Vec<u8>>, Refusal> {
+    ) -> Result<Request<Vec<u8>>, RequestFailure> {
         let (host, timestamp) = (self.endpoint.authority(), self.clock.now());
         let headers = [("content-type", CONTENT_TYPE), ("host", host), ("x-tc-action", action)];
         let signed = Tc3 { service: "kms", timestamp, headers: &headers, payload: &body };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::SERVICE;
 use super::error::read;
-use crate::cloud::{Credentials, Refusal};
+use crate::cloud::{Credentials, RequestFailure};
 use crate::error::KmsError;
 use crate::http::client::Response;
 
@@ -23,6 +23,6 @@ pub fn signature(
     credentials: &Credentials,
 ) -> Result<String, KmsError> {
     let response = Response::new(SERVICE, status, headers, body);
-    let signed: Result<Signed, Refusal> = read(&response, credentials);
+    let signed: Result<Signed, RequestFailure> = read(&response, credentials);
     signed.map(|signed| signed.signature).map_err(KmsError::from)
 }
