@@ -53,9 +53,11 @@ pub use aws::AwsKms;
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
 #[cfg(feature = "alibaba")]
-pub use cloud::alibaba::{AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
+pub use cloud::alibaba::{AlibabaCloud, AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
 #[cfg(feature = "tencent")]
-pub use cloud::tencent::{TencentKms, TencentKmsBuilder, TencentRole};
+pub use cloud::tencent::{TencentCloud, TencentKms, TencentKmsBuilder, TencentRole};
+#[cfg(feature = "_access-key")]
+pub use cloud::{builder::CloudKmsBuilder, kms::CloudKms, role::CloudRole};
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;

@@ -4,7 +4,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::cloud::{Credentials, hex, hmac_sha256, sha256_hex};
+use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
+use crate::credentials::provider::Credentials;
 
 /// What RFC 3986 does not reserve is not encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

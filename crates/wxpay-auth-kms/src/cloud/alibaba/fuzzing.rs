@@ -4,8 +4,10 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::SERVICE;
-use super::error::read;
-use crate::cloud::{Credentials, RequestFailure, iso, parse_iso};
+use super::codes::read;
+use crate::cloud::utc::{iso, parse_iso};
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
 use crate::http::client::Response;
 

@@ -4,8 +4,9 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::SERVICE;
-use super::error::read;
-use crate::cloud::{Credentials, RequestFailure};
+use super::codes::read;
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
 use crate::http::client::Response;
 

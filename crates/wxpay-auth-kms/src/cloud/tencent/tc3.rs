@@ -4,7 +4,9 @@
 
 use wxpay_auth_core::Timestamp;
 
-use crate::cloud::{Credentials, date, hex, hmac_sha256, sha256_hex};
+use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
+use crate::cloud::utc::date;
+use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 
 /// A `POST /` without a query, as it is signed.

@@ -7,7 +7,10 @@ use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
 use super::SERVICE;
-use crate::cloud::{CLOCK_HINT, Code, Credentials, RequestFailure, TOKEN_HINT, refusal};
+use crate::cloud::error_codes::{CLOCK_HINT, Code, TOKEN_HINT};
+use crate::cloud::refusal::refusal;
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::http::client::Response;
 
 #[derive(Deserialize)]
