@@ -7,7 +7,7 @@ use crate::nonce::NonceError;
 pub use crate::keys::FileSource;
 pub use crate::text::{
     Number, Shown, ShownSecret, debug_as_report, invisible, may_be_path, may_be_path_of_secret,
-    without,
+    serde_as_text, without,
 };
 
 /// What signers share whose key is elsewhere: in a token, or in a key service.

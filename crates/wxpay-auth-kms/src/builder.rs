@@ -8,7 +8,7 @@ use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
 
 use crate::backend::KmsBackend;
 use crate::error::KmsError;
-use crate::request_limits::{Calls, Limits, is_sensible};
+use crate::request_limits::{Limits, RequestLimiter, is_sensible};
 use crate::signer::KmsSigner;
 
 /// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
@@ -114,11 +114,11 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
             }
             _ => error,
         };
-        let calls = Calls::new(self.limits);
-        let asked = calls.run_until(deadline, || self.backend.public_key()).await;
+        let limiter = RequestLimiter::new(self.limits);
+        let asked = limiter.run_until(deadline, || self.backend.public_key()).await;
         let key = asked.map_err(late)?;
         let serial_no = serial.serial_no_for(key.public_key())?;
-        let signer = KmsSigner::new(self.backend, key, serial_no, calls);
+        let signer = KmsSigner::new(self.backend, key, serial_no, limiter);
         signer.try_out(deadline).await.map_err(late)?;
         tracing::debug!(
             serial_no = %signer.serial_no(),

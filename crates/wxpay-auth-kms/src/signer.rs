@@ -15,7 +15,7 @@ use wxpay_auth_core::{
 use crate::backend::{KmsBackend, KmsKey};
 use crate::builder::KmsSignerBuilder;
 use crate::error::KmsError;
-use crate::request_limits::Calls;
+use crate::request_limits::RequestLimiter;
 
 /// Signs with a key in a key service (KMS), which it never leaves.
 ///
@@ -67,7 +67,7 @@ struct Shared<B> {
     backend: B,
     key: KmsKey,
     serial_no: SerialNo,
-    calls: Calls,
+    limiter: RequestLimiter,
 }
 
 impl<B: KmsBackend> KmsSigner<B> {
@@ -76,22 +76,27 @@ impl<B: KmsBackend> KmsSigner<B> {
         KmsSignerBuilder::new(backend)
     }
 
-    pub(crate) fn new(backend: B, key: KmsKey, serial_no: SerialNo, calls: Calls) -> Self {
-        Self { shared: Arc::new(Shared { backend, key, serial_no, calls }) }
+    pub(crate) fn new(
+        backend: B,
+        key: KmsKey,
+        serial_no: SerialNo,
+        limiter: RequestLimiter,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { backend, key, serial_no, limiter }) }
     }
 
     async fn sign_checked(&self, message: &[u8], left: Duration) -> Result<Vec<u8>, KmsError> {
-        let Shared { backend, key, calls, .. } = &*self.shared;
+        let Shared { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(message);
-        let signature = calls.run_within(left, || backend.sign_sha256(key, &digest)).await?;
+        let signature = limiter.run_within(left, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), message, signature)
     }
 
     /// Signs once, and throws it away: a service may tell a public key, and then not sign.
     pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
-        let Shared { backend, key, calls, .. } = &*self.shared;
+        let Shared { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(PROBE);
-        let signature = calls.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
+        let signature = limiter.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), PROBE, signature).map(drop)
     }
 
@@ -112,7 +117,7 @@ impl<B: KmsBackend> KmsSigner<B> {
 
     /// Returns how many signatures wait for their turn at this moment.
     pub fn waiting(&self) -> usize {
-        self.shared.calls.waiting()
+        self.shared.limiter.waiting()
     }
 
     /// Returns the back end.

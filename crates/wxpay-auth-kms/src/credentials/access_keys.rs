@@ -71,7 +71,7 @@ mod tests {
     use super::super::cache::{AGAIN, CredentialCache, Kept, PAUSE};
     use super::super::request_failure::RequestFailure;
     use super::*;
-    use crate::request_limits::{Calls, Limits};
+    use crate::request_limits::{Limits, RequestLimiter};
 
     type Cache = CredentialCache<AccessKeys>;
 
@@ -261,7 +261,7 @@ mod tests {
     async fn as_a_signer(cache: &Cache) -> Result<String, KmsError> {
         let request =
             |credentials: Arc<Kept<Credentials>>| async move { Ok(credentials.id().to_owned()) };
-        Calls::new(Limits::default()).run(|| cache.with(request)).await
+        RequestLimiter::new(Limits::default()).run(|| cache.with(request)).await
     }
 
     #[tokio::test(start_paused = true)]

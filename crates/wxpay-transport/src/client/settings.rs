@@ -129,7 +129,7 @@ impl ClientSettings {
     /// # Errors
     /// [`Error::Settings`], which names the variable that is missing, empty, or no text.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self {
+        let settings = Self {
             mchid: required("mchid")?,
             signer: variable("signer")?,
             private_key: variable("private_key")?,
@@ -138,7 +138,9 @@ impl ClientSettings {
             public_key: required("public_key")?,
             base_url: variable("base_url")?,
             is_from_env: true,
-        })
+        };
+        settings.require_values()?;
+        Ok(settings)
     }
 
     /// Returns the merchant number.
@@ -192,6 +194,7 @@ impl ClientSettings {
         address.connect().await.map_err(|e| self.uri(setting, e))
     }
 
+    /// Refuses a setting that is there and empty.
     fn require_values(&self) -> Result<(), Error> {
         let given = [
             ("mchid", Some(&self.mchid)),
@@ -254,7 +257,6 @@ fn required(setting: &'static str) -> Result<String, Error> {
 /// Reads a variable that need not be there.
 fn variable(setting: &'static str) -> Result<Option<String>, Error> {
     match std::env::var(SettingsError::variable(setting)) {
-        Ok(value) if value.is_empty() => Err(of_env(setting, SettingsCause::Empty)),
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => Err(of_env(setting, SettingsCause::NotUnicode)),
