@@ -7,8 +7,23 @@ use crate::nonce::NonceError;
 pub use crate::keys::FileSource;
 pub use crate::text::{
     Number, Shown, ShownSecret, debug_as_report, invisible, may_be_path, may_be_path_of_secret,
-    without,
+    serde_as_text, without,
 };
+
+/// What signers share whose key is elsewhere: in a token, or in a key service.
+pub mod remote {
+    use crate::signer::SignError;
+
+    pub use crate::remote::{
+        FailureDetails, PROBE, SecretSource, SerialSource, UnreadSecret, checked_signature,
+        credential_hint,
+    };
+
+    /// Returns the error of a signer that failed with these details.
+    pub fn sign_error(details: FailureDetails, message: &str) -> SignError {
+        SignError::with_details(details, message.to_owned())
+    }
+}
 
 /// Key files on disk.
 pub mod files {

@@ -12,6 +12,7 @@ pub mod internal;
 mod keys;
 mod message;
 mod nonce;
+mod remote;
 mod serial_no;
 mod signer;
 mod text;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
 
-use crate::backend::{KmsBackend, KmsKey};
+use crate::backend::KmsBackend;
 use crate::error::KmsError;
-use crate::request_limits::{Calls, Limits, is_sensible};
+use crate::request_limits::{Limits, RequestLimiter, is_sensible};
 use crate::signer::KmsSigner;
 
 /// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
@@ -15,16 +16,9 @@ use crate::signer::KmsSigner;
 #[must_use = "nothing happens until it is connected"]
 pub struct KmsSignerBuilder<B> {
     backend: B,
-    serial: Option<Serial>,
+    serial: Option<SerialSource>,
     limits: Limits,
     connect_timeout: Duration,
-}
-
-/// Where the serial of the merchant certificate comes from.
-#[derive(Debug, Clone)]
-enum Serial {
-    Certificate(Certificate),
-    Given(SerialNo),
 }
 
 impl<B: KmsBackend> KmsSignerBuilder<B> {
@@ -35,14 +29,14 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
 
     /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
-        self.serial = Some(Serial::Certificate(certificate));
+        self.serial = Some(SerialSource::Certificate(certificate));
         self
     }
 
     /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
     /// prefer [`certificate`](Self::certificate).
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
-        self.serial = Some(Serial::Given(serial_no));
+        self.serial = Some(SerialSource::Given(serial_no));
         self
     }
 
@@ -120,11 +114,11 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
             }
             _ => error,
         };
-        let calls = Calls::new(self.limits);
-        let asked = calls.run_until(deadline, || self.backend.public_key()).await;
+        let limiter = RequestLimiter::new(self.limits);
+        let asked = limiter.run_until(deadline, || self.backend.public_key()).await;
         let key = asked.map_err(late)?;
-        let serial_no = serial.of(&key)?;
-        let signer = KmsSigner::new(self.backend, key, serial_no, calls);
+        let serial_no = serial.serial_no_for(key.public_key())?;
+        let signer = KmsSigner::new(self.backend, key, serial_no, limiter);
         signer.try_out(deadline).await.map_err(late)?;
         tracing::debug!(
             serial_no = %signer.serial_no(),
@@ -139,16 +133,4 @@ fn too_late(timeout: Duration) -> KmsError {
     let message = format!("connecting took longer than {} ms", timeout.as_millis());
     KmsError::new(SignErrorKind::Timeout, message)
         .with_hint("look at what the service does, or give it more time (connect_timeout)")
-}
-
-impl Serial {
-    fn of(self, key: &KmsKey) -> Result<SerialNo, KmsError> {
-        match self {
-            Self::Certificate(certificate) => {
-                certificate.require_key(key.public_key())?;
-                Ok(certificate.serial_no().clone())
-            }
-            Self::Given(serial_no) => Ok(serial_no),
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wxpay_auth_core::internal::debug_as_report;
+use wxpay_auth_core::internal::remote::{FailureDetails, sign_error};
 use wxpay_auth_core::{KeyError, SignError, SignErrorKind, foreign_text};
 
 /// Says what went wrong with a key service. Nothing has been sent to WeChat Pay when it occurs.
@@ -17,13 +18,8 @@ pub struct KmsError(Box<Parts>);
 
 #[derive(Clone)]
 struct Parts {
-    kind: SignErrorKind,
+    details: FailureDetails,
     message: String,
-    code: Option<String>,
-    request_id: Option<String>,
-    approval_id: Option<String>,
-    retry_after: Option<Duration>,
-    hint: Option<&'static str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -34,50 +30,42 @@ impl KmsError {
     /// Makes one. What the message holds beyond one line of 300 characters is cut off: it may come
     /// from the service.
     pub fn new(kind: SignErrorKind, message: impl AsRef<str>) -> Self {
-        Self(Box::new(Parts {
-            kind,
-            message: one_line(message.as_ref()),
-            code: None,
-            request_id: None,
-            approval_id: None,
-            retry_after: None,
-            hint: None,
-            source: None,
-        }))
+        let details = FailureDetails::new(kind);
+        Self(Box::new(Parts { details, message: one_line(message.as_ref()), source: None }))
     }
 
     /// Adds the code of the service: `RequestLimitExceeded`, say.
     #[must_use]
     pub fn with_code(mut self, code: impl AsRef<str>) -> Self {
-        self.0.code = Some(one_line(code.as_ref()));
+        self.0.details.code = Some(one_line(code.as_ref()));
         self
     }
 
     /// Adds the request id of the service.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl AsRef<str>) -> Self {
-        self.0.request_id = Some(one_line(request_id.as_ref()));
+        self.0.details.request_id = Some(one_line(request_id.as_ref()));
         self
     }
 
     /// Adds the id under which others can approve what was asked for.
     #[must_use]
     pub fn with_approval_id(mut self, approval_id: impl AsRef<str>) -> Self {
-        self.0.approval_id = Some(one_line(approval_id.as_ref()));
+        self.0.details.approval_id = Some(one_line(approval_id.as_ref()));
         self
     }
 
     /// Adds how long the service asks to wait.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.0.retry_after = Some(wait);
+        self.0.details.retry_after = Some(wait);
         self
     }
 
     /// Adds what to do, where that is more than the kind says.
     #[must_use]
     pub fn with_hint(mut self, hint: &'static str) -> Self {
-        self.0.hint = Some(hint);
+        self.0.details.hint = Some(hint);
         self
     }
 
@@ -90,33 +78,33 @@ impl KmsError {
 
     /// Returns its kind.
     pub fn kind(&self) -> SignErrorKind {
-        self.0.kind
+        self.0.details.kind
     }
 
     /// Returns the code of the service, where it gave one.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
+        self.0.details.code.as_deref()
     }
 
     /// Returns the request id of the service, where it gave one.
     pub fn request_id(&self) -> Option<&str> {
-        self.0.request_id.as_deref()
+        self.0.details.request_id.as_deref()
     }
 
     /// Returns the id under which others can approve what was asked for, where they must: the accessor
     /// of a control group.
     pub fn approval_id(&self) -> Option<&str> {
-        self.0.approval_id.as_deref()
+        self.0.details.approval_id.as_deref()
     }
 
     /// Returns how long the service asks to wait, where it does.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        self.0.details.retry_after
     }
 
     /// Says what to do.
     pub fn hint(&self) -> &'static str {
-        self.0.hint.unwrap_or_else(|| self.0.kind.hint())
+        self.0.details.hint()
     }
 
     pub(crate) fn timeout(waited: Duration) -> Self {
@@ -150,17 +138,7 @@ fn one_line(text: &str) -> String {
 
 impl fmt::Display for KmsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
-        if let Some(code) = &self.0.code {
-            write!(f, " ({code})")?;
-        }
-        if let Some(id) = &self.0.request_id {
-            write!(f, " [request-id {id}]")?;
-        }
-        match &self.0.approval_id {
-            Some(id) => write!(f, " [approval-id {id}]"),
-            None => Ok(()),
-        }
+        write!(f, "{}{}", self.0.message, self.0.details)
     }
 }
 
@@ -192,20 +170,7 @@ impl From<KeyError> for KmsError {
 
 impl From<KmsError> for SignError {
     fn from(error: KmsError) -> Self {
-        let mut sign_error = Self::new(error.kind(), "the key service did not sign");
-        if let Some(code) = error.code() {
-            sign_error = sign_error.with_code(code);
-        }
-        if let Some(request_id) = error.request_id() {
-            sign_error = sign_error.with_request_id(request_id);
-        }
-        if let Some(approval_id) = error.approval_id() {
-            sign_error = sign_error.with_approval_id(approval_id);
-        }
-        if let Some(wait) = error.retry_after() {
-            sign_error = sign_error.with_retry_after(wait);
-        }
-        sign_error.with_hint(error.hint()).with_source(error)
+        sign_error(error.0.details.clone(), "the key service did not sign").with_source(error)
     }
 }
 

@@ -2,6 +2,6 @@
 
 pub use http::StatusCode;
 
-pub use crate::alibaba::fuzzing as alibaba;
-pub use crate::tencent::fuzzing as tencent;
+pub use crate::cloud::alibaba::fuzzing as alibaba;
+pub use crate::cloud::tencent::fuzzing as tencent;
 pub use crate::vault::fuzzing as vault;

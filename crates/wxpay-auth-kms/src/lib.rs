@@ -20,15 +20,15 @@
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "_access-key")]
-mod access_key;
-#[cfg(feature = "alibaba")]
-mod alibaba;
 #[cfg(feature = "aws")]
 mod aws;
 mod backend;
 mod backoff;
 mod builder;
+#[cfg(feature = "_access-key")]
+mod cloud;
+#[cfg(feature = "_http")]
+mod credentials;
 mod error;
 #[cfg(all(fuzzing, feature = "vault", feature = "tencent", feature = "alibaba"))]
 #[doc(hidden)]
@@ -40,30 +40,28 @@ mod request_limits;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;
-#[cfg(feature = "_http")]
-mod single_flight;
-#[cfg(feature = "tencent")]
-mod tencent;
 #[cfg(feature = "vault")]
 mod vault;
 
+#[cfg(feature = "_access-key")]
+pub use crate::credentials::provider::{CredentialProvider, Credentials};
 #[cfg(feature = "_endpoint")]
 pub use crate::http::endpoint::Endpoint;
 #[cfg(feature = "_http")]
 pub use crate::http::tls::KmsTls;
-#[cfg(feature = "_access-key")]
-pub use access_key::{CredentialProvider, Credentials};
-#[cfg(feature = "alibaba")]
-pub use alibaba::{AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
 #[cfg(feature = "aws")]
 pub use aws::AwsKms;
 pub use backend::{KmsBackend, KmsKey};
 pub use builder::KmsSignerBuilder;
+#[cfg(feature = "alibaba")]
+pub use cloud::alibaba::{AlibabaCloud, AlibabaKms, AlibabaKmsBuilder, AlibabaRole};
+#[cfg(feature = "tencent")]
+pub use cloud::tencent::{TencentCloud, TencentKms, TencentKmsBuilder, TencentRole};
+#[cfg(feature = "_access-key")]
+pub use cloud::{builder::CloudKmsBuilder, kms::CloudKms, role::CloudRole};
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 pub use secret::Secret;
 pub use signer::KmsSigner;
-#[cfg(feature = "tencent")]
-pub use tencent::{TencentKms, TencentKmsBuilder, TencentRole};
 #[cfg(feature = "vault")]
 pub use vault::{VaultAuth, VaultTransit, VaultTransitBuilder};

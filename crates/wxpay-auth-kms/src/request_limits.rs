@@ -10,7 +10,7 @@ use wxpay_auth_core::SignErrorKind;
 use crate::backoff::{backoff, backoff_throttled};
 use crate::error::KmsError;
 
-/// The bounds of [`Calls`].
+/// The bounds of [`RequestLimiter`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// How many requests there may be at the same time.
@@ -64,13 +64,13 @@ pub(crate) fn is_sensible(timeout: Duration) -> bool {
 
 /// Lets requests through within their [`Limits`], and repeats those that may be repeated.
 #[derive(Debug)]
-pub(crate) struct Calls {
+pub(crate) struct RequestLimiter {
     limits: Limits,
     permits: Semaphore,
     waiting: AtomicUsize,
 }
 
-impl Calls {
+impl RequestLimiter {
     pub(crate) fn new(limits: Limits) -> Self {
         let permits = Semaphore::new(limits.concurrency);
         Self { limits, permits, waiting: AtomicUsize::new(0) }
@@ -177,7 +177,7 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
-impl Calls {
+impl RequestLimiter {
     pub(crate) async fn run<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         request: impl Fn() -> F,
@@ -205,7 +205,7 @@ mod tests {
     ) -> (Result<(), KmsError>, Vec<Duration>) {
         let (script, begun) = (Mutex::new(script.into_iter()), Mutex::new(Vec::new()));
         let start = Instant::now();
-        let ended = Calls::new(limits)
+        let ended = RequestLimiter::new(limits)
             .run(|| {
                 begun.lock().unwrap().push(start.elapsed());
                 let ended = script.lock().unwrap().next();
@@ -319,11 +319,11 @@ mod tests {
     /// 100 requests a second, for 300 callers who come at once.
     #[tokio::test(start_paused = true)]
     async fn a_quota_by_the_second_serves_everybody() {
-        let calls = Arc::new(Calls::new(Limits { queue: 300, ..Limits::default() }));
+        let limiter = Arc::new(RequestLimiter::new(Limits { queue: 300, ..Limits::default() }));
         let (start, served) = (Instant::now(), Arc::new(Mutex::new((0, 0))));
         let tasks: Vec<_> = (0..300)
             .map(|_| {
-                let (calls, served) = (Arc::clone(&calls), Arc::clone(&served));
+                let (limiter, served) = (Arc::clone(&limiter), Arc::clone(&served));
                 tokio::spawn(async move {
                     let request = || async {
                         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -335,7 +335,7 @@ mod tests {
                         served.1 += 1;
                         if served.1 <= 100 { Ok(()) } else { Err(error(SignErrorKind::Throttled)) }
                     };
-                    calls.run(request).await
+                    limiter.run(request).await
                 })
             })
             .collect();
@@ -390,11 +390,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn so_many_at_once_so_many_waiting_and_no_more() {
         let limits = Limits { concurrency: 2, queue: 3, ..Limits::default() };
-        let calls = Arc::new(Calls::new(limits));
+        let limiter = Arc::new(RequestLimiter::new(limits));
         let inside = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = (0..8)
             .map(|_| {
-                let (calls, inside) = (Arc::clone(&calls), Arc::clone(&inside));
+                let (limiter, inside) = (Arc::clone(&limiter), Arc::clone(&inside));
                 tokio::spawn(async move {
                     let request = || async {
                         let others = inside.fetch_add(1, Ordering::SeqCst);
@@ -402,7 +402,7 @@ mod tests {
                         inside.fetch_sub(1, Ordering::SeqCst);
                         Ok(others)
                     };
-                    calls.run(request).await
+                    limiter.run(request).await
                 })
             })
             .collect();
@@ -421,36 +421,36 @@ mod tests {
             }
         }
         assert_eq!((done, refused), (5, 3));
-        assert_eq!(calls.waiting(), 0);
+        assert_eq!(limiter.waiting(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_leaves_its_place() {
         let limits = Limits { concurrency: 1, queue: 1, ..Limits::default() };
-        let calls = Arc::new(Calls::new(limits));
+        let limiter = Arc::new(RequestLimiter::new(limits));
         let hanging = || {
-            let calls = Arc::clone(&calls);
-            tokio::spawn(async move { calls.run(std::future::pending::<Result<(), _>>).await })
+            let limiter = Arc::clone(&limiter);
+            tokio::spawn(async move { limiter.run(std::future::pending::<Result<(), _>>).await })
         };
         let (first, second) = (hanging(), hanging());
-        while calls.waiting() == 0 {
+        while limiter.waiting() == 0 {
             tokio::task::yield_now().await;
         }
         second.abort();
         let _ = second.await;
-        assert_eq!(calls.waiting(), 0);
+        assert_eq!(limiter.waiting(), 0);
         first.abort();
         let _ = first.await;
-        calls.run(|| async { Ok(()) }).await.unwrap();
+        limiter.run(|| async { Ok(()) }).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_for_a_turn_ends_in_a_time_out() {
         let limits = Limits { concurrency: 1, attempts: 1, ..Limits::default() };
         let limits = Limits { call_timeout: Duration::from_secs(60), ..limits };
-        let calls = Arc::new(Calls::new(limits));
-        let permit = calls.permit().await.unwrap();
-        let error = calls.run(|| async { Ok(()) }).await.unwrap_err();
+        let limiter = Arc::new(RequestLimiter::new(limits));
+        let permit = limiter.permit().await.unwrap();
+        let error = limiter.run(|| async { Ok(()) }).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Timeout);
         drop(permit);
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
-use wxpay_auth_core::{KeyError, SignErrorKind};
+use wxpay_auth_core::SignErrorKind;
+use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::internal::remote::{SecretSource, UnreadSecret, credential_hint};
 use zeroize::Zeroizing;
 
 use crate::error::KmsError;
@@ -24,22 +24,12 @@ use crate::error::KmsError;
 /// # let _ = from_file;
 /// ```
 #[derive(Clone)]
-pub struct Secret(Source);
-
-#[derive(Clone)]
-enum Source {
-    Given(Arc<Zeroizing<String>>),
-    File {
-        file: FileSource,
-        /// The parameter that names it, where it is shown in place of the path.
-        parameter: Option<&'static str>,
-    },
-}
+pub struct Secret(SecretSource);
 
 impl Secret {
     /// Takes the secret itself.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(Source::Given(Arc::new(Zeroizing::new(secret.into()))))
+        Self(SecretSource::given(secret))
     }
 
     /// Reads the secret from a file: UTF-8, white space around it is left out.
@@ -47,20 +37,20 @@ impl Secret {
     /// Errors and `Debug` show the path only when it begins at the root and leads through a folder
     /// (`/run/secrets/token`): anything shorter may be the secret itself, put there by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File { file: FileSource::Path(path.into()), parameter: None })
+        Self(SecretSource::file(path))
     }
 
     /// Reads the secret from a credential that systemd hands to the service (`LoadCredential=NAME:PATH`):
     /// the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
-        Self(Source::File { file: FileSource::Credential(name.into()), parameter: None })
+        Self(SecretSource::credential(name))
     }
 
     /// The same for a path that stands in this parameter of an address. The path is shown nowhere:
     /// somebody may have put the secret itself there.
     #[cfg(feature = "vault")]
     pub(crate) fn file_in(parameter: &'static str, file: FileSource) -> Self {
-        Self(Source::File { file, parameter: Some(parameter) })
+        Self(SecretSource::File { file, parameter: Some(parameter) })
     }
 
     /// Takes the secret from an environment variable.
@@ -80,48 +70,40 @@ impl Secret {
     /// Tells whether another secret may be there the next time.
     #[cfg(feature = "vault")]
     pub(crate) fn may_change(&self) -> bool {
-        matches!(self.0, Source::File { .. })
+        self.0.may_change()
     }
 
     /// Reads the secret. It may block for as long as reading a small file takes.
     pub(crate) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
-        let (file, parameter) = match &self.0 {
-            Source::Given(secret) => return Ok(Zeroizing::clone(secret)),
-            Source::File { file, parameter } => (file, *parameter),
-        };
-        let shown = match file {
-            FileSource::Path(path) if parameter.is_none() && may_be_path_of_secret(path) => {
-                Some(path)
-            }
-            _ => None,
-        };
-        let unavailable = || {
-            let file = match (parameter, shown, file) {
-                (Some(parameter), ..) => format!("the file that {parameter} names"),
-                (None, Some(path), _) => path.display().to_string(),
-                (None, None, FileSource::Path(_)) => "a file (its path is not shown)".to_owned(),
-                (None, None, FileSource::Credential(_)) => {
-                    "a credential (its name is not shown)".to_owned()
-                }
+        self.0.read("secret", str::trim).map_err(|unread| {
+            let source = match unread {
+                UnreadSecret::Unavailable(source) => source,
+                UnreadSecret::Utf16 => "it is UTF-16".into(),
             };
-            let message = format!("the secret in {file} cannot be had");
-            KmsError::new(SignErrorKind::Configuration, message).with_hint(
+            let message = format!("the secret in {} cannot be had", self.place());
+            let hint = credential_hint(&*source).unwrap_or(
                 "check that the file is there, and that this program may read it; its path is needed, \
                  not the secret",
-            )
-        };
-        let bytes = file.read("this secret").map_err(|error| match error {
-            error if shown.is_some() => unavailable().with_source(error),
-            KeyError::NoCredentials | KeyError::CredentialName => {
-                unavailable().with_hint(error.hint()).with_source(error)
+            );
+            KmsError::new(SignErrorKind::Configuration, message).with_hint(hint).with_source(source)
+        })
+    }
+
+    /// Names the place where the secret is. A path that may be the secret itself is not shown.
+    fn place(&self) -> String {
+        match (&self.0, self.0.shown_path()) {
+            (_, Some(path)) => path.display().to_string(),
+            (SecretSource::File { parameter: Some(parameter), .. }, _) => {
+                format!("the file that {parameter} names")
             }
-            // They quote the path.
-            KeyError::Unreadable { source, .. } => unavailable().with_source(source),
-            _ => unavailable().with_source("it does not exist"),
-        })?;
-        let text =
-            str::from_utf8(&bytes).map_err(|_| unavailable().with_source("it is not UTF-8"))?;
-        Ok(Zeroizing::new(text.trim().to_owned()))
+            (SecretSource::File { file: FileSource::Path(_), .. }, _) => {
+                "a file (its path is not shown)".to_owned()
+            }
+            (SecretSource::File { file: FileSource::Credential(_), .. }, _) => {
+                "a credential (its name is not shown)".to_owned()
+            }
+            (SecretSource::Given(_) | SecretSource::Callback(_), _) => "memory".to_owned(),
+        }
     }
 }
 
@@ -133,18 +115,7 @@ fn shown_variable(name: &str) -> &str {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Source::Given(_) => f.write_str("Secret(given)"),
-            Source::File { file: FileSource::Path(path), parameter: None } => {
-                write!(f, "Secret(file {})", ShownSecret(path))
-            }
-            Source::File { file: FileSource::Credential(_), parameter: None } => {
-                f.write_str("Secret(credential)")
-            }
-            Source::File { parameter: Some(parameter), .. } => {
-                write!(f, "Secret(file of {parameter})")
-            }
-        }
+        write!(f, "Secret({:?})", self.0)
     }
 }
 

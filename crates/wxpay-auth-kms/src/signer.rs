@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ring::digest;
 use tokio::time::Instant;
+use wxpay_auth_core::internal::remote::{PROBE, checked_signature};
 use wxpay_auth_core::{
     Algorithm, PublicKey, SerialNo, SignError, SignErrorKind, Signature, Signer,
 };
@@ -14,7 +15,7 @@ use wxpay_auth_core::{
 use crate::backend::{KmsBackend, KmsKey};
 use crate::builder::KmsSignerBuilder;
 use crate::error::KmsError;
-use crate::request_limits::Calls;
+use crate::request_limits::RequestLimiter;
 
 /// Signs with a key in a key service (KMS), which it never leaves.
 ///
@@ -66,7 +67,7 @@ struct Shared<B> {
     backend: B,
     key: KmsKey,
     serial_no: SerialNo,
-    calls: Calls,
+    limiter: RequestLimiter,
 }
 
 impl<B: KmsBackend> KmsSigner<B> {
@@ -75,24 +76,28 @@ impl<B: KmsBackend> KmsSigner<B> {
         KmsSignerBuilder::new(backend)
     }
 
-    pub(crate) fn new(backend: B, key: KmsKey, serial_no: SerialNo, calls: Calls) -> Self {
-        Self { shared: Arc::new(Shared { backend, key, serial_no, calls }) }
+    pub(crate) fn new(
+        backend: B,
+        key: KmsKey,
+        serial_no: SerialNo,
+        limiter: RequestLimiter,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { backend, key, serial_no, limiter }) }
     }
 
     async fn sign_checked(&self, message: &[u8], left: Duration) -> Result<Vec<u8>, KmsError> {
-        let Shared { backend, key, calls, .. } = &*self.shared;
+        let Shared { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(message);
-        let signature = calls.run_within(left, || backend.sign_sha256(key, &digest)).await?;
+        let signature = limiter.run_within(left, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), message, signature)
     }
 
     /// Signs once, and throws it away: a service may tell a public key, and then not sign.
     pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
-        let Shared { backend, key, calls, .. } = &*self.shared;
-        let message = b"is this the key?";
-        let digest = sha256(message);
-        let signature = calls.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
-        checked(key.public_key(), message, signature).map(drop)
+        let Shared { backend, key, limiter, .. } = &*self.shared;
+        let digest = sha256(PROBE);
+        let signature = limiter.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
+        checked(key.public_key(), PROBE, signature).map(drop)
     }
 
     /// Returns the serial of the merchant certificate.
@@ -112,7 +117,7 @@ impl<B: KmsBackend> KmsSigner<B> {
 
     /// Returns how many signatures wait for their turn at this moment.
     pub fn waiting(&self) -> usize {
-        self.shared.calls.waiting()
+        self.shared.limiter.waiting()
     }
 
     /// Returns the back end.
@@ -143,25 +148,17 @@ fn sha256(message: &[u8]) -> [u8; 32] {
     bytes
 }
 
-/// RSA-2048.
-const SIGNATURE_BYTES: usize = 256;
-
-/// Pads a signature, and verifies it. Some services leave leading zeros out.
 fn checked(
     public_key: &PublicKey,
     message: &[u8],
-    mut signature: Vec<u8>,
+    signature: Vec<u8>,
 ) -> Result<Vec<u8>, KmsError> {
-    if let Some(missing) = SIGNATURE_BYTES.checked_sub(signature.len()) {
-        signature.splice(0..0, std::iter::repeat_n(0, missing));
-    }
-    if public_key.verifies(message, &signature) {
-        return Ok(signature);
-    }
-    Err(KmsError::new(
-        SignErrorKind::InvalidSignature,
-        "the signature that the key service returned does not verify",
-    ))
+    checked_signature(public_key, message, signature).ok_or_else(|| {
+        KmsError::new(
+            SignErrorKind::InvalidSignature,
+            "the signature that the key service returned does not verify",
+        )
+    })
 }
 
 impl<B> Clone for KmsSigner<B> {

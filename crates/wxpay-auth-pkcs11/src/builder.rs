@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wxpay_auth_core::internal::remote::{PROBE, SerialSource};
 use wxpay_auth_core::{Certificate, PublicKey, SerialNo};
 
 use crate::error::Pkcs11Error;
@@ -19,21 +20,14 @@ use crate::worker::{Sessions, Workers};
 #[must_use = "nothing happens until it is connected"]
 pub struct Pkcs11SignerBuilder {
     uri: Pkcs11Uri,
-    serial: Serial,
+    /// Where there is none, the certificate is looked for on the token.
+    serial: Option<SerialSource>,
     mechanism: Pkcs11Mechanism,
     sessions: usize,
     queue: usize,
     sign_timeout: Duration,
     connect_timeout: Duration,
     restart_module: bool,
-}
-
-/// Where the serial of the merchant certificate comes from.
-#[derive(Debug, Clone)]
-enum Serial {
-    OnToken,
-    Certificate(Certificate),
-    Given(SerialNo),
 }
 
 /// More sessions than any token has, and more threads than anybody wants.
@@ -43,7 +37,7 @@ impl Pkcs11SignerBuilder {
     pub(crate) fn new(uri: Pkcs11Uri) -> Self {
         Self {
             uri,
-            serial: Serial::OnToken,
+            serial: None,
             mechanism: Pkcs11Mechanism::default(),
             sessions: 4,
             queue: 256,
@@ -60,7 +54,7 @@ impl Pkcs11SignerBuilder {
     /// Of this, [`serial_no`](Self::serial_no) and [`without_certificate`](Self::without_certificate),
     /// the last one that is called counts.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
-        self.serial = Serial::Certificate(certificate);
+        self.serial = Some(SerialSource::Certificate(certificate));
         self
     }
 
@@ -68,7 +62,7 @@ impl Pkcs11SignerBuilder {
     /// prefer [`certificate`](Self::certificate). Of these two and
     /// [`without_certificate`](Self::without_certificate), the last one that is called counts.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
-        self.serial = Serial::Given(serial_no);
+        self.serial = Some(SerialSource::Given(serial_no));
         self
     }
 
@@ -183,12 +177,8 @@ impl Pkcs11SignerBuilder {
         vault: &KeySessions,
     ) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
         let (first, serial_no) = vault.open_and(|session, key| match &self.serial {
-            Serial::OnToken => Ok(key_lookup::certificate(session, key)?.serial_no().clone()),
-            Serial::Certificate(certificate) => {
-                certificate.require_key(&key.public_key)?;
-                Ok(certificate.serial_no().clone())
-            }
-            Serial::Given(serial_no) => Ok(serial_no.clone()),
+            Some(source) => Ok(source.serial_no_for(&key.public_key)?),
+            None => Ok(key_lookup::certificate(session, key)?.serial_no().clone()),
         })?;
         let public_key = first.public_key().clone();
         let mut opened = Opened { vault, sessions: vec![first] };
@@ -197,7 +187,7 @@ impl Pkcs11SignerBuilder {
         }
         // A key may say that it signs, and then not do so.
         if let Some(session) = opened.sessions.pop() {
-            if let Err(error) = vault.sign(&session, b"is this the key?") {
+            if let Err(error) = vault.sign(&session, PROBE) {
                 vault.close(session, Some(&error));
                 return Err(error);
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
+use wxpay_auth_core::internal::remote::credential_hint;
 use wxpay_auth_core::{KeyError, SerialNo, SignError, SignErrorKind};
 
 use crate::mechanism::Pkcs11Mechanism;
@@ -350,10 +351,9 @@ impl Pkcs11Error {
             Self::TokenNotFound { .. } => TOKEN_NOT_FOUND,
             Self::SeveralTokens { .. } => "add serial or slot-id to the address",
             Self::NoPin => "add pin-source to the URI, or a Pin to the address",
-            Self::PinUnavailable { source } => match source.downcast_ref::<KeyError>() {
-                Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => error.hint(),
-                _ => PIN_UNAVAILABLE,
-            },
+            Self::PinUnavailable { source } => {
+                credential_hint(&**source).unwrap_or(PIN_UNAVAILABLE)
+            }
             Self::PinUnusable { .. } => {
                 "give the PIN alone, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); it \
                  was not sent, so the token has counted nothing"

@@ -2,12 +2,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use wxpay_auth_core::KeyError;
-use wxpay_auth_core::internal::{FileSource, ShownSecret, may_be_path_of_secret};
+#[cfg(test)]
+use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::internal::remote::{SecretSource, UnreadSecret};
 use zeroize::Zeroizing;
 
 use crate::error::Pkcs11Error;
@@ -33,24 +32,15 @@ use crate::error::Pkcs11Error;
 /// ```
 #[derive(Clone)]
 pub struct Pin {
-    source: Source,
+    source: SecretSource,
     /// Whether it may be sent where one more wrong one locks the token.
     uses_last_try: bool,
-}
-
-type BoxError = Box<dyn StdError + Send + Sync>;
-
-#[derive(Clone)]
-enum Source {
-    Given(Arc<Zeroizing<String>>),
-    File(FileSource),
-    Callback(Arc<dyn Fn() -> Result<String, BoxError> + Send + Sync>),
 }
 
 impl Pin {
     /// Takes the PIN itself.
     pub fn new(pin: impl Into<String>) -> Self {
-        Self::from(Source::Given(Arc::new(Zeroizing::new(pin.into()))))
+        Self::from(SecretSource::given(pin))
     }
 
     /// Reads the PIN from a file (`pin-source`): one line of UTF-8; a line feed at its end is left out, a
@@ -59,24 +49,24 @@ impl Pin {
     /// Errors, `Debug` and the URI show the path only when it begins at the root and leads through a
     /// folder (`/run/secrets/pin`): anything shorter may be the PIN itself, put there by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::from(Source::File(FileSource::Path(path.into())))
+        Self::from(SecretSource::file(path))
     }
 
     /// Reads the PIN, as from a file, from a credential that systemd hands to the service
     /// (`LoadCredential=NAME:PATH`): the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
-        Self::from(Source::File(FileSource::Credential(name.into())))
+        Self::from(SecretSource::credential(name))
     }
 
     /// Asks a function for the PIN. It is called on a thread of the signer's, and may block.
     pub fn callback<E>(ask: impl Fn() -> Result<String, E> + Send + Sync + 'static) -> Self
     where
-        E: Into<BoxError>,
+        E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Self::from(Source::Callback(Arc::new(move || ask().map_err(Into::into))))
+        Self::from(SecretSource::callback(ask))
     }
 
-    fn from(source: Source) -> Self {
+    fn from(source: SecretSource) -> Self {
         Self { source, uses_last_try: false }
     }
 
@@ -90,19 +80,16 @@ impl Pin {
 
     /// Returns the path, where the PIN comes from a file.
     #[cfg(test)]
-    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+    pub(crate) fn path(&self) -> Option<&Path> {
         match &self.source {
-            Source::File(FileSource::Path(path)) => Some(path),
+            SecretSource::File { file: FileSource::Path(path), .. } => Some(path),
             _ => None,
         }
     }
 
     /// Returns the path, where the PIN comes from a file, and the path may be shown.
-    pub(crate) fn shown_path(&self) -> Option<&std::path::Path> {
-        match &self.source {
-            Source::File(FileSource::Path(path)) if may_be_path_of_secret(path) => Some(path),
-            _ => None,
-        }
+    pub(crate) fn shown_path(&self) -> Option<&Path> {
+        self.source.shown_path()
     }
 
     /// Reads the PIN, and refuses what cannot be one: the token would count it. It may block.
@@ -115,25 +102,16 @@ impl Pin {
     }
 
     fn text(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
-        let unavailable = |source| Pkcs11Error::PinUnavailable { source };
-        match &self.source {
-            Source::Given(pin) => Ok(Zeroizing::clone(pin)),
-            Source::File(file) => {
-                let bytes = file.read("this PIN").map_err(|e| unavailable(unread(file, e)))?;
-                if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-                    return Err(Pkcs11Error::PinUnusable { problem: "it is UTF-16" });
-                }
-                // The error would quote the position only, but it is not needed either.
-                let text = str::from_utf8(&bytes).map_err(|_| unavailable("not UTF-8".into()))?;
-                Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            // A panic here is not the module's, and the session that wants the login is still open.
-            Source::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
-                .unwrap_or_else(|_| Err("the callback panicked".into()))
-                .map(Zeroizing::new)
-                .map_err(unavailable),
-        }
+        self.source.read("PIN", without_line_end).map_err(|unread| match unread {
+            UnreadSecret::Unavailable(source) => Pkcs11Error::PinUnavailable { source },
+            UnreadSecret::Utf16 => Pkcs11Error::PinUnusable { problem: "it is UTF-16" },
+        })
     }
+}
+
+/// Blanks may belong to a PIN.
+fn without_line_end(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }
 
 /// Says why a text is no PIN that anybody has set.
@@ -151,32 +129,17 @@ fn problem(pin: &str) -> Option<&'static str> {
     }
 }
 
-/// Says why a file cannot be read; errors of files quote the path.
-fn unread(file: &FileSource, error: KeyError) -> BoxError {
-    match error {
-        error @ (KeyError::NoCredentials | KeyError::CredentialName) => error.into(),
-        error if matches!(file, FileSource::Path(path) if may_be_path_of_secret(path)) => {
-            error.into()
-        }
-        KeyError::Unreadable { source, .. } => source.into(),
-        _ => "there is no such file (its name is not shown: it may be the PIN itself)".into(),
-    }
-}
-
 impl fmt::Debug for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Source::Given(_) => f.write_str("Pin(given)"),
-            Source::File(FileSource::Path(path)) => write!(f, "Pin(file {})", ShownSecret(path)),
-            Source::File(FileSource::Credential(_)) => f.write_str("Pin(credential)"),
-            Source::Callback(_) => f.write_str("Pin(callback)"),
-        }
+        write!(f, "Pin({:?})", self.source)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    type BoxError = Box<dyn StdError + Send + Sync>;
 
     #[test]
     fn a_pin_comes_from_a_value_a_file_or_a_callback() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
-use wxpay_auth::internal::{Number, invisible};
+use wxpay_auth::internal::{Number, invisible, serde_as_text};
 use wxpay_auth::write_report;
 
 /// The id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
@@ -87,20 +87,7 @@ impl fmt::Debug for PlanId {
     }
 }
 
-#[cfg(feature = "serde")]
-impl serde::Serialize for PlanId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-/// Validates like [`PlanId::new`].
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for PlanId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(PlanId);
 
 /// Why the id of a delivery plan is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::remote::FailureDetails;
 use crate::text::debug_as_report;
 
 /// The kind of a [`SignError`].
@@ -92,29 +93,19 @@ impl fmt::Display for SignErrorKind {
 pub struct SignError(Box<Parts>);
 
 struct Parts {
-    kind: SignErrorKind,
+    details: FailureDetails,
     message: String,
-    code: Option<String>,
-    request_id: Option<String>,
-    approval_id: Option<String>,
-    retry_after: Option<Duration>,
-    hint: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl SignError {
     /// Creates an error. The message is lower case, one line, and contains no secret.
     pub fn new(kind: SignErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Parts {
-            kind,
-            message: message.into(),
-            code: None,
-            request_id: None,
-            approval_id: None,
-            retry_after: None,
-            hint: None,
-            source: None,
-        }))
+        Self::with_details(FailureDetails::new(kind), message.into())
+    }
+
+    pub(crate) fn with_details(details: FailureDetails, message: String) -> Self {
+        Self(Box::new(Parts { details, message, source: None }))
     }
 
     /// Adds the cause.
@@ -127,82 +118,73 @@ impl SignError {
     /// Adds the error code of the key service.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.0.code = Some(code.into());
+        self.0.details.code = Some(code.into());
         self
     }
 
     /// Adds the request id of the key service.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
-        self.0.request_id = Some(request_id.into());
+        self.0.details.request_id = Some(request_id.into());
         self
     }
 
     /// Adds the id under which the signature can be approved.
     #[must_use]
     pub fn with_approval_id(mut self, approval_id: impl Into<String>) -> Self {
-        self.0.approval_id = Some(approval_id.into());
+        self.0.details.approval_id = Some(approval_id.into());
         self
     }
 
     /// Adds how long the key service asks to wait.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.0.retry_after = Some(wait);
+        self.0.details.retry_after = Some(wait);
         self
     }
 
     /// Sets a hint that is more specific than that of the kind.
     #[must_use]
     pub fn with_hint(mut self, hint: &'static str) -> Self {
-        self.0.hint = Some(hint);
+        self.0.details.hint = Some(hint);
         self
     }
 
     /// Returns its kind.
     pub fn kind(&self) -> SignErrorKind {
-        self.0.kind
+        self.0.details.kind
     }
 
     /// Returns the error code of the key service, if there is one.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
+        self.0.details.code.as_deref()
     }
 
     /// Returns the request id of the key service, if there is one.
     pub fn request_id(&self) -> Option<&str> {
-        self.0.request_id.as_deref()
+        self.0.details.request_id.as_deref()
     }
 
     /// Returns the id under which the signature can be approved, if approval is required.
     pub fn approval_id(&self) -> Option<&str> {
-        self.0.approval_id.as_deref()
+        self.0.details.approval_id.as_deref()
     }
 
     /// Returns how long the key service asks to wait, if it does.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        self.0.details.retry_after
     }
 
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
-        self.0.hint.unwrap_or_else(|| self.0.kind.hint())
+        self.0.details.hint()
     }
 }
 
 impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "signing failed ({}): {}", self.0.kind, self.0.message)?;
-        if let Some(code) = &self.0.code {
-            write!(f, " ({code})")?;
-        }
-        if let Some(id) = &self.0.request_id {
-            write!(f, " [request-id {id}]")?;
-        }
-        match &self.0.approval_id {
-            Some(id) => write!(f, " [approval-id {id}]"),
-            None => Ok(()),
-        }
+        let Parts { details, message, .. } = &*self.0;
+        write!(f, "signing failed ({}): {message}{details}", details.kind)
     }
 }
 

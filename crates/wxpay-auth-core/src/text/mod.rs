@@ -10,5 +10,5 @@ pub use self::foreign_text::{foreign_text, without};
 pub(crate) use self::invisible::InPath;
 pub use self::invisible::{Number, invisible};
 pub use self::report::{debug_as_report, write_report};
-pub(crate) use self::serde_as_text::serde_as_text;
+pub use self::serde_as_text::serde_as_text;
 pub use self::shown_path::{Shown, ShownSecret, may_be_path, may_be_path_of_secret};

@@ -1,7 +1,9 @@
 //! Types that are serialized as text.
 
-/// Implements `Serialize` with `Display` and `Deserialize` with `FromStr` under the feature `serde`;
-/// deserialized values are validated as usual.
+/// Implements `Serialize` by `Display` and `Deserialize` by `FromStr`, with the feature `serde`: what is read is
+/// checked as anywhere else. A crate that uses it has that feature, and `serde`, itself.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! serde_as_text {
     ($($text:ty),+ $(,)?) => {$(
         #[cfg(feature = "serde")]
@@ -20,7 +22,7 @@ macro_rules! serde_as_text {
         }
     )+};
 }
-pub(crate) use serde_as_text;
+pub use serde_as_text;
 
 #[cfg(feature = "serde")]
 #[cfg(test)]

@@ -1,12 +1,21 @@
 //! The task that renews the token, so that a process that signs seldom does not lose it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::login::Login;
 use super::session::Session;
+use super::token::Lease;
+use crate::credentials::cache::CredentialCache;
+
+/// How long it is waited before the token is renewed again, after that has failed.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Holds the task, which ends with it.
 #[derive(Debug, Default)]
@@ -20,7 +29,7 @@ impl Keeper {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(runtime.spawn(keep(Arc::downgrade(session), session.changed())));
+            *task = Some(runtime.spawn(keep(Arc::downgrade(session), session.tokens().changed())));
         }
     }
 }
@@ -37,7 +46,7 @@ impl Drop for Keeper {
 async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
     loop {
         let Some(kept) = session.upgrade() else { return };
-        let next = kept.keep_alive().await;
+        let next = keep_alive(kept.tokens()).await;
         drop(kept);
         match next {
             // It makes no difference which of the two it was.
@@ -45,6 +54,38 @@ async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
             None => changed.notified().await,
         }
     }
+}
+
+/// Sees to it that the token lasts, and returns when that is to be done again; `None` when nothing can be
+/// done before there is another token.
+async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
+    let (token, auth) = (tokens.kept()?, tokens.source().auth());
+    let lease = *token.lease()?;
+    if Instant::now() < lease.due() {
+        return Some(lease.due());
+    }
+    let left = lease.end().saturating_duration_since(Instant::now());
+    if left.is_zero() && !auth.logs_in() {
+        return None;
+    }
+    let old = Arc::clone(&token);
+    let prolong = move |login: Arc<Login>| async move { login.prolong(&old, lease).await };
+    let error = match tokens.replaced(Some(Arc::clone(&token)), prolong).await {
+        // What was under way may have been something else.
+        Ok(kept) if !Arc::ptr_eq(&kept, &token) => return kept.lease().map(Lease::due),
+        Ok(_) => return Some(Instant::now() + SHORTEST),
+        Err(error) => error,
+    };
+    if token.is_first_warning() {
+        tracing::warn!(%error, ?left, "the token of vault ends, and was neither renewed nor replaced");
+    } else {
+        tracing::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
+    }
+    if !auth.has_others() && !error.kind().is_transient() {
+        return None;
+    }
+    let wait = if left.is_zero() { LONGEST } else { (left / 3).clamp(SHORTEST, LONGEST) };
+    Some(Instant::now() + wait)
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! How a token is obtained, and how it is made to last longer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
@@ -11,33 +15,121 @@ use super::client::{Call, Client, read};
 use super::lockout::Lockout;
 use super::refusal::Doing;
 use super::token::{Lease, Token};
+use crate::credentials::cache::{CredentialSource, Kept, Life};
 use crate::error::KmsError;
 use crate::http::client::Response;
 use crate::secret::Secret;
 
-/// Logs in, or reads the token that was given.
-pub(super) async fn obtain(
-    client: &Client,
-    auth: &VaultAuth,
-    lockout: &Lockout,
-) -> Result<Token, KmsError> {
-    match &auth.method {
-        Method::Token(token) => look_up(client, secret(token, "the token").await?).await,
-        Method::AppRole { role_id, secret_id } => {
-            let secret_id = secret(secret_id, "the secret_id").await?;
-            let body = serde_json::json!({ "role_id": role_id, "secret_id": *secret_id });
-            log_in(client, auth, lockout, &body, &secret_id).await
+/// How long logging in, or renewing, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Gets tokens, by a login or from where one was given.
+#[derive(Debug)]
+pub(super) struct Login {
+    client: Arc<Client>,
+    auth: VaultAuth,
+    lockout: Lockout,
+}
+
+impl Login {
+    pub(super) fn new(client: Arc<Client>, auth: VaultAuth) -> Self {
+        Self { client, lockout: Lockout::new(auth.locks_out()), auth }
+    }
+
+    pub(super) fn auth(&self) -> &VaultAuth {
+        &self.auth
+    }
+
+    /// Renews the token, or obtains another one where it cannot last longer.
+    pub(super) async fn prolong(
+        &self,
+        token: &Kept<Token>,
+        lease: Lease,
+    ) -> Result<Kept<Token>, KmsError> {
+        if let Method::Token(given) = &self.auth.method
+            && *secret(given, "the token").await? != token.secret()
+        {
+            return self.obtain().await.map(Kept::new);
         }
-        Method::Kubernetes { role } => {
-            let jwt = secret(&auth.jwt_file(), "the token of the service account").await?;
-            let body = serde_json::json!({ "role": role, "jwt": *jwt });
-            log_in(client, auth, lockout, &body, &jwt).await
+        if lease.renewable && !token.has_ended() {
+            match renew(&self.client, token).await {
+                Ok(Some(longer)) if longer.outlasts(&lease) => {
+                    tracing::debug!(lease = ?longer, "the token of vault was renewed");
+                    return Ok(token.renewed(token.lasting(longer)));
+                }
+                Ok(_) => tracing::debug!("the token of vault is as old as it may become"),
+                Err(error) if error.kind().is_transient() => return Err(error),
+                Err(error) => tracing::debug!(%error, "the token of vault was not renewed"),
+            }
         }
+        if self.auth.logs_in() {
+            return self.obtain().await.map(Kept::new);
+        }
+        // Whoever gave it may renew it, too.
+        let found = look_up(&self.client, token.secret().to_owned().into()).await?;
+        if let Some(longer) = found.lease().filter(|longer| longer.outlasts(&lease)) {
+            tracing::debug!(lease = ?longer, "the token of vault was renewed by somebody else");
+            return Ok(token.renewed(token.lasting(*longer)));
+        }
+        Err(KmsError::setting(
+            "the token cannot be renewed",
+            "give one that can be, keep a new one in its file, or log in with an AppRole",
+        ))
+    }
+}
+
+#[async_trait]
+impl CredentialSource for Login {
+    type Credential = Token;
+
+    const PATIENCE: Duration = PATIENCE;
+    const SILENCE: Duration = Duration::ZERO;
+
+    /// Logs in, or reads the token that was given.
+    async fn obtain(&self) -> Result<Token, KmsError> {
+        let Self { client, auth, lockout } = self;
+        match &auth.method {
+            Method::Token(token) => look_up(client, secret(token, "the token").await?).await,
+            Method::AppRole { role_id, secret_id } => {
+                let secret_id = secret(secret_id, "the secret_id").await?;
+                let body = serde_json::json!({ "role_id": role_id, "secret_id": *secret_id });
+                log_in(client, auth, lockout, &body, &secret_id).await
+            }
+            Method::Kubernetes { role } => {
+                let jwt = secret(&auth.jwt_file(), "the token of the service account").await?;
+                let body = serde_json::json!({ "role": role, "jwt": *jwt });
+                log_in(client, auth, lockout, &body, &jwt).await
+            }
+        }
+    }
+
+    /// A token that was given may live longer than was said; the service knows. The keeper sees to it
+    /// that none ends soon.
+    fn life(&self, token: &Token) -> Life {
+        if token.has_ended() && self.auth.has_others() { Life::Ended } else { Life::Lasts }
+    }
+
+    fn is_same(&self, one: &Token, other: &Token) -> bool {
+        one.secret() == other.secret()
+    }
+
+    fn too_late(&self) -> KmsError {
+        KmsError::timeout(PATIENCE)
+    }
+
+    /// A file may have another token at any time.
+    fn replaces(&self, is_new: bool) -> bool {
+        self.auth.has_others() && !(self.auth.logs_in() && is_new)
+    }
+
+    /// How long a secret is not sent again is the lockout's to say; another one may be there at once.
+    fn pause_after(&self, _: &KmsError) -> Duration {
+        Duration::ZERO
     }
 }
 
 /// Reads a secret, which must not be empty.
-pub(super) async fn secret(secret: &Secret, what: &str) -> Result<Zeroizing<String>, KmsError> {
+async fn secret(secret: &Secret, what: &str) -> Result<Zeroizing<String>, KmsError> {
     let read = if secret.may_change() {
         // It may lie on a disk that is far away.
         let secret = secret.clone();
@@ -109,17 +201,17 @@ fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
 
 #[derive(Deserialize)]
 struct LookedUp {
-    data: Option<Life>,
+    data: Option<Lifetime>,
 }
 
 #[derive(Deserialize)]
-struct Life {
+struct Lifetime {
     ttl: u64,
     renewable: Option<bool>,
 }
 
 /// Asks how long a token lasts. One that may not ask is taken as it is.
-pub(super) async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, KmsError> {
+async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, KmsError> {
     let call = Call { doing: Doing::Renew, path: "/v1/auth/token/lookup-self", body: None };
     let asked = Instant::now();
     let response = client.send(call, Some(&secret)).await?;
@@ -137,7 +229,7 @@ pub(super) async fn look_up(client: &Client, secret: Zeroizing<String>) -> Resul
 }
 
 /// Makes a token last longer, as far as the service lets it.
-pub(super) async fn renew(client: &Client, token: &Token) -> Result<Option<Lease>, KmsError> {
+async fn renew(client: &Client, token: &Token) -> Result<Option<Lease>, KmsError> {
     let path = "/v1/auth/token/renew-self";
     let call = Call { doing: Doing::Renew, path, body: Some(b"{}") };
     let asked = Instant::now();

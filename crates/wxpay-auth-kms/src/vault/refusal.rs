@@ -18,7 +18,7 @@ pub(super) enum Doing {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct VaultRefusal {
     errors: Vec<String>,
 }
 
@@ -51,7 +51,8 @@ pub(super) enum NotHad {
 /// Tells why a result was not had, where that is because of the request itself.
 pub(super) fn not_had(response: &Response) -> Option<NotHad> {
     let status = response.status.as_u16();
-    let refusal: Refusal = matches!(status, 400 | 403).then(|| response.json().ok()).flatten()?;
+    let refusal: VaultRefusal =
+        matches!(status, 400 | 403).then(|| response.json().ok()).flatten()?;
     let said = |words| refusal.errors.iter().any(|said| said.contains(words));
     match status {
         _ if said("further approval") => Some(NotHad::Waiting),
@@ -64,7 +65,7 @@ pub(super) fn not_had(response: &Response) -> Option<NotHad> {
 /// Tells whether there is no request with this accessor.
 pub(super) fn is_unknown(response: &Response) -> bool {
     let refusal =
-        (response.status.as_u16() == 400).then(|| response.json::<Refusal>().ok()).flatten();
+        (response.status.as_u16() == 400).then(|| response.json::<VaultRefusal>().ok()).flatten();
     refusal.is_some_and(|refusal| refusal.errors.iter().any(|s| s.contains("invalid accessor")))
 }
 
@@ -80,7 +81,7 @@ pub(super) fn refusal(response: &Response, doing: Doing) -> KmsError {
 
 fn sorted(response: &Response, doing: Doing) -> KmsError {
     let status = response.status.as_u16();
-    let said = response.json::<Refusal>().ok().map(|refusal| refusal.errors.join("; "));
+    let said = response.json::<VaultRefusal>().ok().map(|refusal| refusal.errors.join("; "));
     let (kind, hint) = match (status, said.as_deref()) {
         (301 | 302 | 307 | 308, _) => (
             SignErrorKind::Unavailable,

@@ -11,8 +11,6 @@ use zeroize::Zeroizing;
 pub(super) struct Token {
     secret: Zeroizing<String>,
     lease: Option<Lease>,
-    obtained: Instant,
-    proven: AtomicBool,
     warned: AtomicBool,
 }
 
@@ -51,24 +49,12 @@ impl Lease {
 
 impl Token {
     pub(super) fn new(secret: Zeroizing<String>, lease: Option<Lease>) -> Self {
-        Self {
-            secret,
-            lease,
-            obtained: Instant::now(),
-            proven: AtomicBool::new(false),
-            warned: AtomicBool::new(false),
-        }
+        Self { secret, lease, warned: AtomicBool::new(false) }
     }
 
     /// Returns the same token with another lease.
-    pub(super) fn renewed(&self, lease: Lease) -> Self {
-        Self {
-            secret: self.secret.clone(),
-            lease: Some(lease),
-            obtained: self.obtained,
-            proven: AtomicBool::new(self.is_proven()),
-            warned: AtomicBool::new(false),
-        }
+    pub(super) fn lasting(&self, lease: Lease) -> Self {
+        Self::new(self.secret.clone(), Some(lease))
     }
 
     pub(super) fn secret(&self) -> &str {
@@ -83,23 +69,9 @@ impl Token {
         self.lease.is_some_and(|lease| lease.end() <= Instant::now())
     }
 
-    /// Returns how long it has been here.
-    pub(super) fn age(&self) -> Duration {
-        self.obtained.elapsed()
-    }
-
-    /// Remembers that the service has done something for it.
-    pub(super) fn prove(&self) {
-        self.proven.store(true, Ordering::Relaxed);
-    }
-
     /// Tells whether nobody has been warned yet that it ends, and remembers that somebody is now.
     pub(super) fn is_first_warning(&self) -> bool {
         !self.warned.swap(true, Ordering::Relaxed)
-    }
-
-    pub(super) fn is_proven(&self) -> bool {
-        self.proven.load(Ordering::Relaxed)
     }
 }
 
@@ -146,7 +118,7 @@ mod tests {
         assert!(token.is_first_warning());
         assert!(!token.is_first_warning());
         let lease = Lease::new(Instant::now(), 30, true).unwrap();
-        assert!(token.renewed(lease).is_first_warning());
+        assert!(token.lasting(lease).is_first_warning());
     }
 
     #[test]

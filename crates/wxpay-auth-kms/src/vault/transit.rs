@@ -109,7 +109,7 @@ impl fmt::Debug for VaultTransit {
             .field("mount", &self.mount)
             .field("key", &self.key)
             .field("key_version", &self.version)
-            .field("auth", self.session.auth())
+            .field("auth", self.session.tokens().source().auth())
             .finish_non_exhaustive()
     }
 }

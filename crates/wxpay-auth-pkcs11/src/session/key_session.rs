@@ -6,6 +6,7 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
+use wxpay_auth_core::internal::remote::checked_signature;
 use wxpay_auth_core::{PublicKey, SignErrorKind};
 
 use crate::error::Pkcs11Error;
@@ -18,9 +19,6 @@ use crate::return_value::Called;
 use crate::session::login::{Access, LoggedIn, log_in};
 use crate::uri::Pkcs11Uri;
 use crate::worker::Sessions;
-
-/// The length of an RSA-2048 signature.
-const SIGNATURE_BYTES: usize = 256;
 
 /// Opens sessions on one token, for one key.
 #[derive(Debug)]
@@ -139,10 +137,8 @@ impl Sessions for KeySessions {
             Pkcs11Mechanism::Sha256RsaPkcs => token.sign(&Mechanism::Sha256RsaPkcs, key, message),
         };
         drop(inside);
-        let signature = padded(signature.called()?);
-        if !session.public_key.verifies(message, &signature) {
-            return Err(Pkcs11Error::InvalidSignature);
-        }
+        let signature = checked_signature(&session.public_key, message, signature.called()?)
+            .ok_or(Pkcs11Error::InvalidSignature)?;
         self.restarter.works();
         Ok(signature)
     }
@@ -167,25 +163,5 @@ impl Sessions for KeySessions {
 
     fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
         self.restarter.explain(error)
-    }
-}
-
-/// Some services leave out leading zeros; the signature has the length of the modulus.
-fn padded(signature: Vec<u8>) -> Vec<u8> {
-    match SIGNATURE_BYTES.checked_sub(signature.len()) {
-        None | Some(0) => signature,
-        Some(missing) => [vec![0; missing], signature].concat(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_short_signature_is_padded_in_front() {
-        assert_eq!(padded(vec![1; 255]), [vec![0], vec![1; 255]].concat());
-        assert_eq!(padded(vec![1; 256]), [1; 256]);
-        assert_eq!(padded(vec![1; 257]), [1; 257]);
     }
 }

@@ -1,11 +1,11 @@
 //! `alibaba-kms:`
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::remote::SerialSource;
 
 use super::Address;
-use super::cloud::{CloudAddress, connect};
+use super::cloud::CloudAddress;
 use super::error::SignerUriError;
-use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
 use crate::kms::{AlibabaKms, AlibabaRole};
@@ -25,9 +25,14 @@ impl AlibabaAddress {
 
 #[async_trait]
 impl Address for AlibabaAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError> {
         let CloudAddress { region, key_id, .. } = &self.cloud;
         let builder = AlibabaKms::builder(region, key_id, &self.key_version_id);
-        connect!(self.cloud, builder, AlibabaRole, merchant)
+        let builder = self.cloud.set_up(builder)?;
+        let builder = match &self.cloud.role {
+            Some(role) => builder.credentials(role.set_up(AlibabaRole::new()?)),
+            None => builder.credentials_from_env()?,
+        };
+        self.cloud.settings.connect(builder.build()?, merchant).await
     }
 }

@@ -1,11 +1,11 @@
 //! `aws-kms:`
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::remote::SerialSource;
 
 use super::Address;
 use super::error::SignerUriError;
 use super::kms::{KmsSettings, key, region};
-use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
 use crate::kms::internal::aws_client;
@@ -34,7 +34,7 @@ impl AwsAddress {
 
 #[async_trait]
 impl Address for AwsAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError> {
         let client = aws_client(self.region.clone(), self.endpoint.as_ref()).await;
         self.settings.connect(AwsKms::new(client, &self.key_id)?, merchant).await
     }

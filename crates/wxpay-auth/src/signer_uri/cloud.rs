@@ -1,9 +1,9 @@
-//! The common parts of Tencent Cloud and Alibaba Cloud addresses.
+//! What the addresses of clouds share.
 
 use super::error::SignerUriError;
 use super::kms::{KmsSettings, TlsFiles, key, region};
 use super::parameters::Parameters;
-use crate::kms::Endpoint;
+use crate::kms::{CloudKmsBuilder, CloudRole, Endpoint};
 
 /// `KEY_ID?region=…&endpoint=…&role=…&metadata=…`
 pub(super) struct CloudAddress {
@@ -43,29 +43,29 @@ impl CloudAddress {
             settings: KmsSettings::take(parameters)?,
         })
     }
+
+    /// Sets what every builder of a cloud has.
+    pub(super) fn set_up<C>(
+        &self,
+        builder: CloudKmsBuilder<C>,
+    ) -> Result<CloudKmsBuilder<C>, SignerUriError> {
+        let builder = builder.tls(self.tls.read()?);
+        Ok(match &self.endpoint {
+            Some(endpoint) => builder.endpoint(endpoint.clone()),
+            None => builder,
+        })
+    }
 }
 
-/// Connects a builder of either cloud: they have the same methods, but no common type.
-macro_rules! connect {
-    ($cloud:expr, $builder:expr, $role:ident, $merchant:expr) => {{
-        let (cloud, mut builder) = (&$cloud, $builder.tls($cloud.tls.read()?));
-        builder = match &cloud.role {
-            None => builder.credentials_from_env()?,
-            Some(wanted) => {
-                let mut role = $role::new()?;
-                if let Some(name) = &wanted.name {
-                    role = role.name(name);
-                }
-                if let Some(metadata) = &wanted.metadata {
-                    role = role.metadata(metadata.clone());
-                }
-                builder.credentials(role)
-            }
-        };
-        if let Some(endpoint) = &cloud.endpoint {
-            builder = builder.endpoint(endpoint.clone());
+impl Role {
+    /// Sets what is named of a role.
+    pub(super) fn set_up<C>(&self, mut role: CloudRole<C>) -> CloudRole<C> {
+        if let Some(name) = &self.name {
+            role = role.name(name);
         }
-        cloud.settings.connect(builder.build()?, $merchant).await
-    }};
+        if let Some(metadata) = &self.metadata {
+            role = role.metadata(metadata.clone());
+        }
+        role
+    }
 }
-pub(super) use connect;

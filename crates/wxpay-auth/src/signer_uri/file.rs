@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Backend, FileKeySigner, PrivateKey};
 
 use super::Address;
 use super::error::SignerUriError;
-use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded, is_path};
 use super::signer::UriSigner;
 
@@ -44,15 +44,12 @@ impl FileAddress {
 
 #[async_trait]
 impl Address for FileAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError> {
         let key = PrivateKey::from_pem_file_with(self.backend, self.file.path()?)?;
         let public_key = key.public_key().clone();
-        let signer = match merchant.ok_or(SignerUriError::NoCertificate)? {
-            Merchant::Certificate(certificate) => {
-                FileKeySigner::with_certificate(key, &certificate)?
-            }
-            Merchant::SerialNo(serial_no) => FileKeySigner::new(key, serial_no),
-        };
+        let merchant = merchant.ok_or(SignerUriError::NoCertificate)?;
+        let serial_no = merchant.serial_no_for(&public_key)?;
+        let signer = FileKeySigner::new(key, serial_no);
         Ok(UriSigner::new(public_key, signer))
     }
 }

@@ -2,9 +2,9 @@
 
 #[cfg(feature = "_http")]
 use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::internal::remote::SerialSource;
 
 use super::error::SignerUriError;
-use super::merchant::Merchant;
 use super::parameters::{Parameters, decoded};
 use super::signer::UriSigner;
 #[cfg(feature = "_http")]
@@ -27,15 +27,15 @@ impl KmsSettings {
     pub(super) async fn connect<B: KmsBackend + 'static>(
         &self,
         backend: B,
-        merchant: Option<Merchant>,
+        merchant: Option<SerialSource>,
     ) -> Result<UriSigner, SignerUriError> {
         let mut builder = KmsSigner::builder(backend);
         if let Some(concurrency) = self.concurrency {
             builder = builder.concurrency(concurrency);
         }
         builder = match merchant.ok_or(SignerUriError::NoCertificate)? {
-            Merchant::Certificate(certificate) => builder.certificate(certificate),
-            Merchant::SerialNo(serial_no) => builder.serial_no(serial_no),
+            SerialSource::Certificate(certificate) => builder.certificate(certificate),
+            SerialSource::Given(serial_no) => builder.serial_no(serial_no),
         };
         let signer = builder.connect().await?;
         Ok(UriSigner::new(signer.public_key().clone(), signer))

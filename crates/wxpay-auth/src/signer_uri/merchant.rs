@@ -2,25 +2,18 @@
 
 use std::fmt;
 
+use wxpay_auth_core::Certificate;
+use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::internal::{FileSource, Shown};
-use wxpay_auth_core::{Certificate, SerialNo};
 
 use super::error::SignerUriError;
 use super::parameters::Parameters;
 
-/// The merchant certificate, or its serial.
-#[allow(dead_code, reason = "without features nobody reads it")]
-#[derive(Debug, Clone)]
-pub(super) enum Merchant {
-    Certificate(Certificate),
-    SerialNo(SerialNo),
-}
-
-/// Its source.
+/// Where the merchant certificate, or its serial, comes from.
 #[derive(Clone)]
 pub(super) enum MerchantSource {
     File(FileSource),
-    Given(Merchant),
+    Given(SerialSource),
 }
 
 impl fmt::Debug for MerchantSource {
@@ -47,16 +40,16 @@ impl MerchantSource {
             }),
             (Some(file), None) => Ok(Some(Self::File(file))),
             (None, serial_no) => {
-                Ok(serial_no.map(|serial| Self::Given(Merchant::SerialNo(serial))))
+                Ok(serial_no.map(|serial| Self::Given(SerialSource::Given(serial))))
             }
         }
     }
 
-    /// Reads the certificate, if it is in a file.
-    pub(super) fn read(self) -> Result<Merchant, SignerUriError> {
+    /// Reads the certificate, where it is in a file.
+    pub(super) fn read(self) -> Result<SerialSource, SignerUriError> {
         match self {
             Self::File(file) => {
-                Ok(Merchant::Certificate(Certificate::from_pem_file(file.path()?)?))
+                Ok(SerialSource::Certificate(Certificate::from_pem_file(file.path()?)?))
             }
             Self::Given(merchant) => Ok(merchant),
         }

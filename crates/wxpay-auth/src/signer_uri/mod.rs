@@ -28,10 +28,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wxpay_auth_core::internal::invisible;
+use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Certificate, SerialNo, Signer};
 
 pub use self::error::SignerUriError;
-use self::merchant::{Merchant, MerchantSource};
+use self::merchant::MerchantSource;
 use self::parameters::Parameters;
 pub use self::signer::UriSigner;
 
@@ -103,7 +104,7 @@ pub struct SignerUri {
 /// The part of an address that depends on its scheme.
 #[async_trait]
 trait Address: Send + Sync {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError>;
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError>;
 }
 
 /// Every scheme, and the feature it needs.
@@ -154,13 +155,13 @@ impl SignerUri {
 
     /// Sets the merchant certificate, which replaces that of the address.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
-        self.merchant = Some(MerchantSource::Given(Merchant::Certificate(certificate)));
+        self.merchant = Some(MerchantSource::Given(SerialSource::Certificate(certificate)));
         self
     }
 
     /// Sets the serial of the merchant certificate, which replaces that of the address.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
-        self.merchant = Some(MerchantSource::Given(Merchant::SerialNo(serial_no)));
+        self.merchant = Some(MerchantSource::Given(SerialSource::Given(serial_no)));
         self
     }
 

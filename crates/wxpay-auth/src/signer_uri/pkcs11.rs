@@ -1,10 +1,10 @@
 //! `pkcs11:`
 
 use async_trait::async_trait;
+use wxpay_auth_core::internal::remote::SerialSource;
 
 use super::Address;
 use super::error::SignerUriError;
-use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
 use crate::pkcs11::{Pkcs11Error, Pkcs11Mechanism, Pkcs11Signer, Pkcs11Uri};
@@ -35,14 +35,14 @@ impl Pkcs11Address {
 
 #[async_trait]
 impl Address for Pkcs11Address {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError> {
         let mut builder = Pkcs11Signer::builder(self.uri.clone()).mechanism(self.mechanism);
         if let Some(sessions) = self.sessions {
             builder = builder.sessions(sessions);
         }
         builder = match merchant {
-            Some(Merchant::Certificate(certificate)) => builder.certificate(certificate),
-            Some(Merchant::SerialNo(serial_no)) => builder.serial_no(serial_no),
+            Some(SerialSource::Certificate(certificate)) => builder.certificate(certificate),
+            Some(SerialSource::Given(serial_no)) => builder.serial_no(serial_no),
             None => builder,
         };
         let signer = builder.connect().await?;

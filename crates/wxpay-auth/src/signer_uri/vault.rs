@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 use wxpay_auth_core::internal::FileSource;
+use wxpay_auth_core::internal::remote::SerialSource;
 
 use super::Address;
 use super::error::SignerUriError;
 use super::kms::{KmsSettings, TlsFiles, key};
-use super::merchant::Merchant;
 use super::parameters::Parameters;
 use super::signer::UriSigner;
 use crate::kms::internal::{secret_file_in, with_jwt};
@@ -112,7 +112,7 @@ impl Auth {
 
 #[async_trait]
 impl Address for VaultAddress {
-    async fn connect(&self, merchant: Option<Merchant>) -> Result<UriSigner, SignerUriError> {
+    async fn connect(&self, merchant: Option<SerialSource>) -> Result<UriSigner, SignerUriError> {
         let address = match &self.address {
             Some(address) => address.clone(),
             None => match std::env::var("VAULT_ADDR") {

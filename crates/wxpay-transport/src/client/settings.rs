@@ -130,7 +130,7 @@ impl ClientSettings {
     /// # Errors
     /// [`Error::Settings`], which names the variable that is missing, empty, or not Unicode.
     pub fn from_env() -> Result<Self, Error> {
-        Ok(Self {
+        let settings = Self {
             mchid: required("mchid")?,
             signer: variable("signer")?,
             private_key: variable("private_key")?,
@@ -139,7 +139,9 @@ impl ClientSettings {
             public_key: required("public_key")?,
             base_url: variable("base_url")?,
             is_from_env: true,
-        })
+        };
+        settings.require_values()?;
+        Ok(settings)
     }
 
     /// Returns the merchant number.
@@ -193,6 +195,7 @@ impl ClientSettings {
         address.connect().await.map_err(|e| self.uri(setting, e))
     }
 
+    /// Refuses a setting that is there and empty.
     fn require_values(&self) -> Result<(), Error> {
         let given = [
             ("mchid", Some(&self.mchid)),
@@ -255,7 +258,6 @@ fn required(setting: &'static str) -> Result<String, Error> {
 /// Reads an optional variable.
 fn variable(setting: &'static str) -> Result<Option<String>, Error> {
     match std::env::var(SettingsError::variable(setting)) {
-        Ok(value) if value.is_empty() => Err(of_env(setting, SettingsCause::Empty)),
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
         Err(VarError::NotUnicode(_)) => Err(of_env(setting, SettingsCause::NotUnicode)),

@@ -7,7 +7,10 @@ use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
 use super::SERVICE;
-use crate::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, refusal};
+use crate::cloud::error_codes::{CLOCK_HINT, Code, TOKEN_HINT};
+use crate::cloud::refusal::refusal;
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::http::client::Response;
 
 #[derive(Deserialize)]
@@ -35,14 +38,18 @@ struct Refused {
 pub(super) fn read<T: DeserializeOwned>(
     response: &Response,
     credentials: &Credentials,
-) -> Result<T, Refusal> {
+) -> Result<T, RequestFailure> {
     let outcome = response.json::<Envelope<Outcome>>()?.response;
     let request_id = outcome.request_id.as_deref();
     if let Some(Refused { code, message }) = &outcome.error {
         let said = (code.as_str(), message.as_str(), request_id);
         let error = refusal(SERVICE, CODES, response, said, credentials);
         let of_credentials = CREDENTIALS.contains(&code.as_str());
-        return Err(if of_credentials { Refusal::Credentials } else { Refusal::Other }(error));
+        return Err(if of_credentials {
+            RequestFailure::Credential
+        } else {
+            RequestFailure::Other
+        }(error));
     }
     match response.json::<Envelope<T>>() {
         Ok(envelope) if response.status.is_success() => Ok(envelope.response),
@@ -129,7 +136,7 @@ mod tests {
         signature: String,
     }
 
-    fn read(status: u16, body: &str) -> Result<Signed, Refusal> {
+    fn read(status: u16, body: &str) -> Result<Signed, RequestFailure> {
         let credentials = Credentials::new("AKID", "hunter2").with_session_token("hunter3");
         super::read(&Response::of(SERVICE, status, body), &credentials)
     }
@@ -185,10 +192,13 @@ mod tests {
     #[test]
     fn the_access_key_is_to_blame_or_not() {
         for code in CREDENTIALS {
-            assert!(matches!(read(200, &coded(code)), Err(Refusal::Credentials(_))), "{code}");
+            assert!(
+                matches!(read(200, &coded(code)), Err(RequestFailure::Credential(_))),
+                "{code}"
+            );
         }
         for code in ["AuthFailure.SignatureFailure", "InternalError", "UnauthorizedOperation"] {
-            assert!(matches!(read(200, &coded(code)), Err(Refusal::Other(_))), "{code}");
+            assert!(matches!(read(200, &coded(code)), Err(RequestFailure::Other(_))), "{code}");
         }
     }
 

@@ -4,7 +4,9 @@
 
 use wxpay_auth_core::Timestamp;
 
-use crate::access_key::{Credentials, date, hex, hmac_sha256, sha256_hex};
+use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
+use crate::cloud::utc::date;
+use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 
 /// A `POST /` without a query, as it is signed.
@@ -73,7 +75,7 @@ mod tests {
     /// The examples of the vendor's documentation, stage by stage.
     #[test]
     fn documented_examples() {
-        let file = include_str!("../../testdata/kms/tc3.json");
+        let file = include_str!("../../../testdata/kms/tc3.json");
         let file: Value = serde_json::from_str(file).unwrap();
         let cases = file["cases"].as_array().unwrap();
         assert_eq!(cases.len(), 2);

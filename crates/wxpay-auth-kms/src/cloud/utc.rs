@@ -5,7 +5,7 @@ use std::time::Duration;
 use wxpay_auth_core::Timestamp;
 use x509_cert::der::DateTime;
 
-use super::codes::CLOCK_HINT;
+use super::error_codes::CLOCK_HINT;
 use crate::error::KmsError;
 
 /// Writes a day: `2019-02-25`.

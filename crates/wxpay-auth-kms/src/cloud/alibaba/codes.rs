@@ -7,7 +7,10 @@ use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind as Kind;
 
 use super::SERVICE;
-use crate::access_key::{CLOCK_HINT, Code, Credentials, Refusal, TOKEN_HINT, look_up, refusal};
+use crate::cloud::error_codes::{CLOCK_HINT, Code, TOKEN_HINT, look_up};
+use crate::cloud::refusal::refusal;
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
 use crate::http::client::Response;
 
@@ -23,7 +26,7 @@ struct Outcome {
 pub(super) fn read<T: DeserializeOwned>(
     response: &Response,
     credentials: &Credentials,
-) -> Result<T, Refusal> {
+) -> Result<T, RequestFailure> {
     let outcome: Outcome = response.json()?;
     let request_id = outcome.request_id.or_else(|| response.header("x-acs-request-id"));
     let request_id = request_id.as_deref();
@@ -35,7 +38,11 @@ pub(super) fn read<T: DeserializeOwned>(
         };
         let error = refusal(SERVICE, CODES, response, (code, message, request_id), credentials);
         let of_credentials = look_up(CREDENTIALS, code).is_some();
-        return Err(if of_credentials { Refusal::Credentials } else { Refusal::Other }(error));
+        return Err(if of_credentials {
+            RequestFailure::Credential
+        } else {
+            RequestFailure::Other
+        }(error));
     }
     let not_understood = || -> KmsError {
         let error = response.not_understood();
@@ -125,7 +132,7 @@ mod tests {
         value: String,
     }
 
-    fn read(status: u16, body: &str) -> Result<Signed, Refusal> {
+    fn read(status: u16, body: &str) -> Result<Signed, RequestFailure> {
         let credentials = Credentials::new("LTAI", "hunter2").with_session_token("hunter3");
         super::read(&Response::of(SERVICE, status, body), &credentials)
     }
@@ -195,10 +202,13 @@ mod tests {
     #[test]
     fn the_access_key_is_to_blame_or_not() {
         for code in ["InvalidSecurityToken.Expired", "InvalidAccessKeyId.NotFound"] {
-            assert!(matches!(read(400, &coded(code)), Err(Refusal::Credentials(_))), "{code}");
+            assert!(
+                matches!(read(400, &coded(code)), Err(RequestFailure::Credential(_))),
+                "{code}"
+            );
         }
         for code in ["SignatureDoesNotMatch", "InternalFailure", "Forbidden.RAM"] {
-            assert!(matches!(read(400, &coded(code)), Err(Refusal::Other(_))), "{code}");
+            assert!(matches!(read(400, &coded(code)), Err(RequestFailure::Other(_))), "{code}");
         }
     }
 

@@ -4,7 +4,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::access_key::{Credentials, hex, hmac_sha256, sha256_hex};
+use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
+use crate::credentials::provider::Credentials;
 
 /// What RFC 3986 does not reserve is not encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -69,7 +70,7 @@ mod tests {
     /// The example of the vendor's documentation, stage by stage.
     #[test]
     fn documented_example() {
-        let file = include_str!("../../testdata/kms/acs3.json");
+        let file = include_str!("../../../testdata/kms/acs3.json");
         let file: Value = serde_json::from_str(file).unwrap();
         let [case] = file["cases"].as_array().unwrap().as_slice() else { panic!("one case") };
         let text = |name: &str| case[name].as_str().unwrap();

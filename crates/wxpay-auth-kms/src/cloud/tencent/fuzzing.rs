@@ -4,8 +4,9 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use super::SERVICE;
-use super::error::read;
-use crate::access_key::{Credentials, Refusal};
+use super::codes::read;
+use crate::credentials::provider::Credentials;
+use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
 use crate::http::client::Response;
 
@@ -23,6 +24,6 @@ pub fn signature(
     credentials: &Credentials,
 ) -> Result<String, KmsError> {
     let response = Response::new(SERVICE, status, headers, body);
-    let signed: Result<Signed, Refusal> = read(&response, credentials);
+    let signed: Result<Signed, RequestFailure> = read(&response, credentials);
     signed.map(|signed| signed.signature).map_err(KmsError::from)
 }

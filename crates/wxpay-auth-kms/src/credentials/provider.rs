@@ -75,12 +75,12 @@ impl Credentials {
     }
 
     /// Cuts its secrets out of a text of the service.
-    pub(super) fn without_secrets(&self, text: &str) -> String {
+    pub(crate) fn without_secrets(&self, text: &str) -> String {
         let secrets = [self.secret(), self.session_token().unwrap_or_default()];
         without(text, &secrets).into_owned()
     }
 
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.id == other.id
             && self.secret == other.secret
             && self.session_token() == other.session_token()

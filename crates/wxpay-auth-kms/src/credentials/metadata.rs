@@ -1,9 +1,8 @@
 //! The metadata service of a machine in a cloud, which gives out the access keys of its role.
 
 use http::{HeaderValue, Method, Request};
-use wxpay_auth_core::{SignErrorKind, Timestamp};
+use wxpay_auth_core::SignErrorKind;
 
-use super::credentials::Credentials;
 use crate::error::KmsError;
 use crate::http::client::{Http, Response};
 use crate::http::endpoint::Endpoint;
@@ -86,20 +85,6 @@ impl Metadata {
 fn role_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+=,@".contains(c);
     !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && name.chars().all(fits)
-}
-
-/// Makes credentials of what the metadata service gave out.
-pub(crate) fn given(
-    code: Option<&str>,
-    id: String,
-    secret: &str,
-    token: &str,
-    end: Timestamp,
-) -> Result<Credentials, KmsError> {
-    if code.is_some_and(|code| code != "Success") {
-        return Err(not_given(code));
-    }
-    Ok(Credentials::new(id, secret).with_session_token(token).with_expiry(end))
 }
 
 /// The error for keys that the metadata service does not give out.

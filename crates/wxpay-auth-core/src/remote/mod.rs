@@ -1,0 +1,11 @@
+//! What signers share whose key is elsewhere: in a token, or in a key service.
+
+mod checked_signature;
+mod failure_details;
+mod secret_source;
+mod serial_source;
+
+pub use self::checked_signature::{PROBE, checked_signature};
+pub use self::failure_details::FailureDetails;
+pub use self::secret_source::{SecretSource, UnreadSecret, credential_hint};
+pub use self::serial_source::SerialSource;

@@ -1,0 +1,214 @@
+//! Where a secret comes from: a PIN, a token, a password.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::keys::{FileSource, KeyError};
+use crate::text::{ShownSecret, may_be_path_of_secret};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Says where a secret comes from.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// It is given, and wiped with the last clone.
+    Given(Arc<Zeroizing<String>>),
+    /// It is read from a file each time it is needed.
+    File {
+        /// The file.
+        file: FileSource,
+        /// The parameter of an address that names it. Where there is one, it is shown in place of the path.
+        parameter: Option<&'static str>,
+    },
+    /// A function is asked each time it is needed.
+    Callback(Arc<dyn Fn() -> Result<String, BoxError> + Send + Sync>),
+}
+
+/// Says why there is no secret. It quotes no path that may be the secret itself.
+#[derive(Debug)]
+pub enum UnreadSecret {
+    /// The file cannot be read, or the callback has none.
+    Unavailable(BoxError),
+    /// The file is UTF-16.
+    Utf16,
+}
+
+impl SecretSource {
+    /// Takes the secret itself.
+    pub fn given(secret: impl Into<String>) -> Self {
+        Self::Given(Arc::new(Zeroizing::new(secret.into())))
+    }
+
+    /// Reads it from the file at a path.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::File { file: FileSource::Path(path.into()), parameter: None }
+    }
+
+    /// Reads it from a credential that systemd hands to the service.
+    pub fn credential(name: impl Into<String>) -> Self {
+        Self::File { file: FileSource::Credential(name.into()), parameter: None }
+    }
+
+    /// Asks a function.
+    pub fn callback<E: Into<BoxError>>(
+        ask: impl Fn() -> Result<String, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Callback(Arc::new(move || ask().map_err(Into::into)))
+    }
+
+    /// Tells whether another secret may be there the next time.
+    pub fn may_change(&self) -> bool {
+        !matches!(self, Self::Given(_))
+    }
+
+    /// Returns the path of the file, where it may be shown: anything but a whole path may be the secret
+    /// itself, put there by mistake.
+    pub fn shown_path(&self) -> Option<&Path> {
+        match self {
+            Self::File { file: FileSource::Path(path), parameter: None } => {
+                Some(path.as_path()).filter(|path| may_be_path_of_secret(path))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads the secret, which is called "PIN", say. Of a file, `trim` keeps what belongs to the secret. It
+    /// may block.
+    ///
+    /// # Errors
+    /// [`UnreadSecret`]: the file is not there, cannot be read, or is not UTF-8; the callback fails or
+    /// panics.
+    pub fn read(
+        &self,
+        noun: &str,
+        trim: impl FnOnce(&str) -> &str,
+    ) -> Result<Zeroizing<String>, UnreadSecret> {
+        match self {
+            Self::Given(secret) => Ok(Zeroizing::clone(secret)),
+            Self::File { file, .. } => {
+                let bytes = file
+                    .read(&format!("this {noun}"))
+                    .map_err(|error| UnreadSecret::Unavailable(self.unread(noun, error)))?;
+                if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+                    return Err(UnreadSecret::Utf16);
+                }
+                // The error would quote the position only, but it is not needed either.
+                let text = str::from_utf8(&bytes)
+                    .map_err(|_| UnreadSecret::Unavailable("it is not UTF-8".into()))?;
+                Ok(Zeroizing::new(trim(text).to_owned()))
+            }
+            // A panic must not end what the secret is needed for.
+            Self::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
+                .unwrap_or_else(|_| Err("the callback panicked".into()))
+                .map(Zeroizing::new)
+                .map_err(UnreadSecret::Unavailable),
+        }
+    }
+
+    /// Says why a file cannot be read; errors of files quote the path.
+    fn unread(&self, noun: &str, error: KeyError) -> BoxError {
+        match error {
+            error @ (KeyError::NoCredentials | KeyError::CredentialName) => error.into(),
+            error if self.shown_path().is_some() => error.into(),
+            KeyError::Unreadable { source, .. } => source.into(),
+            _ => format!(
+                "there is no such file (its name is not shown: it may be the {noun} itself)"
+            )
+            .into(),
+        }
+    }
+}
+
+/// Says what to do where there is no credential of systemd, which is why a secret was not read.
+pub fn credential_hint(source: &(dyn StdError + Send + Sync + 'static)) -> Option<&'static str> {
+    match source.downcast_ref::<KeyError>() {
+        Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => Some(error.hint()),
+        _ => None,
+    }
+}
+
+/// Says what kind of source it is, for the parentheses in `Pin(…)`.
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("given"),
+            Self::File { parameter: Some(parameter), .. } => write!(f, "file of {parameter}"),
+            Self::File { file: FileSource::Path(path), .. } => {
+                write!(f, "file {}", ShownSecret(path))
+            }
+            Self::File { file: FileSource::Credential(_), .. } => f.write_str("credential"),
+            Self::Callback(_) => f.write_str("callback"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(source: &SecretSource) -> Result<String, String> {
+        match source.read("PIN", str::trim_end) {
+            Ok(secret) => Ok(secret.to_string()),
+            Err(UnreadSecret::Unavailable(source)) => Err(source.to_string()),
+            Err(UnreadSecret::Utf16) => Err("UTF-16".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_value_a_file_or_a_callback() {
+        let path = std::env::temp_dir().join(format!("wxpay-secret-source-{}", std::process::id()));
+        let file = SecretSource::file(&path);
+        assert_eq!(read(&SecretSource::given(" a b ")).unwrap(), " a b ");
+        let asked = SecretSource::callback(|| Ok::<_, BoxError>(" a b ".to_owned()));
+        assert_eq!(read(&asked).unwrap(), " a b ");
+        for (content, expected) in [
+            (&b" a b \n"[..], Ok(" a b".to_owned())),
+            (b"\xff", Err("it is not UTF-8".to_owned())),
+            (b"\xff\xfea\0", Err("UTF-16".to_owned())),
+            (b"\xfe\xff\0a", Err("UTF-16".to_owned())),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(read(&file), expected);
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(read(&file).unwrap_err().contains("wxpay-secret-source"), "a whole path is shown");
+        let refusing = SecretSource::callback(|| Err::<String, _>("the agent is locked"));
+        assert_eq!(read(&refusing).unwrap_err(), "the agent is locked");
+        let panicking =
+            SecretSource::callback(|| -> Result<String, BoxError> { panic!("told to") });
+        assert_eq!(read(&panicking).unwrap_err(), "the callback panicked");
+    }
+
+    #[test]
+    fn what_may_be_the_secret_itself_is_not_shown() {
+        let parameter = Some("token_file");
+        for source in [
+            SecretSource::given("hunter2"),
+            SecretSource::file("hunter2"),
+            SecretSource::file("/hunter2"),
+            SecretSource::credential("hunter2"),
+            SecretSource::credential("/hunter2"),
+            SecretSource::File { file: FileSource::Path("/run/hunter2".into()), parameter },
+            SecretSource::File { file: FileSource::Credential("hunter2".into()), parameter },
+        ] {
+            let shown = format!("{source:?} {:?} {:?}", source.shown_path(), read(&source).err());
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+        let whole = SecretSource::file("/run/secrets/pin");
+        assert_eq!(whole.shown_path(), Some(Path::new("/run/secrets/pin")));
+        assert_eq!(format!("{whole:?}"), "file /run/secrets/pin");
+    }
+
+    #[test]
+    fn a_credential_says_what_to_do() {
+        let unread = SecretSource::credential("../pin").read("PIN", |text| text).unwrap_err();
+        let UnreadSecret::Unavailable(source) = unread else { panic!("{unread:?}") };
+        assert!(credential_hint(&*source).unwrap().contains("LoadCredential="));
+        assert_eq!(credential_hint(&fmt::Error), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! Alibaba Cloud KMS.
+
+mod acs3;
+mod api;
+mod codes;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod role;
+
+use std::fmt;
+use std::sync::Arc;
+
+use wxpay_auth_core::{NonceSource, SystemNonce};
+
+use super::builder::{CloudKmsBuilder, build};
+use super::kms::CloudKms;
+use super::role::{CloudRole, role};
+use crate::credentials::provider::Credentials;
+use crate::error::KmsError;
+
+/// How the service is called in errors.
+const SERVICE: &str = "Alibaba Cloud KMS";
+
+/// Stands for Alibaba Cloud, and one version of a key in it.
+#[derive(Clone)]
+pub struct AlibabaCloud {
+    key_version_id: String,
+    nonces: Arc<dyn NonceSource>,
+}
+
+impl fmt::Debug for AlibabaCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlibabaCloud")
+            .field("key_version_id", &self.key_version_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Signs with one version of a key in Alibaba Cloud KMS: of the kind `RSA_2048`, made for
+/// `SIGN/VERIFY`.
+///
+/// It calls `GetPublicKey` and `AsymmetricSign` of the [API of 2016-01-20](
+/// https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-kms-2016-01-20-asymmetricsign).
+/// The version is a part of each call: a new one, made with `CreateKeyVersion`, has another key pair,
+/// and needs a certificate of its own. The service takes 200 signatures a second over the shared
+/// gateway.
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
+/// use wxpay_auth::kms::{AlibabaKms, Credentials};
+///
+/// # fn main() -> Result<(), wxpay_auth::kms::KmsError> {
+/// let (key, version) = ("key-hzz62f1cb66fa42qo", "2ab1a983-7072-4bbc-a582-584b5bd82537");
+/// let kms = AlibabaKms::builder("cn-hangzhou", key, version)
+///     .credentials(Credentials::new("LTAI…", "…"))
+///     .build()?;
+/// # let _ = kms;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
+pub type AlibabaKms = CloudKms<AlibabaCloud>;
+
+/// Sets up a [`AlibabaKms`]; [`AlibabaKms::builder`] makes one.
+///
+/// The address of the service is `https://kms.{region}.aliyuncs.com` by default;
+/// `https://kms-vpc.{region}.aliyuncs.com` from within a VPC, or the address of a KMS instance, whose CA is
+/// then given with [`tls`](CloudKmsBuilder::tls).
+pub type AlibabaKmsBuilder = CloudKmsBuilder<AlibabaCloud>;
+
+/// Gets access keys from the metadata service of a machine in Alibaba Cloud (ECS) that has a RAM role.
+///
+/// They are temporary; new ones are asked for before they expire. The service is asked in the way
+/// that its hardened mode wants: for a token first. Its address is `http://100.100.100.200` by default.
+/// <https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
+/// use wxpay_auth::kms::{AlibabaKms, AlibabaRole};
+///
+/// # fn main() -> Result<(), wxpay_auth::kms::KmsError> {
+/// let (key, version) = ("key-hzz62f1cb66fa42qo", "2ab1a983-7072-4bbc-a582-584b5bd82537");
+/// let kms = AlibabaKms::builder("cn-hangzhou", key, version)
+///     .credentials(AlibabaRole::new()?)
+///     .build()?;
+/// # let _ = kms;
+/// # Ok(())
+/// # }
+/// ```
+pub type AlibabaRole = CloudRole<AlibabaCloud>;
+
+impl AlibabaKms {
+    /// Begins to set one up, for a region (`cn-hangzhou`), a key in it (its id, its ARN, or
+    /// `alias/…`), and the id of one of its versions.
+    pub fn builder(
+        region: impl Into<String>,
+        key_id: impl Into<String>,
+        key_version_id: impl Into<String>,
+    ) -> AlibabaKmsBuilder {
+        let nonces = Arc::new(SystemNonce::new());
+        let cloud = AlibabaCloud { key_version_id: key_version_id.into(), nonces };
+        CloudKmsBuilder::new(cloud, region.into(), key_id.into())
+    }
+}
+
+impl AlibabaKmsBuilder {
+    /// Takes the access key from `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, and
+    /// `ALIBABA_CLOUD_SECURITY_TOKEN` where it is temporary.
+    ///
+    /// # Errors
+    /// [`KmsError`] when one of the first two is not set.
+    pub fn credentials_from_env(self) -> Result<Self, KmsError> {
+        const TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
+        let (id, secret) = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET");
+        Ok(self.credentials(Credentials::variables(id, secret, TOKEN)?))
+    }
+
+    /// Sets where the nonces of requests come from.
+    pub fn nonce_source(mut self, nonces: impl NonceSource + 'static) -> Self {
+        self.cloud.nonces = Arc::new(nonces);
+        self
+    }
+
+    /// Builds it. It reads the CA certificates of the platform: call it at start.
+    ///
+    /// # Errors
+    /// [`KmsError`] when there are no credentials, or a setting makes no sense.
+    pub fn build(self) -> Result<AlibabaKms, KmsError> {
+        build(self)
+    }
+}
+
+impl AlibabaRole {
+    /// Makes one for the role of this machine, whatever it is called.
+    ///
+    /// # Errors
+    /// [`KmsError`] when no HTTP client can be made.
+    pub fn new() -> Result<Self, KmsError> {
+        role()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth_core::SignErrorKind;
+
+    use super::*;
+    use crate::http::endpoint::Endpoint;
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let access_key = Credentials::new("LTAI", "hunter2");
+        for (region, key_id, version) in [
+            ("", "id", "version"),
+            ("cn-hangzhou", "", "version"),
+            ("cn-hangzhou", "id", ""),
+            ("cn-hangzhou@elsewhere", "id", "version"),
+            ("杭州", "id", "version"),
+            ("cn/hangzhou", "id", "version"),
+            ("cn:hangzhou", "id", "version"),
+            ("cn.hangzhou", "id", "version"),
+        ] {
+            let builder = AlibabaKms::builder(region, key_id, version);
+            let error = builder.credentials(access_key.clone()).build().unwrap_err();
+            assert_eq!(error.kind(), SignErrorKind::Configuration);
+        }
+        let builder = AlibabaKms::builder("cn-hangzhou", "id", "version").credentials(access_key);
+        let with_path = Endpoint::new("https://proxy.example/kms").unwrap();
+        let error = builder.clone().endpoint(with_path).build().unwrap_err();
+        assert!(error.to_string().starts_with("the endpoint has a path"), "{error}");
+        builder.endpoint(Endpoint::new("https://proxy.example/").unwrap()).build().unwrap();
+        let error = AlibabaKms::builder("cn-hangzhou", "id", "version").build().unwrap_err();
+        assert_eq!(error.to_string(), "there is no access key");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let access_key = Credentials::new("LTAI", "hunter2").with_session_token("hunter3");
+        let builder = AlibabaKms::builder("cn-hangzhou", "id", "version").credentials(access_key);
+        let shown = format!("{builder:?} {:?}", builder.clone().build().unwrap());
+        assert!(shown.contains("LTAI") && !shown.contains("hunter"), "{shown}");
+        assert!(shown.contains("kms.cn-hangzhou.aliyuncs.com"), "{shown}");
+    }
+}

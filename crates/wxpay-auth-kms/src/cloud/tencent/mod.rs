@@ -1,0 +1,149 @@
+//! Tencent Cloud KMS.
+
+mod api;
+mod codes;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod role;
+mod tc3;
+
+use super::builder::{CloudKmsBuilder, build};
+use super::kms::CloudKms;
+use super::role::{CloudRole, role};
+use crate::credentials::provider::Credentials;
+use crate::error::KmsError;
+
+/// How the service is called in errors.
+const SERVICE: &str = "Tencent Cloud KMS";
+
+/// Stands for Tencent Cloud.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TencentCloud;
+
+/// Signs with a key in Tencent Cloud KMS: one made there for `ASYMMETRIC_SIGN_VERIFY_RSA_2048`.
+///
+/// It calls `GetPublicKey` and `SignByAsymmetricKey` of the
+/// [API of 2019-01-18](https://cloud.tencent.com/document/product/573/34406), whose keys have no
+/// versions: a rotation is a new key, with a new id. The service takes 100 signatures a second by
+/// default.
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
+/// use wxpay_auth::kms::{Credentials, TencentKms};
+///
+/// # fn main() -> Result<(), wxpay_auth::kms::KmsError> {
+/// let kms = TencentKms::builder("ap-guangzhou", "23e80852-1e38-11e9-b129-5cb9019b4b01")
+///     .credentials(Credentials::new("AKID…", "…"))
+///     .build()?;
+/// # let _ = kms;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
+pub type TencentKms = CloudKms<TencentCloud>;
+
+/// Sets up a [`TencentKms`]; [`TencentKms::builder`] makes one.
+///
+/// The address of the service is `https://kms.tencentcloudapi.com` by default;
+/// `https://kms.internal.tencentcloudapi.com` from within a VPC.
+pub type TencentKmsBuilder = CloudKmsBuilder<TencentCloud>;
+
+/// Gets access keys from the metadata service of a machine in Tencent Cloud (CVM) that has a role.
+///
+/// They are temporary; new ones are asked for before they expire. The address of the metadata service is
+/// `http://metadata.tencentyun.com` by default.
+/// <https://cloud.tencent.com/document/product/213/4934>
+///
+/// ```
+/// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
+/// use wxpay_auth::kms::{TencentKms, TencentRole};
+///
+/// # fn main() -> Result<(), wxpay_auth::kms::KmsError> {
+/// let kms = TencentKms::builder("ap-guangzhou", "23e80852-1e38-11e9-b129-5cb9019b4b01")
+///     .credentials(TencentRole::new()?)
+///     .build()?;
+/// # let _ = kms;
+/// # Ok(())
+/// # }
+/// ```
+pub type TencentRole = CloudRole<TencentCloud>;
+
+impl TencentKms {
+    /// Begins to set one up, for a region (`ap-guangzhou`) and the id of a key in it.
+    pub fn builder(region: impl Into<String>, key_id: impl Into<String>) -> TencentKmsBuilder {
+        CloudKmsBuilder::new(TencentCloud, region.into(), key_id.into())
+    }
+}
+
+impl TencentKmsBuilder {
+    /// Takes the access key from `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY`, and
+    /// `TENCENTCLOUD_TOKEN` where it is temporary.
+    ///
+    /// # Errors
+    /// [`KmsError`] when one of the first two is not set.
+    pub fn credentials_from_env(self) -> Result<Self, KmsError> {
+        const TOKEN: &str = "TENCENTCLOUD_TOKEN";
+        let (id, secret) = ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY");
+        Ok(self.credentials(Credentials::variables(id, secret, TOKEN)?))
+    }
+
+    /// Builds it. It reads the CA certificates of the platform: call it at start.
+    ///
+    /// # Errors
+    /// [`KmsError`] when there are no credentials, or a setting makes no sense.
+    pub fn build(self) -> Result<TencentKms, KmsError> {
+        build(self)
+    }
+}
+
+impl TencentRole {
+    /// Makes one for the role of this machine, whatever it is called.
+    ///
+    /// # Errors
+    /// [`KmsError`] when no HTTP client can be made.
+    pub fn new() -> Result<Self, KmsError> {
+        role()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth_core::SignErrorKind;
+
+    use super::*;
+    use crate::http::endpoint::Endpoint;
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let access_key = Credentials::new("AKID", "hunter2");
+        for (region, key_id) in [
+            ("", "id"),
+            ("ap-guangzhou", ""),
+            ("ap\nx: y", "id"),
+            ("广州", "id"),
+            ("ap/guangzhou", "id"),
+            ("ap:guangzhou", "id"),
+            ("ap.guangzhou", "id"),
+        ] {
+            let built = TencentKms::builder(region, key_id).credentials(access_key.clone()).build();
+            assert_eq!(built.unwrap_err().kind(), SignErrorKind::Configuration);
+        }
+        let builder = TencentKms::builder("ap-guangzhou", "id").credentials(access_key);
+        let with_path = Endpoint::new("https://proxy.example/kms").unwrap();
+        let error = builder.clone().endpoint(with_path).build().unwrap_err();
+        assert!(error.to_string().starts_with("the endpoint has a path"), "{error}");
+        builder.endpoint(Endpoint::new("https://proxy.example/").unwrap()).build().unwrap();
+        let error = TencentKms::builder("ap-guangzhou", "id").build().unwrap_err();
+        assert_eq!(error.to_string(), "there is no access key");
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let access_key = Credentials::new("AKID", "hunter2").with_session_token("hunter3");
+        let builder = TencentKms::builder("ap-guangzhou", "id").credentials(access_key);
+        let shown = format!("{builder:?} {:?}", builder.clone().build().unwrap());
+        assert!(shown.contains("AKID") && !shown.contains("hunter"), "{shown}");
+    }
+}
