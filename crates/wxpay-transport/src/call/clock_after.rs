@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use wxpay_auth::{Clock, Timestamp};
 
-use crate::call::panics::caught;
+use crate::panics::caught;
 
 /// Asks a clock, and goes by the time of the signature when that panics: what came back is to be verified all
 /// the same.

@@ -1,19 +1,19 @@
 //! What a call knows of itself between its attempts.
 
 use tokio::time::Instant;
-use tracing::Span;
 
 use crate::error::delivery::Outcome;
 use crate::error::{Error, RefusedWith};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::observe::call_span::CallSpan;
 
 /// What a call knows of itself between its attempts.
 pub(crate) struct CallState<'c> {
     pub(crate) request: &'c Request,
     pub(crate) identity: &'c str,
     /// Where it is noted how the call goes.
-    pub(crate) span: &'c Span,
+    pub(crate) span: &'c CallSpan,
     pub(crate) deadline: Instant,
     /// How many attempts have begun.
     pub(crate) attempts: u32,
