@@ -19,7 +19,7 @@ use crate::connection::base_url::BaseUrl;
 use crate::connection::connector::{Connector, Patience};
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::pool::Pool;
-use crate::connection::spares::Spares;
+use crate::connection::spares::{self, Spares};
 use crate::domains::domain::Domain;
 use crate::domains::failover::Failover;
 use crate::domains::router::Domains;
@@ -165,7 +165,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }
-        self.tls.config(is_spoken)
+        // Each call may open one, and some are opened ahead.
+        let connections = self.max_concurrent_calls.saturating_add(spares::MOST_ON_ALL);
+        self.tls.config(is_spoken, connections)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::connection::connector::Connector;
 use crate::connection::http1::Connection;
 use crate::connection::pool::Pool;
+use crate::observe::log;
 use crate::observe::telemetry::{self, Purpose};
 
 /// How long a spare is kept: well below the 8 s after which WeChat Pay closes an idle connection.
@@ -19,7 +20,7 @@ pub(crate) const KEEP: Duration = Duration::from_secs(4);
 const MOST: usize = 8;
 
 /// How many there are at most on all runtimes together.
-const MOST_ON_ALL: usize = 4 * MOST;
+pub(crate) const MOST_ON_ALL: usize = 4 * MOST;
 
 /// Opens connections ahead while calls flow, so that a call that needs an unused one finds it ready.
 pub(crate) struct Spares {
@@ -138,7 +139,7 @@ async fn open(opening: Opening, used: Option<Connection>) {
     let Some(shared) = opening.0.upgrade() else { return };
     shared.flow().is_failing = opened.is_none();
     let Some((connection, handshake)) = opened else {
-        tracing::debug!(host = &*shared.host, "no connection could be opened ahead");
+        log::debug!(host = &*shared.host, "no connection could be opened ahead");
         return;
     };
     telemetry::connected(&shared.host, handshake, Purpose::Spare);
