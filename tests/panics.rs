@@ -16,8 +16,8 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use wxpay_auth::{
-    Algorithm, Clock, FileKeySigner, KeyRing, Nonce, NonceError, NonceSource, SignError, Signature,
-    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, Verifier, VerifyError,
+    Algorithm, Clock, FileKeySigner, KeyRing, Nonce, NonceError, NonceSource, NotReady, SignError,
+    Signature, SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, Verifier, VerifyError,
     WechatpaySerial,
 };
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WireServer};
@@ -212,9 +212,9 @@ async fn two_panics_at_once_do_not_end_the_process() {
 async fn a_clock_is_not_needed_to_verify() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     for is_refused in [false, true] {
-        // First it is asked whether there is a key that is valid, then to sign; after that, however often that
-        // is, for what came back.
-        for at in 3.. {
+        // First it is asked when the client is made, then whether there is a key that is valid, then to sign;
+        // after that, however often that is, for what came back.
+        for at in 4.. {
             server.add_plan(Plan::new("12000", "1004"));
             let clock = Panics::at(at);
             let client = client(&server, |b| b.clock(clock.clone()));
@@ -222,7 +222,7 @@ async fn a_clock_is_not_needed_to_verify() {
             let expected = if is_refused { Err(Outcome::Rejected) } else { Ok(()) };
             assert_eq!(ended.map(|_| ()).map_err(|e| e.outcome()), expected, "asked {at} times");
             if clock.asked.load(Ordering::Relaxed) < at {
-                assert!(at > 4, "it is asked at least twice");
+                assert!(at > 5, "it is asked at least twice");
                 break;
             }
             client.send(list()).await.unwrap();
@@ -232,12 +232,12 @@ async fn a_clock_is_not_needed_to_verify() {
 
 #[tokio::test]
 async fn a_clock_that_never_works_again_verifies_fresh_responses_alone() {
-    /// Works for one call until it is signed, and panics whenever it is asked after that.
+    /// Works while the client is made, and for one call until it is signed, and panics whenever it is asked after that.
     #[derive(Debug)]
     struct Broken(AtomicUsize);
     impl Clock for Broken {
         fn now(&self) -> Timestamp {
-            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 2, "{SECRET}");
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 3, "{SECRET}");
             SystemClock.now()
         }
     }
@@ -275,19 +275,19 @@ async fn a_policy_ends_the_call_as_its_attempt_ended() {
 #[tokio::test]
 async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
     type Set = fn(Builder, Panics) -> Builder;
-    // How often each is asked in an attempt, before that is sent.
-    let hooks: [(&str, usize, Set); 4] = [
-        ("RateLimiter", 1, |b, panics| b.rate_limiter(panics)),
-        ("NonceSource", 1, |b, panics| b.nonce_source(panics)),
-        ("Resolve", 1, |b, panics| b.resolver(panics)),
-        ("Clock", 2, |b, panics| b.clock(panics)),
+    // How often each is asked when the client is made, and in an attempt, before that is sent.
+    let hooks: [(&str, usize, usize, Set); 4] = [
+        ("RateLimiter", 0, 1, |b, panics| b.rate_limiter(panics)),
+        ("NonceSource", 0, 1, |b, panics| b.nonce_source(panics)),
+        ("Resolve", 0, 1, |b, panics| b.resolver(panics)),
+        ("Clock", 1, 2, |b, panics| b.clock(panics)),
     ];
-    for (name, times, set) in hooks {
+    for (name, made, times, set) in hooks {
         let server = WireServer::start_tls(ServerTls::Good).await;
         let retry = || Backoff::new().first(Duration::from_millis(1));
         let client_at = |at| client(&server, |b| set(b.retry(retry()), Panics::at(at)));
 
-        let client = client_at(1);
+        let client = client_at(made + 1);
         passes_on(&client, limited()).await;
         assert_eq!(server.journal().len(), 0, "{name}");
         client.send(limited()).await.unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -295,7 +295,7 @@ async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
         // The second attempt is the first that has the panic; the first one may have been carried out.
         let before = server.journal().len();
         server.fault_once(Fault::new(Point::Executed, How::Close));
-        let client = client_at(times + 1);
+        let client = client_at(made + times + 1);
         let error = client.send(limited()).await.unwrap_err();
         assert_eq!((error.delivery(), error.outcome()), (Delivery::Unknown, Outcome::Unknown));
         assert!(matches!(error, Error::Exchange(_)), "{name}: {error:?}");
@@ -317,6 +317,10 @@ impl Verifier for PanicsToVerify {
 
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
         self.0.preferred_serial(now)
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.0.readiness(now)
     }
 }
 
@@ -472,13 +476,16 @@ impl Story {
     /// Runs it; returns how the call ended, and how many attempts it made.
     async fn run(self, server: &WireServer) -> (Result<u16, Outcome>, usize) {
         let audit = Panics::at(0);
-        let down = BaseUrl::new("http://127.0.0.1:1").unwrap();
-        let set = |b: Builder| {
-            let b = b.audit(audit.clone()).retry(Backoff::new().first(Duration::from_millis(1)));
-            let b = if self == Self::NotSent { b.base_url(down).retry(NoRetry) } else { b };
-            b.failover(Failover::to(BaseUrl::new("http://127.0.0.1:2").unwrap()).after_failures(1))
-        };
-        let client = client(server, set);
+        let url = if self == Self::NotSent { "http://127.0.0.1:1" } else { &server.base_url() };
+        let retry = if self == Self::NotSent { 1 } else { 2 };
+        let client = builder(server, url)
+            .audit(audit.clone())
+            .retry(Backoff::new().first(Duration::from_millis(1)).attempts(retry))
+            .failover(Failover::to(BaseUrl::new("http://127.0.0.1:2").unwrap()).after_failures(1))
+            .max_concurrent_calls(1)
+            .max_queued_calls(0)
+            .build()
+            .unwrap();
         let status = |status, code: &str| Misbehaviour::Status {
             status,
             body: ErrorBody::json(code, "told to"),
@@ -519,7 +526,7 @@ impl Story {
 fn what_is_watched_is_as_it_would_be_unwatched() {
     let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let others = others.unwrap();
-    let server = others.block_on(WireServer::start_tls(ServerTls::Good));
+    let server = others.block_on(WireServer::start_plain());
     let stories = [
         Story::Done,
         Story::DoneAfter429,
@@ -603,7 +610,7 @@ async fn the_log_names_the_hook() {
         ("RateLimiter", 2, |b, panics| b.rate_limiter(panics)),
         ("NonceSource", 2, |b, panics| b.nonce_source(panics)),
         ("Resolve", 2, |b, panics| b.resolver(panics)),
-        ("Clock", 3, |b, panics| b.clock(panics)),
+        ("Clock", 4, |b, panics| b.clock(panics)),
     ];
     for (name, at, set) in before_sending {
         let retry = Backoff::new().first(Duration::from_millis(1));

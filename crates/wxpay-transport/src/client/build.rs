@@ -73,6 +73,11 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         if Scheme::of(&self.identity, self.signer.algorithm()).is_none() {
             return Err(ConfigError::AuthorizationScheme.into());
         }
+        if let Some(serial_no) = self.signer.next_serial_no()
+            && self.verifier.preferred_serial(self.clock.now()) == Some(serial_no.clone().into())
+        {
+            return Err(ConfigError::OwnSerial { serial_no }.into());
+        }
         let domains = self.domains(timeouts)?;
         let rate_limiter =
             self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));

@@ -10,7 +10,8 @@ use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use wxpay_auth::{
     Clock, Identity, NonceSource, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verified,
-    Verifier, VerifyError, authorization, is_signed, request_message, verify_response,
+    Verifier, VerifyError, WechatpaySerial, authorization, is_signed, request_message,
+    verify_response,
 };
 
 use crate::call::attempt_plan::{AttemptPlan, Attempts};
@@ -121,7 +122,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         progress: &Progress,
         fresh: bool,
     ) -> Result<Response, Error> {
-        self.require_verifier(call, named("Clock", || self.clock.now()))?;
+        let now = named("Clock", || self.clock.now());
+        self.require_verifier(call, now)?;
+        // What would not be sent costs no connection and no signature.
+        if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
+            self.require_serial(call, &serial_no, now)?;
+        }
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
@@ -166,19 +172,28 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         named("Verifier", || self.verifier.readiness(now)).map_err(not_ready)
     }
 
-    /// Requires that the verifier does not ask for responses signed with the merchant's own certificate.
-    fn require_other_serial(
+    /// Requires that this serial may be sent: that of a certificate, and not of one that the verifier asks
+    /// for responses to be signed with. Returns what it asks for.
+    fn require_serial(
         &self,
         call: &CallContext,
         serial_no: &SerialNo,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        match named("Verifier", || self.verifier.preferred_serial(now)) {
-            Some(preferred) if preferred == serial_no.clone().into() => {
-                Err(Error::Verifier(VerifierError::own_serial(call.clone(), serial_no.clone())))
-            }
-            _ => Ok(()),
+    ) -> Result<Option<WechatpaySerial>, Error> {
+        if serial_no.is_uncertified() {
+            let what = "the key of the signer has no merchant certificate yet: request one \
+                        (CertificateRequest), and give the signer its serial";
+            let error = SignError::new(SignErrorKind::Configuration, what);
+            return Err(Error::Signing(SigningError::signer(call.clone(), error)));
         }
+        let preferred = named("Verifier", || self.verifier.preferred_serial(now));
+        if preferred.as_ref() == Some(&serial_no.clone().into()) {
+            return Err(Error::Verifier(VerifierError::own_serial(
+                call.clone(),
+                serial_no.clone(),
+            )));
+        }
+        Ok(preferred)
     }
 
     /// Signs, and finds a connection to send on: a kept one, or one that has carried no request where there is
@@ -267,12 +282,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let signature = named_async("Signer", self.signer.sign_within(&message, left));
         let signature = signature.await.map_err(failed)?;
         telemetry::signed(call, begin.elapsed());
-        if signature.serial_no().is_uncertified() {
-            let what = "the key of the signer has no merchant certificate yet: request one \
-                        (CertificateRequest), and give the signer its serial";
-            return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
-        }
-        self.require_other_serial(call, signature.serial_no(), timestamp)?;
+        // A signer may have had its key exchanged meanwhile, and the verifier its keys.
+        let preferred = self.require_serial(call, signature.serial_no(), timestamp)?;
         let algorithm = named("Signer", || self.signer.algorithm());
         require_length(algorithm, &signature).map_err(failed)?;
         let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
@@ -285,13 +296,18 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let mut sent = http::Request::new(Full::new(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = Uri::from(target);
-        *sent.headers_mut() = self.headers(domain, request, timestamp);
+        *sent.headers_mut() = self.headers(domain, request, preferred.as_ref());
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
         let sent_with = Sent { message, nonce, timestamp, algorithm, signature };
         Ok(Signed { request: sent, sent: sent_with })
     }
 
-    fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
+    fn headers(
+        &self,
+        domain: &Domain,
+        request: &Request,
+        serial: Option<&WechatpaySerial>,
+    ) -> HeaderMap {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
         let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
@@ -300,7 +316,6 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
-        let serial = named("Verifier", || self.verifier.preferred_serial(now));
         if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
             headers.insert(WECHATPAY_SERIAL, serial);
         }
