@@ -36,6 +36,10 @@ impl Signer for MySigner {
         Algorithm::Sha256Rsa2048
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        Some(self.serial_no.clone())
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         let gone = || SignError::new(SignErrorKind::Unavailable, "the key service has ended");
         let (reply, signature) = oneshot::channel();

@@ -2,14 +2,22 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
 use tokio::sync::Notify;
+use tracing::subscriber::Interest;
+use tracing::{Event, Subscriber, span};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use wxpay_auth::{
-    Algorithm, Clock, FileKeySigner, KeyRing, Nonce, NonceError, NonceSource, SignError, Signature,
-    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, Verifier, VerifyError,
+    Algorithm, Clock, FileKeySigner, KeyRing, Nonce, NonceError, NonceSource, NotReady, SignError,
+    Signature, SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, Verifier, VerifyError,
     WechatpaySerial,
 };
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WireServer};
@@ -19,28 +27,33 @@ use wxpay_tests::until::until;
 use wxpay_tests::{TestClient, builder, own_process};
 use wxpay_transport::{
     Attempted, Audit, AuditRecord, Backoff, BaseUrl, Client, ClientBuilder, Delivery, Error,
-    LimitKey, NoRetry, Outcome, Proxy, RateLimit, RateLimited, RateLimiter, Request, Resolve,
-    RetryPolicy, Transport, async_trait,
+    Failover, LimitKey, NoRetry, Outcome, Proxy, RateLimit, RateLimited, RateLimiter, Request,
+    Resolve, RetryPolicy, Transport, async_trait,
 };
 
 /// What a panic says is nobody's business.
 const SECRET: &str = "text-of-the-panic";
 
-/// A hook that panics when it is asked for this time, counted from 1; 0 is never.
+/// A hook that panics when it is asked for these times, counted from 1; 0 is never.
 #[derive(Debug, Clone)]
 struct Panics {
-    at: usize,
+    at: RangeInclusive<usize>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Panics {
     fn at(at: usize) -> Self {
-        Self { at, asked: Arc::default() }
+        Self { at: at..=at, asked: Arc::default() }
+    }
+
+    /// Never works again.
+    fn from(at: usize) -> Self {
+        Self { at: at..=usize::MAX, ..Self::at(at) }
     }
 
     fn asked(&self) {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        assert!(asked != self.at, "{SECRET}");
+        assert!(!self.at.contains(&asked), "{SECRET}");
     }
 }
 
@@ -199,9 +212,9 @@ async fn two_panics_at_once_do_not_end_the_process() {
 async fn a_clock_is_not_needed_to_verify() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     for is_refused in [false, true] {
-        // First it is asked whether there is a key that is valid, then to sign; after that, however often that
-        // is, for what came back.
-        for at in 3.. {
+        // First it is asked when the client is made, then whether there is a key that is valid, then to sign;
+        // after that, however often that is, for what came back.
+        for at in 4.. {
             server.add_plan(Plan::new("12000", "1004"));
             let clock = Panics::at(at);
             let client = client(&server, |b| b.clock(clock.clone()));
@@ -209,7 +222,7 @@ async fn a_clock_is_not_needed_to_verify() {
             let expected = if is_refused { Err(Outcome::Rejected) } else { Ok(()) };
             assert_eq!(ended.map(|_| ()).map_err(|e| e.outcome()), expected, "asked {at} times");
             if clock.asked.load(Ordering::Relaxed) < at {
-                assert!(at > 4, "it is asked at least twice");
+                assert!(at > 5, "it is asked at least twice");
                 break;
             }
             client.send(list()).await.unwrap();
@@ -219,12 +232,12 @@ async fn a_clock_is_not_needed_to_verify() {
 
 #[tokio::test]
 async fn a_clock_that_never_works_again_verifies_fresh_responses_alone() {
-    /// Works for one call until it is signed, and panics whenever it is asked after that.
+    /// Works while the client is made, and for one call until it is signed, and panics whenever it is asked after that.
     #[derive(Debug)]
     struct Broken(AtomicUsize);
     impl Clock for Broken {
         fn now(&self) -> Timestamp {
-            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 2, "{SECRET}");
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) < 3, "{SECRET}");
             SystemClock.now()
         }
     }
@@ -262,19 +275,19 @@ async fn a_policy_ends_the_call_as_its_attempt_ended() {
 #[tokio::test]
 async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
     type Set = fn(Builder, Panics) -> Builder;
-    // How often each is asked in an attempt, before that is sent.
-    let hooks: [(&str, usize, Set); 4] = [
-        ("RateLimiter", 1, |b, panics| b.rate_limiter(panics)),
-        ("NonceSource", 1, |b, panics| b.nonce_source(panics)),
-        ("Resolve", 1, |b, panics| b.resolver(panics)),
-        ("Clock", 2, |b, panics| b.clock(panics)),
+    // How often each is asked when the client is made, and in an attempt, before that is sent.
+    let hooks: [(&str, usize, usize, Set); 4] = [
+        ("RateLimiter", 0, 1, |b, panics| b.rate_limiter(panics)),
+        ("NonceSource", 0, 1, |b, panics| b.nonce_source(panics)),
+        ("Resolve", 0, 1, |b, panics| b.resolver(panics)),
+        ("Clock", 1, 2, |b, panics| b.clock(panics)),
     ];
-    for (name, times, set) in hooks {
+    for (name, made, times, set) in hooks {
         let server = WireServer::start_tls(ServerTls::Good).await;
         let retry = || Backoff::new().first(Duration::from_millis(1));
         let client_at = |at| client(&server, |b| set(b.retry(retry()), Panics::at(at)));
 
-        let client = client_at(1);
+        let client = client_at(made + 1);
         passes_on(&client, limited()).await;
         assert_eq!(server.journal().len(), 0, "{name}");
         client.send(limited()).await.unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -282,7 +295,7 @@ async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
         // The second attempt is the first that has the panic; the first one may have been carried out.
         let before = server.journal().len();
         server.fault_once(Fault::new(Point::Executed, How::Close));
-        let client = client_at(times + 1);
+        let client = client_at(made + times + 1);
         let error = client.send(limited()).await.unwrap_err();
         assert_eq!((error.delivery(), error.outcome()), (Delivery::Unknown, Outcome::Unknown));
         assert!(matches!(error, Error::Exchange(_)), "{name}: {error:?}");
@@ -304,6 +317,10 @@ impl Verifier for PanicsToVerify {
 
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
         self.0.preferred_serial(now)
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.0.readiness(now)
     }
 }
 
@@ -349,4 +366,296 @@ fn a_panic_is_logged_without_its_text() {
     let log = log.text();
     assert!(log.contains("code of the application panicked") && log.contains("Audit"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
+}
+
+/// Panics in whatever part of a subscriber is asked for this time.
+impl<S: Subscriber> Layer<S> for Panics {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.asked();
+        true
+    }
+
+    fn on_new_span(&self, _: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        self.asked();
+    }
+
+    fn on_record(&self, _: &span::Id, _: &span::Record<'_>, _: Context<'_, S>) {
+        self.asked();
+    }
+
+    fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+        self.asked();
+    }
+
+    fn on_enter(&self, _: &span::Id, _: Context<'_, S>) {
+        self.asked();
+    }
+
+    fn on_exit(&self, _: &span::Id, _: Context<'_, S>) {
+        self.asked();
+    }
+
+    fn on_close(&self, _: span::Id, _: Context<'_, S>) {
+        self.asked();
+    }
+}
+
+impl CounterFn for Panics {
+    fn increment(&self, _: u64) {
+        self.asked();
+    }
+
+    fn absolute(&self, _: u64) {
+        self.asked();
+    }
+}
+
+impl GaugeFn for Panics {
+    fn increment(&self, _: f64) {
+        self.asked();
+    }
+
+    fn decrement(&self, _: f64) {
+        self.asked();
+    }
+
+    fn set(&self, _: f64) {
+        self.asked();
+    }
+}
+
+impl HistogramFn for Panics {
+    fn record(&self, _: f64) {
+        self.asked();
+    }
+}
+
+impl Recorder for Panics {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        self.asked();
+        Counter::from_arc(Arc::new(self.clone()))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        self.asked();
+        Gauge::from_arc(Arc::new(self.clone()))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        self.asked();
+        Histogram::from_arc(Arc::new(self.clone()))
+    }
+}
+
+/// Runs something with a recorder or a subscriber that panics, on this thread.
+type Under = fn(Panics, &mut dyn FnMut());
+
+const WATCHED: [(&str, Under); 2] = [
+    ("recorder", |panics, run| metrics::with_local_recorder(&panics, run)),
+    ("subscriber", |panics, run| {
+        let subscriber = tracing_subscriber::registry().with(panics);
+        tracing::subscriber::with_default(subscriber, run);
+    }),
+];
+
+/// What a call comes to, and whether it is answered 429 first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Story {
+    Done,
+    DoneAfter429,
+    Refused,
+    /// What came back cannot be verified; so whether it was carried out is unknown.
+    Unverified,
+    /// The connection breaks after it was carried out.
+    Lost,
+    /// There is no connection, and so for the next call neither: the breaker opens.
+    NotSent,
+}
+
+impl Story {
+    /// Runs it; returns how the call ended, and how many attempts it made.
+    async fn run(self, server: &WireServer) -> (Result<u16, Outcome>, usize) {
+        let audit = Panics::at(0);
+        let url = if self == Self::NotSent { "http://127.0.0.1:1" } else { &server.base_url() };
+        let retry = if self == Self::NotSent { 1 } else { 2 };
+        let client = builder(server, url)
+            .audit(audit.clone())
+            .retry(Backoff::new().first(Duration::from_millis(1)).attempts(retry))
+            .failover(Failover::to(BaseUrl::new("http://127.0.0.1:2").unwrap()).after_failures(1))
+            .max_concurrent_calls(1)
+            .max_queued_calls(0)
+            .build()
+            .unwrap();
+        let status = |status, code: &str| Misbehaviour::Status {
+            status,
+            body: ErrorBody::json(code, "told to"),
+            signed: true,
+            executed: false,
+        };
+        match self {
+            Self::Done | Self::NotSent => {}
+            Self::DoneAfter429 => server.misbehave_once(status(429, "RATELIMIT_EXCEEDED")),
+            Self::Refused => server.misbehave_once(status(400, "PARAM_ERROR")),
+            Self::Unverified => server.misbehave_once(Misbehaviour::UnsignedSuccess),
+            Self::Lost => server.fault_once(Fault::new(Point::Executed, How::Close)),
+        }
+        server.add_plan(Plan::new("12000", "1004"));
+        let ended = client.send(terminate("12000")).await;
+        // What could not connect may not have been signed, and has no record then.
+        let unsent = ended.as_ref().err().filter(|_| self == Self::NotSent);
+        let attempts = unsent
+            .and_then(Error::attempts)
+            .map_or_else(|| audit.asked.load(Ordering::Relaxed), |attempts| attempts as usize);
+        (ended.map(|r| r.status().as_u16()).map_err(|e| e.outcome()), attempts)
+    }
+
+    /// How it ends, how many attempts that takes, and how often it is carried out.
+    fn expected(self) -> (Result<u16, Outcome>, usize, usize) {
+        match self {
+            Self::Done => (Ok(204), 1, 1),
+            Self::DoneAfter429 => (Ok(204), 2, 1),
+            Self::Refused => (Err(Outcome::Rejected), 1, 0),
+            Self::Unverified | Self::Lost => (Err(Outcome::Unknown), 1, 1),
+            Self::NotSent => (Err(Outcome::NotSent), 2, 0),
+        }
+    }
+}
+
+/// Whatever a recorder or a subscriber does, and whenever: calls end as they do without it.
+#[test]
+fn what_is_watched_is_as_it_would_be_unwatched() {
+    let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let others = others.unwrap();
+    let server = others.block_on(WireServer::start_plain());
+    let stories = [
+        Story::Done,
+        Story::DoneAfter429,
+        Story::Refused,
+        Story::Unverified,
+        Story::Lost,
+        Story::NotSent,
+    ];
+    // Once, and from then on.
+    let manners: [fn(usize) -> Panics; 2] = [Panics::at, Panics::from];
+    for ((name, under), story) in WATCHED.iter().flat_map(|w| stories.map(|story| (w, story))) {
+        for panics_at in manners {
+            for at in 1.. {
+                let (panics, before) = (panics_at(at), server.executions());
+                let mut ended = None;
+                under(panics.clone(), &mut || {
+                    let here = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                    ended = Some(here.unwrap().block_on(story.run(&server)));
+                });
+                let (ended, attempts) = ended.unwrap();
+                let executions = server.executions() - before;
+                let told = format!("{story:?}: the {name} panics ({:?})", panics.at);
+                assert_eq!((ended, attempts, executions), story.expected(), "{told}");
+                if panics.asked.load(Ordering::Relaxed) < at {
+                    assert!(at > 3, "{told}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A call that is dropped, and one that passes a panic on, are over as well.
+#[tokio::test]
+async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    for (asked, is_dropped) in (1..40).flat_map(|at| [(at, true), (at, false)]) {
+        let subscriber = tracing_subscriber::registry().with(Panics::from(asked));
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let nonces = Panics::at(usize::from(!is_dropped));
+        let (client, before) =
+            (client(&server, |b| b.nonce_source(nonces)), server.journal().len());
+        if is_dropped {
+            server.fault_once(Fault::new(Point::Executed, How::Stall));
+        }
+        let call = tokio::spawn({
+            let client = client.clone();
+            async move { client.send(list()).await }
+        });
+        if is_dropped {
+            until("it was carried out", || server.journal().len() > before).await;
+            call.abort();
+        }
+        let error = call.await.expect_err("it did not end by itself");
+        assert_eq!(error.is_cancelled(), is_dropped, "{error:?}");
+        client.send(list()).await.unwrap();
+    }
+}
+
+/// A panic is logged under the name of the hook that it is in.
+#[tokio::test]
+async fn the_log_names_the_hook() {
+    let server = WireServer::start_tls(ServerTls::Good).await;
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let hooks = || {
+        let text = log.text();
+        let hooks = text.lines().filter_map(|line| line.split("hook=\"").nth(1));
+        hooks.map(|hook| hook.split('"').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let client = client(&server, |b| b);
+    let error = client.send(list().answered_by(|_| panic!("{SECRET}"))).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(hooks(), ["answered_by"]);
+
+    // Before the second attempt of a call is sent.
+    type Set = fn(Builder, Panics) -> Builder;
+    let before_sending: [(&str, usize, Set); 4] = [
+        ("RateLimiter", 2, |b, panics| b.rate_limiter(panics)),
+        ("NonceSource", 2, |b, panics| b.nonce_source(panics)),
+        ("Resolve", 2, |b, panics| b.resolver(panics)),
+        ("Clock", 4, |b, panics| b.clock(panics)),
+    ];
+    for (name, at, set) in before_sending {
+        let retry = Backoff::new().first(Duration::from_millis(1));
+        let client = self::client(&server, |b| set(b.retry(retry), Panics::at(at)));
+        server.fault_once(Fault::new(Point::Executed, How::Close));
+        client.send(limited()).await.unwrap_err();
+        assert_eq!(hooks().last().unwrap(), name);
+    }
+
+    /// Signs once.
+    #[derive(Debug)]
+    struct SignsOnce(FileKeySigner, Panics);
+    #[async_trait]
+    impl Signer for SignsOnce {
+        fn algorithm(&self) -> Algorithm {
+            self.0.algorithm()
+        }
+
+        async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+            self.1.asked();
+            self.0.sign(message).await
+        }
+    }
+    let signer = SignsOnce(server.signer(), Panics::at(2));
+    let verifier = PanicsToVerify(server.key_ring(), Panics::at(1));
+    let plain =
+        WireServer::builder().wechat_pay(server.wechat_pay().clone()).start().await.unwrap();
+    let client = Client::builder(server.mchid(), signer, verifier)
+        .base_url(BaseUrl::new(plain.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .retry(Backoff::new().first(Duration::from_millis(1)))
+        .build()
+        .unwrap();
+    // Its first attempt is not verified, its second one not signed.
+    assert_eq!(client.send(list()).await.unwrap_err().outcome(), Outcome::Unknown);
+    let all = hooks();
+    assert_eq!(all[all.len() - 2..], ["Verifier", "Signer"], "{all:?}");
 }

@@ -1,7 +1,8 @@
 //! What is signed is what is sent, byte for byte.
 
 use wxpay_auth::{
-    KeyRing, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial, async_trait,
+    KeyRing, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial,
+    async_trait,
 };
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, PlanIdError};
 use wxpay_testing::{Plan, PlanState, ServerTls, Verdict, WireServer};
@@ -118,6 +119,10 @@ struct Whichever(KeyRing);
 impl Verifier for Whichever {
     fn preferred_serial(&self, _: Timestamp) -> Option<WechatpaySerial> {
         None
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.0.readiness(now)
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {

@@ -5,27 +5,34 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wxpay_auth::{
-    Algorithm, Certificate, FileKeySigner, KeyRing, NotReady, PublicKey, SignError, Signature,
-    SignedMessage, Signer, Timestamp, Verifier, VerifyError, WechatpaySerial, async_trait,
+    Algorithm, Certificate, FileKeySigner, KeyRing, NotReady, PublicKey, SerialNo, SignError,
+    Signature, SignedMessage, Signer, Timestamp, Verifier, VerifyError, WechatpaySerial,
+    async_trait,
 };
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, Misbehaviour, PlanState};
 use wxpay_tests::{chain, kind, plan_id};
 use wxpay_transport::{
-    Attempted, BaseUrl, Client, Delivery, Error, Outcome, Proxy, Replay, Request, RetryPolicy,
-    Target, Transport,
+    Attempted, BaseUrl, Client, ConfigError, Delivery, Error, Outcome, Proxy, Replay, Request,
+    RetryPolicy, Target, Transport,
 };
 
 /// Counts how often it is asked.
 #[derive(Debug, Clone)]
 struct Counting {
     signer: FileKeySigner,
+    /// It says beforehand under which serial it signs.
+    tells: bool,
     asked: Arc<AtomicUsize>,
 }
 
 impl Counting {
     fn new(gateway: &Gateway) -> Self {
-        Self { signer: gateway.signer(), asked: Arc::default() }
+        Self { signer: gateway.signer(), tells: true, asked: Arc::default() }
+    }
+
+    fn silent(gateway: &Gateway) -> Self {
+        Self { tells: false, ..Self::new(gateway) }
     }
 
     fn asked(&self) -> usize {
@@ -39,6 +46,10 @@ impl Signer for Counting {
         self.signer.algorithm()
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        self.signer.next_serial_no().filter(|_| self.tells)
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         self.signer.sign(message).await
@@ -50,13 +61,17 @@ impl Signer for Counting {
 struct Own {
     ring: KeyRing,
     missing: Option<NotReady>,
-    prefers: Option<WechatpaySerial>,
+    /// What it prefers when it was asked so often.
+    prefers: Option<(usize, WechatpaySerial)>,
+    asked: AtomicUsize,
 }
 
 #[async_trait]
 impl Verifier for Own {
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
-        self.prefers.clone().or_else(|| self.ring.preferred_serial(now))
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let prefers = self.prefers.clone().filter(|(before, _)| asked >= *before);
+        prefers.map(|(_, serial)| serial).or_else(|| self.ring.preferred_serial(now))
     }
 
     fn readiness(&self, _: Timestamp) -> Result<(), NotReady> {
@@ -85,10 +100,20 @@ fn plans<V: Verifier>(
 }
 
 /// Terminates a plan with this verifier, and returns what is said to be missing.
-async fn refused<V: Verifier>(verifier: V, at: u64, signatures: usize) -> String {
+async fn refused<V: Verifier>(verifier: V, at: u64) -> String {
     let gateway = Gateway::start().await;
     let signer = Counting::new(&gateway);
-    let plans = plans(&gateway, &signer, verifier, move || Timestamp::from_unix_secs(at));
+    refused_by(&gateway, &signer, verifier, at, 0).await
+}
+
+async fn refused_by<V: Verifier>(
+    gateway: &Gateway,
+    signer: &Counting,
+    verifier: V,
+    at: u64,
+    signatures: usize,
+) -> String {
+    let plans = plans(gateway, signer, verifier, move || Timestamp::from_unix_secs(at));
     let error = plans.terminate(&plan_id("12000")).await.expect_err("nobody could verify it");
     let told = chain(&error);
     assert_eq!((error.outcome(), kind(&error)), (Outcome::NotSent, "verifier"), "{told}");
@@ -105,7 +130,7 @@ const NOW: u64 = 1_700_000_000;
 
 #[tokio::test]
 async fn an_empty_ring_sends_nothing() {
-    let told = refused(KeyRing::new(), NOW, 0).await;
+    let told = refused(KeyRing::new(), NOW).await;
     assert!(told.contains("no WeChat Pay public key and no platform certificate"), "{told}");
     assert!(told.contains("KeyRing::insert_public_key"), "{told}");
 }
@@ -118,10 +143,10 @@ async fn a_ring_whose_certificates_are_not_valid_sends_nothing() {
     let ring = KeyRing::with_clock(move || Timestamp::from_unix_secs(first));
     ring.insert_certificate(&expired).unwrap();
 
-    let told = refused(ring.clone(), last + 1, 0).await;
+    let told = refused(ring.clone(), last + 1).await;
     assert!(told.contains("has expired") && told.contains(&last.to_string()), "{told}");
     assert!(told.contains(expired.serial_no().as_str()), "{told}");
-    let told = refused(ring, first - 1, 0).await;
+    let told = refused(ring, first - 1).await;
     assert!(told.contains("valid yet") && told.contains(&first.to_string()), "{told}");
     assert!(told.contains("check the local clock"), "{told}");
 }
@@ -130,11 +155,16 @@ async fn a_ring_whose_certificates_are_not_valid_sends_nothing() {
 async fn a_verifier_of_ones_own_says_what_it_misses() {
     let gateway = Gateway::start().await;
     let missing = Some(NotReady::other("the key store is locked"));
-    let verifier = || Own { ring: gateway.key_ring(), missing: missing.clone(), prefers: None };
+    let verifier = || Own {
+        ring: gateway.key_ring(),
+        missing: missing.clone(),
+        prefers: None,
+        asked: AtomicUsize::new(0),
+    };
     for told in [
-        refused(verifier(), NOW, 0).await,
-        refused(Arc::new(verifier()), NOW, 0).await,
-        refused(Box::new(verifier()) as Box<dyn Verifier>, NOW, 0).await,
+        refused(verifier(), NOW).await,
+        refused(Arc::new(verifier()), NOW).await,
+        refused(Box::new(verifier()) as Box<dyn Verifier>, NOW).await,
     ] {
         assert!(told.contains("the key store is locked"), "{told}");
     }
@@ -147,14 +177,32 @@ async fn the_serial_of_the_signer_is_not_asked_for() {
     let own = gateway.serial_no();
     // As a number: in lower case it is the same one.
     for written in [own.as_str().to_owned(), format!("00{}", own.as_str().to_lowercase())] {
-        let prefers = Some(written.parse().unwrap());
-        let verifier = Own { ring: gateway.key_ring(), missing: None, prefers };
-        let told = refused(verifier, NOW, 1).await;
-        assert!(
-            told.contains(own.as_str()) && told.contains("certificate of the signer"),
-            "{told}"
-        );
-        assert!(told.contains("apiclient_cert.pem"), "{told}");
+        let verifier = |before| Own {
+            ring: gateway.key_ring(),
+            missing: None,
+            prefers: Some((before, written.parse().unwrap())),
+            asked: AtomicUsize::new(0),
+        };
+        let (telling, silent) = (Counting::new(&gateway), Counting::silent(&gateway));
+        let built = Client::builder(gateway.mchid(), telling.clone(), verifier(0)).build();
+        let error = built.unwrap_err();
+        let refused = matches!(&error, Error::Config(ConfigError::OwnSerial { .. }));
+        assert!(refused, "{error:?}");
+        for told in [
+            format!("{error:?}"),
+            // Asked for when the client was made, it preferred another one.
+            refused_by(&gateway, &telling, verifier(1), NOW, 0).await,
+            // Only the signature tells.
+            refused_by(&gateway, &silent, verifier(0), NOW, 1).await,
+            // It changed its mind while it was signed.
+            refused_by(&gateway, &telling, verifier(2), NOW, 1).await,
+        ] {
+            assert!(
+                told.contains(own.as_str()) && told.contains("certificate of the signer"),
+                "{told}"
+            );
+            assert!(told.contains("apiclient_cert.pem"), "{told}");
+        }
     }
 }
 

@@ -132,6 +132,10 @@ impl<B: KmsBackend> Signer for KmsSigner<B> {
         Algorithm::Sha256Rsa2048
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        Some(self.serial_no().clone())
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.sign_within(message, Duration::MAX).await
     }

@@ -104,6 +104,10 @@ impl Signer for Pkcs11Signer {
         Algorithm::Sha256Rsa2048
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        Some(self.serial_no.clone())
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.sign_within(message, Duration::MAX).await
     }

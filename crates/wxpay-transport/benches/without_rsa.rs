@@ -29,8 +29,8 @@ use http_body_util::{BodyExt, Full};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use wxpay_auth::{
-    Algorithm, Clock, Mchid, SerialNo, SignError, Signature, SignedMessage, Signer, SystemClock,
-    Timestamp, Verifier, VerifyError, WechatpaySerial,
+    Algorithm, Clock, Mchid, NotReady, SerialNo, SignError, Signature, SignedMessage, Signer,
+    SystemClock, Timestamp, Verifier, VerifyError, WechatpaySerial,
 };
 use wxpay_transport::{BaseUrl, Client, NoRetry, Request, Target, Transport, async_trait};
 
@@ -71,6 +71,10 @@ impl Signer for NoRsa {
 impl Verifier for NoRsa {
     fn preferred_serial(&self, _: Timestamp) -> Option<WechatpaySerial> {
         Some(self.serial.clone())
+    }
+
+    fn readiness(&self, _: Timestamp) -> Result<(), NotReady> {
+        Ok(())
     }
 
     async fn verify(&self, _: SignedMessage<'_>) -> Result<(), VerifyError> {

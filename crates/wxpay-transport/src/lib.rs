@@ -14,6 +14,7 @@ mod error;
 pub mod fuzzing;
 mod message;
 mod observe;
+mod panics;
 mod rate_limit;
 mod retry;
 mod transport;

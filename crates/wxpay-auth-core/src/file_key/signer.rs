@@ -114,6 +114,10 @@ impl Signer for FileKeySigner {
         Algorithm::Sha256Rsa2048
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        Some(self.serial_no.clone())
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.compute(message).await
     }

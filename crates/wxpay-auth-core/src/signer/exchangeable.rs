@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use crate::serial_no::SerialNo;
 use crate::signer::{Algorithm, SignError, SignErrorKind, Signature, Signer};
 
 /// Delegates to a signer that can be exchanged at run time, like the keys of a [`KeyRing`](crate::KeyRing). Use
@@ -80,6 +81,10 @@ impl Signer for ExchangeableSigner {
         self.algorithm
     }
 
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        self.current().next_serial_no()
+    }
+
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.current().sign(message).await
     }
@@ -98,7 +103,6 @@ impl fmt::Debug for ExchangeableSigner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serial_no::SerialNo;
 
     const OLD: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
     const NEW: &str = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB";
@@ -111,6 +115,10 @@ mod tests {
     impl Signer for Named {
         fn algorithm(&self) -> Algorithm {
             Algorithm::Sha256Rsa2048
+        }
+
+        fn next_serial_no(&self) -> Option<SerialNo> {
+            SerialNo::new(self.0).ok()
         }
 
         async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
@@ -133,7 +141,12 @@ mod tests {
             async move { signer.sign(b"message").await }
         });
         tokio::task::yield_now().await;
+        assert_eq!(signer.next_serial_no().unwrap().as_str(), OLD);
         signer.exchange(named(NEW, 1).0).unwrap();
+        let forwarded: Arc<dyn Signer> = Arc::new(Box::new(signer.clone()));
+        for signer in [&signer as &dyn Signer, &&signer, &forwarded] {
+            assert_eq!(signer.next_serial_no().unwrap().as_str(), NEW);
+        }
         assert_eq!(signer.sign(b"message").await.unwrap().serial_no().as_str(), NEW);
         let_go.add_permits(1);
         assert_eq!(begun.await.unwrap().unwrap().serial_no().as_str(), OLD);

@@ -15,6 +15,7 @@ pub use self::algorithm::{Algorithm, Scheme};
 pub use self::error::{SignError, SignErrorKind};
 pub use self::exchangeable::ExchangeableSigner;
 pub use self::signature::Signature;
+use crate::serial_no::SerialNo;
 
 /// Signs messages with the merchant's key.
 ///
@@ -47,6 +48,10 @@ pub use self::signature::Signature;
 ///         Algorithm::Sha256Rsa2048
 ///     }
 ///
+///     fn next_serial_no(&self) -> Option<SerialNo> {
+///         Some(self.serial_no.clone())
+///     }
+///
 ///     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
 ///         // The message is not hashed yet: the service does RSASSA-PKCS1-v1_5 with SHA-256.
 ///         let bytes = self.request(message).await.map_err(|e| {
@@ -76,6 +81,15 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// Returns the algorithm, which determines the scheme token of the `Authorization` header.
     fn algorithm(&self) -> Algorithm;
 
+    /// Returns the serial that the next signature will carry, where that is known beforehand.
+    ///
+    /// A client has nothing signed then that it would not send: with the serial of a key that has no certificate,
+    /// or where the verifier asks for responses signed with this very certificate. It looks at what
+    /// [`Signature::serial_no`] says all the same. By default it is not known.
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        None
+    }
+
     /// Signs a message that has *not* been hashed yet.
     ///
     /// Dropping the future abandons the signature; it must leave the signer usable.
@@ -104,6 +118,10 @@ macro_rules! forward {
         impl<S: Signer + ?Sized> Signer for $wrapper {
             fn algorithm(&self) -> Algorithm {
                 (**self).algorithm()
+            }
+
+            fn next_serial_no(&self) -> Option<SerialNo> {
+                (**self).next_serial_no()
             }
 
             async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {

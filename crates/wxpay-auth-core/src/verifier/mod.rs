@@ -85,7 +85,46 @@ impl fmt::Debug for SignedMessage<'_> {
 /// for `&V`, `Arc<V>` and `Box<V>`.
 ///
 /// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
-/// `Ok(())` without a check removes all protection.
+/// `Ok(())` without a check gives the protection away.
+///
+/// # Example
+///
+/// A verifier around another one, which counts:
+///
+/// ```
+/// # extern crate wxpay_auth_core as wxpay_auth;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use wxpay_auth::{
+///     KeyRing, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial,
+///     async_trait,
+/// };
+///
+/// #[derive(Debug)]
+/// struct Counting {
+///     ring: KeyRing,
+///     refused: AtomicU64,
+/// }
+///
+/// #[async_trait]
+/// impl Verifier for Counting {
+///     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
+///         self.ring.preferred_serial(now)
+///     }
+///
+///     fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+///         self.ring.readiness(now)
+///     }
+///
+///     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+///         self.ring.verify(message).await.inspect_err(|_| {
+///             self.refused.fetch_add(1, Ordering::Relaxed);
+///         })
+///     }
+/// }
+/// # let verifier = Counting { ring: KeyRing::new(), refused: AtomicU64::new(0) };
+/// # assert_eq!(verifier.readiness(Timestamp::from_unix_secs(0)), Err(NotReady::NoKey));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Verifier`",
     label = "expected a `KeyRing`, or a verifier of your own",
@@ -100,13 +139,12 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// Returns whether a response could be verified at this time. A client checks this before it signs,
     /// and sends nothing if the response could not be trusted anyway.
     ///
-    /// The default is for a verifier that always has a key, or can fetch one.
+    /// A verifier around another one passes the question on. One that always has a key, or can fetch one, returns
+    /// `Ok(())`.
     ///
     /// # Errors
-    /// [`NotReady`]: no key at all, or only certificates that are not valid now.
-    fn readiness(&self, _now: Timestamp) -> Result<(), NotReady> {
-        Ok(())
-    }
+    /// [`NotReady`] says what is missing: no key at all, or certificates only that are not valid now.
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady>;
 
     /// Verifies the signature with the key named in the message; may fetch that key first.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wxpay_auth_core::{Algorithm, PublicKey, SignError, Signature, Signer};
+use wxpay_auth_core::{Algorithm, PublicKey, SerialNo, SignError, Signature, Signer};
 
 /// Signs with the key at a [`SignerUri`](super::SignerUri), and holds its public key, which a
 /// [`CertificateRequest`](crate::CertificateRequest) needs.
@@ -36,6 +36,10 @@ impl UriSigner {
 impl Signer for UriSigner {
     fn algorithm(&self) -> Algorithm {
         self.signer.algorithm()
+    }
+
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        self.signer.next_serial_no()
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {

@@ -8,15 +8,17 @@ use crate::domains::domain::Domain;
 use crate::error::{CallContext, Error, Limit};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::panics::Panic;
 
 /// Makes single attempts, each within its deadline.
 pub(crate) trait Attempts: Sync {
+    /// Makes one, and tells how it ended; or that code of the application panicked with nothing sent.
     fn attempt(
         &self,
         domain: &Domain,
         plan: &AttemptPlan,
         request: &Request,
-    ) -> impl Future<Output = Result<Response, Error>> + Send;
+    ) -> impl Future<Output = Result<Result<Response, Error>, Panic>> + Send;
 }
 
 /// How one attempt is made.

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 use wxpay_auth::{Clock, Timestamp};
 
-use crate::call::panics::caught;
+use crate::panics::caught;
 
 /// Reads a clock, and falls back to the signing time when it panics, so that the response can still be verified.
 pub(crate) struct ClockAfter<'c> {

@@ -10,7 +10,8 @@ async fn call(ends: &[End]) -> (Result<Response, Error>, Vec<bool>) {
     let client = builder().without_failover().retry(NoRetry).build().unwrap();
     let scripted = Scripted::new(ends.iter().map(|end| (*end, Duration::ZERO))).await;
     let request = Request::get("x", Target::new("/v3/x").unwrap());
-    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let ended =
+        client.inner().calls.run("1900007291", &request, &CallSpan::none(), &scripted).await;
     let made = std::mem::take(&mut *scripted.made.lock().unwrap());
     (ended, made.into_iter().map(|(_, _, fresh)| fresh).collect())
 }
@@ -71,7 +72,8 @@ async fn throttling_tells_nothing_of_the_attempt_before() {
     let ends = [End::RefusedOnKept(429, "TOLD_TO"), throttled, throttled, throttled];
     let scripted = Scripted::new(ends.map(|end| (end, Duration::ZERO))).await;
     let request = Request::post("x", Target::new("/v3/x").unwrap()).with_replay(Replay::Keyed);
-    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let ended =
+        client.inner().calls.run("1900007291", &request, &CallSpan::none(), &scripted).await;
     let error = ended.unwrap_err();
     assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, Some(4)));
     assert!(error.may_retry(), "{error:?}");
@@ -83,7 +85,8 @@ async fn a_confirmation_that_was_not_sent_is_made_elsewhere() {
     let ends = [REFUSED, End::NoConnection, End::Refused];
     let scripted = Scripted::new(ends.map(|end| (end, Duration::ZERO))).await;
     let request = Request::get("x", Target::new("/v3/x").unwrap());
-    let ended = client.inner().calls.run("1900007291", &request, &Span::none(), &scripted).await;
+    let ended =
+        client.inner().calls.run("1900007291", &request, &CallSpan::none(), &scripted).await;
     let error = ended.unwrap_err();
     assert_eq!((error.outcome(), error.attempts()), (Outcome::Rejected, Some(3)));
 }

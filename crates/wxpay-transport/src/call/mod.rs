@@ -5,7 +5,6 @@ pub(crate) mod attempt_plan;
 pub(crate) mod clock_after;
 pub(crate) mod concurrency;
 pub(crate) mod next_attempt;
-pub(crate) mod panics;
 pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod sent;
@@ -20,12 +19,10 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
-use tracing::Span;
 
 use crate::call::attempt_plan::{AttemptPlan, Attempts};
 use crate::call::concurrency::ConcurrencyLimit;
 use crate::call::next_attempt::{NextAttempt, health};
-use crate::call::panics::{caught, until_panic};
 use crate::call::state::CallState;
 use crate::call::timeouts::Timeouts;
 use crate::deadline::deadline;
@@ -36,7 +33,9 @@ use crate::error::{CallContext, Error, Limit, Overload, OverloadError, Stage, Ti
 use crate::message::replay::Replay;
 use crate::message::request::Request;
 use crate::message::response::Response;
-use crate::observe::telemetry;
+use crate::observe::call_span::CallSpan;
+use crate::observe::{log, telemetry};
+use crate::panics::{self, Panic, caught, named_async, until_panic};
 use crate::rate_limit::{LimitKey, RateLimiter};
 use crate::retry::budget::RetryBudget;
 use crate::retry::policy::{Attempted, RetryPolicy};
@@ -77,7 +76,7 @@ impl Calls {
         &self,
         identity: &str,
         request: &Request,
-        span: &Span,
+        span: &CallSpan,
         attempts: &A,
     ) -> Result<Response, Error> {
         let mut state = CallState {
@@ -104,9 +103,7 @@ impl Calls {
             };
             state.attempts += 1;
             let domain = route.domain;
-            let attempted =
-                until_panic(pin!(self.attempt(&mut state, route, fresh, attempts))).await;
-            let ended = match attempted {
+            let ended = match self.attempt(&mut state, route, fresh, attempts).await {
                 Ok(ended) => ended,
                 // Nothing of this attempt was sent.
                 Err(panic) => return panics::ended(panic, before),
@@ -125,7 +122,7 @@ impl Calls {
                 // A call that waits for its next attempt does not block others.
                 drop(permit);
                 let Some(wait) = self.wait_before_next(&state, way, &ended) else { return ended };
-                tracing::debug!(attempt = state.attempts, ?wait, "retrying the call");
+                log::debug!(attempt = state.attempts, ?wait, "retrying the call");
                 tokio::time::sleep(wait).await;
                 Next::Later(match way {
                     NextAttempt::Move | NextAttempt::MoveUnsent => Goal::Other(domain),
@@ -179,10 +176,10 @@ impl Calls {
         route: Route<'_>,
         fresh: bool,
         attempts: &A,
-    ) -> Result<Response, Error> {
+    ) -> Result<Result<Response, Error>, Panic> {
         let plan = self.plan(state, route.domain, fresh);
-        state.span.record("attempt", state.attempts).record("host", &*plan.call.host);
-        let mut ended = attempts.attempt(route.domain, &plan, state.request).await;
+        state.span.attempt(state.attempts, &plan.call.host);
+        let mut ended = attempts.attempt(route.domain, &plan, state.request).await?;
         route.report(health(&ended));
         state.confirm(&mut ended);
         if ended.is_ok() {
@@ -194,7 +191,7 @@ impl Calls {
             Err(Error::Api(error)) if error.is_unconfirmed() => false,
             Err(error) => error.last_outcome() == Outcome::Unknown,
         };
-        ended
+        Ok(ended)
     }
 
     fn plan(&self, state: &CallState<'_>, domain: &Domain, fresh: bool) -> AttemptPlan {
@@ -241,7 +238,7 @@ impl Calls {
         let wait = wait.filter(|wait| *wait < left)?;
         let is_free = attempted.was_stale() && state.attempts == 1;
         if !is_free && !self.retry_budget.withdraw() {
-            tracing::debug!("the retry budget is spent");
+            log::debug!("the retry budget is spent");
             return None;
         }
         Some(wait)
@@ -252,8 +249,8 @@ impl Calls {
         let (identity, operation) = (state.identity, state.request.operation());
         let key = LimitKey { identity, operation, limit };
         let left = self.time_to_wait(state);
-        let waits = self.rate_limiter.acquire(key, left);
-        // Do not wait for a limiter that exceeds the given time.
+        let waits = named_async("RateLimiter", self.rate_limiter.acquire(key, left));
+        // A limiter that does not keep to its word is not waited for.
         let retry_after = match timeout_at(Instant::now() + left, waits).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(limited)) => Some(limited.retry_after),

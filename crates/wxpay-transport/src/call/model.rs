@@ -146,14 +146,14 @@ impl Attempts for Scripted {
         domain: &Domain,
         plan: &AttemptPlan,
         _: &Request,
-    ) -> Result<Response, Error> {
+    ) -> Result<Result<Response, Error>, Panic> {
         assert_eq!(domain.name, plan.call.host);
         assert!(Instant::now() < plan.end, "begun after its deadline");
         let made = (domain.name.to_string(), self.start.elapsed(), plan.fresh);
         self.made.lock().unwrap().push(made);
         let (end, took) = self.script.lock().unwrap().pop_front().expect("few attempts");
         tokio::time::sleep(took).await;
-        self.responses.make(end, &plan.call).await
+        Ok(self.responses.make(end, &plan.call).await)
     }
 }
 
@@ -436,7 +436,7 @@ async fn play(scenes: &[Scene]) {
         *scripted.script.get_mut().unwrap() = scene.attempts.iter().copied().collect();
         let target = Target::new("/v3/x").unwrap();
         let request = Request::post("x", target).with_replay(scene.replay);
-        let ended = calls.run("1900007291", &request, &Span::none(), &scripted).await;
+        let ended = calls.run("1900007291", &request, &CallSpan::none(), &scripted).await;
 
         let made = std::mem::take(&mut *scripted.made.lock().unwrap());
         assert_eq!(made, model.call(scene), "{scene:?}");

@@ -4,14 +4,14 @@ use http::StatusCode;
 use tokio::time::Instant;
 use wxpay_auth::Identity;
 
-use crate::call::panics::caught;
 use crate::call::progress::Progress;
 use crate::error::delivery::Delivery;
 use crate::error::{CallContext, Error};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
-use crate::observe::telemetry;
+use crate::observe::{log, telemetry};
+use crate::panics::caught;
 
 /// Reports an attempt once to logs, metrics and audit: when it ends, or when it is dropped.
 pub(crate) struct AttemptRecord<'a> {
@@ -51,7 +51,7 @@ impl<'a> AttemptRecord<'a> {
     fn tell(&self, ended: Ended<'_>, was_dropped: bool) {
         let Ended { outcome, status, request_id } = ended;
         let took = self.begun.elapsed();
-        tracing::debug!(
+        log::debug!(
             attempt = self.call.attempt,
             host = &*self.call.host,
             status = status.map(|status| status.as_u16()),

@@ -18,20 +18,16 @@ pub(crate) struct Sent {
     pub(crate) message: Vec<u8>,
     pub(crate) nonce: Nonce,
     pub(crate) timestamp: Timestamp,
+    pub(crate) algorithm: Algorithm,
     pub(crate) signature: Signature,
 }
 
 impl Sent {
-    /// Collects what must not be shown, for responses that end in an error.
-    pub(crate) fn secrets(
-        &self,
-        identity: &Identity,
-        algorithm: Algorithm,
-        headers: &HeaderMap,
-    ) -> Secrets {
-        let Self { message, nonce, timestamp, signature } = self;
-        let written = authorization(identity, algorithm, nonce, *timestamp, signature);
-        // Without a header, nothing was sent.
+    /// Gathers what must not be shown, for responses that do not end well.
+    pub(crate) fn secrets(&self, identity: &Identity, headers: &HeaderMap) -> Secrets {
+        let Self { message, nonce, timestamp, algorithm, signature } = self;
+        let written = authorization(identity, *algorithm, nonce, *timestamp, signature);
+        // Without a header nothing was sent.
         let mut secrets = vec![written.unwrap_or_default()];
         let headers = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
         // The second line is the target.
@@ -80,11 +76,12 @@ mod tests {
             Timestamp::from_unix_secs(1_554_208_460),
         );
         let message = request_message("POST", "/v3/x", timestamp, nonce.as_str(), body.as_bytes());
-        let sent = Sent { message, nonce, timestamp, signature: Signature::new(serial_no, bytes) };
         let algorithm = Algorithm::Sha256Rsa2048;
+        let signature = Signature::new(serial_no, bytes);
+        let sent = Sent { message, nonce, timestamp, algorithm, signature };
         let written =
             authorization(&identity, algorithm, &nonce, timestamp, &sent.signature).unwrap();
-        (sent.secrets(&identity, algorithm, &HeaderMap::new()), written)
+        (sent.secrets(&identity, &HeaderMap::new()), written)
     }
 
     #[test]

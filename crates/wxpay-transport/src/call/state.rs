@@ -1,19 +1,19 @@
 //! The state of a call between its attempts.
 
 use tokio::time::Instant;
-use tracing::Span;
 
 use crate::error::delivery::Outcome;
 use crate::error::{Error, RefusedWith};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::observe::call_span::CallSpan;
 
 /// The state of a call between its attempts.
 pub(crate) struct CallState<'c> {
     pub(crate) request: &'c Request,
     pub(crate) identity: &'c str,
-    /// The span that records the progress of the call.
-    pub(crate) span: &'c Span,
+    /// Where it is noted how the call goes.
+    pub(crate) span: &'c CallSpan,
     pub(crate) deadline: Instant,
     /// Number of attempts begun.
     pub(crate) attempts: u32,

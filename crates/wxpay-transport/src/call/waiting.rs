@@ -22,7 +22,7 @@ async fn two_calls(
         request.with_rate_limit(RateLimit::per_second(limit))
     };
     let (first, second) = (request("first", 1), request("second", 1));
-    let span = Span::none();
+    let span = CallSpan::none();
     let (first, second) = tokio::join!(
         calls.run("1900007291", &first, &span, &scripted),
         calls.run("1900007291", &second, &span, &scripted),

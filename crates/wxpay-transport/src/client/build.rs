@@ -19,7 +19,7 @@ use crate::connection::base_url::BaseUrl;
 use crate::connection::connector::{Connector, Patience};
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::pool::Pool;
-use crate::connection::spares::Spares;
+use crate::connection::spares::{self, Spares};
 use crate::domains::domain::Domain;
 use crate::domains::failover::Failover;
 use crate::domains::router::Domains;
@@ -72,6 +72,11 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         }
         if Scheme::of(&self.identity, self.signer.algorithm()).is_none() {
             return Err(ConfigError::AuthorizationScheme.into());
+        }
+        if let Some(serial_no) = self.signer.next_serial_no()
+            && self.verifier.preferred_serial(self.clock.now()) == Some(serial_no.clone().into())
+        {
+            return Err(ConfigError::OwnSerial { serial_no }.into());
         }
         let domains = self.domains(timeouts)?;
         let rate_limiter =
@@ -165,7 +170,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }
-        self.tls.config(is_spoken)
+        // Each call may open one, and some are opened ahead.
+        let connections = self.max_concurrent_calls.saturating_add(spares::MOST_ON_ALL);
+        self.tls.config(is_spoken, connections)
     }
 }
 

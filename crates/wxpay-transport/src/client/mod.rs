@@ -5,11 +5,10 @@ pub(crate) mod builder;
 pub(crate) mod settings;
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tracing::Instrument;
-use tracing::field::{Empty, display};
 use wxpay_auth::{Identity, Signer, Verifier};
 
 use crate::call::Calls;
@@ -19,11 +18,12 @@ use crate::connection::base_url::BaseUrl;
 use crate::domains::domain::Domain;
 use crate::domains::router::Domains;
 use crate::error::Error;
-use crate::error::delivery::Outcome;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::observe::audit::AuditOutcome;
+use crate::observe::call_span::CallSpan;
 use crate::observe::telemetry::CallCount;
+use crate::panics::caught;
 use crate::transport::Transport;
 
 /// Calls WeChat Pay `APIv3`: signs each request with `S`, and verifies each response with `V`.
@@ -119,54 +119,19 @@ impl<S: Signer, V: Verifier> Client<S, V> {
 #[async_trait]
 impl<S: Signer, V: Verifier> Transport for Client<S, V> {
     async fn send(&self, request: Request) -> Result<Response, Error> {
-        let span = tracing::info_span!(
-            "wxpay_call",
-            operation = request.operation(),
-            attempt = Empty,
-            host = Empty,
-            status = Empty,
-            request_id = Empty,
-            delivery = Empty,
-            outcome = Empty,
-        );
+        let span = CallSpan::begin(request.operation());
         let count = CallCount::begin(request.operation_name());
         let Inner { calls, attempts } = &*self.inner;
-        let call = calls.run(attempts.identity.value(), &request, &span, attempts);
-        let result = call.instrument(span.clone()).await;
+        let result = {
+            let call = calls.run(attempts.identity.value(), &request, &span, attempts);
+            let mut call = pin!(Some(call));
+            span.around(call.as_mut()).await
+        };
         count.end(AuditOutcome::of(&result));
-        let _entered = span.enter();
-        report(&span, &result);
+        span.ended(&result);
+        // What it recognises its response by is the application's, too.
+        let _ = caught("answered_by", || drop(request));
         result
-    }
-}
-
-/// Records the result of a call on the span, and in one event.
-fn report(span: &tracing::Span, result: &Result<Response, Error>) {
-    let (status, request_id) = match result {
-        Ok(response) => (Some(response.status()), response.request_id()),
-        Err(error) => (error.status(), error.request_id()),
-    };
-    if let Some(status) = status {
-        span.record("status", status.as_u16());
-    }
-    if let Some(request_id) = request_id {
-        span.record("request_id", request_id);
-    }
-    match result {
-        Ok(response) => {
-            span.record("delivery", "answered");
-            tracing::debug!(signed_by = %response.body().serial(), "answered and verified");
-        }
-        Err(error) => {
-            span.record("delivery", error.delivery().as_str());
-            span.record("outcome", display(error.outcome()));
-            let hint = error.hint();
-            if error.outcome() == Outcome::Unknown {
-                tracing::warn!(%error, %hint, "the outcome of the call is unknown");
-            } else {
-                tracing::info!(%error, %hint, "the call did not succeed");
-            }
-        }
     }
 }
 

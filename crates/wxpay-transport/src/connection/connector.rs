@@ -24,6 +24,7 @@ use crate::connection::trail::Trail;
 use crate::deadline::deadline;
 use crate::error::connect_failure::Failure;
 use crate::error::{ConfigError, ConnectStage};
+use crate::observe::log;
 
 /// Opens connections to one origin.
 #[derive(Clone)]
@@ -167,7 +168,7 @@ impl Connector {
                         return Err(ended);
                     }
                     let error = &ended.source;
-                    tracing::debug!(%address, %error, "trying the next address");
+                    log::debug!(%address, %error, "trying the next address");
                     failure = Some(ended);
                 }
             }

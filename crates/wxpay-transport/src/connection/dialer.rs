@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::trail::Trail;
+use crate::observe::log;
 
 /// How long to wait for an address before trying the next one in parallel (RFC 8305 recommends 250 ms).
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -42,7 +43,7 @@ pub(crate) async fn dial(
     loop {
         let next = waiting.next();
         if let Some(&address) = next {
-            tracing::debug!(%address, "connecting");
+            log::debug!(%address, "connecting");
             trail.tries(address);
             dialing.push(Dialing { address, connecting: Box::pin(TcpStream::connect(address)) });
         }
@@ -62,12 +63,12 @@ pub(crate) async fn dial(
                 dialing.iter().take(before).for_each(|slower| failed.add(slower.address));
                 trail.connected(address);
                 if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY cannot be set");
+                    log::debug!(%error, "TCP_NODELAY cannot be set");
                 }
                 return Ok((address, tcp));
             }
             Err(error) => {
-                tracing::debug!(%address, %error, "no connection");
+                log::debug!(%address, %error, "no connection");
                 trail.failed(address, error.kind());
                 failed.add(address);
                 first_error.get_or_insert(error);

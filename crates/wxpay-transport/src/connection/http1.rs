@@ -18,6 +18,7 @@ use tokio::task::unconstrained;
 
 use crate::connection::io::stream::{CountedStream, Stream};
 use crate::connection::io::traffic::Traffic;
+use crate::observe::log;
 
 pub(crate) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
@@ -108,7 +109,7 @@ impl Connection {
             if polled.is_ready() || before_response <= MAX_BYTES_BEFORE_RESPONSE {
                 return polled;
             }
-            tracing::debug!(before_response, "closing a connection: no response begins");
+            log::debug!(before_response, "closing a connection: no response begins");
             *driver = None;
             response.as_mut().poll(cx)
         })
@@ -200,7 +201,7 @@ fn drive(
     {
         // The waiting response future gets the error; dropping the connection closes it.
         if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended");
+            log::debug!(%error, "a connection ended");
         }
         *driver = None;
     }

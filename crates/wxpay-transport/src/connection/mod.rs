@@ -11,5 +11,6 @@ pub(crate) mod proxy;
 pub(crate) mod reuse;
 pub(crate) mod spares;
 pub(crate) mod tls;
+pub(crate) mod tls_sessions;
 pub(crate) mod trail;
 pub(crate) mod userinfo;

@@ -1,15 +1,18 @@
 //! Unused connections that are opened in advance.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::connection::connector::Connector;
-use crate::connection::http1::Connection;
+use crate::connection::http1::{Connection, current_runtime};
 use crate::connection::pool::Pool;
+use crate::observe::log;
 use crate::observe::telemetry::{self, Purpose};
 
 /// How long a spare is kept: well below the 8 s after which WeChat Pay closes an idle connection.
@@ -18,8 +21,8 @@ pub(crate) const KEEP: Duration = Duration::from_secs(4);
 /// Maximum number of spares on a runtime, including those being opened.
 const MOST: usize = 8;
 
-/// Maximum number of spares on all runtimes together.
-const MOST_ON_ALL: usize = 4 * MOST;
+/// How many there are at most on all runtimes together.
+pub(crate) const MOST_ON_ALL: usize = 4 * MOST;
 
 /// Opens connections in advance while calls keep coming, so that a call that needs an unused one finds it ready.
 pub(crate) struct Spares {
@@ -31,10 +34,19 @@ struct Shared {
     connector: Arc<Connector>,
     ready: Pool,
     keep: Duration,
-    flow: Mutex<Flow>,
-    /// Never locked while `flow` is locked: a runtime that has ended drops a task when it is spawned, and
-    /// dropping the task locks `flow`.
+    flows: Mutex<Flows>,
+    /// Never locked within `flows`: a runtime that has ended drops a task where it is spawned, and the task
+    /// then says that it is over.
     tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Default)]
+struct Flows {
+    /// One for each runtime that calls flow on: what one of them opens, another one cannot use, and one that sleeps
+    /// does not open it before it wakes up.
+    on: HashMap<Option<runtime::Id>, Flow>,
+    /// The last connection did not come about: none is opened ahead until one does.
+    is_failing: bool,
 }
 
 #[derive(Default)]
@@ -48,13 +60,12 @@ struct Flow {
     opening: usize,
     /// Number of those that calls in progress are waiting for.
     promised: usize,
-    /// Whether the last connection failed: none is opened in advance until one succeeds.
-    is_failing: bool,
 }
 
 /// A call that needs an unused connection.
 pub(crate) struct Demand<'s> {
     shared: &'s Arc<Shared>,
+    runtime: Option<runtime::Id>,
     spare: Option<Connection>,
     /// Whether another call came shortly before.
     is_flowing: bool,
@@ -62,22 +73,28 @@ pub(crate) struct Demand<'s> {
     is_promised: bool,
 }
 
-/// A connection that is being opened in advance.
-struct Opening(Weak<Shared>);
+/// A connection that is being opened ahead, until it is there or given up.
+struct Opening {
+    shared: Weak<Shared>,
+    runtime: Option<runtime::Id>,
+}
 
 impl Spares {
     pub(crate) fn new(host: Arc<str>, connector: Arc<Connector>, keep_idle: Duration) -> Self {
         let keep = KEEP.min(keep_idle);
-        let (ready, flow, tasks) =
+        let (ready, flows, tasks) =
             (Pool::new(keep, MOST_ON_ALL), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { host, connector, ready, keep, flow, tasks }) }
+        Self { shared: Arc::new(Shared { host, connector, ready, keep, flows, tasks }) }
     }
 
     /// Reserves a spare for a call, if there is one.
     pub(crate) fn demand(&self, is_first_attempt: bool) -> Demand<'_> {
         let shared = &*self.shared;
         let spare = shared.ready.take();
-        let (mut flow, now) = (shared.flow(), Instant::now());
+        let (runtime, now) = (current_runtime(), Instant::now());
+        let mut flows = shared.flows();
+        flows.on.retain(|_, flow| flow.is_under_way(now, shared.keep));
+        let flow = flows.on.entry(runtime).or_default();
         flow.calls += 1;
         let before = if is_first_attempt { flow.last_call.replace(now) } else { None };
         let is_flowing = before.is_some_and(|before| now - before < shared.keep);
@@ -90,13 +107,13 @@ impl Spares {
         // One that is being opened will be ready when the signature is.
         let is_promised = spare.is_none() && flow.promised < flow.opening;
         flow.promised += usize::from(is_promised);
-        drop(flow);
-        Demand { shared: &self.shared, spare, is_promised, is_flowing }
+        drop(flows);
+        Demand { shared: &self.shared, runtime, spare, is_promised, is_flowing }
     }
 
     /// Records whether a call that found no spare could connect.
     pub(crate) fn connected(&self, is_connected: bool) {
-        self.shared.flow().is_failing = !is_connected;
+        self.shared.flows().is_failing = !is_connected;
     }
 
     /// Returns the number of spares that are ready.
@@ -105,19 +122,32 @@ impl Spares {
     }
 }
 
+impl Flow {
+    /// Tells whether there is something to count: else it need not be remembered.
+    fn is_under_way(&self, now: Instant, keep: Duration) -> bool {
+        let is_flowing = self.last_call.is_some_and(|last| now - last < keep);
+        is_flowing || self.calls > 0 || self.opening > 0
+    }
+}
+
 impl Shared {
-    fn flow(&self) -> MutexGuard<'_, Flow> {
+    fn flows(&self) -> MutexGuard<'_, Flows> {
         // No code panics while it holds the lock.
-        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Spawns a task that opens a connection; it ends with the client.
-    fn spawn(self: &Arc<Self>, used: Option<Connection>) {
+    /// Changes what is counted on a runtime.
+    fn count(&self, runtime: Option<runtime::Id>, change: impl FnOnce(&mut Flow)) {
+        change(self.flows().on.entry(runtime).or_default());
+    }
+
+    /// Has a task opened a connection; the task ends with the client.
+    fn spawn(self: &Arc<Self>, runtime: Option<runtime::Id>, used: Option<Connection>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(open(Opening(Arc::downgrade(self)), used));
-        // The most recently spawned task waits for this very thread. With another one spawned after it, any
-        // thread of the runtime can take it.
+        tasks.spawn(open(Opening { shared: Arc::downgrade(self), runtime }, used));
+        // The task that was spawned last waits for this very thread. Behind another one it is there for all
+        // threads of the runtime.
         tasks.spawn(std::future::ready(()));
     }
 }
@@ -125,7 +155,8 @@ impl Shared {
 /// Opens a connection. The task ends with the client.
 async fn open(opening: Opening, used: Option<Connection>) {
     drop(used);
-    let Some(connector) = opening.0.upgrade().map(|shared| Arc::clone(&shared.connector)) else {
+    let Some(connector) = opening.shared.upgrade().map(|shared| Arc::clone(&shared.connector))
+    else {
         return;
     };
     let opened = match connector.connect().await {
@@ -135,10 +166,10 @@ async fn open(opening: Opening, used: Option<Connection>) {
         }
         Err(_) => None,
     };
-    let Some(shared) = opening.0.upgrade() else { return };
-    shared.flow().is_failing = opened.is_none();
+    let Some(shared) = opening.shared.upgrade() else { return };
+    shared.flows().is_failing = opened.is_none();
     let Some((connection, handshake)) = opened else {
-        tracing::debug!(host = &*shared.host, "cannot open a connection in advance");
+        log::debug!(host = &*shared.host, "no connection could be opened ahead");
         return;
     };
     telemetry::connected(&shared.host, handshake, Purpose::Spare);
@@ -168,28 +199,31 @@ impl Demand<'_> {
     /// Called after the response has arrived, so that no call waits for this work, nor for closing the used
     /// connection.
     pub(crate) fn open_ahead(&self, used: Option<Connection>) {
-        let mut flow = self.shared.flow();
-        let ahead = (self.shared.ready.len_here() + flow.opening).saturating_sub(flow.promised);
+        let (runtime, ready) = (current_runtime(), self.shared.ready.len_here());
+        let mut flows = self.shared.flows();
+        let is_failing = flows.is_failing;
+        let flow = flows.on.entry(runtime).or_default();
+        let ahead = (ready + flow.opening).saturating_sub(flow.promised);
         let wanted = (flow.calls + flow.missed).min(MOST);
-        if self.is_flowing && !flow.is_failing && ahead < wanted {
+        if self.is_flowing && !is_failing && ahead < wanted {
             flow.opening += 1;
-            drop(flow);
-            self.shared.spawn(used);
+            drop(flows);
+            self.shared.spawn(runtime, used);
         }
     }
 
     /// Stops waiting for a connection that is being opened.
     fn keep_promise(&mut self) {
         if std::mem::take(&mut self.is_promised) {
-            self.shared.flow().promised -= 1;
+            self.shared.count(self.runtime, |flow| flow.promised -= 1);
         }
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.flow().opening -= 1;
+        if let Some(shared) = self.shared.upgrade() {
+            shared.count(self.runtime, |flow| flow.opening -= 1);
         }
     }
 }
@@ -197,7 +231,7 @@ impl Drop for Opening {
 impl Drop for Demand<'_> {
     fn drop(&mut self) {
         self.keep_promise();
-        self.shared.flow().calls -= 1;
+        self.shared.count(self.runtime, |flow| flow.calls -= 1);
     }
 }
 
@@ -219,8 +253,7 @@ mod tests {
     #[test]
     fn no_call_hangs_that_ends_after_its_runtime() {
         let client = test_builder().build().unwrap();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let handle = runtime.handle().clone();
         drop(runtime);
         let (ended, has_ended) = mpsc::channel();
@@ -230,12 +263,41 @@ mod tests {
             drop(spares.demand(true));
             let demand = spares.demand(true);
             demand.open_ahead(None);
-            let opening = spares.shared.flow().opening;
+            let opening = spares.shared.flows().on.values().map(|flow| flow.opening).sum::<usize>();
             drop(demand);
             ended.send(opening).unwrap();
         });
         let opening = has_ended.recv_timeout(Duration::from_secs(20));
         assert_eq!(opening, Ok(0), "it waits for itself");
         ends.join().unwrap();
+    }
+
+    /// A runtime may sleep for long, with a connection that it has not begun to open.
+    #[test]
+    fn what_another_runtime_opens_is_promised_to_nobody() {
+        let client = test_builder().build().unwrap();
+        let spares = &client.inner().calls.domains.main.spares;
+        let runtime = || runtime::Builder::new_current_thread().build().unwrap();
+        let (asleep, awake) = (runtime(), runtime());
+        let opening = || spares.shared.flows().on.values().map(|flow| flow.opening).sum::<usize>();
+        // The second call of a runtime has one opened for the next.
+        let flows = || {
+            drop(spares.demand(true));
+            let (demand, before) = (spares.demand(true), opening());
+            assert!(!demand.has_spare(), "one of another runtime is of no use");
+            demand.open_ahead(None);
+            assert_eq!(opening(), before + 1);
+        };
+        {
+            let _entered = asleep.enter();
+            flows();
+            assert!(spares.demand(true).has_spare(), "it will be there soon");
+        }
+        {
+            let _entered = awake.enter();
+            flows();
+        }
+        drop(asleep);
+        assert_eq!(opening(), 1, "that of a runtime that has ended is not opened any more");
     }
 }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 
+use crate::connection::tls_sessions::TlsSessions;
 use crate::error::ConfigError;
+use crate::observe::log;
 
 /// TLS settings: protocol versions and trusted roots. The protocol is always HTTP/1.1, and early data are
 /// always off.
@@ -64,15 +67,20 @@ impl Tls {
         Self(Choice::Given(Box::new(config)))
     }
 
-    /// Returns the configuration that all connections share. Reads the platform's roots, which takes time, only
-    /// if TLS is used.
-    pub(crate) fn config(&self, is_spoken: bool) -> Result<Arc<ClientConfig>, ConfigError> {
-        match &self.0 {
-            Choice::Given(config) => Ok(adapted(ClientConfig::clone(config))),
-            Choice::Roots(roots) => default_config(Arc::clone(roots)),
-            Choice::Platform if is_spoken => default_config(shared_roots()),
-            Choice::Platform => default_config(Arc::new(RootCertStore::empty())),
-        }
+    /// Returns what all connections share. Reading the roots of the platform takes time, so they are read only
+    /// where TLS is spoken. So many connections may be opened at a time.
+    pub(crate) fn config(
+        &self,
+        is_spoken: bool,
+        connections: usize,
+    ) -> Result<Arc<ClientConfig>, ConfigError> {
+        let roots = match &self.0 {
+            Choice::Given(config) => return Ok(adapted(ClientConfig::clone(config))),
+            Choice::Roots(roots) => Arc::clone(roots),
+            Choice::Platform if is_spoken => shared_roots(),
+            Choice::Platform => Arc::new(RootCertStore::empty()),
+        };
+        default_config(roots, connections)
     }
 }
 
@@ -99,13 +107,17 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Builds the default configuration. The provider is passed in: no process-wide one is read or set.
-fn default_config(roots: Arc<RootCertStore>) -> Result<Arc<ClientConfig>, ConfigError> {
-    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
+/// Makes the default settings. The cryptography is passed in: no process-wide provider is read or set.
+fn default_config(
+    roots: Arc<RootCertStore>,
+    connections: usize,
+) -> Result<Arc<ClientConfig>, ConfigError> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| ConfigError::Tls { reason: e.to_string() })?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = Resumption::store(Arc::new(TlsSessions::new(connections)));
     Ok(adapted(config))
 }
 
@@ -150,9 +162,9 @@ fn roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     let (added, ignored) = roots.add_parsable_certificates(native.certs);
-    tracing::debug!(added, ignored, errors = native.errors.len(), "read the platform's roots");
+    log::debug!(added, ignored, errors = native.errors.len(), "read the platform's roots");
     if roots.is_empty() {
-        tracing::warn!("the platform has no trusted roots: using those of Mozilla");
+        log::warn!("the platform has no trusted roots: those of Mozilla are used");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots
@@ -164,7 +176,7 @@ mod tests {
 
     #[test]
     fn there_are_always_roots_and_only_http_1() {
-        let config = default_config(shared_roots()).unwrap();
+        let config = default_config(shared_roots(), 8).unwrap();
         assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
         assert!(!roots().is_empty());
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
-use wxpay_auth::write_report;
+use wxpay_auth::{SerialNo, write_report};
 
 /// An invalid setting of a client.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -92,6 +92,15 @@ pub enum ConfigError {
     /// No `Authorization` scheme is documented for the identity with the algorithm of the signer.
     #[error("no authorization scheme is documented for this identity with the signer's algorithm")]
     AuthorizationScheme,
+    /// The verifier asks for responses signed with the certificate of the signer.
+    #[error(
+        "the verifier asks for responses signed with {serial_no}, the certificate of the signer"
+    )]
+    #[non_exhaustive]
+    OwnSerial {
+        /// The serial of the merchant certificate.
+        serial_no: SerialNo,
+    },
 }
 
 impl ConfigError {
@@ -137,6 +146,10 @@ impl ConfigError {
             }
             Self::AuthorizationScheme => {
                 "use a signer whose algorithm WeChat Pay documents for this identity"
+            }
+            Self::OwnSerial { .. } => {
+                "take the merchant's certificate (apiclient_cert.pem) out of the verifier, and give it \
+                 WeChat Pay's public key or a platform certificate"
             }
         }
     }

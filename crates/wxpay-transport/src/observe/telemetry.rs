@@ -1,4 +1,5 @@
-//! State logs and metrics.
+//! What can be counted: one place for logs of state and for metrics. A panic in the application's recorder changes
+//! nothing.
 
 use std::borrow::Cow;
 #[cfg(feature = "metrics")]
@@ -10,6 +11,15 @@ use rustls::HandshakeKind;
 use crate::breaker::BreakerState;
 use crate::error::{CallContext, Overload};
 use crate::observe::audit::AuditOutcome;
+use crate::observe::log;
+#[cfg(feature = "metrics")]
+use crate::panics::caught;
+
+/// Tells the application's recorder something.
+#[cfg(feature = "metrics")]
+fn tell(recorder: impl FnOnce()) {
+    let _ = caught("metrics recorder", recorder);
+}
 
 /// Reports a changed state of a domain's breaker.
 pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
@@ -17,15 +27,17 @@ pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
         return;
     }
     match after {
-        BreakerState::Open => tracing::warn!(host, "calls leave this domain: it keeps failing"),
-        BreakerState::HalfOpen => tracing::info!(host, "one call probes this domain"),
-        BreakerState::Closed => tracing::info!(host, "this domain works again"),
+        BreakerState::Open => log::warn!(host, "calls leave this domain: it keeps failing"),
+        BreakerState::HalfOpen => log::info!(host, "one call tries this domain again"),
+        BreakerState::Closed => log::info!(host, "this domain works again"),
     }
     #[cfg(feature = "metrics")]
-    metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match after {
-        BreakerState::Closed => 0.0,
-        BreakerState::HalfOpen => 1.0,
-        BreakerState::Open => 2.0,
+    tell(|| {
+        metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match after {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        });
     });
 }
 
@@ -45,24 +57,29 @@ pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: P
         Some(HandshakeKind::Resumed) => "resumed",
         Some(_) => "full",
     };
-    tracing::debug!(host, tls, ?purpose, "opened a connection");
+    log::debug!(host, tls, ?purpose, "a connection came about");
     #[cfg(feature = "metrics")]
-    metrics::counter!(
-        "wxpay_connections_total",
-        "host" => host.to_owned(),
-        "tls" => tls,
-        "purpose" => match purpose {
-            Purpose::Call => "call",
-            Purpose::Spare => "spare",
-        },
-    )
-    .increment(1);
+    tell(|| {
+        metrics::counter!(
+            "wxpay_connections_total",
+            "host" => host.to_owned(),
+            "tls" => tls,
+            "purpose" => match purpose {
+                Purpose::Call => "call",
+                Purpose::Spare => "spare",
+            },
+        )
+        .increment(1);
+    });
 }
 
 /// Reports how long a signature took.
 pub(crate) fn signed(call: &CallContext, took: Duration) {
     #[cfg(feature = "metrics")]
-    metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone()).record(took);
+    tell(|| {
+        metrics::histogram!("wxpay_sign_seconds", "operation" => call.operation.clone())
+            .record(took);
+    });
     let _ = (call, took);
 }
 
@@ -70,20 +87,24 @@ pub(crate) fn signed(call: &CallContext, took: Duration) {
 pub(crate) fn attempt(call: &CallContext, outcome: AuditOutcome, round_trip: Option<Duration>) {
     #[cfg(feature = "metrics")]
     {
-        metrics::counter!(
-            "wxpay_attempts_total",
-            "operation" => call.operation.clone(),
-            "host" => Arc::clone(&call.host),
-            "outcome" => outcome.as_str(),
-        )
-        .increment(1);
-        if let Some(round_trip) = round_trip {
-            metrics::histogram!(
-                "wxpay_round_trip_seconds",
+        tell(|| {
+            metrics::counter!(
+                "wxpay_attempts_total",
                 "operation" => call.operation.clone(),
                 "host" => Arc::clone(&call.host),
+                "outcome" => outcome.as_str(),
             )
-            .record(round_trip);
+            .increment(1);
+        });
+        if let Some(round_trip) = round_trip {
+            tell(|| {
+                metrics::histogram!(
+                    "wxpay_round_trip_seconds",
+                    "operation" => call.operation.clone(),
+                    "host" => Arc::clone(&call.host),
+                )
+                .record(round_trip);
+            });
         }
     }
     let _ = (call, outcome, round_trip);
@@ -110,36 +131,42 @@ impl Drop for CallCount {
     fn drop(&mut self) {
         let Self { operation, outcome } = self;
         #[cfg(feature = "metrics")]
-        metrics::counter!(
-            "wxpay_calls_total",
-            "operation" => std::mem::take(operation),
-            "outcome" => outcome.map_or("dropped", AuditOutcome::as_str),
-        )
-        .increment(1);
+        tell(|| {
+            metrics::counter!(
+                "wxpay_calls_total",
+                "operation" => std::mem::take(operation),
+                "outcome" => outcome.map_or("dropped", AuditOutcome::as_str),
+            )
+            .increment(1);
+        });
         let _ = (operation, outcome);
     }
 }
 
 /// Reports that an attempt moved to another domain.
 pub(crate) fn moved(from: &str, to: &str) {
-    tracing::debug!(from, to, "the next attempt goes to the other domain");
+    log::debug!(from, to, "the next attempt goes to the other domain");
     #[cfg(feature = "metrics")]
-    metrics::counter!("wxpay_failovers_total", "from" => from.to_owned(), "to" => to.to_owned())
-        .increment(1);
+    tell(|| {
+        metrics::counter!("wxpay_failovers_total", "from" => from.to_owned(), "to" => to.to_owned())
+            .increment(1);
+    });
 }
 
 /// Reports a call refused by a limit of this process.
 pub(crate) fn overload(operation: &str, overload: Overload) {
     #[cfg(feature = "metrics")]
-    metrics::counter!(
-        "wxpay_overloads_total",
-        "operation" => operation.to_owned(),
-        "what" => match overload {
-            Overload::Calls => "calls",
-            Overload::Rate => "rate",
-        },
-    )
-    .increment(1);
+    tell(|| {
+        metrics::counter!(
+            "wxpay_overloads_total",
+            "operation" => operation.to_owned(),
+            "what" => match overload {
+                Overload::Calls => "calls",
+                Overload::Rate => "rate",
+            },
+        )
+        .increment(1);
+    });
     let _ = (operation, overload);
 }
 
@@ -147,18 +174,20 @@ pub(crate) fn overload(operation: &str, overload: Overload) {
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_degraded(is_degraded: bool) {
     #[cfg(feature = "metrics")]
-    metrics::gauge!("wxpay_rate_limiter_degraded").set(if is_degraded { 1.0 } else { 0.0 });
+    tell(|| {
+        metrics::gauge!("wxpay_rate_limiter_degraded").set(if is_degraded { 1.0 } else { 0.0 });
+    });
     let _ = is_degraded;
 }
 
 /// Reports that the store of a shared limit was lost.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_lost(server: &str, why: &dyn std::fmt::Display) {
-    tracing::warn!(server, %why, "the shared rate limit is lost: this process uses its share of the limit");
+    log::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
 }
 
 /// Reports that the store of a shared limit responds again.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_back(server: &str) {
-    tracing::info!(server, "the shared rate limit is back");
+    log::info!(server, "the shared rate limit is back");
 }

@@ -1,6 +1,6 @@
 //! One attempt: connect and sign, send, read, verify.
 
-use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,13 +9,13 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use wxpay_auth::{
-    Clock, Identity, NonceSource, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verifier,
-    authorization, is_signed, request_message, verify_response,
+    Clock, Identity, NonceSource, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verified,
+    Verifier, VerifyError, WechatpaySerial, authorization, is_signed, request_message,
+    verify_response,
 };
 
 use crate::call::attempt_plan::{AttemptPlan, Attempts};
 use crate::call::clock_after::ClockAfter;
-use crate::call::panics::{self, Payload, until_panic};
 use crate::call::progress::Progress;
 use crate::call::record::AttemptRecord;
 use crate::call::sent::Sent;
@@ -36,6 +36,7 @@ use crate::message::response_headers::{clock_offset, coding, request_id, retry_a
 use crate::message::secrets::Secrets;
 use crate::observe::audit::Audit;
 use crate::observe::telemetry::{self, Purpose};
+use crate::panics::{Panic, caught, named, named_async, until_panic};
 
 /// A request that is ready to be written.
 struct Signed {
@@ -71,7 +72,7 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
         domain: &Domain,
         plan: &AttemptPlan,
         request: &Request,
-    ) -> Result<Response, Error> {
+    ) -> Result<Result<Response, Error>, Panic> {
         let AttemptPlan { call, end, limit, after, fresh } = plan;
         let progress = Progress::new(*end);
         // Declared before the attempt, so dropped after it: when the call is dropped, the connection is
@@ -80,28 +81,34 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
             AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
         let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
         let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
-        // Closes its connection: nothing more is written.
-        drop(attempt);
-        let ended =
-            ended.map(|ended| ended.unwrap_or_else(|panic| panicked(panic, call, &progress)));
-        let ended = ended.unwrap_or_else(|_| {
-            let (stage, delivery) = (progress.stage(), progress.delivery());
-            let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
-            Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
-        });
+        // Its connection ends with it: nothing more is written. So may what a hook of the application was at.
+        let _ = caught("Signer or Verifier", || drop(attempt));
+        let ended = match ended {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(panic)) => panicked(panic, call, &progress)?,
+            Err(_) => {
+                let (stage, delivery) = (progress.stage(), progress.delivery());
+                let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
+                Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
+            }
+        };
         record.end(&ended);
-        ended
+        Ok(ended)
     }
 }
 
-/// Ends an attempt in which application code panicked. If the request may have been carried out, the
-/// caller must get an error that says so.
-fn panicked(panic: Payload, call: &CallContext, progress: &Progress) -> Result<Response, Error> {
+/// Ends an attempt in which code of the application panicked: with the panic, where nothing was sent. Where it may
+/// have been carried out, that is what its caller must know.
+fn panicked(
+    panic: Panic,
+    call: &CallContext,
+    progress: &Progress,
+) -> Result<Result<Response, Error>, Panic> {
     match progress.delivery() {
-        Delivery::NotSent => resume_unwind(panic),
+        Delivery::NotSent => Err(panic),
         delivery @ (Delivery::Answered | Delivery::Unknown) => {
-            panics::tell("Verifier");
-            Err(Error::Exchange(ExchangeError::panicked(call.clone(), delivery)))
+            panic.tell();
+            Ok(Err(Error::Exchange(ExchangeError::panicked(call.clone(), delivery))))
         }
     }
 }
@@ -115,7 +122,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         progress: &Progress,
         fresh: bool,
     ) -> Result<Response, Error> {
-        self.require_verifier(call, self.clock.now())?;
+        let now = named("Clock", || self.clock.now());
+        self.require_verifier(call, now)?;
+        // What would not be sent costs no connection and no signature.
+        if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
+            self.require_serial(call, &serial_no, now)?;
+        }
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
@@ -140,35 +152,48 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         } else {
             Err(self.refusal(call, request, received, &signed.sent, &clock, was_kept).await)
         };
-        let used = match connection {
-            Some(connection) if is_orderly(&ended) => domain.keep(connection, may_be_kept),
-            connection => connection,
-        };
-        if let Some(demand) = &demand {
-            demand.open_ahead(used);
-        }
+        // How the attempt ended is known. Looking at the connection runs code of TLS, which may be the
+        // application's.
+        let _ = caught("rustls", || {
+            let used = match connection {
+                Some(connection) if is_orderly(&ended) => domain.keep(connection, may_be_kept),
+                connection => connection,
+            };
+            if let Some(demand) = &demand {
+                demand.open_ahead(used);
+            }
+        });
         ended
     }
 
     /// Requires that the response can be verified; otherwise its result could not be trusted.
     fn require_verifier(&self, call: &CallContext, now: Timestamp) -> Result<(), Error> {
         let not_ready = |missing| Error::Verifier(VerifierError::not_ready(call.clone(), missing));
-        self.verifier.readiness(now).map_err(not_ready)
+        named("Verifier", || self.verifier.readiness(now)).map_err(not_ready)
     }
 
-    /// Requires that the verifier does not request responses signed with the merchant's own certificate.
-    fn require_other_serial(
+    /// Requires that this serial may be sent: that of a certificate, and not of one that the verifier asks
+    /// for responses to be signed with. Returns what it asks for.
+    fn require_serial(
         &self,
         call: &CallContext,
         serial_no: &SerialNo,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        match self.verifier.preferred_serial(now) {
-            Some(preferred) if preferred == serial_no.clone().into() => {
-                Err(Error::Verifier(VerifierError::own_serial(call.clone(), serial_no.clone())))
-            }
-            _ => Ok(()),
+    ) -> Result<Option<WechatpaySerial>, Error> {
+        if serial_no.is_uncertified() {
+            let what = "the key of the signer has no merchant certificate yet: request one \
+                        (CertificateRequest), and give the signer its serial";
+            let error = SignError::new(SignErrorKind::Configuration, what);
+            return Err(Error::Signing(SigningError::signer(call.clone(), error)));
         }
+        let preferred = named("Verifier", || self.verifier.preferred_serial(now));
+        if preferred.as_ref() == Some(&serial_no.clone().into()) {
+            return Err(Error::Verifier(VerifierError::own_serial(
+                call.clone(),
+                serial_no.clone(),
+            )));
+        }
+        Ok(preferred)
     }
 
     /// Signs, and picks a connection to send on: a kept one, or an unused one if the call needs it.
@@ -241,11 +266,9 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     ) -> Result<Signed, Error> {
         let failed = |error| Error::Signing(SigningError::signer(call.clone(), error));
         let target = request.target().to_path_and_query()?;
-        let nonce = self
-            .nonces
-            .nonce()
+        let nonce = named("NonceSource", || self.nonces.nonce())
             .map_err(|e| Error::Signing(SigningError::nonce(call.clone(), e)))?;
-        let timestamp = self.clock.now();
+        let timestamp = named("Clock", || self.clock.now());
         let message = request_message(
             request.method().as_str(),
             target.as_str(),
@@ -255,15 +278,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         );
         let begin = Instant::now();
         let left = progress.deadline().saturating_duration_since(begin);
-        let signature = self.signer.sign_within(&message, left).await.map_err(failed)?;
+        let signature = named_async("Signer", self.signer.sign_within(&message, left));
+        let signature = signature.await.map_err(failed)?;
         telemetry::signed(call, begin.elapsed());
-        if signature.serial_no().is_uncertified() {
-            let what = "the key of the signer has no merchant certificate yet: request one \
-                        (CertificateRequest), and give the signer its serial";
-            return Err(failed(SignError::new(SignErrorKind::Configuration, what)));
-        }
-        self.require_other_serial(call, signature.serial_no(), timestamp)?;
-        let algorithm = self.signer.algorithm();
+        // A signer may have had its key exchanged meanwhile, and the verifier its keys.
+        let preferred = self.require_serial(call, signature.serial_no(), timestamp)?;
+        let algorithm = named("Signer", || self.signer.algorithm());
         require_length(algorithm, &signature).map_err(failed)?;
         let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
             .map_err(|e| failed(SignError::new(SignErrorKind::Unsupported, e.to_string())))?;
@@ -275,12 +295,18 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let mut sent = http::Request::new(Full::new(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = Uri::from(target);
-        *sent.headers_mut() = self.headers(domain, request, timestamp);
+        *sent.headers_mut() = self.headers(domain, request, preferred.as_ref());
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
-        Ok(Signed { request: sent, sent: Sent { message, nonce, timestamp, signature } })
+        let sent_with = Sent { message, nonce, timestamp, algorithm, signature };
+        Ok(Signed { request: sent, sent: sent_with })
     }
 
-    fn headers(&self, domain: &Domain, request: &Request, now: Timestamp) -> HeaderMap {
+    fn headers(
+        &self,
+        domain: &Domain,
+        request: &Request,
+        serial: Option<&WechatpaySerial>,
+    ) -> HeaderMap {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
         let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
@@ -289,7 +315,6 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
-        let serial = self.verifier.preferred_serial(now);
         if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
             headers.insert(WECHATPAY_SERIAL, serial);
         }
@@ -352,12 +377,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             Err(BodyFailure::TooLarge) => {
                 UnverifiedCause::TooLarge { limit: self.max_response_bytes }
             }
-            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
-                // Accepted but not finished, so it may have no content to recognise it by: trust it only if no
-                // other response can have come on this connection.
+            Ok(body) => match self.verified(clock, &headers, body).await {
+                // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
+                // response can have come.
                 Ok(verified)
                     if (was_kept || status != StatusCode::ACCEPTED)
-                        && !request.is_answered_by(verified.body()) =>
+                        && !named("answered_by", || request.is_answered_by(verified.body())) =>
                 {
                     UnverifiedCause::Foreign
                 }
@@ -376,6 +401,16 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         Err(Error::Unverified(error))
     }
 
+    async fn verified<B: AsRef<[u8]>>(
+        &self,
+        clock: &ClockAfter<'_>,
+        headers: &HeaderMap,
+        body: B,
+    ) -> Result<Verified<B>, VerifyError> {
+        let mut verified = pin!(verify_response(&self.verifier, clock, headers, body));
+        named_async("Verifier", verified.as_mut()).await
+    }
+
     async fn refusal(
         &self,
         call: &CallContext,
@@ -390,7 +425,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let signature = match &body {
             _ if !is_signed(&headers) => ResponseSignature::Missing,
             Err(_) => ResponseSignature::Unchecked,
-            Ok(body) => match verify_response(&self.verifier, clock, &headers, body).await {
+            Ok(body) => match self.verified(clock, &headers, body).await {
                 Ok(verified) => ResponseSignature::Verified(verified.serial().clone()),
                 Err(error) => ResponseSignature::Refused(secrets.cut_out_of(error)),
             },
@@ -408,7 +443,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
 
     /// Collects what a response may repeat and no error may show.
     fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
-        sent.secrets(&self.identity, self.signer.algorithm(), request.headers())
+        sent.secrets(&self.identity, request.headers())
     }
 }
 

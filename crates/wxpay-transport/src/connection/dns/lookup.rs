@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::connection::dns::recent_addresses::RecentAddresses;
 use crate::connection::dns::resolve::Resolve;
+use crate::panics::named_async;
 
 /// Maximum number of addresses of a name: connections to all of them may be pending at the same time.
 const MOST: usize = 32;
@@ -27,7 +28,7 @@ impl Lookup {
         let found: Vec<IpAddr> = match (host.parse(), self) {
             (Ok(address), _) => vec![address],
             (_, Self::Loopback) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-            (_, Self::Given(resolver)) => resolver.resolve(host).await?,
+            (_, Self::Given(resolver)) => named_async("Resolve", resolver.resolve(host)).await?,
             (_, Self::System(recent)) => {
                 if let Some(addresses) = recent.known() {
                     addresses

@@ -249,7 +249,7 @@ impl Address {
 impl Tls {
     fn new(host: &str) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConfigError::RedisUrl)?;
-        let config = adapted(Arc::unwrap_or_clone(tls::Tls::platform().config(true)?));
+        let config = adapted(Arc::unwrap_or_clone(tls::Tls::platform().config(true, 1)?));
         Ok(Self { config, name })
     }
 }

@@ -1,0 +1,57 @@
+//! Events of a log. The application's subscriber runs where one is written: a panic in it changes nothing.
+
+/// What writes the log, as the code of the application is named.
+pub(crate) const SUBSCRIBER: &str = "tracing subscriber";
+
+macro_rules! event {
+    ($name:ident, $level:ident) => {
+        event! { ($) $name, $level }
+    };
+    (($dollar:tt) $name:ident, $level:ident) => {
+        macro_rules! $name {
+            ($dollar($dollar event:tt)*) => {{
+                let hook = $crate::observe::log::SUBSCRIBER;
+                let _ = $crate::panics::caught(hook, || tracing::$level!($dollar($dollar event)*));
+            }};
+        }
+    };
+}
+
+event!(debug_event, debug);
+event!(info_event, info);
+event!(warn_event, warn);
+
+pub(crate) use {debug_event as debug, info_event as info, warn_event as warn};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// Lists the files below a folder in which one of these texts stands.
+    fn with_any(folder: &Path, texts: &[String], found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                with_any(&path, texts, found);
+            } else if let Ok(source) = std::fs::read_to_string(&path)
+                && texts.iter().any(|text| source.contains(text.as_str()))
+            {
+                found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+            }
+        }
+    }
+
+    /// What is not written through these macros is not caught.
+    #[test]
+    fn nothing_is_logged_or_measured_but_where_a_panic_is_caught() {
+        let levels = ["trace!", "debug!", "info!", "warn!", "error!", "event!", "info_span!"];
+        let mut texts = levels.map(|level| format!("{}::{level}", "tracing")).to_vec();
+        texts.extend(
+            ["gauge!", "counter!", "histogram!"].map(|kind| format!("{}::{kind}", "metrics")),
+        );
+        let mut found = Vec::new();
+        with_any(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &texts, &mut found);
+        found.sort();
+        assert_eq!(found, ["call_span.rs", "panics.rs", "telemetry.rs"]);
+    }
+}
