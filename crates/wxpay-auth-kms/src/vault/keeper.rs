@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::session::Session;
@@ -11,17 +11,33 @@ use super::session::Session;
 /// Holds the task, which ends with it.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<Task>>,
+}
+
+#[derive(Debug)]
+struct Task {
+    runtime: Id,
+    handle: JoinHandle<()>,
 }
 
 impl Keeper {
-    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime.
+    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime. One that is late
+    /// on another runtime sleeps with that, and is replaced.
     pub(super) fn watch(&self, session: &Arc<Session>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(runtime.spawn(keep(Arc::downgrade(session), session.changed())));
+        let id = runtime.id();
+        let keeps = |task: &Task| {
+            !task.handle.is_finished() && (task.runtime == id || !session.is_kept_late())
+        };
+        if task.as_ref().is_some_and(keeps) {
+            return;
         }
+        if let Some(old) = task.take() {
+            old.handle.abort();
+        }
+        let handle = runtime.spawn(keep(Arc::downgrade(session), session.changed()));
+        *task = Some(Task { runtime: id, handle });
     }
 }
 
@@ -29,20 +45,21 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = task.take() {
-            task.abort();
+            task.handle.abort();
         }
     }
 }
 
-async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
+async fn keep(session: Weak<Session>, mut changed: watch::Receiver<()>) {
     loop {
         let Some(kept) = session.upgrade() else { return };
+        changed.mark_unchanged();
         let next = kept.keep_alive().await;
         drop(kept);
+        // It makes no difference which of the two it was, or whether the session has ended.
         match next {
-            // It makes no difference which of the two it was.
-            Some(next) => drop(tokio::time::timeout_at(next, changed.notified()).await),
-            None => changed.notified().await,
+            Some(next) => drop(tokio::time::timeout_at(next, changed.changed()).await),
+            None => drop(changed.changed().await),
         }
     }
 }

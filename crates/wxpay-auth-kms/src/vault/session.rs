@@ -1,12 +1,12 @@
 //! The token that is asked with: where it comes from, and when it is replaced.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use wxpay_auth_core::SignErrorKind;
 
@@ -20,6 +20,7 @@ use super::refusal::{Doing, NotHad, is_unknown, not_had};
 use super::token::{Lease, Token};
 use crate::error::KmsError;
 use crate::http::client::Response;
+use crate::runtimes::FOREIGN_PATIENCE;
 use crate::single_flight::SingleFlight;
 
 /// How long a token that was just obtained is not replaced when it is refused: it is refused for what
@@ -45,7 +46,9 @@ pub(super) struct Session {
     /// Logs in or renews, while those who have a token go on with it.
     flight: SingleFlight<Arc<Token>>,
     /// Told when there is another token.
-    changed: Arc<Notify>,
+    changed: watch::Sender<()>,
+    /// By when the task that keeps the token alive has its next step done; `None` when it has none.
+    next_step: Mutex<Option<Instant>>,
 }
 
 impl Session {
@@ -58,7 +61,8 @@ impl Session {
             approvals: Approvals::default(),
             questions: Questions::default(),
             flight: SingleFlight::new(PATIENCE),
-            changed: Arc::default(),
+            changed: watch::Sender::default(),
+            next_step: Mutex::default(),
         }
     }
 
@@ -70,8 +74,18 @@ impl Session {
         &self.client
     }
 
-    pub(super) fn changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.changed)
+    pub(super) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Tells whether the task that keeps the token alive should have done something by now.
+    pub(super) fn is_kept_late(&self) -> bool {
+        let next = *self.next_step.lock().unwrap_or_else(PoisonError::into_inner);
+        next.is_some_and(|next| Instant::now() > next + FOREIGN_PATIENCE)
+    }
+
+    fn set_next_step(&self, next: Option<Instant>) {
+        *self.next_step.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
     /// Makes a request, and once more with another token where the service refuses the first. Of one
@@ -216,7 +230,8 @@ impl Session {
     fn keep(&self, token: Token) -> Arc<Token> {
         let token = Arc::new(token);
         self.token.store(Some(Arc::clone(&token)));
-        self.changed.notify_one();
+        self.set_next_step(token.lease().map(Lease::due));
+        self.changed.send_replace(());
         token
     }
 
@@ -227,6 +242,13 @@ impl Session {
     /// Sees to it that the token lasts, and returns when that is to be done again; `None` when nothing
     /// can be done before there is another token.
     pub(super) async fn keep_alive(self: &Arc<Self>) -> Option<Instant> {
+        self.set_next_step(Some(Instant::now() + PATIENCE));
+        let next = self.prolonged().await;
+        self.set_next_step(next);
+        next
+    }
+
+    async fn prolonged(self: &Arc<Self>) -> Option<Instant> {
         let token = self.token.load_full()?;
         let lease = *token.lease()?;
         if Instant::now() < lease.due() {
