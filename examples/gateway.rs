@@ -22,7 +22,7 @@ usage: gateway [--port PORT] [--keys DIR]
   --port PORT  where to listen on 127.0.0.1; 0, the default, takes a free port
   --keys DIR   where to write apiclient_key.pem, apiclient_cert.pem, pub_key.pem,
                wechatpay_cert.pem and gateway.json; nothing is written without it,
-               nor into a folder where one of the keys is another
+               nor into a folder where one of these is another
   --help       show this";
 
 #[derive(Default)]
@@ -65,8 +65,8 @@ async fn run(arguments: Arguments) -> io::Result<()> {
     interrupted().await
 }
 
-/// Writes the keys and the description. A directory with other keys in it is refused before anything is
-/// written: they may be real ones.
+/// Writes the keys and the description. A folder with others in it is refused before anything is written: they
+/// may be somebody's real ones.
 fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
     let keys = [
         ("apiclient_key.pem", gateway.merchant_key_pem()),
@@ -79,22 +79,41 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
         match fs::symlink_metadata(dir.join(name)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push((name, text)),
             _ if fs::read(dir.join(name)).is_ok_and(|held| held == text.as_bytes()) => {}
-            _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    format!(
-                        "{name} is there already, and is not the gateway's: nothing was written; \
-                             give an empty folder"
-                    ),
-                ));
-            }
+            _ => return Err(is_anothers(name)),
         }
     }
+    let (description, described) = (description(gateway), dir.join("gateway.json"));
+    let is_described = match fs::symlink_metadata(&described) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Ok(held) if held.is_file() && is_own(&fs::read(&described)?, &description) => true,
+        _ => return Err(is_anothers("gateway.json")),
+    };
     fs::create_dir_all(dir)?;
     for (name, text) in missing {
         write_new(&dir.join(name), text, name == "apiclient_key.pem")?;
     }
-    fs::write(dir.join("gateway.json"), format!("{:#}\n", description(gateway)))
+    if is_described {
+        fs::remove_file(&described)?;
+    }
+    write_new(&described, &format!("{description:#}\n"), false)
+}
+
+fn is_anothers(name: &str) -> io::Error {
+    let problem = format!(
+        "{name} is there already, and is not the gateway's: nothing was written; give an empty folder"
+    );
+    io::Error::new(io::ErrorKind::AlreadyExists, problem)
+}
+
+/// Tells whether this is the description of a gateway that ran before: it listened elsewhere, and had its plans
+/// in other states.
+fn is_own(held: &[u8], description: &Value) -> bool {
+    let Ok(Value::Object(held)) = serde_json::from_slice(held) else { return false };
+    let Value::Object(description) = description else { return false };
+    description.iter().all(|(name, value)| match name.as_str() {
+        "base_url" | "plans" => held.contains_key(name),
+        _ => held.get(name) == Some(value),
+    }) && held.len() == description.len()
 }
 
 fn description(gateway: &Gateway) -> Value {

@@ -1,7 +1,12 @@
 //! Connections that do not come about have sent nothing.
 
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use wxpay_marketing::{DeliveryPlans, Error};
-use wxpay_testing::{ServerTls, WireServer, client_config};
+use wxpay_testing::{ServerTls, WireServer, client_config, server_config};
 use wxpay_tests::{TestClient, builder, chain, plan_id};
 use wxpay_transport::{Client, ConnectStage, Delivery, Outcome, Proxy};
 
@@ -69,6 +74,64 @@ async fn tls_to_a_server_that_speaks_none() {
     let client = builder(&server, &base_url).build().unwrap();
     let error = terminate(client).await.unwrap_err();
     assert_not_connected(&error, ConnectStage::Tls, "nothing was sent");
+}
+
+/// Answers each handshake with these bytes.
+async fn peer(response: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Its first record begins with type, version and length.
+                let mut hello = [0; 5];
+                stream.read_exact(&mut hello).await?;
+                let length = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
+                stream.read_exact(&mut vec![0; length]).await?;
+                stream.write_all(response).await?;
+                stream.read_u8().await
+            });
+        }
+    });
+    format!("https://{address}")
+}
+
+/// One that knows TLS 1.1 at most says so by an alert, or chooses 1.1 all the same.
+#[tokio::test]
+async fn an_old_version_of_tls() {
+    const ALERT: &[u8] = b"\x15\x03\x02\x00\x02\x02\x46"; // Fatal, protocol_version.
+    const SERVER_HELLO: &[u8] = b"\x16\x03\x02\x00\x2a\x02\x00\x00\x26\x03\x02\
+        0123456789abcdef0123456789abcdef\x00\xc0\x13\x00"; // ECDHE-RSA-AES128-SHA.
+    let server = WireServer::start_plain().await;
+    for response in [ALERT, SERVER_HELLO] {
+        let client = builder(&server, &peer(response).await).build().unwrap();
+        let error = terminate(client).await.unwrap_err();
+        assert_not_connected(&error, ConnectStage::Tls, "nothing was sent");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_http_2_alone() {
+    let server = WireServer::start_plain().await;
+    let mut config = server_config(ServerTls::Good);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heard = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        if let Ok(mut stream) = acceptor.accept(stream).await {
+            // The preface of the server: its settings.
+            let _ = stream.write_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
+            let _ = stream.read_to_end(&mut heard).await;
+        }
+        heard
+    });
+    let client = builder(&server, &format!("https://{address}")).build().unwrap();
+    let error = terminate(client).await.unwrap_err();
+    assert_not_connected(&error, ConnectStage::Tls, "nothing was sent");
+    assert_eq!(heard.await.unwrap(), b"", "no request is sent to what may not understand it");
 }
 
 #[tokio::test]

@@ -3,19 +3,36 @@
 use std::error::Error as StdError;
 use std::fmt::Debug;
 use std::num::NonZeroU32;
+use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
+use wxpay_marketing::PlanId;
 use wxpay_testing::{ConnectProxy, ErrorBody, Misbehaviour, ProxyManners, ServerTls, WireServer};
 use wxpay_tests::log::Log;
 use wxpay_tests::{builder, chain, own_process};
 use wxpay_transport::{
-    BaseUrl, ConfigError, Failover, HeaderName, HeaderValue, Proxy, RedisRateLimiter, Request,
-    RequestError, Target, Transport,
+    BaseUrl, ClientSettings, ConfigError, Failover, HeaderName, HeaderValue, Proxy,
+    RedisRateLimiter, Request, RequestError, Target, Tls, Transport,
 };
 
 const MARKER: &str = "m4rk3r";
+
+/// What is logged at TRACE in this process.
+fn log() -> &'static Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    LOG.get_or_init(|| {
+        let log = Log::default();
+        tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .init();
+        log
+    })
+}
 
 /// Gathers what can be seen of values and errors.
 #[derive(Default)]
@@ -52,6 +69,85 @@ impl Seen {
     }
 }
 
+/// What looks like PEM, and has the marker in it.
+fn pem(label: &str) -> String {
+    let body = format!("MIIE{MARKER}{}", "A".repeat(54));
+    format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+}
+
+/// Settings with each thing in each place, and what a client says that is made of them.
+#[tokio::test]
+async fn settings_show_nothing_of_what_is_misplaced() {
+    own_process!();
+    log();
+    let mut seen = Seen::default();
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth/testdata/keys");
+    let good = json!({
+        "mchid": "1900007291",
+        "private_key": format!("{keys}/merchant_private_key.pem"),
+        "serial_no": "5F1C72E2A8931B72A2E13AF8DEE92471EB397115",
+        "public_key_id": "PUB_KEY_ID_0000000000000024101100397200000006",
+        "public_key": format!("{keys}/wechat_pay_public_key.pem"),
+    });
+    let key = pem("PRIVATE KEY");
+    // Where a path belongs, a path is shown: these are none.
+    let anywhere = [
+        key.clone(),
+        key.replace('\n', "\\n"),
+        key.replace('\n', " "),
+        key.lines().nth(1).unwrap().to_owned(),
+    ];
+    let elsewhere = [
+        MARKER.to_owned(),
+        format!("{MARKER} {MARKER}"),
+        format!("https://user:{MARKER}@host"),
+        format!("https://host/?token={MARKER}"),
+        format!("file:/nowhere?password={MARKER}"),
+        format!("file:/nowhere?serial_no={MARKER}"),
+        format!("vault:key?token={MARKER}&address=https://vault"),
+        format!("pkcs11:object=a?pin-value={MARKER}"),
+    ];
+    let paths = ["private_key", "public_key"];
+    let mut tried = 0;
+    for member in
+        ["mchid", "private_key", "signer", "serial_no", "public_key_id", "public_key", "base_url"]
+    {
+        let elsewhere = elsewhere.iter().filter(|_| !paths.contains(&member));
+        for text in anywhere.iter().chain(elsewhere) {
+            let mut json = good.clone();
+            json[member] = text.as_str().into();
+            if member == "signer" {
+                json.as_object_mut().unwrap().remove("private_key");
+            }
+            let settings: ClientSettings = serde_json::from_value(json).unwrap();
+            seen.value(&settings);
+            let error = match settings.builder().await {
+                Ok(builder) => {
+                    seen.value(&builder);
+                    builder.build().unwrap_err()
+                }
+                Err(error) => error,
+            };
+            seen.error(&error, &error.hint());
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 7 * anywhere.len() + 5 * elsewhere.len());
+    for wrong in [
+        json!(MARKER),
+        json!([MARKER]),
+        json!({ MARKER: 1 }),
+        json!({ "mchid": [MARKER] }),
+        json!({ "mchid": { MARKER: MARKER } }),
+        json!({ "mchid": "1900007291", "private_key": [MARKER] }),
+    ] {
+        let error = serde_json::from_value::<ClientSettings>(wrong).unwrap_err();
+        seen.error(&error, "");
+    }
+    seen.assert_no_marker();
+    assert!(!log().text().contains(MARKER), "{}", log().text());
+}
+
 #[test]
 fn what_is_refused_is_not_repeated() {
     let mut seen = Seen::default();
@@ -84,6 +180,22 @@ fn what_is_refused_is_not_repeated() {
                 seen.config(&RedisRateLimiter::new(&url.replace("http", "redis"), one));
             }
         }
+    }
+    for wrong in ["/", "%", "\n", "\u{feff}", &"x".repeat(40)] {
+        let error = PlanId::new(format!("{MARKER}{wrong}{MARKER}")).unwrap_err();
+        seen.error(&error, error.hint());
+    }
+    for (pem, is_good) in [
+        (MARKER.to_owned(), false),
+        (pem("CERTIFICATE"), false),
+        (pem("PRIVATE KEY"), false),
+        (format!("{}{MARKER}", wxpay_testing::ca_pem()), true),
+        (format!("{}{}", wxpay_testing::ca_pem(), pem("PRIVATE KEY")), true),
+        (format!("{}{}", wxpay_testing::ca_pem(), pem("CERTIFICATE")), false),
+    ] {
+        let tls = Tls::roots_pem(pem.as_bytes());
+        assert_eq!(tls.is_ok(), is_good, "{pem}");
+        seen.config(&tls);
     }
     for url in [format!("https://a.example/{MARKER}"), format!("https://a.example?{MARKER}")] {
         seen.config(&BaseUrl::new(url));
@@ -121,12 +233,7 @@ fn what_is_refused_is_not_repeated() {
 #[tokio::test]
 async fn nothing_of_it_is_logged() {
     own_process!();
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    log();
     let mut seen = Seen::default();
     let server = WireServer::start_tls(ServerTls::Good).await;
     let request = || {
@@ -174,7 +281,7 @@ async fn nothing_of_it_is_logged() {
     assert!(server.journal().iter().any(|entry| entry.target().contains(MARKER)), "it was sent");
     seen.assert_no_marker();
 
-    let log = log.text();
+    let log = log().text();
     for shown in ["shown.operation", "wxpay_call", "connecting", "which answered 407"] {
         assert!(log.contains(shown), "the log tells of {shown}: {log}");
     }

@@ -440,7 +440,8 @@ fn gateway_with_keys(dir: &Path) -> Result<(), String> {
 #[test]
 fn the_gateway_leaves_other_keys_alone() {
     let dir = std::env::temp_dir().join(format!("wxpay-own-keys-{}", std::process::id()));
-    for name in ["apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "wechatpay_cert.pem"] {
+    let names = ["apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "wechatpay_cert.pem"];
+    for name in names.into_iter().chain(["gateway.json"]) {
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a folder");
         std::fs::write(dir.join(name), "a key that is used\n").expect("a file");
@@ -461,11 +462,37 @@ fn the_gateway_leaves_other_keys_alone() {
         gateway_with_keys(&dir).unwrap_err();
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
     }
+    for other in [
+        "{}",
+        r#"{"base_url":"https://pay.example"}"#,
+        // A description, and of an account that is another.
+        r#"{"base_url":"","certificate":"apiclient_cert.pem","mchid":"1900000001","plans":[],
+            "platform_certificate":"wechatpay_cert.pem","private_key":"apiclient_key.pem",
+            "public_key":"pub_key.pem","public_key_id":"PUB_KEY_ID_01","serial_no":"5F1C"}"#,
+    ] {
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("gateway.json"), other).unwrap();
+        gateway_with_keys(&dir).unwrap_err();
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        assert_eq!(std::fs::read_to_string(dir.join("gateway.json")).unwrap(), other);
+    }
     let _ = std::fs::remove_dir_all(&dir);
     gateway_with_keys(&dir).expect("a folder that is not there is made");
     let before = std::fs::read(dir.join("apiclient_key.pem")).unwrap();
     gateway_with_keys(&dir).expect("its own keys are no others");
     assert_eq!(std::fs::read(dir.join("apiclient_key.pem")).unwrap(), before);
+    #[cfg(unix)]
+    {
+        // Nothing is written through a link, not even where the gateway has written before.
+        let (own, kept) = (dir.join("gateway.json"), dir.join("kept.json"));
+        std::fs::rename(&own, &kept).unwrap();
+        std::os::unix::fs::symlink(&kept, &own).unwrap();
+        let before = std::fs::read(&kept).unwrap();
+        let error = gateway_with_keys(&dir).unwrap_err();
+        assert!(error.contains("gateway.json"), "{error}");
+        assert_eq!(std::fs::read(&kept).unwrap(), before);
+    }
     let _ = std::fs::remove_dir_all(&dir);
 }
 

@@ -1,16 +1,20 @@
 //! A rate limit of several processes on a real Redis server.
 
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing_subscriber::filter::LevelFilter;
 use wxpay_testing::WireServer;
+use wxpay_tests::black_hole::BlackHole;
 use wxpay_tests::builder;
 use wxpay_tests::log::Log;
 use wxpay_tests::redis_server::{RedisServer, free_port};
+use wxpay_tests::switchboard::Switchboard;
 use wxpay_tests::until::until;
 use wxpay_transport::rustls::pki_types::PrivateKeyDer;
 use wxpay_transport::rustls::{ClientConfig, RootCertStore, crypto};
@@ -601,6 +605,53 @@ async fn tls_is_spoken_and_the_server_is_verified() {
     assert!(by_default.is_degraded());
     assert_eq!(server.run(&["DBSIZE"]), "1");
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Takes connections on an address and says nothing; counts them.
+async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
+    let listener = TcpListener::bind(address).await.expect("a free port");
+    let taken = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&taken);
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((tcp, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            kept.push(tcp);
+        }
+    });
+    taken
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn an_address_that_says_nothing_keeps_nobody_from_the_others() {
+    let server = RedisServer::start();
+    let local = |last| IpAddr::from([127, 0, 0, last]);
+    let _silent = BlackHole::at(local(2), server.port());
+    let taken = mute((local(3), server.port()).into()).await;
+    let board = Switchboard::default();
+    board.connect_all("redis.example", &[local(2), local(3), local(1)]);
+    let url = format!("redis://redis.example:{}", server.port());
+    let limiter = Arc::into_inner(patient(&url, 1)).unwrap().resolver(board).rest(Duration::ZERO);
+    let reached = async {
+        while server.run(&["DBSIZE"]) != "1" {
+            pass(&limiter, key("x", 1000)).await;
+        }
+    };
+    tokio::time::timeout(SAFETY, reached).await.expect("the last address is reached");
+    let before = taken.load(Ordering::Relaxed);
+    assert!(before >= 1);
+
+    // The next connection begins with the one that works.
+    server.run(&["CLIENT", "KILL", "TYPE", "normal"]);
+    server.run(&["FLUSHALL"]);
+    let reached = async {
+        while server.run(&["DBSIZE"]) != "1" {
+            pass(&limiter, key("y", 1000)).await;
+        }
+    };
+    tokio::time::timeout(SAFETY, reached).await.expect("it is reached again");
+    assert_eq!(taken.load(Ordering::Relaxed), before);
 }
 
 #[tokio::test]

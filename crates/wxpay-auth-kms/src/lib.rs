@@ -37,6 +37,8 @@ mod http;
 #[doc(hidden)]
 pub mod internal;
 mod request_limits;
+#[cfg(any(feature = "_http", feature = "aws-config"))]
+mod runtimes;
 #[cfg(feature = "_http")]
 mod secret;
 mod signer;

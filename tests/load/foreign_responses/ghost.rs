@@ -58,7 +58,7 @@ struct Shared {
     waits_in_flight: AtomicUsize,
     /// Tells connections that wait to send a response though nothing was asked.
     unasked: broadcast::Sender<()>,
-    /// How many responses nobody asked for have been sent, or found no connection any more.
+    /// How many responses nobody asked for have been sent.
     extras: AtomicUsize,
     /// How many requests are being worked on.
     busy: AtomicUsize,
@@ -100,7 +100,7 @@ impl Ghost {
         self.shared.unasked.send(()).unwrap_or(0)
     }
 
-    /// Returns how many responses nobody asked for are over and done with.
+    /// Returns how many responses nobody asked for have been sent.
     pub(crate) fn extras(&self) -> usize {
         self.shared.extras.load(Ordering::SeqCst)
     }
@@ -179,10 +179,7 @@ where
                 tokio::select! {
                     head = read_head(&mut stream) => head?,
                     _ = unasked.recv() => {
-                        let sent = stream.write_all(&unsigned(400)).await;
-                        over(shared);
-                        sent?;
-                        stream.flush().await?;
+                        send_extra(&mut stream, &unsigned(400), shared).await?;
                         continue;
                     }
                 }
@@ -192,19 +189,13 @@ where
                     biased;
                     head = read_head(&mut stream) => {
                         shared.waits_in_flight.fetch_sub(1, Ordering::SeqCst);
-                        let head = head.inspect_err(|_| over(shared))?;
-                        let sent = stream.write_all(extra).await;
-                        over(shared);
-                        sent?;
-                        stream.flush().await?;
+                        let head = head?;
+                        send_extra(&mut stream, extra, shared).await?;
                         head
                     }
                     () = shared.next_request.notified() => {
                         shared.waits_in_flight.fetch_sub(1, Ordering::SeqCst);
-                        let sent = stream.write_all(extra).await;
-                        over(shared);
-                        sent?;
-                        stream.flush().await?;
+                        send_extra(&mut stream, extra, shared).await?;
                         in_flight = None;
                         continue;
                     }
@@ -215,7 +206,8 @@ where
             // The client has a response by now. The request is carried out all the same, a little later.
             tokio::time::sleep(Duration::from_millis(5)).await;
         } else if shared.waits_in_flight.load(Ordering::SeqCst) > 0 {
-            shared.next_request.notify_waiters();
+            // It is kept for that one, should it not wait yet.
+            shared.next_request.notify_one();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let busy = Busy::begin(&shared.busy);
@@ -228,17 +220,14 @@ where
         match (haunting.map(|haunting| haunting.when), extra) {
             (Some(When::InOneSegment), Some(extra)) => {
                 response.extend_from_slice(&extra);
-                stream.write_all(&response).await?;
-                over(shared);
+                send_extra(&mut stream, &response, shared).await?;
             }
             (Some(When::After(wait)), Some(extra)) => {
                 stream.write_all(&response).await?;
                 stream.flush().await?;
                 drop(busy);
                 tokio::time::sleep(wait).await;
-                let sent = stream.write_all(&extra).await;
-                over(shared);
-                sent?;
+                send_extra(&mut stream, &extra, shared).await?;
             }
             (Some(When::InFlight), extra) => {
                 shared.waits_in_flight.fetch_add(1, Ordering::SeqCst);
@@ -251,8 +240,15 @@ where
     }
 }
 
-fn over(shared: &Shared) {
+/// Sends what nobody asked for, and counts it.
+async fn send_extra<S>(stream: &mut S, extra: &[u8], shared: &Shared) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    stream.write_all(extra).await?;
+    stream.flush().await?;
     shared.extras.fetch_add(1, Ordering::SeqCst);
+    Ok(())
 }
 
 fn unsigned(status: u16) -> Vec<u8> {

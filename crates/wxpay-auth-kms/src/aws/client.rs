@@ -1,23 +1,25 @@
 //! A client of `aws-sdk-kms`, set up as AWS tools do.
 
+use std::time::Duration;
+
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kms::Client;
+use aws_sdk_kms::config::SharedHttpClient;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::{HttpClient, http_client_fn};
 
 use crate::http::endpoint::Endpoint;
+use crate::runtimes::PerRuntime;
 
 /// Makes a client. Region, endpoint and credentials come from where AWS tools take them, when they are
 /// not named.
 pub async fn aws_client(region: Option<String>, endpoint: Option<&Endpoint>) -> Client {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
     // The signer tries again. The client would do so besides, three times for each attempt, and
     // without a word of what was refused.
     let mut config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http_client())
         .retry_config(RetryConfig::disabled());
     if let Some(region) = region {
         config = config.region(Region::new(region));
@@ -26,4 +28,60 @@ pub async fn aws_client(region: Option<String>, endpoint: Option<&Endpoint>) -> 
         config = config.endpoint_url(endpoint.to_string());
     }
     Client::new(&config.load().await)
+}
+
+/// Keeps the connections of each runtime apart: one would wait for another that sleeps.
+fn http_client() -> SharedHttpClient {
+    /// The connections close themselves after 90 s.
+    const UNUSED_FOR: Duration = Duration::from_secs(120);
+    let clients = PerRuntime::new(UNUSED_FOR);
+    http_client_fn(move |settings, components| {
+        let client = clients.here(|| {
+            let provider = Provider::Rustls(CryptoMode::Ring);
+            aws_smithy_http_client::Builder::new().tls_provider(provider).build_https()
+        });
+        client.http_connector(settings, components)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kms::config::{Config, Credentials};
+    use tokio::runtime::{Builder, Runtime};
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn no_request_waits_for_a_runtime_that_sleeps() {
+        let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let server = servers.block_on(async {
+            let server = MockServer::start().await;
+            let response =
+                ResponseTemplate::new(200).set_body_raw("{}", "application/x-amz-json-1.1");
+            Mock::given(any()).respond_with(response).mount(&server).await;
+            server
+        });
+        let config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+            .endpoint_url(server.uri())
+            .http_client(http_client())
+            .build();
+        let client = Client::from_conf(config);
+        let (sleeping, awake) = (runtime(), runtime());
+        for runtime in [&sleeping, &awake, &sleeping] {
+            runtime.block_on(async {
+                let sent = client.list_keys().send();
+                let sent = tokio::time::timeout(Duration::from_secs(60), sent).await;
+                sent.expect("it does not wait for another runtime").unwrap();
+            });
+        }
+    }
 }

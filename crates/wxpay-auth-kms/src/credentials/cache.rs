@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 #[cfg(feature = "vault")]
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::request_failure::RequestFailure;
@@ -88,9 +88,9 @@ struct Shared<S: CredentialSource> {
     kept: ArcSwapOption<Kept<S::Credential>>,
     /// A failure, and until when it stands for what would be asked.
     failed: Mutex<Option<(Instant, KmsError)>>,
-    /// Told when there is another credential.
+    /// When there was another credential last.
     #[cfg(feature = "vault")]
-    changed: Arc<Notify>,
+    changed: watch::Sender<Option<Instant>>,
 }
 
 /// A credential, and what is known of it.
@@ -140,7 +140,7 @@ impl<S: CredentialSource> CredentialCache<S> {
             kept: ArcSwapOption::empty(),
             failed: Mutex::new(None),
             #[cfg(feature = "vault")]
-            changed: Arc::default(),
+            changed: watch::Sender::default(),
         });
         Self {
             shared,
@@ -258,10 +258,10 @@ impl<S: CredentialSource> CredentialCache<S> {
         &self.shared.source
     }
 
-    /// Returns who is told when there is another credential.
+    /// Tells when there was another credential last, and when there is another one.
     #[cfg(feature = "vault")]
-    pub(crate) fn changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.shared.changed)
+    pub(crate) fn changed(&self) -> watch::Receiver<Option<Instant>> {
+        self.shared.changed.subscribe()
     }
 }
 
@@ -306,7 +306,7 @@ impl<S: CredentialSource> Shared<S> {
         let kept = Arc::new(asked?);
         self.kept.store(Some(Arc::clone(&kept)));
         #[cfg(feature = "vault")]
-        self.changed.notify_one();
+        self.changed.send_replace(Some(Instant::now()));
         Ok(kept)
     }
 }

@@ -3,23 +3,39 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use wxpay_auth_core::SignErrorKind;
 
 use crate::error::KmsError;
+use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
 /// Lets many callers wait for one question, which runs in a task of its own and within a bound of
-/// its own: whoever gives up stops waiting, and no more.
+/// its own: whoever gives up stops waiting, and no more. One that runs on another runtime is waited for a
+/// second, and passed by then: that one may sleep.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T> {
     bound: Duration,
     /// The one that was begun last; it may have ended.
-    last: Mutex<Option<Response<T>>>,
+    last: Mutex<Option<Flight<T>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Flight<T> {
+    response: Response<T>,
+    runtime: Id,
+    begun: Instant,
+    /// How many were passed by that may still run.
+    beside: usize,
 }
 
 /// Holds nothing until there is a response. When the other end goes first, there will be none.
 type Response<T> = watch::Receiver<Option<Result<T, KmsError>>>;
+
+/// How many questions there may be at once, on runtimes of which none is known to be awake. A wrong secret may
+/// be sent as often, and with the fifth time some services lock it out.
+const MOST_AT_ONCE: usize = 4;
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     /// Makes one whose questions may take so long.
@@ -34,12 +50,18 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
-        let mut begin = Some(begin);
-        while let Some(mut response) = self.enter(&mut begin)? {
-            if let Ok(response) = response.wait_for(Option::is_some).await
-                && let Some(response) = &*response
-            {
-                return response.clone();
+        let (mut begin, mut passed_by) = (Some(begin), None);
+        while let Some(flight) = self.enter(&mut begin, passed_by.as_ref())? {
+            let waiting = response(flight.response.clone());
+            let ended = match self.patience_with(&flight) {
+                None => Some(waiting.await),
+                Some(end) => timeout_at(end, waiting).await.ok(),
+            };
+            match ended {
+                Some(Some(response)) => return response,
+                // It was cut off.
+                Some(None) => {}
+                None => passed_by = Some(flight),
             }
         }
         // It has begun one itself, which was cut off: it broke, or its runtime ends.
@@ -52,7 +74,17 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
-        self.enter(&mut Some(begin)).map(drop)
+        self.enter(&mut Some(begin), None).map(drop)
+    }
+
+    /// Returns until when a question is waited for; `None` where it ends by itself.
+    fn patience_with(&self, flight: &Flight<T>) -> Option<Instant> {
+        if current_runtime() == Some(flight.runtime) {
+            return None;
+        }
+        let end = flight.begun + self.bound;
+        let is_last = flight.beside + 1 >= MOST_AT_ONCE;
+        Some(if is_last { end } else { end.min(Instant::now() + FOREIGN_PATIENCE) })
     }
 
     /// Returns the question that is running. Begins one where there is none, which everybody may do
@@ -60,18 +92,25 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     fn enter<F>(
         &self,
         begin: &mut Option<impl FnOnce() -> F>,
-    ) -> Result<Option<Response<T>>, KmsError>
+        passed_by: Option<&Flight<T>>,
+    ) -> Result<Option<Flight<T>>, KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
     {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = last.as_ref().filter(|response| is_running(response)) {
-            return Ok(Some(running.clone()));
+        let mut beside = 0;
+        if let Some(running) = last.as_ref().filter(|flight| self.is_running(flight)) {
+            let is_passed_by = |flight: &Flight<T>| running.response.same_channel(&flight.response);
+            if !passed_by.is_some_and(is_passed_by) {
+                return Ok(Some(running.clone()));
+            }
+            beside = running.beside + 1;
         }
         let Some(begin) = begin.take() else { return Ok(None) };
         let runtime = Handle::try_current().map_err(|e| {
             KmsError::setting("there is no Tokio runtime", "call it on one").with_source(e)
         })?;
+        let id = runtime.id();
         let (sender, response) = watch::channel(None);
         let (question, bound) = (begin(), self.bound);
         runtime.spawn(async move {
@@ -79,13 +118,22 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
             // Perhaps nobody waits any more.
             sender.send_replace(Some(ended.unwrap_or_else(|_| Err(KmsError::timeout(bound)))));
         });
-        *last = Some(response.clone());
-        Ok(Some(response))
+        let flight = Flight { response, runtime: id, begun: Instant::now(), beside };
+        *last = Some(flight.clone());
+        Ok(Some(flight))
+    }
+
+    /// Tells whether there may still be a response. One that is late by its own bound sleeps with its runtime.
+    fn is_running(&self, flight: &Flight<T>) -> bool {
+        let may_come = flight.response.has_changed().is_ok() && flight.response.borrow().is_none();
+        let is_here = || current_runtime() == Some(flight.runtime);
+        may_come && (flight.begun.elapsed() < self.bound || is_here())
     }
 }
 
-fn is_running<T>(response: &Response<T>) -> bool {
-    response.has_changed().is_ok() && response.borrow().is_none()
+/// Waits for a response; `None` when there will be none.
+async fn response<T: Clone>(mut response: Response<T>) -> Option<Result<T, KmsError>> {
+    response.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 #[cfg(test)]
@@ -212,6 +260,61 @@ mod tests {
         let other = flight.join(|| Arc::clone(&asked).after(SECOND));
         let (_, other) = tokio::join!(flight.join(breaking), other);
         assert_eq!(other.unwrap(), 1);
+    }
+
+    #[test]
+    fn one_on_a_runtime_that_sleeps_is_passed_by() {
+        let (flight, asked) = both();
+        let (sleeping, awake) = (paused(), paused());
+        leave(&sleeping, &flight, &asked);
+        awake.block_on(async {
+            let begin = Instant::now();
+            let joined = timeout(BOUND, joining(&flight, &asked, Duration::ZERO)).await;
+            assert_eq!(joined.unwrap().unwrap().unwrap(), 2);
+            assert!(begin.elapsed() >= FOREIGN_PATIENCE, "it may have been awake");
+        });
+        // When the first runtime goes on, so does what was begun there.
+        sleeping.block_on(async {
+            sleep(BOUND).await;
+            let joined = joining(&flight, &asked, Duration::ZERO).await;
+            assert_eq!(joined.unwrap().unwrap(), 3);
+        });
+    }
+
+    #[test]
+    fn there_are_only_so_many_at_once() {
+        let (flight, asked) = both();
+        let sleeping: Vec<_> = (0..MOST_AT_ONCE).map(|_| paused()).collect();
+        for runtime in &sleeping {
+            leave(runtime, &flight, &asked);
+        }
+        assert_eq!(asked.count(), MOST_AT_ONCE);
+        paused().block_on(async {
+            let begin = Instant::now();
+            let joined = timeout(BOUND * 2, joining(&flight, &asked, Duration::ZERO)).await;
+            assert_eq!(joined.unwrap().unwrap().unwrap(), MOST_AT_ONCE + 1);
+            assert!(begin.elapsed() > BOUND / 2, "until the last one is late");
+        });
+    }
+
+    fn paused() -> tokio::runtime::Runtime {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// Begins a question on a runtime, and drives it no further.
+    fn leave(
+        runtime: &tokio::runtime::Runtime,
+        flight: &Arc<SingleFlight<usize>>,
+        asked: &Arc<Asked>,
+    ) {
+        runtime.block_on(async {
+            let before = asked.count();
+            let _waiting = joining(flight, asked, BOUND / 2);
+            while asked.count() == before {
+                sleep(SECOND / 10).await;
+            }
+        });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use crate::http::retry_after::retry_after;
 pub(crate) use crate::http::status::kind_of_status;
 use crate::http::status::{FOREIGN_HINT, kind_of_foreign};
 use crate::http::tls::KmsTls;
+use crate::runtimes::PerRuntime;
 
 /// No response of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
@@ -38,12 +40,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Sends requests to one service. It keeps connections, and knows no redirects.
 ///
 /// A request on a kept connection that the service closes before it has read it is sent again on
-/// another one.
+/// another one. A connection is used on the runtime alone that opened it, by which it is read: another one
+/// would wait in vain while that one sleeps.
 #[derive(Clone)]
 pub(crate) struct Http {
     service: &'static str,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connector: HttpsConnector<HttpConnector>,
+    clients: Arc<PerRuntime<Pooled>>,
 }
+
+/// Keeps the connections of one runtime.
+type Pooled = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl Http {
     /// Makes one for a service, which is called by this name in errors.
@@ -57,18 +64,25 @@ impl Http {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
-        Ok(Self { service, client })
+        // What is unused for longer has no connections any more.
+        let clients = Arc::new(PerRuntime::new(IDLE_TIMEOUT * 2));
+        Ok(Self { service, connector, clients })
+    }
+
+    fn client(&self) -> Pooled {
+        self.clients.here(|| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .build(self.connector.clone())
+        })
     }
 
     /// Sends a request, and reads its response, whatever its status.
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
         let sent = sensitive(request.headers());
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let response = self.client.request(request).await.map_err(|e| self.not_answered(e))?;
+        let response = self.client().request(request).await.map_err(|e| self.not_answered(e))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
             let message = format!("the response of {} broke off, or is too long", self.service);

@@ -3,15 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::login::Login;
 use super::session::Session;
 use super::token::Lease;
-use crate::credentials::cache::CredentialCache;
+use crate::credentials::cache::{CredentialCache, CredentialSource};
+use crate::runtimes::FOREIGN_PATIENCE;
 
 /// How long it is waited before the token is renewed again, after that has failed.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -20,17 +21,58 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Holds the task, which ends with it.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: Mutex<Option<Task>>,
+}
+
+#[derive(Debug)]
+struct Task {
+    runtime: Id,
+    handle: JoinHandle<()>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+/// What the task has done, by which is seen whether it sleeps.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// The last change of the token that it knows of.
+    seen: Option<Instant>,
+    /// By when its next step is done; `None` when it waits for another token.
+    next_step: Option<Instant>,
+}
+
+impl Progress {
+    /// Tells whether the task should have done something by now.
+    fn is_late(self, changed: Option<Instant>) -> bool {
+        let unseen = changed.filter(|_| changed > self.seen);
+        let due = [self.next_step, unseen].into_iter().flatten().min();
+        due.is_some_and(|due| Instant::now() > due + FOREIGN_PATIENCE)
+    }
 }
 
 impl Keeper {
-    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime.
+    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime. One that
+    /// is late on another runtime sleeps with that, and is replaced.
     pub(super) fn watch(&self, session: &Arc<Session>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(runtime.spawn(keep(Arc::downgrade(session), session.tokens().changed())));
+        let (id, changed) = (runtime.id(), session.tokens().changed());
+        let keeps = |task: &Task| {
+            let progress = *task.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            !task.handle.is_finished()
+                && (task.runtime == id || !progress.is_late(*changed.borrow()))
+        };
+        if task.as_ref().is_some_and(keeps) {
+            return;
         }
+        if let Some(old) = task.take() {
+            old.handle.abort();
+        }
+        let progress = Arc::new(Mutex::new(Progress {
+            seen: *changed.borrow(),
+            next_step: Some(Instant::now() + Login::PATIENCE),
+        }));
+        let handle = runtime.spawn(keep(Arc::downgrade(session), changed, Arc::clone(&progress)));
+        *task = Some(Task { runtime: id, handle, progress });
     }
 }
 
@@ -38,20 +80,30 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = task.take() {
-            task.abort();
+            task.handle.abort();
         }
     }
 }
 
-async fn keep(session: Weak<Session>, changed: Arc<Notify>) {
+async fn keep(
+    session: Weak<Session>,
+    mut changed: watch::Receiver<Option<Instant>>,
+    progress: Arc<Mutex<Progress>>,
+) {
+    let note = |seen, next_step| {
+        *progress.lock().unwrap_or_else(PoisonError::into_inner) = Progress { seen, next_step };
+    };
     loop {
         let Some(kept) = session.upgrade() else { return };
+        let seen = *changed.borrow_and_update();
+        note(seen, Some(Instant::now() + Login::PATIENCE));
         let next = keep_alive(kept.tokens()).await;
+        note(seen, next);
         drop(kept);
+        // It makes no difference which of the two it was, or whether the session has ended.
         match next {
-            // It makes no difference which of the two it was.
-            Some(next) => drop(tokio::time::timeout_at(next, changed.notified()).await),
-            None => changed.notified().await,
+            Some(next) => drop(tokio::time::timeout_at(next, changed.changed()).await),
+            None => drop(changed.changed().await),
         }
     }
 }

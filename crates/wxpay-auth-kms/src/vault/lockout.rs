@@ -41,15 +41,18 @@ impl Lockout {
         Self { locks_out, refused: Mutex::new(None) }
     }
 
-    /// Returns why a secret is not to be sent now: it was refused, and it is too soon.
+    /// Returns why a secret is not to be sent now: it was refused, and it is too soon. One that may be sent again
+    /// may not be by others at the same time: it may be refused again.
     pub(super) fn check(&self, secret: &str) -> Result<(), KmsError> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*refused {
-            Some(refused) if refused.is(secret) && refused.last.elapsed() < self.pause(refused) => {
-                Err(refused.error.clone())
-            }
-            _ => Ok(()),
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(refused) = refused.as_mut().filter(|refused| refused.is(secret)) else {
+            return Ok(());
+        };
+        if refused.last.elapsed() < self.pause(refused) {
+            return Err(refused.error.clone());
         }
+        refused.last = Instant::now();
+        Ok(())
     }
 
     fn pause(&self, refused: &Refused) -> Duration {
@@ -133,6 +136,15 @@ mod tests {
             last = at;
             assert!(count < 5, "{at:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_refused_is_sent_again_by_one_at_a_time() {
+        let lockout = Lockout::new(true);
+        lockout.refused("hunter2", &no(SignErrorKind::PermissionDenied));
+        tokio::time::advance(MINUTE).await;
+        lockout.check("hunter2").unwrap();
+        lockout.check("hunter2").unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Id;
+use tokio::time::timeout;
+
 use super::client::Call;
 use crate::error::KmsError;
 use crate::http::client::Response;
+use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
 /// Lets callers who ask the same at once share one request and its response: where others must approve
 /// it, two requests would be two approvals, and a result that is fetched once would be one caller's.
 ///
 /// It is made within the time of the caller who came first. When that one gives up, the next one makes
-/// it anew.
+/// it anew. Where callers are on several runtimes, of which one may sleep, nobody waits for longer than a second.
 #[derive(Debug, Default)]
 pub(super) struct Questions(Mutex<Vec<Entry>>);
 
@@ -19,6 +23,10 @@ pub(super) struct Questions(Mutex<Vec<Entry>>);
 struct Entry {
     question: Arc<Question>,
     callers: usize,
+    /// Of the caller who came first.
+    runtime: Option<Id>,
+    /// Whether others are on another one.
+    is_mixed: bool,
 }
 
 struct Question {
@@ -38,7 +46,15 @@ impl Questions {
         ask: impl Future<Output = Result<Response, KmsError>>,
     ) -> Shared {
         let entered = self.enter(call);
-        let mut response = entered.question.response.lock().await;
+        let turn = entered.question.response.lock();
+        let mut response = if entered.is_mixed {
+            let Ok(response) = timeout(FOREIGN_PATIENCE, turn).await else {
+                return ask.await.map(Arc::new);
+            };
+            response
+        } else {
+            turn.await
+        };
         if let Some(shared) = &*response {
             return shared.clone();
         }
@@ -50,15 +66,18 @@ impl Questions {
     }
 
     fn enter(&self, call: Call<'_>) -> Entered<'_> {
+        let runtime = current_runtime();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = all.iter_mut().find(|entry| entry.question.is_of(call)) {
             entry.callers += 1;
-            return Entered { questions: self, question: Arc::clone(&entry.question) };
+            entry.is_mixed |= entry.runtime != runtime;
+            let (question, is_mixed) = (Arc::clone(&entry.question), entry.is_mixed);
+            return Entered { questions: self, question, is_mixed };
         }
         let (path, body) = (call.path.to_owned(), call.body.map(<[u8]>::to_vec));
         let question = Arc::new(Question { path, body, response: tokio::sync::Mutex::default() });
-        all.push(Entry { question: Arc::clone(&question), callers: 1 });
-        Entered { questions: self, question }
+        all.push(Entry { question: Arc::clone(&question), callers: 1, runtime, is_mixed: false });
+        Entered { questions: self, question, is_mixed: false }
     }
 
     fn remove(&self, question: &Arc<Question>) {
@@ -83,6 +102,7 @@ impl std::fmt::Debug for Question {
 struct Entered<'a> {
     questions: &'a Questions,
     question: Arc<Question>,
+    is_mixed: bool,
 }
 
 impl Drop for Entered<'_> {
@@ -159,6 +179,32 @@ mod tests {
         assert!(one.is_err() && other.is_err());
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert_eq!(number(&questions.share(call(b"1"), ask(&asked)).await), 2);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_runtime_that_sleeps() {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_all().start_paused(true).build().unwrap()
+        };
+        let (questions, asked) = (Arc::new(Questions::default()), Arc::<AtomicUsize>::default());
+        let share = || {
+            let (questions, asked) = (Arc::clone(&questions), Arc::clone(&asked));
+            async move { questions.share(call(b"1"), ask(&asked)).await }
+        };
+        let (sleeping, awake) = (runtime(), runtime());
+        let first = sleeping.spawn(share());
+        sleeping.block_on(async {
+            while asked.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+        for number_asked in [2, 3] {
+            let own = awake.block_on(async { timeout(SECOND * 9, share()).await });
+            assert_eq!(number(&own.expect("it is asked anew")), number_asked);
+        }
+        assert_eq!(number(&sleeping.block_on(first).unwrap()), 1);
+        assert!(questions.0.lock().unwrap().is_empty());
     }
 
     #[test]

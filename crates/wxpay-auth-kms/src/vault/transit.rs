@@ -24,7 +24,7 @@ use crate::http::endpoint::Endpoint;
 ///
 /// The policy of its token needs no more than `read` on `transit/keys/KEY` and `update` on
 /// `transit/sign/KEY/sha2-256`. The token is renewed by a task on the Tokio runtime that first uses
-/// it, which ends when the last clone of this is dropped. Redirects are not followed, and no proxy of the environment
+/// it, or on the next one where that sleeps; it ends when the last clone of this is dropped. Redirects are not followed, and no proxy of the environment
 /// is used.
 ///
 /// ```no_run

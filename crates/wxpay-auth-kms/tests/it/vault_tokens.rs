@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use wxpay_auth_core::{PublicKey, SignErrorKind};
@@ -307,6 +308,70 @@ async fn the_old_token_serves_while_it_cannot_be_renewed() {
     assert_eq!(script.logins(), 2);
 }
 
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Starts the service on a runtime of its own, which does not sleep.
+fn service_apart(lease: u64) -> (Runtime, MockServer, Script) {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (server, script) = runtime.block_on(service(lease));
+    (runtime, server, script)
+}
+
+/// Signs, and does not wait for a runtime that sleeps.
+async fn sign_soon(vault: &VaultTransit) -> Vec<u8> {
+    let signed = tokio::time::timeout(Duration::from_secs(60), sign(vault)).await;
+    signed.expect("it does not wait for ever").unwrap()
+}
+
+#[test]
+fn a_connection_of_a_runtime_that_sleeps_is_not_waited_for() {
+    let (_service, server, script) = service_apart(3600);
+    let vault = builder(&server).build().unwrap();
+    let (sleeping, awake) = (runtime(), runtime());
+    for runtime in [&sleeping, &awake, &sleeping] {
+        runtime.block_on(sign_soon(&vault));
+    }
+    assert_eq!(script.logins(), 1);
+}
+
+#[test]
+fn a_login_on_a_runtime_that_sleeps_is_not_waited_for() {
+    let (_service, server, script) = service_apart(3600);
+    script.0.login_delay.store(60_000, Ordering::SeqCst);
+    let vault = builder(&server).build().unwrap();
+    let (sleeping, awake) = (runtime(), runtime());
+    // Its caller gives up while the service takes its time.
+    sleeping.block_on(async {
+        let signing = tokio::spawn({
+            let vault = vault.clone();
+            async move { sign(&vault).await }
+        });
+        until(|| script.logins() == 1).await;
+        signing.abort();
+    });
+    script.0.login_delay.store(0, Ordering::SeqCst);
+    awake.block_on(sign_soon(&vault));
+    assert_eq!(script.logins(), 2);
+}
+
+#[test]
+fn the_token_is_renewed_by_a_runtime_that_is_awake() {
+    let (_service, server, script) = service_apart(60);
+    let vault = builder(&server).build().unwrap();
+    let (sleeping, awake) = (runtime(), runtime());
+    sleeping.block_on(sign_soon(&vault));
+    awake.block_on(async {
+        let _clock = stopped_clock();
+        sign(&vault).await.unwrap();
+        later(45).await;
+        sign(&vault).await.unwrap();
+        until(|| script.renewals() == 1).await;
+    });
+    assert_eq!(script.logins(), 1);
+}
+
 #[tokio::test]
 async fn a_token_is_renewed_while_nothing_is_signed() {
     let (server, script) = service(60).await;
@@ -354,12 +419,12 @@ async fn a_token_that_somebody_else_renews_is_looked_up() {
 
 #[test]
 fn renewing_goes_on_on_another_runtime() {
-    let service_runtime = tokio::runtime::Runtime::new().unwrap();
+    let service_runtime = Runtime::new().unwrap();
     let (server, script) = service_runtime.block_on(service(60));
     let vault = builder(&server).build().unwrap();
     // The clock of the second one is behind: it was never moved.
     for steps in [1, 3] {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let _clock = stopped_clock();
             sign(&vault).await.unwrap();

@@ -316,6 +316,62 @@ fn a_secret_of_a_key_service() {
     }
 }
 
+/// What cannot be a name is refused without being repeated.
+#[cfg(all(feature = "kms-vault", feature = "kms-tencent", feature = "kms-alibaba"))]
+#[tokio::test]
+async fn a_secret_in_place_of_a_name() {
+    use wxpay_auth::kms::{
+        AlibabaKms, AlibabaRole, CredentialProvider, Credentials, Endpoint, Secret, TencentKms,
+        TencentRole, VaultAuth, VaultTransit,
+    };
+    log();
+    let mut shown = Shown::default();
+    let nowhere = || Endpoint::new("http://127.0.0.1:1").unwrap();
+    let keys = || Credentials::new("id", "secret");
+    for secret in all() {
+        let (region, name) = (format!("{secret}."), format!("{secret}\n"));
+        let alibaba = |region: &str, key: &str, version: &str| {
+            AlibabaKms::builder(region, key, version).credentials(keys()).build()
+        };
+        shown.result("alibaba, region", alibaba(&region, "key", "version"));
+        shown.result("alibaba, key", alibaba("cn-hangzhou", &name, "version"));
+        shown.result("alibaba, version", alibaba("cn-hangzhou", "key", &name));
+        let tencent =
+            |region: &str, key: &str| TencentKms::builder(region, key).credentials(keys()).build();
+        shown.result("tencent, region", tencent(&region, "key"));
+        shown.result("tencent, key", tencent("ap-guangzhou", &name));
+        let with = |credentials: Credentials| {
+            AlibabaKms::builder("cn-hangzhou", "key", "version").credentials(credentials).build()
+        };
+        shown.result("alibaba, credentials", with(Credentials::new(&secret, &secret)));
+        let with = |credentials: Credentials| {
+            TencentKms::builder("ap-guangzhou", "key").credentials(credentials).build()
+        };
+        shown.result("tencent, credentials", with(Credentials::new(&secret, &secret)));
+        let role = AlibabaRole::new().unwrap().metadata(nowhere()).name(&name);
+        shown.result("alibaba, role", role.credentials().await);
+        let role = TencentRole::new().unwrap().metadata(nowhere()).name(&name);
+        shown.result("tencent, role", role.credentials().await);
+
+        let auth = || VaultAuth::token(Secret::new(&secret));
+        let vault = |key: &str| VaultTransit::builder(nowhere(), key).auth(auth());
+        shown.value("vault, token", &vault("key"));
+        shown.result("vault, token", vault("key").build());
+        shown.result("vault, key", vault(&name).build());
+        shown.result("vault, mount", vault("key").mount(&name).build());
+        shown.result("vault, namespace", vault("key").namespace(&name).build());
+        let app_role = VaultAuth::app_role(&secret, Secret::new(&secret));
+        let app_role = vault("key").auth(app_role.mount(&name));
+        shown.result("vault, mount of the login", app_role.build());
+        let kubernetes = VaultAuth::kubernetes("role").mount(&name).jwt("/nowhere/jwt");
+        shown.result("vault, mount of the login", vault("key").auth(kubernetes).build());
+        let mount = VaultAuth::token(Secret::new(&secret)).mount(&secret);
+        shown.result("vault, mount of a token", vault("key").auth(mount).build());
+    }
+    add_log(&mut shown);
+    shown.assert_silent(16);
+}
+
 #[cfg(feature = "kms-vault")]
 #[tokio::test]
 async fn a_secret_in_the_address_of_a_key_service() {

@@ -33,17 +33,19 @@ impl FailedAddresses {
         self.failed().retain(|(other, _)| *other != address);
     }
 
-    /// Sorts addresses for connecting: those that failed come last; otherwise the two families alternate, each
-    /// in its given order.
+    /// Puts the addresses into the order in which they are tried: the two families in turn, each in the order it
+    /// came in; then those that failed, the latest one last.
     pub(crate) fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let mut failed = self.failed();
         while failed.front().is_some_and(|(_, since)| since.elapsed() >= REST) {
             failed.pop_front();
         }
-        let has_failed = |address: &SocketAddr| failed.iter().any(|(other, _)| other == address);
-        let (last, first): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(has_failed);
+        let place = |address: &SocketAddr| failed.iter().position(|(other, _)| other == address);
+        let (mut last, first): (Vec<_>, Vec<_>) =
+            addresses.iter().copied().partition(|address| place(address).is_some());
+        last.sort_by_key(place);
         let mut ordered = in_turn(&first);
-        ordered.extend(in_turn(&last));
+        ordered.extend(last);
         ordered
     }
 
@@ -94,6 +96,8 @@ mod tests {
         failed.add(given[0]);
         failed.add(given[1]);
         assert_eq!(failed.order(&given), addresses(&["1.1.1.3:1", "1.1.1.1:1", "1.1.1.2:1"]));
+        failed.add(given[0]);
+        assert_eq!(failed.order(&given), addresses(&["1.1.1.3:1", "1.1.1.2:1", "1.1.1.1:1"]));
         failed.remove(given[1]);
         assert_eq!(failed.order(&given), addresses(&["1.1.1.2:1", "1.1.1.3:1", "1.1.1.1:1"]));
         tokio::time::advance(REST).await;

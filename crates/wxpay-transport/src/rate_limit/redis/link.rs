@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,13 +20,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::connection::dns::lookup::Lookup;
+use crate::connection::dns::resolve::Resolve;
 use crate::connection::io::bounded::{Bound, BoundedStream};
 use crate::connection::tls;
 use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
+use crate::rate_limit::redis::addresses::Addresses;
 use crate::rate_limit::redis::shared_limit::{Lost, Reach, SharedStore, Slot, StoreReply, Wanted};
 
 /// Queries Redis. The first query without a connection opens one in the background.
@@ -40,7 +43,8 @@ pub(crate) struct RedisLink {
 struct Address {
     host: String,
     port: u16,
-    /// Contains the password.
+    addresses: Addresses,
+    /// With the password.
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
 }
@@ -53,10 +57,14 @@ struct Tls {
 
 /// One connection, from opening it until it is closed. Dropping it ends the task.
 pub(crate) struct Line {
-    connection: watch::Receiver<Option<Result<MultiplexedConnection, Lost>>>,
+    connection: watch::Receiver<Option<Result<(SocketAddr, MultiplexedConnection), Lost>>>,
     task: JoinHandle<()>,
     /// A response was too long.
     is_too_long: Arc<AtomicBool>,
+    /// There has been a response, an error perhaps.
+    has_answered: AtomicBool,
+    /// There is nothing as yet to the last question.
+    is_silent: AtomicBool,
 }
 
 /// Drives the I/O of a connection until it is closed.
@@ -87,6 +95,11 @@ impl RedisLink {
             tls.config = adapted(config);
         }
     }
+
+    /// Sets who looks up the host.
+    pub(crate) fn resolver(&mut self, resolver: Arc<dyn Resolve>) {
+        Arc::make_mut(&mut self.address).addresses = Addresses::new(Lookup::Given(resolver));
+    }
 }
 
 impl Line {
@@ -95,23 +108,24 @@ impl Line {
         let is_too_long = Arc::default();
         let noted = Arc::clone(&is_too_long);
         let task = tokio::spawn(async move {
-            let connecting = timeout(CONNECT_TIMEOUT, address.connect(&noted));
-            match connecting.await.unwrap_or(Err(Lost::Slow)) {
-                Ok((connection, driver)) => {
-                    made.send_replace(Some(Ok(connection)));
+            match address.connect(&noted).await {
+                Ok((reached, (connection, driver))) => {
+                    made.send_replace(Some(Ok((reached, connection))));
                     driver.await;
                 }
                 Err(lost) => drop(made.send_replace(Some(Err(lost)))),
             }
         });
-        Self { connection, task, is_too_long }
+        let (has_answered, is_silent) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { connection, task, is_too_long, has_answered, is_silent }
     }
 
     /// Waits for the connection; the task that opens it continues when this future is dropped.
     async fn connection(&self) -> Result<MultiplexedConnection, Lost> {
         let mut connection = self.connection.clone();
         let made = connection.wait_for(Option::is_some).await;
-        made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection))
+        let made = made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection));
+        made.map(|(_, connection)| connection)
     }
 }
 
@@ -137,7 +151,8 @@ impl SharedStore for RedisLink {
         let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
-        let response: (i64, i64, i64, i64) = self
+        line.is_silent.store(true, Ordering::Relaxed);
+        let response: Result<(i64, i64, i64, i64), Lost> = self
             .script
             // The braces keep all keys of one caller on one node of a cluster.
             .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
@@ -149,8 +164,12 @@ impl SharedStore for RedisLink {
             .arg(known.seen)
             .invoke_async(&mut connection)
             .await
-            .map_err(|e| lost(&e, &line.is_too_long))?;
-        read(response)
+            .map_err(|e| lost(&e, &line.is_too_long));
+        line.is_silent.store(false, Ordering::Relaxed);
+        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
+            line.has_answered.store(true, Ordering::Relaxed);
+        }
+        read(response?)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {
@@ -158,10 +177,16 @@ impl SharedStore for RedisLink {
         if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
             return false;
         }
-        // A connection that is still being opened needs its time.
-        if line.connection.borrow().is_some() {
-            *current = None;
-            line.task.abort();
+        // One that is only being made needs its time.
+        let Some(made) = &*line.connection.borrow() else { return true };
+        *current = None;
+        line.task.abort();
+        let is_dead =
+            line.is_silent.load(Ordering::Relaxed) || !line.has_answered.load(Ordering::Relaxed);
+        if let Ok((reached, _)) = made
+            && is_dead
+        {
+            self.address.addresses.fail(*reached);
         }
         true
     }
@@ -214,16 +239,23 @@ impl Address {
         };
         let tls = if with_tls { Some(Tls::new(host)?) } else { None };
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
-        Ok(Self { host: host.clone(), port: *port, settings, tls })
+        let addresses = Addresses::new(Lookup::System(Arc::default()));
+        Ok(Self { host: host.clone(), port: *port, addresses, settings, tls })
     }
 
     async fn connect(
         &self,
         is_too_long: &Arc<AtomicBool>,
+    ) -> Result<(SocketAddr, (MultiplexedConnection, Driver)), Lost> {
+        let enter = |tcp| self.enter(tcp, is_too_long);
+        self.addresses.reach(&self.host, self.port, CONNECT_TIMEOUT, enter).await
+    }
+
+    async fn enter(
+        &self,
+        tcp: TcpStream,
+        is_too_long: &Arc<AtomicBool>,
     ) -> Result<(MultiplexedConnection, Driver), Lost> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port));
-        let tcp = tcp.await.map_err(|_| Lost::Connection)?;
-        tcp.set_nodelay(true).map_err(|_| Lost::Connection)?;
         let Some(tls) = &self.tls else { return self.log_in(tcp, is_too_long).await };
         let connecting = TlsConnector::from(Arc::clone(&tls.config)).connect(tls.name.clone(), tcp);
         self.log_in(connecting.await.map_err(|_| Lost::Tls)?, is_too_long).await
@@ -294,6 +326,7 @@ mod tests {
     use redis::{ErrorKind, ServerErrorKind};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::rate_limit::{LimitKey, RateLimit};

@@ -1,16 +1,19 @@
 //! Limits the requests of several processes together.
 
+pub(crate) mod addresses;
 pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod shared_limit;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rustls::ClientConfig;
 
+use crate::connection::dns::resolve::Resolve;
 use crate::error::ConfigError;
 use crate::rate_limit::redis::link::RedisLink;
 use crate::rate_limit::redis::shared_limit::SharedLimit;
@@ -102,7 +105,17 @@ impl RedisRateLimiter {
         self
     }
 
-    /// Returns whether Redis is lost, as far as is known, so that this process limits itself to its share.
+    /// Sets who looks up the host of the URL. The default is the operating system.
+    ///
+    /// Of several addresses each is tried: the next one when the one before fails, or beside it when that does
+    /// not answer. One that failed comes last for a minute.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.limit.store.resolver(Arc::new(resolver));
+        self
+    }
+
+    /// Tells whether Redis is lost, as far as is known, so that this process keeps to its share.
     pub fn is_degraded(&self) -> bool {
         self.limit.health.is_lost()
     }
