@@ -413,7 +413,7 @@ impl fmt::Display for ApiError {
             (None, ErrorBody::Truncated) => f.write_str(" with a body that ended too early")?,
             (None, ErrorBody::TooLarge) => f.write_str(" with a body above the limit")?,
             (None, ErrorBody::Encoded) => {
-                f.write_str(" with a body in a coding that was not requested")?
+                f.write_str(" with a body in a coding that was not requested")?;
             }
         }
         if let Some(message) = self.message() {
