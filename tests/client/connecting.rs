@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tracing_subscriber::filter::LevelFilter;
 use wxpay_marketing::{DeliveryPlans, Error};
-use wxpay_testing::{ServerTls, WireServer, client_config, server_config};
-use wxpay_tests::{TestClient, builder, chain, plan_id};
-use wxpay_transport::{Client, ConnectStage, Delivery, Outcome, Proxy};
+use wxpay_testing::{ServerTls, WireServer, ca_pem, client_config, server_config};
+use wxpay_tests::log::Log;
+use wxpay_tests::requests::list;
+use wxpay_tests::{TestClient, builder, chain, own_process, plan_id};
+use wxpay_transport::{
+    Client, ConnectStage, ConnectionReuse, Delivery, Outcome, Proxy, Tls, Transport,
+};
 
 fn assert_not_connected(error: &Error, stage: ConnectStage, hint: &str) {
     let shown = format!("{} / {}", chain(error), error.hint());
@@ -142,4 +148,47 @@ async fn a_client_configuration_of_ones_own() {
     config.alpn_protocols = vec![b"h2".to_vec()];
     let client = builder(&server, &server.base_url()).tls(config).build().unwrap();
     terminate(client).await.unwrap();
+}
+
+/// A client's own store of sessions has room for all of them. Each connection carries one call, and is closed.
+#[tokio::test]
+async fn calls_that_come_at_once_go_on_with_sessions() {
+    const CALLS: usize = 32;
+    own_process!();
+    // A subscriber that is alone is not asked about events that threads without any came by.
+    let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    for tls in [ServerTls::Good, ServerTls::Tls12] {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::DEBUG)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        let _logging = tracing::subscriber::set_default(subscriber);
+        let server = WireServer::start_tls(tls).await;
+        let client = builder(&server, &server.base_url())
+            .tls(Tls::roots_pem(ca_pem().as_bytes()).unwrap())
+            .connection_reuse(ConnectionReuse::None)
+            .build()
+            .unwrap();
+        let handshakes = |kind: &str| {
+            let kind = format!("tls=\"{kind}\"");
+            log.text().lines().filter(|line| line.contains(&kind)).count()
+        };
+        let mut full = 0;
+        for round in 0..4 {
+            let call = |_| {
+                let client = client.clone();
+                async move { client.send(list()).await.map(|_| ()) }
+            };
+            let ended = (0..CALLS).map(call).collect::<JoinSet<_>>().join_all().await;
+            assert!(ended.iter().all(Result::is_ok), "{tls:?}: {ended:?}");
+            // After two rounds there is a session for each, whatever was opened ahead and not used.
+            if round < 2 {
+                full = handshakes("full");
+            }
+            assert_eq!(handshakes("full"), full, "{tls:?}, round {round}");
+        }
+        assert!(handshakes("resumed") >= CALLS, "{tls:?}: {}", log.text());
+    }
 }

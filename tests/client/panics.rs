@@ -457,6 +457,11 @@ impl Recorder for Panics {
     }
 }
 
+/// A subscriber that is alone is not asked about events that threads without any came by.
+fn other_subscriber() -> tracing::Dispatch {
+    tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default())
+}
+
 /// Runs something with a recorder or a subscriber that panics, on this thread.
 type Under = fn(Panics, &mut dyn FnMut());
 
@@ -534,6 +539,7 @@ impl Story {
 /// Whatever a recorder or a subscriber does, and whenever: calls end as they do without it.
 #[test]
 fn what_is_watched_is_as_it_would_be_unwatched() {
+    let _other = other_subscriber();
     let others = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let others = others.unwrap();
     let server = others.block_on(WireServer::start_plain());
@@ -572,6 +578,7 @@ fn what_is_watched_is_as_it_would_be_unwatched() {
 /// A call that is dropped, and one that passes a panic on, are over as well.
 #[tokio::test]
 async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
+    let _other = other_subscriber();
     let server = WireServer::start_tls(ServerTls::Good).await;
     for (asked, is_dropped) in (1..40).flat_map(|at| [(at, true), (at, false)]) {
         let subscriber = tracing_subscriber::registry().with(Panics::from(asked));
@@ -599,6 +606,7 @@ async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
 /// A panic is logged under the name of the hook that it is in.
 #[tokio::test]
 async fn the_log_names_the_hook() {
+    let _other = other_subscriber();
     let server = WireServer::start_tls(ServerTls::Good).await;
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();

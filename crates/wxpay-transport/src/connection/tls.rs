@@ -150,35 +150,59 @@ static ROOTS: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
 /// Returns the platform's roots, or those of Mozilla if the platform has none. They are read, which takes
 /// milliseconds, unless another client has them in use.
 fn shared_roots() -> Arc<RootCertStore> {
-    let mut shared = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let read = Arc::new(roots());
-        *shared = Arc::downgrade(&read);
-        read
-    })
+    shared(&ROOTS)
 }
 
-fn roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    let (added, ignored) = roots.add_parsable_certificates(native.certs);
-    log::debug!(added, ignored, errors = native.errors.len(), "read the platform's roots");
-    if roots.is_empty() {
+fn shared(roots: &Mutex<Weak<RootCertStore>>) -> Arc<RootCertStore> {
+    let mut shared = roots.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(roots) = shared.upgrade() {
+        return roots;
+    }
+    let read = RootsRead::now();
+    let roots = Arc::new(read.roots);
+    *shared = Arc::downgrade(&roots);
+    // A subscriber of logs may take its time, or make a client itself.
+    drop(shared);
+    let RootsRead { added, ignored, errors, .. } = read;
+    log::debug!(added, ignored, errors, "read the platform's roots");
+    if added == 0 {
         log::warn!("the platform has no trusted roots: those of Mozilla are used");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots
 }
 
+/// Roots as they were read, and how many of the platform's there were.
+struct RootsRead {
+    roots: RootCertStore,
+    added: usize,
+    ignored: usize,
+    errors: usize,
+}
+
+impl RootsRead {
+    fn now() -> Self {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        let (added, ignored) = roots.add_parsable_certificates(native.certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Self { roots, added, ignored, errors: native.errors.len() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn there_are_always_roots_and_only_http_1() {
         let config = default_config(shared_roots(), 8).unwrap();
         assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
-        assert!(!roots().is_empty());
+        assert!(!RootsRead::now().roots.is_empty());
     }
 
     #[test]
@@ -196,6 +220,49 @@ mod tests {
         let (first, second) = (shared_roots(), shared_roots());
         assert!(Arc::ptr_eq(&first, &second));
         assert!(!first.is_empty());
+    }
+
+    /// Makes a client of its own, on another thread, while an event is written.
+    struct AsksForRoots(mpsc::Sender<bool>);
+
+    static OWN: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
+
+    impl tracing::Subscriber for AsksForRoots {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+            tracing::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            let (done, is_done) = mpsc::channel();
+            std::thread::spawn(move || {
+                shared(&OWN);
+                done.send(()).unwrap();
+            });
+            let is_done = is_done.recv_timeout(Duration::from_secs(20)).is_ok();
+            self.0.send(is_done).unwrap();
+        }
+
+        fn enter(&self, _: &tracing::Id) {}
+
+        fn exit(&self, _: &tracing::Id) {}
+    }
+
+    #[test]
+    fn a_subscriber_that_needs_the_roots_does_not_wait_for_itself() {
+        // A subscriber that is alone is not asked about events that threads without any came by.
+        let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        let (told, heard) = mpsc::channel();
+        let roots = tracing::subscriber::with_default(AsksForRoots(told), || shared(&OWN));
+        assert!(!roots.is_empty());
+        assert_eq!(heard.try_recv(), Ok(true));
     }
 
     #[test]
