@@ -93,6 +93,7 @@ async fn a_key_may_be_made_for_decrypting_as_well() {
     assert_eq!(said, [Attribute::Decrypt(true), Attribute::Sign(true)]);
     let signer = Pkcs11Signer::builder(uri).without_certificate().connect().await.unwrap();
     signer.sign(b"message").await.unwrap();
+    signer.shut_down().await.unwrap();
     drop(cleanup);
 }
 

@@ -86,8 +86,8 @@ async fn exactly_one_token_must_fit() {
     // Its serial is enough, and so is its slot.
     let (context, slot) = token.back_door();
     let serial = context.get_token_info(slot).unwrap().serial_number().to_owned();
-    builder(any.clone().serial(serial)).connect().await.unwrap();
-    builder(any.slot_id(slot.id())).connect().await.unwrap();
+    builder(any.clone().serial(serial)).connect().await.unwrap().shut_down().await.unwrap();
+    builder(any.slot_id(slot.id())).connect().await.unwrap().shut_down().await.unwrap();
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn exactly_one_usable_key_must_fit() {
     let any = refused(builder(token.uri()), SignErrorKind::Configuration).await;
     assert!(matches!(any, Pkcs11Error::SeveralKeys { .. }), "{any}");
     // The id tells them apart.
-    builder(token.uri().id([1])).connect().await.unwrap();
+    builder(token.uri().id([1])).connect().await.unwrap().shut_down().await.unwrap();
 }
 
 /// Makes a pair that goes with the session.
@@ -195,15 +195,18 @@ async fn the_certificate_must_belong_to_the_key() {
     let _first = on_token(&certificate());
     let signer = found().connect().await.unwrap();
     assert_eq!(signer.serial_no(), certificate().serial_no());
+    signer.shut_down().await.unwrap();
 
     let _second = on_token(&second);
     let error = refused(found(), configuration).await;
     assert!(matches!(error, Pkcs11Error::SeveralCertificates { count: 2, .. }), "{error}");
     let signer = found().certificate(second.clone()).connect().await.unwrap();
     assert_eq!(signer.sign(b"m").await.unwrap().serial_no(), second.serial_no());
+    signer.shut_down().await.unwrap();
     let serial_no = others.serial_no().clone();
     let signer = found().serial_no(serial_no.clone()).connect().await.unwrap();
     assert_eq!(signer.sign(b"m").await.unwrap().serial_no(), &serial_no);
+    signer.shut_down().await.unwrap();
 }
 
 #[tokio::test]
@@ -233,5 +236,5 @@ async fn a_wrong_pin_is_sent_once() {
         assert!(matches!(error, Pkcs11Error::PinRefused { sent: false, .. }), "{error}");
     }
     // Another PIN may be the right one.
-    builder(token.merchant()).connect().await.unwrap();
+    builder(token.merchant()).connect().await.unwrap().shut_down().await.unwrap();
 }

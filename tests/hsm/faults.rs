@@ -126,7 +126,9 @@ async fn the_daemon_of_opencryptoki_is_restarted() {
     }
     only(&load.stop().await, &[SignErrorKind::SessionLost, SignErrorKind::Unavailable]);
     // New signers need the daemon.
-    connect(&Token::opencryptoki().faulty()).await.sign(b"message").await.unwrap();
+    let new = connect(&Token::opencryptoki().faulty()).await;
+    new.sign(b"message").await.unwrap();
+    new.shut_down().await.unwrap();
     signer.shut_down().await.unwrap();
 }
 

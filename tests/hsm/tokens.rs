@@ -76,6 +76,7 @@ async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
     assert_eq!(signer.public_key(), certificate().public_key());
     let signature = signer.sign(b"message").await.unwrap();
     assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
+    signer.shut_down().await.unwrap();
 }
 
 /// Two keys on two tokens of one module, and a third module, all in one process at once.
@@ -97,6 +98,9 @@ async fn several_signers_share_modules_with_opencryptoki() {
     // The end of one leaves the login of the other alone.
     signers.remove(0).shut_down().await.unwrap();
     signers[0].sign(b"still there").await.unwrap();
+    for signer in signers {
+        signer.shut_down().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
