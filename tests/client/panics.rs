@@ -606,6 +606,7 @@ async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
 /// A panic is logged under the name of the hook that it is in.
 #[tokio::test]
 async fn the_log_names_the_hook() {
+    own_process!();
     let _other = other_subscriber();
     let server = WireServer::start_tls(ServerTls::Good).await;
     let log = Log::default();
