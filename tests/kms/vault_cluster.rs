@@ -22,6 +22,11 @@ async fn a_standby_signs_by_itself_and_goes_on_when_the_active_node_is_lost() {
     let mount = standby.transit("merchant");
     let (login, role_id, secret_id) =
         standby.app_role(&standby.policy(&policy(&mount, "merchant")), &[]);
+    // What was written on the active node reaches this one a little later.
+    tokio::task::block_in_place(|| {
+        let (role, secret) = (format!("role_id={role_id}"), format!("secret_id={secret_id}"));
+        standby.wait_for(&["write", &format!("auth/{login}/login"), &role, &secret]);
+    });
     let vault = || -> VaultTransit {
         let auth = VaultAuth::app_role(&role_id, Secret::new(&secret_id)).mount(&login);
         standby.backend(&mount, "merchant").auth(auth).build().unwrap()

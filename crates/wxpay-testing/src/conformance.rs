@@ -84,6 +84,7 @@ impl SignerConformance {
         if signer.algorithm() != Algorithm::Sha256Rsa2048 {
             return Err(Nonconformance::Algorithm { found: signer.algorithm() });
         }
+        self.look_at_next_serial_no(&signer)?;
         for length in LENGTHS {
             let message: Vec<u8> = (0..=250).cycle().take(length).collect();
             for _ in 0..2 {
@@ -92,7 +93,8 @@ impl SignerConformance {
         }
         self.sign_at_once(&signer).await?;
         self.give_up(&signer).await?;
-        self.sign_at_once(&signer).await
+        self.sign_at_once(&signer).await?;
+        self.look_at_next_serial_no(&signer)
     }
 
     /// Checks how a signer fails that cannot sign at the moment, for example because its token is away.
@@ -148,6 +150,16 @@ impl SignerConformance {
         let ended = tokio::time::timeout(self.limit, tasks.join_next()).await;
         let ended = ended.map_err(|_| Nonconformance::Hangs { limit: self.limit })?;
         ended.transpose().map_err(|_| Nonconformance::Panicked)
+    }
+
+    /// Checks the serial that a signer announces, if it announces one.
+    fn look_at_next_serial_no(&self, signer: &Arc<dyn Signer>) -> Result<(), Nonconformance> {
+        match signer.next_serial_no() {
+            Some(found) if found != self.serial_no => {
+                Err(Nonconformance::NextSerialNo { expected: self.serial_no.clone(), found })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks one signature.
@@ -248,6 +260,15 @@ pub enum Nonconformance {
         /// The expected serial.
         expected: SerialNo,
         /// Its serial.
+        found: SerialNo,
+    },
+    /// It announces another serial for its next signature.
+    #[error("the next signature would have the serial {found}, {expected} was expected")]
+    #[non_exhaustive]
+    NextSerialNo {
+        /// The expected serial.
+        expected: SerialNo,
+        /// The announced serial.
         found: SerialNo,
     },
     /// Its signature does not have 256 bytes.

@@ -18,6 +18,8 @@ const OTHER_KEY: &str = include_str!("../../testdata/platform_private_key.pem");
 enum Wrong {
     Algorithm,
     Serial,
+    /// Announces a serial that it does not sign with.
+    NextSerial,
     OtherKey,
     Short,
     HashedTwice,
@@ -60,6 +62,13 @@ impl Signer for WrongSigner {
         match self.wrong {
             Wrong::Algorithm => Algorithm::Sm2WithSm3,
             _ => Algorithm::Sha256Rsa2048,
+        }
+    }
+
+    fn next_serial_no(&self) -> Option<SerialNo> {
+        match self.wrong {
+            Wrong::NextSerial => Some("408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap()),
+            _ => self.right.next_serial_no(),
         }
     }
 
@@ -135,6 +144,8 @@ async fn what_is_wrong_is_named() {
     assert!(matches!(error, Nonconformance::Algorithm { .. }), "{error:?}");
     let error = check(Wrong::Serial).await;
     assert!(matches!(error, Nonconformance::SerialNo { .. }), "{error:?}");
+    let error = check(Wrong::NextSerial).await;
+    assert!(matches!(error, Nonconformance::NextSerialNo { .. }), "{error:?}");
     let error = check(Wrong::Short).await;
     assert!(matches!(error, Nonconformance::Length { found: 255, .. }), "{error:?}");
     for wrong in [Wrong::OtherKey, Wrong::HashedTwice, Wrong::MixedUp] {

@@ -12,6 +12,7 @@ use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::trail::Trail;
 use crate::error::ConnectStage;
+use crate::observe::log;
 use crate::rate_limit::redis::shared_limit::Lost;
 
 /// Tries the addresses of a host, those that failed a moment ago last.
@@ -66,7 +67,7 @@ impl Addresses {
     {
         let addresses = self.lookup.addresses(host, port).await;
         let mut addresses = addresses.map_err(|error| {
-            tracing::debug!(host, %error, "the name of redis was not found");
+            log::debug!(host, %error, "the name of redis was not found");
             Lost::Connection
         })?;
         trail.enter(ConnectStage::Tcp);
@@ -91,7 +92,7 @@ impl Addresses {
             if addresses.is_empty() || lost == Lost::TooLong {
                 return Err(lost);
             }
-            tracing::debug!(%address, error = %lost, "the next address of redis is tried");
+            log::debug!(%address, error = %lost, "the next address of redis is tried");
         }
     }
 }
