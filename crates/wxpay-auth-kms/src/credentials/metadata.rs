@@ -1,4 +1,4 @@
-//! The metadata service of a machine in a cloud, which gives out the access keys of its role.
+//! The metadata service of a cloud instance, which issues the access keys of its role.
 
 use http::{HeaderValue, Method, Request};
 use wxpay_auth_core::SignErrorKind;
@@ -10,7 +10,7 @@ use crate::http::tls::KmsTls;
 
 const NO_ROLE_HINT: &str = "check that this machine has a role, and that it is the one named";
 
-/// Asks a metadata service.
+/// A client of a metadata service.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata {
     http: Http,
@@ -18,14 +18,14 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Makes one for a fixed address. It is plain HTTP by nature: it leads no further than the host
-    /// of this machine.
+    /// Creates a client for a fixed address, over plain HTTP: the requests do not leave the host of this
+    /// machine.
     pub(crate) fn new(url: &'static str) -> Result<Self, KmsError> {
         let http = Http::new("the metadata service", &KmsTls::trusting_nobody())?;
         Ok(Self { http, endpoint: Endpoint::plain(url)? })
     }
 
-    /// Reads a file of it.
+    /// Reads a file from the service.
     pub(crate) async fn get(
         &self,
         path: &str,
@@ -61,7 +61,7 @@ impl Metadata {
         }
     }
 
-    /// Finds the name of the role in a folder that has one file for it, unless it is given.
+    /// Returns the given name of the role, or looks it up in the folder that has one file for it.
     pub(crate) async fn role(
         &self,
         given: Option<&str>,
@@ -81,13 +81,13 @@ impl Metadata {
     }
 }
 
-/// Tells whether a text may be the name of a role: it becomes a part of a path.
+/// Returns whether a text is a valid role name: it becomes a part of a path.
 fn role_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+=,@".contains(c);
     !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && name.chars().all(fits)
 }
 
-/// The error for keys that the metadata service does not give out.
+/// Returns the error for an access key that the metadata service does not issue.
 pub(crate) fn not_given(code: Option<&str>) -> KmsError {
     let error =
         KmsError::new(SignErrorKind::Unavailable, "the metadata service gave no access key")
