@@ -1,4 +1,4 @@
-//! What Transit says about a key, and what it signs with it.
+//! The key and signature in responses of Transit.
 
 use std::collections::BTreeMap;
 
@@ -25,13 +25,13 @@ pub(super) struct Key {
     supports_signing: bool,
     #[serde(default)]
     soft_deleted: bool,
-    /// Numbers, for keys that are not asymmetric; HMAC keys have none.
+    /// Symmetric keys have numbers here; HMAC keys have no versions.
     #[serde(default)]
     keys: BTreeMap<u32, serde_json::Value>,
 }
 
 impl Key {
-    /// Takes a version, or the latest.
+    /// Returns the given version, or the latest.
     pub(super) fn version(&self, version: Option<u32>) -> Result<KmsKey, KmsError> {
         if !self.kind.starts_with("rsa-") || !self.supports_signing {
             let message = format!("a key of type {} does not do", self.kind);
@@ -79,7 +79,7 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    /// Returns the bytes of the signature, if it is one of this version of the key.
+    /// Returns the bytes of the signature, if it was made with this version of the key.
     pub(super) fn bytes(&self, version: &str) -> Result<Vec<u8>, KmsError> {
         let parts = self.signature.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
         let Some((found, bytes)) = parts else {
