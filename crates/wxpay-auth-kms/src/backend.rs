@@ -44,8 +44,8 @@ pub trait KmsBackend: fmt::Debug + Send + Sync {
     async fn public_key(&self) -> Result<KmsKey, KmsError>;
 
     /// Signs a SHA-256 digest (RSASSA-PKCS1-v1_5) with the version of the key that
-    /// [`public_key`](Self::public_key) has returned. Sends one request, without retries. The signer pads
-    /// and verifies the signature.
+    /// [`public_key`](Self::public_key) has returned. Sends one request, without retries. The
+    /// signer pads and verifies the signature.
     ///
     /// # Errors
     /// [`KmsError`], whose kind decides whether the signer retries.

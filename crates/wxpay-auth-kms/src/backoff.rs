@@ -10,8 +10,8 @@ const FIRST: Duration = Duration::from_millis(50);
 const FIRST_THROTTLED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Returns the wait after a failure, counted from 1: exponential with full jitter, so that callers that
-/// failed together do not retry together.
+/// Returns the wait after a failure, counted from 1: exponential with full jitter, so that callers
+/// that failed together do not retry together.
 pub(crate) fn backoff(failure: u32) -> Duration {
     longest(FIRST, failure).mul_f64(random())
 }

@@ -41,8 +41,8 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
     }
 
     /// Connects to a key that has no certificate yet, to sign a
-    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). Its signatures are valid for nothing
-    /// else.
+    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). Its signatures are valid for
+    /// nothing else.
     pub fn without_certificate(self) -> Self {
         self.serial_no(SerialNo::uncertified())
     }
@@ -72,10 +72,10 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         self
     }
 
-    /// Sets the maximum number of attempts per signature when the service fails or does not respond:
-    /// 4 by default. Throttling does not count: the signer retries, at most every half second, until
-    /// [`sign_timeout`](Self::sign_timeout); the same applies while an approval is pending. 1 disables all
-    /// retries.
+    /// Sets the maximum number of attempts per signature when the service fails or does not
+    /// respond: 4 by default. Throttling does not count: the signer retries, at most every half
+    /// second, until [`sign_timeout`](Self::sign_timeout); the same applies while an approval is
+    /// pending. 1 disables all retries.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self
@@ -87,7 +87,8 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         self
     }
 
-    /// Connects: reads the public key, compares the certificate with it, and makes a test signature.
+    /// Connects: reads the public key, compares the certificate with it, and makes a test
+    /// signature.
     ///
     /// # Errors
     /// [`KmsError`], whose [`kind`](KmsError::kind) and [`hint`](KmsError::hint) say what to do: an

@@ -27,7 +27,8 @@ struct Parts {
 const MAX_TEXT: usize = 300;
 
 impl KmsError {
-    /// Creates an error. The message is reduced to one line of at most 300 characters, because it may come
+    /// Creates an error. The message is reduced to one line of at most 300 characters, because it
+    /// may come
     /// from the service.
     pub fn new(kind: SignErrorKind, message: impl AsRef<str>) -> Self {
         let details = FailureDetails::new(kind);
@@ -91,7 +92,8 @@ impl KmsError {
         self.0.details.request_id.as_deref()
     }
 
-    /// Returns the id under which others can approve the request (the accessor of a control group), if any.
+    /// Returns the id under which others can approve the request (the accessor of a control group),
+    /// if any.
     pub fn approval_id(&self) -> Option<&str> {
         self.0.details.approval_id.as_deref()
     }

@@ -1,7 +1,7 @@
 //! Signing with keys in key services (KMS), which the keys never leave.
 //!
-//! [`KmsSigner`] signs with a key in a service, through a [`KmsBackend`]. Four are provided, each with
-//! its feature; others can be written.
+//! [`KmsSigner`] signs with a key in a service, through a [`KmsBackend`]. Four are provided, each
+//! with its feature; others can be written.
 //!
 //! | service | feature of `wxpay-auth` | back end |
 //! |---|---|---|

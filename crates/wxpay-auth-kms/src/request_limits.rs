@@ -21,8 +21,8 @@ pub(crate) struct Limits {
     pub(crate) call_timeout: Duration,
     /// Time limit of a call, including queueing and all attempts.
     pub(crate) total_timeout: Duration,
-    /// Maximum number of attempts per call, not counting throttled ones. With 1, nothing is retried, not
-    /// even those.
+    /// Maximum number of attempts per call, not counting throttled ones. With 1, nothing is
+    /// retried, not even those.
     pub(crate) attempts: u32,
 }
 
@@ -81,8 +81,8 @@ impl RequestLimiter {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Runs a request, and retries it after a transient failure, within the time of the caller and the total
-    /// time limit.
+    /// Runs a request, and retries it after a transient failure, within the time of the caller and
+    /// the total time limit.
     pub(crate) async fn run_within<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         left: Duration,
@@ -92,8 +92,8 @@ impl RequestLimiter {
         self.run_until(deadline, request).await
     }
 
-    /// Does the same until a deadline. It keeps its permit between attempts, so that a throttling service
-    /// gets fewer requests.
+    /// Does the same until a deadline. It keeps its permit between attempts, so that a throttling
+    /// service gets fewer requests.
     pub(crate) async fn run_until<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         deadline: Instant,
@@ -197,8 +197,8 @@ mod tests {
         KmsError::new(kind, "told to")
     }
 
-    /// Runs scripted requests one after the other, in paused time. Returns the result and when each request
-    /// started.
+    /// Runs scripted requests one after the other, in paused time. Returns the result and when each
+    /// request started.
     async fn run(
         limits: Limits,
         script: Vec<Result<(), KmsError>>,
@@ -246,8 +246,8 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), SignErrorKind::ApprovalPending);
     }
 
-    /// A new request needs another approval, so this is not a transient failure; the same request succeeds
-    /// as soon as it is approved.
+    /// A new request needs another approval, so this is not a transient failure; the same request
+    /// succeeds as soon as it is approved.
     #[tokio::test(start_paused = true)]
     async fn an_approval_is_waited_for_until_the_deadline() {
         let pending = || Err(error(SignErrorKind::ApprovalPending));

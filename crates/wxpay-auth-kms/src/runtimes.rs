@@ -1,7 +1,7 @@
 //! The Tokio runtimes that use a signer; one may sleep while another waits for it.
 //!
-//! A runtime that nobody drives (a `current_thread` one between two calls of `block_on`) neither reads
-//! from its connections nor runs its tasks.
+//! A runtime that nobody drives (a `current_thread` one between two calls of `block_on`) neither
+//! reads from its connections nor runs its tasks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::error::KmsError;
 
-/// The source of a secret, such as a token or a password. It is never shown, and copies of it are zeroed
-/// when dropped, except those that TLS and the system make of sent data.
+/// The source of a secret, such as a token or a password. It is never shown, and copies of it are
+/// zeroed when dropped, except those that TLS and the system make of sent data.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -34,20 +34,21 @@ impl Secret {
 
     /// Reads the secret from a file: UTF-8, surrounding white space is removed.
     ///
-    /// Errors and `Debug` show the path only if it is absolute and has a folder (`/run/secrets/token`):
-    /// anything shorter may be the secret itself, given by mistake.
+    /// Errors and `Debug` show the path only if it is absolute and has a folder
+    /// (`/run/secrets/token`): anything shorter may be the secret itself, given by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(SecretSource::file(path))
     }
 
-    /// Reads the secret from a credential that systemd passes to the service (`LoadCredential=NAME:PATH`):
+    /// Reads the secret from a credential that systemd passes to the service
+    /// (`LoadCredential=NAME:PATH`):
     /// the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
         Self(SecretSource::credential(name))
     }
 
-    /// The same for a path in this parameter of an address. The path is never shown: it may be the secret
-    /// itself.
+    /// The same for a path in this parameter of an address. The path is never shown: it may be the
+    /// secret itself.
     #[cfg(feature = "vault")]
     pub(crate) fn file_in(parameter: &'static str, file: FileSource) -> Self {
         Self(SecretSource::File { file, parameter: Some(parameter) })

@@ -13,8 +13,8 @@ use aws_smithy_runtime_api::client::http::{HttpClient, http_client_fn};
 use crate::http::endpoint::Endpoint;
 use crate::runtimes::PerRuntime;
 
-/// Builds a client. Region, endpoint and credentials that are not given come from the same sources as
-/// for AWS tools.
+/// Builds a client. Region, endpoint and credentials that are not given come from the same sources
+/// as for AWS tools.
 pub async fn aws_client(region: Option<String>, endpoint: Option<&Endpoint>) -> Client {
     // The signer retries. The client would retry as well, three times per attempt, and would hide
     // which errors it retried.

@@ -33,8 +33,8 @@ use crate::http::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 /// By default the client retries inside one attempt of the signer, which hides the errors. Disable
 /// that (`RetryConfig::disabled()`): the signer retries.
 ///
-/// The key is pinned by the ARN that the service returns when the signer connects: pointing an alias
-/// at another key has no effect until a new signer connects.
+/// The key is pinned by the ARN that the service returns when the signer connects: pointing an
+/// alias at another key has no effect until a new signer connects.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>
 ///
@@ -64,7 +64,8 @@ impl AwsKms {
     /// Creates a back end from a client and the key: its id, its ARN, or an alias (`alias/…`).
     ///
     /// # Errors
-    /// [`KmsError`] if the key id is empty, longer than 2048 bytes, or contains characters other than
+    /// [`KmsError`] if the key id is empty, longer than 2048 bytes, or contains characters other
+    /// than
     /// printable ASCII.
     pub fn new(client: Client, key_id: impl Into<String>) -> Result<Self, KmsError> {
         let key_id = key_id.into();

@@ -16,8 +16,9 @@ use super::request_failure::RequestFailure;
 use super::single_flight::SingleFlight;
 use crate::error::KmsError;
 
-/// How long a refused credential that was just obtained is not replaced, and how long the source is not
-/// called after a permanent failure: retrying sooner changes nothing, and credential services throttle.
+/// How long a refused credential that was just obtained is not replaced, and how long the source is
+/// not called after a permanent failure: retrying sooner changes nothing, and credential services
+/// throttle.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// Minimum interval between early replacements of a credential that is still valid.
 #[cfg(feature = "_access-key")]
@@ -47,8 +48,8 @@ pub(crate) trait CredentialSource: fmt::Debug + Send + Sync + 'static {
     /// Returns the error of a source that took longer than [`PATIENCE`](Self::PATIENCE).
     fn too_late(&self) -> KmsError;
 
-    /// Returns whether a refused credential should be replaced. It is new if it was just obtained and
-    /// never accepted.
+    /// Returns whether a refused credential should be replaced. It is new if it was just obtained
+    /// and never accepted.
     fn replaces(&self, is_new: bool) -> bool {
         !is_new
     }
@@ -71,9 +72,9 @@ pub(crate) enum Life {
 
 /// Caches the credential of a source.
 ///
-/// Concurrent callers share one call of the source, which runs in a task of its own, and its result or
-/// error. While the credential is valid, nobody waits for its replacement; a caller that stops waiting
-/// does not cancel the call.
+/// Concurrent callers share one call of the source, which runs in a task of its own, and its result
+/// or error. While the credential is valid, nobody waits for its replacement; a caller that stops
+/// waiting does not cancel the call.
 pub(crate) struct CredentialCache<S: CredentialSource> {
     shared: Arc<Shared<S>>,
     flight: SingleFlight<Arc<Kept<S::Credential>>>,
@@ -151,8 +152,8 @@ impl<S: CredentialSource> CredentialCache<S> {
         }
     }
 
-    /// Sends a request, and sends it once more if its credential is refused and there is another one:
-    /// credentials expire while requests are in flight.
+    /// Sends a request, and sends it once more if its credential is refused and there is another
+    /// one: credentials expire while requests are in flight.
     pub(crate) async fn with<T, F: Future<Output = Result<T, RequestFailure>>>(
         &self,
         request: impl Fn(Arc<Kept<S::Credential>>) -> F,
@@ -173,8 +174,8 @@ impl<S: CredentialSource> CredentialCache<S> {
         Ok(response)
     }
 
-    /// Returns a valid credential. If it expires soon, starts its replacement and returns the old one
-    /// until then.
+    /// Returns a valid credential. If it expires soon, starts its replacement and returns the old
+    /// one until then.
     pub(crate) async fn current(&self) -> Result<Arc<Kept<S::Credential>>, KmsError> {
         let kept = self.shared.kept.load_full();
         match kept.as_ref().map(|kept| self.shared.source.life(kept)).zip(kept.as_ref()) {

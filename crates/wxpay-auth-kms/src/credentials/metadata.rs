@@ -18,8 +18,8 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Creates a client for a fixed address, over plain HTTP: the requests do not leave the host of this
-    /// machine.
+    /// Creates a client for a fixed address, over plain HTTP: the requests do not leave the host of
+    /// this machine.
     pub(crate) fn new(url: &'static str) -> Result<Self, KmsError> {
         let http = Http::new("the metadata service", &KmsTls::trusting_nobody())?;
         Ok(Self { http, endpoint: Endpoint::plain(url)? })

@@ -103,13 +103,13 @@ fn beginning(id: &str) -> &str {
     id.char_indices().nth(4).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
-/// Provides access keys. A key is cached until shortly before it expires, or until the service refuses
-/// it.
+/// Provides access keys. A key is cached until shortly before it expires, or until the service
+/// refuses it.
 ///
-/// The provider is called in a separate task, once for all waiting signatures, and may take 8 s; a caller
-/// that stops waiting does not cancel the call. While a key is valid, nobody waits. A new key that was
-/// never accepted is not replaced for 5 s, and after a permanent error the provider is not called again
-/// for 5 s.
+/// The provider is called in a separate task, once for all waiting signatures, and may take 8 s; a
+/// caller that stops waiting does not cancel the call. While a key is valid, nobody waits. A new
+/// key that was never accepted is not replaced for 5 s, and after a permanent error the provider is
+/// not called again for 5 s.
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Returns an access key.

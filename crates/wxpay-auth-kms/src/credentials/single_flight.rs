@@ -11,9 +11,9 @@ use wxpay_auth_core::SignErrorKind;
 use crate::error::KmsError;
 use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
-/// Lets concurrent callers share one call, which runs in a task of its own with its own time limit: a
-/// caller that stops waiting does not cancel it. A call that runs on another runtime is waited for
-/// 1 s at most, because that runtime may sleep; then the caller starts a second call.
+/// Lets concurrent callers share one call, which runs in a task of its own with its own time limit:
+/// a caller that stops waiting does not cancel it. A call that runs on another runtime is waited
+/// for 1 s at most, because that runtime may sleep; then the caller starts a second call.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T> {
     bound: Duration,
@@ -33,8 +33,8 @@ struct Flight<T> {
 /// `None` until there is a response. If the sender is dropped first, there will be none.
 type Response<T> = watch::Receiver<Option<Result<T, KmsError>>>;
 
-/// How many calls may run at once on runtimes that may sleep. A wrong secret may be sent that often,
-/// and some services lock it out at the fifth attempt.
+/// How many calls may run at once on runtimes that may sleep. A wrong secret may be sent that
+/// often, and some services lock it out at the fifth attempt.
 const MOST_AT_ONCE: usize = 4;
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
@@ -123,7 +123,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         Ok(Some(flight))
     }
 
-    /// Returns whether there may still be a response. A call past its time limit sleeps with its runtime.
+    /// Returns whether there may still be a response. A call past its time limit sleeps with its
+    /// runtime.
     fn is_running(&self, flight: &Flight<T>) -> bool {
         let may_come = flight.response.has_changed().is_ok() && flight.response.borrow().is_none();
         let is_here = || current_runtime() == Some(flight.runtime);

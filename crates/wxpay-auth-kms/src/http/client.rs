@@ -31,17 +31,17 @@ use crate::runtimes::PerRuntime;
 
 /// No response of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
-/// Time limit for a TCP connection: shorter than the time limit of a call, so that the error can name
-/// the cause, and long enough for a lost packet, which is retransmitted after a second.
+/// Time limit for a TCP connection: shorter than the time limit of a call, so that the error can
+/// name the cause, and long enough for a lost packet, which is retransmitted after a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sends requests to one service. It keeps connections open and follows no redirects.
 ///
-/// A request on an open connection that the service closes before reading it is sent again on another
-/// one. A connection is used only on the runtime that opened it, which drives it: on another runtime,
-/// requests would hang while that one sleeps.
+/// A request on an open connection that the service closes before reading it is sent again on
+/// another one. A connection is used only on the runtime that opened it, which drives it: on
+/// another runtime, requests would hang while that one sleeps.
 #[derive(Clone)]
 pub(crate) struct Http {
     service: &'static str,

@@ -16,8 +16,8 @@ pub(crate) fn kind_of_status(status: StatusCode) -> SignErrorKind {
     }
 }
 
-/// Classifies a response that does not come from the service, such as the page of a proxy. If its status
-/// is a success, the endpoint is some other server.
+/// Classifies a response that does not come from the service, such as the page of a proxy. If its
+/// status is a success, the endpoint is some other server.
 pub(crate) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
     if status.is_success() { SignErrorKind::Configuration } else { kind_of_status(status) }
 }

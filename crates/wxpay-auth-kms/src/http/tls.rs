@@ -12,8 +12,8 @@ use crate::error::KmsError;
 
 /// The certificates to trust in a TLS connection, and the client certificate to present.
 ///
-/// By default it trusts the root certificates of the platform, or those of Mozilla if the platform has
-/// none, and presents no certificate. TLS 1.2 and 1.3, with `ring`.
+/// By default it trusts the root certificates of the platform, or those of Mozilla if the platform
+/// has none, and presents no certificate. TLS 1.2 and 1.3, with `ring`.
 #[derive(Clone, Default)]
 pub struct KmsTls {
     ca: Option<Vec<CertificateDer<'static>>>,
@@ -54,8 +54,8 @@ impl KmsTls {
         self.ca_pem(&*files::read(path.as_ref())?)
     }
 
-    /// Presents a client certificate to the service (mTLS): the chain, client certificate first, and its
-    /// private key, both in PEM.
+    /// Presents a client certificate to the service (mTLS): the chain, client certificate first,
+    /// and its private key, both in PEM.
     ///
     /// # Errors
     /// [`KmsError`] if either is missing or damaged.

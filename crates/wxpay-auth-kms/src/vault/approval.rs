@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::client::Call;
 use crate::error::KmsError;
 
-/// How many pending requests are kept. The service keeps each until its TTL ends; results of forgotten
-/// requests are never fetched.
+/// How many pending requests are kept. The service keeps each until its TTL ends; results of
+/// forgotten requests are never fetched.
 const MOST: usize = 256;
 /// How long a request is kept at most, even if its TTL is longer.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);

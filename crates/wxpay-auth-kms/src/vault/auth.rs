@@ -9,8 +9,8 @@ use crate::secret::Secret;
 
 /// How to log in to Vault or OpenBao.
 ///
-/// The first login happens at first use, the next when a token expires or is refused. A renewable token
-/// is renewed well before it expires, even while nothing is signed.
+/// The first login happens at first use, the next when a token expires or is refused. A renewable
+/// token is renewed well before it expires, even while nothing is signed.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -40,14 +40,14 @@ pub(super) enum Method {
 const JWT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 impl VaultAuth {
-    /// Uses a token. A token from a file is read again when it is refused and when it is due for renewal,
-    /// because the file may contain a new one.
+    /// Uses a token. A token from a file is read again when it is refused and when it is due for
+    /// renewal, because the file may contain a new one.
     pub fn token(token: Secret) -> Self {
         Self::by(Method::Token(token))
     }
 
-    /// Logs in with an `AppRole`. A `secret_id` from a file is read again at each login; a single-use
-    /// `secret_id` is not enough.
+    /// Logs in with an `AppRole`. A `secret_id` from a file is read again at each login; a
+    /// single-use `secret_id` is not enough.
     pub fn app_role(role_id: impl Into<String>, secret_id: Secret) -> Self {
         Self::by(Method::AppRole { role_id: role_id.into(), secret_id })
     }

@@ -46,8 +46,8 @@ impl VaultTransitBuilder {
         self
     }
 
-    /// Sets the version of the key, counted from 1: by default the latest when the signer connects. A signer
-    /// keeps using the version that it connected to.
+    /// Sets the version of the key, counted from 1: by default the latest when the signer connects.
+    /// A signer keeps using the version that it connected to.
     pub fn key_version(mut self, version: u32) -> Self {
         self.key_version = Some(version);
         self
@@ -74,8 +74,8 @@ impl VaultTransitBuilder {
     /// Checks the settings. Sends no request yet.
     ///
     /// # Errors
-    /// [`KmsError`] if there is no login, a name or version is invalid, or the TLS settings cannot be
-    /// used.
+    /// [`KmsError`] if there is no login, a name or version is invalid, or the TLS settings cannot
+    /// be used.
     pub fn build(self) -> Result<VaultTransit, KmsError> {
         let auth = self.auth.ok_or_else(|| {
             KmsError::setting(

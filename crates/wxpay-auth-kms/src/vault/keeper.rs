@@ -50,8 +50,8 @@ impl Progress {
 }
 
 impl Keeper {
-    /// Starts the task on the runtime of the caller, unless one is running. The task ends with its runtime;
-    /// a task that is late on another runtime is replaced, because that runtime sleeps.
+    /// Starts the task on the runtime of the caller, unless one is running. The task ends with its
+    /// runtime; a task that is late on another runtime is replaced, because that runtime sleeps.
     pub(super) fn watch(&self, session: &Arc<Session>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +100,8 @@ async fn keep(
         let next = keep_alive(kept.tokens()).await;
         note(seen, next);
         drop(kept);
-        // Whether the time is up, the token has changed or the session has ended: the loop checks again.
+        // Whether the time is up, the token has changed or the session has ended: the loop checks
+        // again.
         match next {
             Some(next) => drop(tokio::time::timeout_at(next, changed.changed()).await),
             None => drop(changed.changed().await),
@@ -108,8 +109,8 @@ async fn keep(
     }
 }
 
-/// Renews or replaces the token if it is due, and returns when to call this again; `None` if nothing can
-/// be done until there is another token.
+/// Renews or replaces the token if it is due, and returns when to call this again; `None` if
+/// nothing can be done until there is another token.
 async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
     let (token, auth) = (tokens.kept()?, tokens.source().auth());
     let lease = *token.lease()?;

@@ -41,8 +41,8 @@ impl Lockout {
         Self { locks_out, refused: Mutex::new(None) }
     }
 
-    /// Returns the last error if the secret was refused and its pause has not passed. Otherwise starts
-    /// another pause, so that concurrent callers do not send the secret as well.
+    /// Returns the last error if the secret was refused and its pause has not passed. Otherwise
+    /// starts another pause, so that concurrent callers do not send the secret as well.
     pub(super) fn check(&self, secret: &str) -> Result<(), KmsError> {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(refused) = refused.as_mut().filter(|refused| refused.is(secret)) else {

@@ -7,8 +7,8 @@ use crate::error::KmsError;
 /// The characters that are not encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Checks the path of a mount or a namespace, and encodes it. A trailing `/`, as in the listing of Vault,
-/// is removed.
+/// Checks the path of a mount or a namespace, and encodes it. A trailing `/`, as in the listing of
+/// Vault, is removed.
 pub(super) fn path(what: &str, path: &str) -> Result<String, KmsError> {
     let segments: Vec<_> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     if segments.iter().all(|segment| is_segment(segment)) {

@@ -10,11 +10,12 @@ use crate::error::KmsError;
 use crate::http::client::Response;
 use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
-/// Lets concurrent callers of the same request share it and its response. With an approval, two requests
-/// would need two approvals, and a result that can be fetched once would reach one caller only.
+/// Lets concurrent callers of the same request share it and its response. With an approval, two
+/// requests would need two approvals, and a result that can be fetched once would reach one caller
+/// only.
 ///
-/// The request runs within the time of the first caller. If that one gives up, the next one sends it
-/// again. If callers are on several runtimes, of which one may sleep, they wait 1 s at most.
+/// The request runs within the time of the first caller. If that one gives up, the next one sends
+/// it again. If callers are on several runtimes, of which one may sleep, they wait 1 s at most.
 #[derive(Debug, Default)]
 pub(super) struct Questions(Mutex<Vec<Entry>>);
 

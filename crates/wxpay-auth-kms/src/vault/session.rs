@@ -48,9 +48,9 @@ impl Session {
         &self.tokens
     }
 
-    /// Sends a request, and sends it once more with another token if the service refuses the first. If the
-    /// request needs approval, sending it again fetches the result. Concurrent callers of the same request
-    /// share the response.
+    /// Sends a request, and sends it once more with another token if the service refuses the first.
+    /// If the request needs approval, sending it again fetches the result. Concurrent callers of
+    /// the same request share the response.
     pub(super) async fn ask<T, P: DeserializeOwned>(
         &self,
         call: Call<'_>,

@@ -23,8 +23,8 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Creates a lease from the response of the service, counted from before the request. 0 seconds mean
-    /// a token that does not expire.
+    /// Creates a lease from the response of the service, counted from before the request. 0 seconds
+    /// mean a token that does not expire.
     pub(super) fn new(asked: Instant, seconds: u64, renewable: bool) -> Option<Self> {
         // Capped at 100 years, because an `Instant` is limited.
         let length = Duration::from_secs(seconds.min(100 * 365 * 86_400));
@@ -40,7 +40,8 @@ impl Lease {
         self.begin + self.length
     }
 
-    /// Returns whether this lease ends clearly later than another. A token at its maximum TTL can be
+    /// Returns whether this lease ends clearly later than another. A token at its maximum TTL can
+    /// be
     /// renewed without lasting longer; the service counts in whole seconds.
     pub(super) fn outlasts(&self, other: &Self) -> bool {
         self.end() > other.end() + Duration::from_millis(500)
