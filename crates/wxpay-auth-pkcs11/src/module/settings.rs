@@ -1,8 +1,8 @@
-//! Where modules have their own settings: what to look at when one does not start, or shows no token.
+//! Hints about the settings of a module, for one that does not start or shows no token.
 
 use std::path::Path;
 
-/// Says what to check of the settings of a module, which is known by the name of its file.
+/// Returns what to check in the settings of a module, by its file name.
 pub(crate) fn hint(module: Option<&Path>) -> &'static str {
     let name = module.and_then(Path::file_name).unwrap_or_default();
     let name = name.to_string_lossy().to_lowercase();
@@ -13,7 +13,7 @@ pub(crate) fn hint(module: Option<&Path>) -> &'static str {
 const GENERIC: &str = "check the module's own settings (a file, or environment variables: see its manual): this process \
      must see them, and its user may read that file, and what it names";
 
-/// What the name of the file contains, and what to check.
+/// A part of the file name, and what to check.
 const HINTS: [(&str, &str); 7] = [
     (
         "softhsm",
