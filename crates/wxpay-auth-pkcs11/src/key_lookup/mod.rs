@@ -208,7 +208,7 @@ impl Certificates {
         Ok(read)
     }
 
-    /// Returns the certificate for this key that was issued by another key.
+    /// Returns the certificate for this key that is not self-issued.
     fn issued_for(&self, key: &PublicKey) -> Result<Option<Certificate>, Pkcs11Error> {
         let is = |c: &&Certificate| c.public_key() == key && !is_self_issued(c);
         let fitting: Vec<&Certificate> = self.usable.iter().filter(is).collect();
