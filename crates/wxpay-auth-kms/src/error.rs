@@ -28,8 +28,7 @@ const MAX_TEXT: usize = 300;
 
 impl KmsError {
     /// Creates an error. The message is reduced to one line of at most 300 characters, because it
-    /// may come
-    /// from the service.
+    /// may come from the service.
     pub fn new(kind: SignErrorKind, message: impl AsRef<str>) -> Self {
         let details = FailureDetails::new(kind);
         Self(Box::new(Parts { details, message: one_line(message.as_ref()), source: None }))

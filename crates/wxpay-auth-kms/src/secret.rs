@@ -41,8 +41,7 @@ impl Secret {
     }
 
     /// Reads the secret from a credential that systemd passes to the service
-    /// (`LoadCredential=NAME:PATH`):
-    /// the file of this name in `$CREDENTIALS_DIRECTORY`.
+    /// (`LoadCredential=NAME:PATH`): the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
         Self(SecretSource::credential(name))
     }

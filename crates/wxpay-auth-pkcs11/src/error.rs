@@ -253,8 +253,7 @@ pub enum Pkcs11Error {
         waited: Duration,
     },
     /// Another login to the token, a restart of its module, or, if calls are serialized, another
-    /// call
-    /// has not ended.
+    /// call has not ended.
     #[error(
         "a login to the token, a restart of its module, or another call has not ended within {} ms",
         waited.as_millis()

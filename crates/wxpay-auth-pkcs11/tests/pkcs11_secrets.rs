@@ -1,6 +1,5 @@
 //! No type and no error of the PKCS#11 signer shows a PIN. Types that need a token are tested in
-//! the
-//! workspace's tests.
+//! the workspace's tests.
 
 #![allow(
     clippy::expect_used,

@@ -83,8 +83,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// [`UnreadSecret`]: the file does not exist, cannot be read, or is not UTF-8; the callback
-    /// fails or
-    /// panics.
+    /// fails or panics.
     pub fn read(
         &self,
         noun: &str,

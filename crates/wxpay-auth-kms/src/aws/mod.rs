@@ -65,8 +65,7 @@ impl AwsKms {
     ///
     /// # Errors
     /// [`KmsError`] if the key id is empty, longer than 2048 bytes, or contains characters other
-    /// than
-    /// printable ASCII.
+    /// than printable ASCII.
     pub fn new(client: Client, key_id: impl Into<String>) -> Result<Self, KmsError> {
         let key_id = key_id.into();
         let printable = key_id.bytes().all(|b| b.is_ascii_graphic());

@@ -25,8 +25,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`KmsError`] if it is not a URL, is not `https` (or `http` to this machine), or has a user,
-    /// a
-    /// query or a fragment.
+    /// a query or a fragment.
     pub fn new(url: impl AsRef<str>) -> Result<Self, KmsError> {
         url.as_ref().parse()
     }

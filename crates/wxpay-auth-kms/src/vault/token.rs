@@ -41,8 +41,7 @@ impl Lease {
     }
 
     /// Returns whether this lease ends clearly later than another. A token at its maximum TTL can
-    /// be
-    /// renewed without lasting longer; the service counts in whole seconds.
+    /// be renewed without lasting longer; the service counts in whole seconds.
     pub(super) fn outlasts(&self, other: &Self) -> bool {
         self.end() > other.end() + Duration::from_millis(500)
     }
