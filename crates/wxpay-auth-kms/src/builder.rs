@@ -105,7 +105,7 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         self.limits.check()?;
         if !is_sensible(self.connect_timeout) {
             return Err(KmsError::setting(
-                "connect_timeout must be more than nothing, and at most a day",
+                "connect_timeout must be greater than zero, and at most a day",
                 "correct the setting",
             ));
         }
@@ -134,5 +134,5 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
 fn too_late(timeout: Duration) -> KmsError {
     let message = format!("connecting took longer than {} ms", timeout.as_millis());
     KmsError::new(SignErrorKind::Timeout, message)
-        .with_hint("look at what the service does, or give it more time (connect_timeout)")
+        .with_hint("check the service, or raise connect_timeout")
 }

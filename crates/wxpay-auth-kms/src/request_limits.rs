@@ -45,10 +45,10 @@ impl Limits {
             return wrong("concurrency must be at least 1");
         }
         if !is_sensible(self.call_timeout) {
-            return wrong("call_timeout must be more than nothing, and at most a day");
+            return wrong("call_timeout must be greater than zero, and at most a day");
         }
         if !is_sensible(self.total_timeout) {
-            return wrong("sign_timeout must be more than nothing, and at most a day");
+            return wrong("sign_timeout must be greater than zero, and at most a day");
         }
         if self.attempts == 0 {
             return wrong("attempts must be at least 1");
@@ -138,7 +138,7 @@ impl RequestLimiter {
             if !(error.kind().is_transient() || is_pending) || is_last || is_late {
                 return Err(error);
             }
-            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; asking again");
+            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; retrying");
             tokio::time::sleep(wait).await;
         }
     }
@@ -151,7 +151,7 @@ impl RequestLimiter {
         let _waiting = Waiting::enter(&self.waiting, self.limits.queue)?;
         self.permits.acquire().await.map_err(|_| {
             // The semaphore is never closed.
-            KmsError::new(SignErrorKind::Other, "the signer takes no more signatures")
+            KmsError::new(SignErrorKind::Other, "the signer accepts no more signatures")
         })
     }
 }

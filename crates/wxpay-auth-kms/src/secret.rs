@@ -80,7 +80,7 @@ impl Secret {
                 UnreadSecret::Unavailable(source) => source,
                 UnreadSecret::Utf16 => "it is UTF-16".into(),
             };
-            let message = format!("the secret in {} cannot be had", self.place());
+            let message = format!("cannot read the secret from {}", self.place());
             let hint = credential_hint(&*source).unwrap_or(
                 "check that the file is there, and that this program may read it; its path is needed, \
                  not the secret",

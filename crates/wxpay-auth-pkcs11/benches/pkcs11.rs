@@ -240,7 +240,7 @@ fn one_thread() -> Runtime {
 fn main() {
     let tokens = Token::all();
     if tokens.is_empty() {
-        println!("there is no token here; this prepares some, and measures:");
+        println!("no token is configured; to prepare some and measure, run:");
         println!(
             "scripts/with-tokens cargo bench -p wxpay-auth-pkcs11 --bench pkcs11 --features pkcs11"
         );
@@ -252,7 +252,7 @@ fn main() {
         let turn = Duration::from_millis(turn.unwrap_or(1000));
         Plan { turn, rounds: 7, timer: 3 * turn }
     } else {
-        println!("each thing once: the figures say nothing; cargo bench measures");
+        println!("each part ran once, so the figures mean nothing; use cargo bench to measure");
         let turn = Duration::from_millis(1);
         Plan { turn, rounds: 1, timer: 5 * turn }
     };

@@ -153,10 +153,10 @@ impl Pkcs11SignerBuilder {
             return wrong("queue", "must be at least 1");
         }
         if self.sign_timeout.is_zero() {
-            return wrong("sign_timeout", "must be more than nothing");
+            return wrong("sign_timeout", "must be greater than zero");
         }
         if self.connect_timeout.is_zero() {
-            return wrong("connect_timeout", "must be more than nothing");
+            return wrong("connect_timeout", "must be greater than zero");
         }
         Ok(())
     }

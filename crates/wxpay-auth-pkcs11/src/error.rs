@@ -75,10 +75,10 @@ pub enum Pkcs11Error {
         present: String,
     },
     /// The token requires a login, and no PIN is given.
-    #[error("the token wants a PIN, and none is given")]
+    #[error("the token requires a PIN, and none is given")]
     NoPin,
     /// The PIN could not be read.
-    #[error("the PIN cannot be had")]
+    #[error("cannot read the PIN")]
     #[non_exhaustive]
     PinUnavailable {
         /// The cause.
@@ -162,13 +162,13 @@ pub enum Pkcs11Error {
     #[error("the key in the token may not sign (CKA_SIGN is false)")]
     KeyCannotSign,
     /// The key requires the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
-    #[error("the key wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
+    #[error("the key requires the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
     KeyAlwaysAuthenticates,
     /// The key was replaced by another one after the signer connected.
-    #[error("another key has taken the place of the one that was there at the beginning")]
+    #[error("the key was replaced after the signer connected")]
     KeyReplaced,
     /// The token does not disclose the public key.
-    #[error("the token does not tell the public key")]
+    #[error("the token does not disclose the public key")]
     NoPublicKey,
     /// The generated key can leave the token.
     #[error("the token made a key that is not bound to it ({attribute} is wrong)")]
@@ -289,7 +289,7 @@ fn hexadecimal(id: Option<&String>) -> String {
         .unwrap_or_default()
 }
 
-const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
+const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and its label: pkcs11-tool \
      --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one that is not \
      initialised has no keys";
 
@@ -380,7 +380,7 @@ impl Pkcs11Error {
                  %6D%EB%45 in a URI"
             }
             Self::KeyNotFound { .. } => {
-                "check object and id against what is there; without a login, private keys are not seen"
+                "check object and id against the keys that are there; private keys are not visible without a login"
             }
             Self::SeveralKeys { by_object, by_id, .. } => match (by_object, by_id) {
                 (_, false) => "add id to the address; labels need not be unique",
@@ -405,11 +405,11 @@ impl Pkcs11Error {
                  key beside it the exponent (CKA_PUBLIC_EXPONENT)"
             }
             Self::KeyNotBound { .. } => {
-                "delete that key, and ask the maker of the token how to generate keys that cannot \
+                "delete that key, and ask the vendor of the token how to generate keys that cannot \
                  leave it"
             }
             Self::SignOnlyKeyRefused { .. } => {
-                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 makes no other key (CKA_ENCRYPT and \
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 generates no other keys (CKA_ENCRYPT and \
                  CKA_DECRYPT must not be false); if that fails as well, check the token"
             }
             Self::NoCertificate => {
@@ -420,10 +420,8 @@ impl Pkcs11Error {
                  -alias ALIAS, or pkcs11-tool --write-object FILE --type cert --id ID), or give it or its \
                  serial_no"
             }
-            Self::SeveralCertificates { .. } => "give the merchant certificate that is to be used",
-            Self::Mechanism { .. } => {
-                "use the other mechanism; CKM_RSA_PKCS is the one that tokens have"
-            }
+            Self::SeveralCertificates { .. } => "give the merchant certificate to use",
+            Self::Mechanism { .. } => "use the other mechanism; all tokens support CKM_RSA_PKCS",
             Self::Panicked | Self::Malformed { .. } => {
                 "report it with the name and version of the module"
             }

@@ -71,7 +71,7 @@ impl AwsKms {
         let printable = key_id.bytes().all(|b| b.is_ascii_graphic());
         if key_id.is_empty() || key_id.len() > MAX_KEY_ID || !printable {
             return Err(KmsError::setting(
-                "the key id is not one of AWS KMS",
+                "the key id is not valid for AWS KMS",
                 "give a key id, a key ARN, or an alias (alias/…)",
             ));
         }
@@ -85,7 +85,7 @@ impl KmsBackend for AwsKms {
         let sent = Sent::default();
         let request = self.client.get_public_key().key_id(&self.key_id);
         let asked = request.customize().interceptor(sent.clone()).send().await;
-        let response = asked.map_err(|e| failed(e, "tell the public key", &sent))?;
+        let response = asked.map_err(|e| failed(e, "return the public key", &sent))?;
         if response.key_usage() != Some(&KeyUsageType::SignVerify) {
             return Err(unsupported("the key may not sign (its KeyUsage is not SIGN_VERIFY)"));
         }
@@ -123,7 +123,7 @@ fn unsupported(message: &str) -> KmsError {
 }
 
 fn incomplete() -> KmsError {
-    KmsError::new(SignErrorKind::Other, "AWS KMS answered, but with parts missing")
+    KmsError::new(SignErrorKind::Other, "the response of AWS KMS is incomplete")
 }
 
 /// The secrets that a request was signed with, to redact them in texts of the response.
@@ -199,7 +199,7 @@ where
                 "check that the service can be reached, and that the client has credentials; then \
                  try again",
             ),
-        _ => failed(SignErrorKind::Configuration, "there is no request")
+        _ => failed(SignErrorKind::Configuration, "the request cannot be built")
             .with_hint("check region and credentials of the client"),
     };
     if let Some(request_id) = request_id {
@@ -227,7 +227,7 @@ fn unknown(response: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
 fn foreign(response: &HttpResponse, task: &str) -> KmsError {
     let status = response.status().as_u16();
     let kind = StatusCode::from_u16(status).map_or(SignErrorKind::Other, kind_of_foreign);
-    let message = format!("AWS KMS did not {task}: the response ({status}) is not what it answers");
+    let message = format!("AWS KMS did not {task}: the response ({status}) does not come from it");
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 
@@ -247,7 +247,7 @@ fn sorted(code: &str) -> Option<(SignErrorKind, Option<&'static str>)> {
         }
         "DisabledException" => (K::Configuration, Some("enable the key")),
         "KMSInvalidStateException" => {
-            (K::Configuration, Some("check the state of the key: is it going to be deleted?"))
+            (K::Configuration, Some("check the state of the key: it may be pending deletion"))
         }
         "InvalidKeyUsageException" | "UnsupportedOperationException" => {
             (K::Unsupported, Some("use a key with KeySpec RSA_2048 and KeyUsage SIGN_VERIFY"))

@@ -83,7 +83,7 @@ pub(super) fn build<C: Vendor>(builder: CloudKmsBuilder<C>) -> Result<CloudKms<C
         None => Endpoint::new(C::default_endpoint(&region))?,
         Some(endpoint) if endpoint.has_path() => {
             return Err(KmsError::setting(
-                "the endpoint has a path, which the signature of a request does not allow for",
+                "the endpoint has a path, which request signatures do not support",
                 "write https://HOST[:PORT] alone",
             ));
         }
@@ -126,7 +126,7 @@ pub(super) fn name(what: &str, name: &str) -> Result<(), KmsError> {
         return Ok(());
     }
     Err(KmsError::setting(
-        format!("the {what} is empty, or has characters that none has"),
+        format!("the {what} is empty, or contains invalid characters"),
         "copy it from the console of the service",
     ))
 }
@@ -135,8 +135,8 @@ pub(super) fn name(what: &str, name: &str) -> Result<(), KmsError> {
 pub(super) fn header_value(text: &str) -> Result<HeaderValue, KmsError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         KmsError::setting(
-            "the access key or its session token has characters that none has",
-            "copy it anew, without line breaks",
+            "the access key or its session token contains invalid characters",
+            "copy it again, without line breaks",
         )
     })?;
     value.set_sensitive(true);

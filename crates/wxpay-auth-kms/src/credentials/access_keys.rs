@@ -48,8 +48,9 @@ impl CredentialSource for AccessKeys {
 
     fn too_late(&self) -> KmsError {
         let message = format!("there were no credentials within {} ms", Self::PATIENCE.as_millis());
-        KmsError::new(SignErrorKind::Timeout, message)
-            .with_hint("the key service was not asked: check what gives out the access keys")
+        KmsError::new(SignErrorKind::Timeout, message).with_hint(
+            "no request was sent to the key service: check the provider of the access keys",
+        )
     }
 }
 

@@ -167,7 +167,7 @@ impl<S: CredentialSource> CredentialCache<S> {
             Err(RequestFailure::Other(error)) => return Err(error),
             Err(RequestFailure::Credential(error)) => error,
         };
-        tracing::debug!(error = %refused, "the credential is refused; asking for another one");
+        tracing::debug!(error = %refused, "the credential was refused; requesting another one");
         let Some(other) = self.other(&kept).await? else { return Err(refused) };
         let response = request(Arc::clone(&other)).await?;
         other.prove();
@@ -200,7 +200,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         *ahead = Some(Instant::now());
         let (shared, old) = (Arc::clone(&self.shared), Some(Arc::clone(kept)));
         let going_on = |error: &KmsError| {
-            tracing::warn!(%error, "no new credentials; going on with the old ones");
+            tracing::warn!(%error, "cannot obtain new credentials; using the old ones");
         };
         let question = || async move {
             let asked = shared.replace(old, obtain).await;

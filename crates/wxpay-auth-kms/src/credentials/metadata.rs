@@ -42,7 +42,7 @@ impl Metadata {
     ) -> Result<Response, KmsError> {
         if self.endpoint.is_https() {
             return Err(KmsError::setting(
-                "the metadata service is asked over plain HTTP, and its address says https",
+                "the metadata service uses plain HTTP, but its address is https",
                 "write http://HOST[:PORT], for a host that is this machine",
             ));
         }
@@ -51,7 +51,8 @@ impl Metadata {
             request = request.header(*name, value);
         }
         let request = request.body(Vec::new()).map_err(|e| {
-            KmsError::setting("the metadata service cannot be asked", "report it").with_source(e)
+            KmsError::setting("the request to the metadata service cannot be built", "report it")
+                .with_source(e)
         })?;
         let response = self.http.send(request).await?;
         match response.status.as_u16() {
@@ -69,7 +70,7 @@ impl Metadata {
         headers: &[(&'static str, HeaderValue)],
     ) -> Result<String, KmsError> {
         if let Some(name) = given {
-            let wrong = || KmsError::setting("the name of the role is none", NO_ROLE_HINT);
+            let wrong = || KmsError::setting("the name of the role is invalid", NO_ROLE_HINT);
             return role_name(name).then(|| name.to_owned()).ok_or_else(wrong);
         }
         let response = self.get(folder, headers).await?;

@@ -65,7 +65,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
             }
         }
         // This caller's own call was aborted: it panicked, or its runtime shuts down.
-        Err(KmsError::new(SignErrorKind::Unavailable, "what was asked of the service was cut off"))
+        Err(KmsError::new(SignErrorKind::Unavailable, "the request to the service was aborted"))
     }
 
     /// Starts a call without waiting for it, unless one is running.

@@ -107,7 +107,7 @@ impl Http {
         {
             let message = format!("{service} ended the TLS handshake");
             return KmsError::new(SignErrorKind::Configuration, message)
-                .with_hint("where the service wants a client certificate, give the right one")
+                .with_hint("if the service requires a client certificate, give the right one")
                 .with_source(error);
         }
         let message = if error.is_connect() {
@@ -241,7 +241,7 @@ impl Response {
     pub(crate) fn not_understood(&self) -> KmsError {
         let content_type = self.header(header::CONTENT_TYPE);
         let message = format!(
-            "{} answered {} with {}, which is not what the service answers",
+            "{} answered {} with {}, which is not a response of the service",
             self.service,
             self.status.as_u16(),
             content_type.as_deref().unwrap_or("no content type"),

@@ -64,7 +64,7 @@ impl Endpoint {
             .build()
             .map_err(|_| {
                 KmsError::setting(
-                    format!("{path_and_query} is no path"),
+                    format!("{path_and_query} is not a path"),
                     "check the names of mount and key",
                 )
             })
@@ -86,7 +86,7 @@ impl Endpoint {
             return wrong("has a user in it");
         }
         if !has_no_port_or_a_number(&authority) {
-            return wrong("has a port that is no number");
+            return wrong("has a port that is not a number");
         }
         if url.contains(['?', '#']) {
             return wrong("has a query or a fragment");

@@ -24,7 +24,7 @@ pub(crate) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
 
 /// What to do about such a response.
 pub(crate) const FOREIGN_HINT: &str =
-    "check that the endpoint is right, and whether a proxy answers in its place";
+    "check that the endpoint is right, and whether a proxy responds instead";
 
 #[cfg(test)]
 mod tests {

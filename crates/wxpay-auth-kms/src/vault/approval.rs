@@ -128,18 +128,18 @@ impl Approval {
         }
         self.error(
             SignErrorKind::ApprovalPending,
-            "vault asks for the approval of others first, or its response to that was lost",
+            "vault requires an approval of the request, or its response was lost",
         )
         .with_hint(
             "where it is not approved yet, let the control group approve it. Where it is, the response \
              was lost on the way: let the policy allow update on sys/control-group/request, which \
-             tells the two apart, and sign again, or use a new VaultTransit, which asks anew",
+             tells the two apart, and sign again, or use a new VaultTransit, which sends a new request",
         )
     }
 
     /// Returns the error of a request that nobody has approved yet.
     pub(super) fn pending(&self) -> KmsError {
-        self.error(SignErrorKind::ApprovalPending, "vault asks for the approval of others first")
+        self.error(SignErrorKind::ApprovalPending, "vault requires an approval of the request")
             .with_hint(
                 "let the control group approve it: bao write sys/control-group/authorize \
                  accessor=APPROVAL_ID; then sign the same message again, with the same VaultTransit. \
@@ -254,10 +254,7 @@ mod tests {
         }
         let error = Approval::new(call(b"1"), wrapped("s.1", "a1")).pending();
         assert_eq!(error.approval_id(), Some("a1"));
-        assert_eq!(
-            error.to_string(),
-            "vault asks for the approval of others first [approval-id a1]"
-        );
+        assert_eq!(error.to_string(), "vault requires an approval of the request [approval-id a1]");
         let wrapped = WrapInfo { ttl: u64::MAX, ..wrapped("s.1", "a1") };
         assert_eq!(Approval::new(call(b"1"), wrapped).pending().approval_id(), Some("a1"));
     }

@@ -109,7 +109,7 @@ impl VaultTransitBuilder {
 fn namespace(namespace: &str) -> Result<HeaderValue, KmsError> {
     names::path("the namespace", namespace)?;
     HeaderValue::from_str(namespace)
-        .map_err(|_| KmsError::setting("the namespace cannot stand in a header", "check its name"))
+        .map_err(|_| KmsError::setting("the namespace is not valid in a header", "check its name"))
 }
 
 #[cfg(test)]

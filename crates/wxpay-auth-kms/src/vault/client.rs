@@ -49,7 +49,7 @@ impl Client {
             let value = HeaderValue::from_str(token).ok().filter(|_| token.is_ascii());
             let Some(mut token) = value else {
                 return Err(KmsError::setting(
-                    "the token has characters that no token has",
+                    "the token contains invalid characters",
                     "check where it comes from",
                 ));
             };

@@ -130,7 +130,7 @@ async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
         Err(error) => error,
     };
     if token.is_first_warning() {
-        tracing::warn!(%error, ?left, "the token of vault ends, and was neither renewed nor replaced");
+        tracing::warn!(%error, ?left, "the token of vault expires, and was neither renewed nor replaced");
     } else {
         tracing::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
     }

@@ -34,7 +34,7 @@ impl Key {
     /// Returns the given version, or the latest.
     pub(super) fn version(&self, version: Option<u32>) -> Result<KmsKey, KmsError> {
         if !self.kind.starts_with("rsa-") || !self.supports_signing {
-            let message = format!("a key of type {} does not do", self.kind);
+            let message = format!("a key of type {} cannot be used", self.kind);
             return Err(KmsError::new(SignErrorKind::Unsupported, message)
                 .with_hint("make or import a key of type rsa-2048"));
         }
@@ -47,7 +47,7 @@ impl Key {
         let Some(pem) = found.get("public_key").and_then(serde_json::Value::as_str) else {
             return Err(KmsError::new(
                 SignErrorKind::Unsupported,
-                format!("vault does not tell the public key of version {version}"),
+                format!("vault does not return the public key of version {version}"),
             ));
         };
         Ok(KmsKey::new(PublicKey::from_pem(pem)?).with_version(version.to_string()))
@@ -83,14 +83,18 @@ impl Signed {
     pub(super) fn bytes(&self, version: &str) -> Result<Vec<u8>, KmsError> {
         let parts = self.signature.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
         let Some((found, bytes)) = parts else {
-            return Err(wrong("what vault calls a signature does not begin with vault:v"));
+            return Err(wrong(
+                "the signature in the response of vault does not begin with vault:v",
+            ));
         };
         if found != version {
             return Err(wrong(format!(
-                "vault signed with version {found} of the key in place of version {version}"
+                "vault signed with version {found} of the key instead of version {version}"
             )));
         }
-        STANDARD.decode(bytes).map_err(|_| wrong("the signature of vault is no Base64"))
+        STANDARD
+            .decode(bytes)
+            .map_err(|_| wrong("the signature in the response of vault is not Base64"))
     }
 }
 

@@ -57,7 +57,7 @@ impl Login {
                     tracing::debug!(lease = ?longer, "the token of vault was renewed");
                     return Ok(token.renewed(token.lasting(longer)));
                 }
-                Ok(_) => tracing::debug!("the token of vault is as old as it may become"),
+                Ok(_) => tracing::debug!("the token of vault has reached its maximum TTL"),
                 Err(error) if error.kind().is_transient() => return Err(error),
                 Err(error) => tracing::debug!(%error, "the token of vault was not renewed"),
             }
@@ -68,7 +68,7 @@ impl Login {
         // The owner of the token may renew it, too.
         let found = look_up(&self.client, token.secret().to_owned().into()).await?;
         if let Some(longer) = found.lease().filter(|longer| longer.outlasts(&lease)) {
-            tracing::debug!(lease = ?longer, "the token of vault was renewed by somebody else");
+            tracing::debug!(lease = ?longer, "the token of vault was renewed by another client");
             return Ok(token.renewed(token.lasting(*longer)));
         }
         Err(KmsError::setting(
@@ -189,7 +189,7 @@ fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
         let (problem, hint) = match auth.mfa_requirement {
             Some(_) => (
                 "the login wants a second factor",
-                "let a program log in without one, by a method of its own",
+                "use a login method for programs, without a second factor",
             ),
             None => ("the login gave no token", "check the login, and that it is not wrapped"),
         };
@@ -221,7 +221,7 @@ async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, Km
             Ok(Token::new(secret, lease))
         }
         Err(error) if error.kind() == SignErrorKind::PermissionDenied => {
-            tracing::debug!(%error, "how long the token of vault lasts is not known");
+            tracing::debug!(%error, "the lease of the token of vault is unknown");
             Ok(Token::new(secret, None))
         }
         Err(error) => Err(error),

@@ -37,7 +37,7 @@ pub(super) fn key(key: &str) -> Result<(), KmsError> {
         return Ok(());
     }
     Err(KmsError::setting(
-        "no key of Transit has such a name",
+        "the name of the key is not valid for Transit",
         "give the name of the key alone: letters, digits, _, - and .",
     ))
 }
@@ -69,7 +69,7 @@ mod tests {
         }
         for wrong in ["", "a/b", "..", ".a", "a-", "a b", "密钥", "a%2Fb", "a?b", "a\n"] {
             let error = key(wrong).unwrap_err();
-            assert_eq!(error.to_string(), "no key of Transit has such a name");
+            assert_eq!(error.to_string(), "the name of the key is not valid for Transit");
         }
     }
 }

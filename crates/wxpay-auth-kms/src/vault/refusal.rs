@@ -131,7 +131,7 @@ fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option
         (404 | 405, Doing::LogIn | Doing::Renew) => (Configuration, Some(CHECK_LOGIN)),
         (404, _) => (KeyNotFound, Some(CHECK_NAMES)),
         (400, _) => (Configuration, None),
-        (405, _) => (Configuration, Some("check that the mount is one of Transit")),
+        (405, _) => (Configuration, Some("check that the mount is a Transit engine")),
         (403, _) => (PermissionDenied, Some(CHECK_POLICY)),
         (429, _) => (Throttled, Some("sign less at once, or raise the quota of the service")),
         (503, _) if said.contains("sealed") => {
@@ -145,11 +145,11 @@ fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option
 pub(super) fn lacking(response: &Response, remarks: &[String]) -> KmsError {
     let status = response.status.as_u16();
     let message = match remarks.join("; ") {
-        said if said.is_empty() => format!("vault answered {status} without what was asked for"),
-        said => format!("vault answered {status} without what was asked for: {said}"),
+        said if said.is_empty() => format!("vault answered {status} without the requested data"),
+        said => format!("vault answered {status} without the requested data: {said}"),
     };
     KmsError::new(SignErrorKind::Configuration, message).with_hint(
-        "check that the mount is one of Transit, the login what it is said to be, and that no \
+        "check that the mount is a Transit engine, that the login method is right, and that no \
              control group of the policy has a ttl of 0",
     )
 }

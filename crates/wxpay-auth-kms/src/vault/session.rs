@@ -78,7 +78,7 @@ impl Session {
         tracing::info!(
             approval_id = pending.approval_id(),
             path = call.path,
-            "vault asks for the approval of others first"
+            "vault requires an approval of the request"
         );
         Err(pending)
     }
@@ -141,7 +141,7 @@ impl Session {
             Ok(false) => Ok(Some(Standing::Waiting)),
             Err(error) if error.kind().is_transient() => Err(error),
             Err(error) => {
-                tracing::debug!(%error, "vault does not tell how a request for approval stands");
+                tracing::debug!(%error, "the state of a request for approval is unknown");
                 Ok(None)
             }
         }

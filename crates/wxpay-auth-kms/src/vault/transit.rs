@@ -82,7 +82,7 @@ impl KmsBackend for VaultTransit {
         // 0 would mean the latest version.
         let number: NonZeroU32 = version.parse().map_err(|_| {
             KmsError::setting(
-                format!("{version:?} is no version of a key of Transit"),
+                format!("{version:?} is not a version of a Transit key"),
                 "sign with the key that public_key returns",
             )
         })?;

@@ -233,19 +233,19 @@ async fn settings_are_looked_at_before_anything_is_asked() {
         (builder().attempts(0), "attempts must be at least 1"),
         (
             builder().call_timeout(Duration::ZERO),
-            "call_timeout must be more than nothing, and at most a day",
+            "call_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().sign_timeout(Duration::ZERO),
-            "sign_timeout must be more than nothing, and at most a day",
+            "sign_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().connect_timeout(Duration::MAX),
-            "connect_timeout must be more than nothing, and at most a day",
+            "connect_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().connect_timeout(Duration::ZERO),
-            "connect_timeout must be more than nothing, and at most a day",
+            "connect_timeout must be greater than zero, and at most a day",
         ),
     ] {
         let error = builder.connect().await.unwrap_err();

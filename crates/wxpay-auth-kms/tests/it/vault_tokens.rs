@@ -482,7 +482,7 @@ async fn a_login_without_a_token_is_none() {
     for (response, says) in [
         (
             json!({ "auth": null, "wrap_info": { "token": "hunter2" } }),
-            "without what was asked for",
+            "without the requested data",
         ),
         (
             json!({ "auth": { "client_token": "", "lease_duration": 0, "renewable": false,

@@ -28,12 +28,12 @@ impl Library {
     /// process.
     pub(crate) fn loaded_as(name: &Path) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let maps = std::fs::read("/proc/self/maps").map_err(
-            |_| "which file a bare name means cannot be told on this system: give its whole path",
+            |_| "the file of a bare name cannot be determined on this system: give its whole path",
         )?;
         let searched = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let searched = std::env::split_paths(&searched).collect();
         let found = find(name, mapped(&String::from_utf8_lossy(&maps)), searched);
-        Ok(found.ok_or("which file the name means cannot be told: give its whole path")?)
+        Ok(found.ok_or("the file of this name cannot be determined: give its whole path")?)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -68,7 +68,7 @@ impl Module {
                 return Pkcs11Error::Module { path: path.to_owned(), source };
             }
             // The error of the loader quotes the path as well.
-            let problem = "names no library, and is hardly a path (it is not shown)";
+            let problem = "names no library, and does not look like a path (it is not shown)";
             Pkcs11Error::Setting { setting: "module-path", problem }
         };
         let open = |library: &Path| {

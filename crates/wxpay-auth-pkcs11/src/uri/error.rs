@@ -65,7 +65,7 @@ pub enum Pkcs11UriError {
     #[error("slot-id is not a number")]
     SlotId,
     /// The PIN source is a program, or something else that is not a file.
-    #[error("pin-source is no file")]
+    #[error("pin-source is not a file")]
     PinSource,
     /// Both the PIN and its source are given.
     #[error("both pin-source and pin-value are given")]

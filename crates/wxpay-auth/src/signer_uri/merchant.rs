@@ -36,7 +36,7 @@ impl MerchantSource {
         match (file, serial_no) {
             (Some(_), Some(_)) => Err(SignerUriError::Value {
                 parameter: "serial_no",
-                problem: "is given beside the certificate, which has it",
+                problem: "is given in addition to the certificate, which contains it",
             }),
             (Some(file), None) => Ok(Some(Self::File(file))),
             (None, serial_no) => {
