@@ -82,8 +82,8 @@ impl Secret {
             };
             let message = format!("cannot read the secret from {}", self.place());
             let hint = credential_hint(&*source).unwrap_or(
-                "check that the file is there, and that this program may read it; its path is needed, \
-                 not the secret",
+                "check that the file exists, and that this program may read it; give its path, not \
+                 the secret",
             );
             KmsError::new(SignErrorKind::Configuration, message).with_hint(hint).with_source(source)
         })

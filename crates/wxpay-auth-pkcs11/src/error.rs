@@ -356,31 +356,33 @@ impl Pkcs11Error {
                 credential_hint(&**source).unwrap_or(PIN_UNAVAILABLE)
             }
             Self::PinUnusable { .. } => {
-                "give the PIN alone, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); it \
-                 was not sent, so the token has counted nothing"
+                "give only the PIN, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); \
+                 it was not sent, so the token has not counted a wrong PIN"
             }
             Self::LastPinTry => {
-                "find out who sent wrong PINs, and make sure of the right one; then log in with it by hand, \
-                 which resets the count (pkcs11-tool --module PATH --slot SLOT --login --list-objects), or \
-                 connect once with use_last_pin_try(true). It was not sent, so the token is not locked"
+                "find out where wrong PINs were sent from, and verify the right one; then log in with it by \
+                 hand, which resets the counter (pkcs11-tool --module PATH --slot SLOT --login \
+                 --list-objects), or connect once with use_last_pin_try(true). The PIN was not sent, \
+                 so the token is not locked"
             }
             Self::PinRefused { .. } => {
                 "do not just try again: tokens lock after a few wrong PINs. This process does not \
-                 send this PIN to the token again; correct it, unlock the token if need be, and \
+                 send this PIN to the token again; correct it, unlock the token if necessary, and \
                  restart the program"
             }
             Self::LoginFailed { .. } => {
-                "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
-                 while, from 30 s to half an hour, and a few times at most, so that the token does \
-                 not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or wait until it \
-                 does so itself: it is asked again every half an hour"
+                "check token and PIN: some modules return this error for a wrong PIN. The PIN is sent again \
+                 after a while, from 30 s to half an hour, and a few times at most, so that the token \
+                 does not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or \
+                 wait until it unlocks itself: the login is tried again every half an hour"
             }
             Self::KeyNotFound { id_of_hex: Some(_), .. } => {
                 "check object and id. An id is bytes, each written as %XX: 6deb45, as tools print it, is \
                  %6D%EB%45 in a URI"
             }
             Self::KeyNotFound { .. } => {
-                "check object and id against the keys that are there; private keys are not visible without a login"
+                "check object and id against the keys that are there; private keys are not visible \
+                 without a login"
             }
             Self::SeveralKeys { by_object, by_id, .. } => match (by_object, by_id) {
                 (_, false) => "add id to the address; labels need not be unique",
@@ -401,16 +403,16 @@ impl Pkcs11Error {
                 "connect a new signer: a new key has a new certificate, and a new serial_no"
             }
             Self::NoPublicKey => {
-                "use a key whose private part tells its modulus (CKA_MODULUS), and it or a public \
-                 key beside it the exponent (CKA_PUBLIC_EXPONENT)"
+                "use a private key with its modulus (CKA_MODULUS), and with the exponent \
+                 (CKA_PUBLIC_EXPONENT) in it or in its public key"
             }
             Self::KeyNotBound { .. } => {
                 "delete that key, and ask the vendor of the token how to generate keys that cannot \
                  leave it"
             }
             Self::SignOnlyKeyRefused { .. } => {
-                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 generates no other keys (CKA_ENCRYPT and \
-                 CKA_DECRYPT must not be false); if that fails as well, check the token"
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 generates no other keys (CKA_ENCRYPT \
+                 and CKA_DECRYPT must not be false); if that fails as well, check the token"
             }
             Self::NoCertificate => {
                 "give the merchant certificate or its serial_no, or put the certificate on the token"
@@ -427,8 +429,8 @@ impl Pkcs11Error {
             }
             Self::Thread { .. } => "check the limits of the process",
             Self::HeldUp { .. } | Self::RestartHeldUp { .. } => {
-                "check the token, or the server behind its module: a call to it hangs. The signer goes on \
-                 when that returns; if it never does, restart the program"
+                "check the token, or the server behind its module: a call to it hangs. The signer continues \
+                 when the call returns; if it never does, restart the program"
             }
             Self::ShutDown => "connect a new signer",
             Self::Call { kind, .. } => kind.hint(),

@@ -227,7 +227,7 @@ fn unknown(response: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
 fn foreign(response: &HttpResponse, task: &str) -> KmsError {
     let status = response.status().as_u16();
     let kind = StatusCode::from_u16(status).map_or(SignErrorKind::Other, kind_of_foreign);
-    let message = format!("AWS KMS did not {task}: the response ({status}) does not come from it");
+    let message = format!("AWS KMS did not {task}: the response ({status}) is not from AWS KMS");
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 

@@ -75,8 +75,8 @@ pub(super) fn build<C: Vendor>(builder: CloudKmsBuilder<C>) -> Result<CloudKms<C
     let provider = credentials.ok_or_else(|| {
         KmsError::setting(
             "there is no access key",
-            "give credentials: fixed ones, from the environment, of the role of the instance, or \
-             from a CredentialProvider of your own",
+            "set the credentials: fixed ones, from the environment, of the role of the instance, or \
+             from a custom CredentialProvider",
         )
     })?;
     let endpoint = match endpoint {

@@ -7,9 +7,9 @@ use wxpay_auth_core::SignErrorKind;
 pub(crate) type Code = (&'static str, SignErrorKind, Option<&'static str>);
 
 pub(crate) const CLOCK_HINT: &str =
-    "set the clock of this machine: the service refuses what is signed some minutes off (NTP)";
-pub(crate) const TOKEN_HINT: &str = "the session token has expired, or does not belong to the access key: get a new one, or let a \
-     CredentialProvider do it";
+    "set the clock of this machine (NTP): the service refuses signatures some minutes off";
+pub(crate) const TOKEN_HINT: &str = "the session token has expired, or does not belong to the access key: get a new one, or use a \
+     CredentialProvider";
 
 /// Returns the longest entry that matches a code.
 pub(crate) fn look_up<'a>(table: &'a [Code], code: &str) -> Option<&'a Code> {

@@ -131,9 +131,10 @@ impl Approval {
             "vault requires an approval of the request, or its response was lost",
         )
         .with_hint(
-            "where it is not approved yet, let the control group approve it. Where it is, the response \
-             was lost on the way: let the policy allow update on sys/control-group/request, which \
-             tells the two apart, and sign again, or use a new VaultTransit, which sends a new request",
+            "if it is not approved yet, let the control group approve it. If it is, the response was \
+             lost on the way: let the policy allow update on sys/control-group/request, which \
+             distinguishes the two, and sign again, or use a new VaultTransit, which sends a new \
+             request",
         )
     }
 
@@ -143,9 +144,9 @@ impl Approval {
             .with_hint(
                 "let the control group approve it: bao write sys/control-group/authorize \
                  accessor=APPROVAL_ID; then sign the same message again, with the same VaultTransit. \
-                 Where vault knows no such accessor, let the policy allow update on \
-                 sys/control-group/request: then a request that was lost is noticed. \
-                 A call to WeChat Pay cannot wait for people: its signature is good for 5 minutes",
+                 If vault does not know the accessor, let the policy allow update on \
+                 sys/control-group/request, so that a lost request is detected. \
+                 A call to WeChat Pay cannot wait for people: its signature is valid for 5 minutes",
             )
     }
 
@@ -153,9 +154,9 @@ impl Approval {
     pub(super) fn lost(&self) -> KmsError {
         self.error(SignErrorKind::Other, "vault has lost the request for approval, or its result")
             .with_hint(
-                "sign the same message again, which asks for another approval: this one was fetched \
-                 and lost on the way, was revoked, or ended with the token that had asked for it \
-                 (look at its TTL, and at num_uses)",
+                "sign the same message again, which makes a new request for approval: this one was \
+                 fetched and lost on the way, was revoked, or ended with the token that made it \
+                 (check its TTL, and num_uses)",
             )
     }
 

@@ -73,7 +73,7 @@ impl Login {
         }
         Err(KmsError::setting(
             "the token cannot be renewed",
-            "give one that can be, keep a new one in its file, or log in with an AppRole",
+            "use a renewable token, keep the token file up to date, or log in with an AppRole",
         ))
     }
 }

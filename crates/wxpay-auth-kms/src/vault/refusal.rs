@@ -29,7 +29,7 @@ const CHECK_NAMESPACE: &str = "check the namespace";
 const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
                                  belong together, be valid, and be allowed to log in from here; \
                                  after several failures the service may lock the role out for a \
-                                 while (15 minutes by default), and refuse what is right, too; \
+                                 while (15 minutes by default), and refuse valid credentials, too; \
                                  check the mount of the login, and the namespace";
 const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
                             MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";

@@ -45,7 +45,7 @@ impl MerchantSource {
         }
     }
 
-    /// Reads the certificate, where it is in a file.
+    /// Reads the certificate, if it is in a file.
     pub(super) fn read(self) -> Result<SerialSource, SignerUriError> {
         match self {
             Self::File(file) => {
