@@ -13,7 +13,7 @@ use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
 /// Lets concurrent callers share one call, which runs in a task of its own with its own time limit:
 /// a caller that stops waiting does not cancel it. A call that runs on another runtime is waited
-/// for 1 s at most, because that runtime may sleep; then the caller starts a second call.
+/// for 1 s at most, because that runtime may sleep; then the caller starts another call.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T> {
     bound: Duration,
