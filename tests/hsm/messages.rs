@@ -144,7 +144,7 @@ async fn a_module_that_shows_nothing_names_its_settings() {
     let error = refused(token.merchant()).await;
     assert_eq!(error.to_string(), "C_Initialize answered CKR_GENERAL_ERROR");
     assert!(error.hint().contains("SOFTHSM2_CONF"), "{}", error.hint());
-    assert!(error.hint().contains("its user may read that file"), "{}", error.hint());
+    assert!(error.hint().contains("its user must be able to read that file"), "{}", error.hint());
     faults.set("no-slots");
     let error = refused(token.merchant()).await;
     assert!(error.to_string().ends_with("; there are: none"), "{error}");

@@ -218,10 +218,10 @@ async fn keys_of_other_types_are_not_supported() {
     for (key_type, says) in [
         ("rsa-3072", "one of 3072 bits was given"),
         ("rsa-4096", "one of 4096 bits was given"),
-        ("ed25519", "a key of type ed25519 does not do"),
-        ("ecdsa-p256", "a key of type ecdsa-p256 does not do"),
-        ("aes256-gcm96", "a key of type aes256-gcm96 does not do"),
-        ("hmac", "a key of type hmac does not do"),
+        ("ed25519", "a key of type ed25519 cannot be used"),
+        ("ecdsa-p256", "a key of type ecdsa-p256 cannot be used"),
+        ("aes256-gcm96", "a key of type aes256-gcm96 cannot be used"),
+        ("hmac", "a key of type hmac cannot be used"),
     ] {
         let (path, kind_of_key) = (format!("{mount}/keys/{key_type}"), format!("type={key_type}"));
         let size: &[&str] = if key_type == "hmac" { &["key_size=32"] } else { &[] };

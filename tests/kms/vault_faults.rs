@@ -196,10 +196,10 @@ async fn a_server_that_hangs_ends_in_a_time_out() {
 #[tokio::test]
 async fn what_is_not_vault_is_told() {
     for (response, kind, says) in [
-        (ResponseTemplate::new(200), SignErrorKind::Configuration, "not what the service answers"),
-        (ResponseTemplate::new(204), SignErrorKind::Configuration, "not what the service answers"),
-        (ResponseTemplate::new(502), SignErrorKind::Unavailable, "not what the service answers"),
-        (ResponseTemplate::new(504), SignErrorKind::Timeout, "not what the service answers"),
+        (ResponseTemplate::new(200), SignErrorKind::Configuration, "not a response of the service"),
+        (ResponseTemplate::new(204), SignErrorKind::Configuration, "not a response of the service"),
+        (ResponseTemplate::new(502), SignErrorKind::Unavailable, "not a response of the service"),
+        (ResponseTemplate::new(504), SignErrorKind::Timeout, "not a response of the service"),
         (
             ResponseTemplate::new(403),
             SignErrorKind::PermissionDenied,
@@ -239,6 +239,6 @@ async fn what_is_not_vault_is_told() {
         Mock::given(any()).respond_with(response).mount(&server).await;
         let error = refused(vault(&server.uri())).await;
         assert_eq!(error.kind(), SignErrorKind::Configuration);
-        assert!(error.to_string().ends_with("without what was asked for: no"), "{error}");
+        assert!(error.to_string().ends_with("without the requested data: no"), "{error}");
     }
 }

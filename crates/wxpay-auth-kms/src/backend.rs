@@ -1,4 +1,4 @@
-//! What a key service must be able to do.
+//! The interface to a key service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use wxpay_auth_core::PublicKey;
 
 use crate::error::KmsError;
 
-/// Talks to one key service about one key. [`KmsSigner`](super::KmsSigner) does the rest: it hashes,
-/// bounds, retries, pads and verifies.
+/// A back end for one key in a key service. [`KmsSigner`](super::KmsSigner) does the rest: hashing,
+/// limits, retries, padding and verification.
 ///
-/// Write one for a service that has none here:
+/// Implement it for a service that is not supported here:
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -37,19 +37,18 @@ use crate::error::KmsError;
 /// ```
 #[async_trait]
 pub trait KmsBackend: fmt::Debug + Send + Sync {
-    /// Reads the public key, and which version of the key it belongs to. Makes one request, and does
-    /// not retry.
+    /// Returns the public key and its version. Sends one request, without retries.
     ///
     /// # Errors
-    /// [`KmsError`], whose kind decides whether it is tried again.
+    /// [`KmsError`], whose kind decides whether the signer retries.
     async fn public_key(&self) -> Result<KmsKey, KmsError>;
 
     /// Signs a SHA-256 digest (RSASSA-PKCS1-v1_5) with the version of the key that
-    /// [`public_key`](Self::public_key) has returned. Makes one request, and does not retry. The
-    /// signature need not be padded or verified.
+    /// [`public_key`](Self::public_key) has returned. Sends one request, without retries. The
+    /// signer pads and verifies the signature.
     ///
     /// # Errors
-    /// [`KmsError`], whose kind decides whether it is tried again.
+    /// [`KmsError`], whose kind decides whether the signer retries.
     async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError>;
 }
 
@@ -74,10 +73,10 @@ macro_rules! forward {
 
 forward!(Arc<B>, Box<B>, &B);
 
-/// Holds the public key of a key in a key service, and which version of the key it belongs to.
+/// The public key of a key in a key service, and its version.
 ///
 /// A signer keeps it with the serial of the merchant certificate, so that a rotation in the key
-/// service never pairs a new key with an old serial.
+/// service never combines a new key with an old serial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KmsKey {
     public_key: PublicKey,
@@ -85,7 +84,7 @@ pub struct KmsKey {
 }
 
 impl KmsKey {
-    /// Takes the public key of a service whose keys have no versions.
+    /// Creates one for a service whose keys have no versions.
     pub fn new(public_key: PublicKey) -> Self {
         Self { public_key, version: None }
     }
@@ -102,7 +101,7 @@ impl KmsKey {
         &self.public_key
     }
 
-    /// Returns the version, where the service has versions.
+    /// Returns the version, if the service has versions.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }

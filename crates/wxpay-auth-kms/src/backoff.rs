@@ -1,31 +1,31 @@
-//! How long to wait before a service is asked again.
+//! The wait before the next attempt.
 
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// Before the second attempt, at most.
+/// Maximum wait before the second attempt.
 const FIRST: Duration = Duration::from_millis(50);
-/// The same where the service throttles: quotas are counted by the second.
+/// The same if the service throttles: quotas are counted per second.
 const FIRST_THROTTLED: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Returns how long to wait after the failure with this number, counted from 1: exponential, with
-/// full jitter, so that callers who failed together do not come back together.
+/// Returns the wait after a failure, counted from 1: exponential with full jitter, so that callers
+/// that failed together do not retry together.
 pub(crate) fn backoff(failure: u32) -> Duration {
     longest(FIRST, failure).mul_f64(random())
 }
 
-/// Returns how long to wait after a service has throttled for the time with this number, counted
-/// from 1, and has not said how long: no less than half of the longest wait.
+/// Returns the wait after throttling without a `Retry-After`, counted from 1: at least half of the
+/// exponential maximum.
 pub(crate) fn backoff_throttled(time: u32) -> Duration {
     longest(FIRST_THROTTLED, time).mul_f64(0.5 + random() / 2.0)
 }
 
-/// Returns something between 0 and 1.
+/// Returns a random number between 0 and 1.
 fn random() -> f64 {
     let mut random = [0; 4];
-    // Without randomness it is the longest wait.
+    // Without randomness, the longest wait.
     let _ = SystemRandom::new().fill(&mut random).map_err(|_| random = [0xff; 4]);
     f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX)
 }

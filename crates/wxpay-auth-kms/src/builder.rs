@@ -11,7 +11,7 @@ use crate::error::KmsError;
 use crate::request_limits::{Limits, RequestLimiter, is_sensible};
 use crate::signer::KmsSigner;
 
-/// Sets up a [`KmsSigner`]; [`KmsSigner::builder`] makes one.
+/// Sets up a [`KmsSigner`]; created by [`KmsSigner::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens until it is connected"]
 pub struct KmsSignerBuilder<B> {
@@ -27,71 +27,73 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         Self { backend, serial: None, limits: Limits::default(), connect_timeout }
     }
 
-    /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
+    /// Sets the merchant certificate, which must belong to the key; its serial is used.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
         self.serial = Some(SerialSource::Certificate(certificate));
         self
     }
 
-    /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
-    /// prefer [`certificate`](Self::certificate).
+    /// Sets the serial of the merchant certificate. It cannot be checked against the key: prefer
+    /// [`certificate`](Self::certificate).
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
         self.serial = Some(SerialSource::Given(serial_no));
         self
     }
 
     /// Connects to a key that has no certificate yet, to sign a
-    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). What it signs is good for nothing else.
+    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). Its signatures are valid for
+    /// nothing else.
     pub fn without_certificate(self) -> Self {
         self.serial_no(SerialNo::uncertified())
     }
 
-    /// Sets how many requests are made of the service at the same time: 32 by default.
+    /// Sets the maximum number of concurrent requests to the service: 32 by default.
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.limits.concurrency = concurrency;
         self
     }
 
-    /// Sets how many signatures may wait for their turn: 256 by default. One more is refused as
+    /// Sets how many signatures may be queued: 256 by default. Further ones fail with
     /// [`Throttled`](wxpay_auth_core::SignErrorKind::Throttled).
     pub fn queue(mut self, queue: usize) -> Self {
         self.limits.queue = queue;
         self
     }
 
-    /// Sets how long one request may take: 3 s by default.
+    /// Sets the time limit of one request: 3 s by default.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.limits.call_timeout = timeout;
         self
     }
 
-    /// Sets how long a signature may take, waiting and all attempts included: 10 s by default.
+    /// Sets the time limit of a signature, including queueing and all attempts: 10 s by default.
     pub fn sign_timeout(mut self, timeout: Duration) -> Self {
         self.limits.total_timeout = timeout;
         self
     }
 
-    /// Sets how often a signature is asked for at most, when the service fails or does not answer:
-    /// 4 times by default. When it throttles, that is not counted: it is asked again, no more often
-    /// than every half second, until [`sign_timeout`](Self::sign_timeout); so it is while others have
-    /// not approved the signature. 1 stands for no retries, of no kind.
+    /// Sets the maximum number of attempts per signature when the service fails or does not
+    /// respond: 4 by default. Throttling does not count: the signer retries, at most every half
+    /// second, until [`sign_timeout`](Self::sign_timeout); the same applies while an approval is
+    /// pending. 1 disables all retries.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.limits.attempts = attempts;
         self
     }
 
-    /// Sets how long connecting may take, the signature for a check included: 30 s by default.
+    /// Sets the time limit of connecting, including the test signature: 30 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Connects: reads the public key, compares the certificate with it, and signs once for a check.
+    /// Connects: reads the public key, compares the certificate with it, and makes a test
+    /// signature.
     ///
     /// # Errors
-    /// [`KmsError`], whose [`kind`](KmsError::kind) and [`hint`](KmsError::hint) say what to do:
-    /// a setting that makes no sense, a key that is not there, is not RSA-2048, is disabled or may
-    /// not sign, a certificate of another key, a service that cannot be reached or refuses.
+    /// [`KmsError`], whose [`kind`](KmsError::kind) and [`hint`](KmsError::hint) say what to do: an
+    /// invalid setting; a key that does not exist, is not RSA-2048, is disabled or may not sign; a
+    /// certificate of another key; a service that cannot be reached or refuses.
     pub async fn connect(self) -> Result<KmsSigner<B>, KmsError> {
         let serial = self.serial.ok_or_else(|| {
             KmsError::setting(
@@ -103,7 +105,7 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         self.limits.check()?;
         if !is_sensible(self.connect_timeout) {
             return Err(KmsError::setting(
-                "connect_timeout must be more than nothing, and at most a day",
+                "connect_timeout must be greater than zero, and at most a day",
                 "correct the setting",
             ));
         }
@@ -132,5 +134,5 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
 fn too_late(timeout: Duration) -> KmsError {
     let message = format!("connecting took longer than {} ms", timeout.as_millis());
     KmsError::new(SignErrorKind::Timeout, message)
-        .with_hint("look at what the service does, or give it more time (connect_timeout)")
+        .with_hint("check the service, or raise connect_timeout")
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between a signer and its key service.
+//! Errors of key services.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,9 +9,9 @@ use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::internal::remote::{FailureDetails, sign_error};
 use wxpay_auth_core::{KeyError, SignError, SignErrorKind, foreign_text};
 
-/// Says what went wrong with a key service. Nothing has been sent to WeChat Pay when it occurs.
+/// An error of a key service. Nothing has been sent to WeChat Pay when it occurs.
 ///
-/// Whoever implements a [`KmsBackend`](super::KmsBackend) makes it, and keeps secrets out of its
+/// Implementations of [`KmsBackend`](super::KmsBackend) create it, and must keep secrets out of its
 /// texts.
 #[derive(Clone)]
 pub struct KmsError(Box<Parts>);
@@ -23,18 +23,18 @@ struct Parts {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// No service has more to say; a page of a proxy may.
+/// Longer than the messages of services; the page of a proxy may exceed it.
 const MAX_TEXT: usize = 300;
 
 impl KmsError {
-    /// Makes one. What the message holds beyond one line of 300 characters is cut off: it may come
-    /// from the service.
+    /// Creates an error. The message is reduced to one line of at most 300 characters, because it
+    /// may come from the service.
     pub fn new(kind: SignErrorKind, message: impl AsRef<str>) -> Self {
         let details = FailureDetails::new(kind);
         Self(Box::new(Parts { details, message: one_line(message.as_ref()), source: None }))
     }
 
-    /// Adds the code of the service: `RequestLimitExceeded`, say.
+    /// Adds the error code of the service, such as `RequestLimitExceeded`.
     #[must_use]
     pub fn with_code(mut self, code: impl AsRef<str>) -> Self {
         self.0.details.code = Some(one_line(code.as_ref()));
@@ -48,61 +48,61 @@ impl KmsError {
         self
     }
 
-    /// Adds the id under which others can approve what was asked for.
+    /// Adds the id under which others can approve the request.
     #[must_use]
     pub fn with_approval_id(mut self, approval_id: impl AsRef<str>) -> Self {
         self.0.details.approval_id = Some(one_line(approval_id.as_ref()));
         self
     }
 
-    /// Adds how long the service asks to wait.
+    /// Adds the wait that the service asks for.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.details.retry_after = Some(wait);
         self
     }
 
-    /// Adds what to do, where that is more than the kind says.
+    /// Adds what to do, if that is more specific than the kind.
     #[must_use]
     pub fn with_hint(mut self, hint: &'static str) -> Self {
         self.0.details.hint = Some(hint);
         self
     }
 
-    /// Adds the error that caused it.
+    /// Adds the source of the error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// Returns its kind.
+    /// Returns the kind of error.
     pub fn kind(&self) -> SignErrorKind {
         self.0.details.kind
     }
 
-    /// Returns the code of the service, where it gave one.
+    /// Returns the error code of the service, if any.
     pub fn code(&self) -> Option<&str> {
         self.0.details.code.as_deref()
     }
 
-    /// Returns the request id of the service, where it gave one.
+    /// Returns the request id of the service, if any.
     pub fn request_id(&self) -> Option<&str> {
         self.0.details.request_id.as_deref()
     }
 
-    /// Returns the id under which others can approve what was asked for, where they must: the accessor
-    /// of a control group.
+    /// Returns the id under which others can approve the request (the accessor of a control group),
+    /// if any.
     pub fn approval_id(&self) -> Option<&str> {
         self.0.details.approval_id.as_deref()
     }
 
-    /// Returns how long the service asks to wait, where it does.
+    /// Returns the wait that the service asks for, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.details.retry_after
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         self.0.details.hint()
     }
@@ -117,9 +117,9 @@ impl KmsError {
     }
 }
 
-/// Makes one line of a text that may come from outside.
+/// Reduces a foreign text to one line.
 fn one_line(text: &str) -> String {
-    // White space is gathered from more than is shown.
+    // White space is collapsed before the text is cut.
     let text = foreign_text(text, 2 * MAX_TEXT, &[]);
     let mut line: String = text
         .split(char::is_whitespace)
@@ -148,7 +148,7 @@ impl StdError for KmsError {
     }
 }
 
-/// The key that the service has, or the certificate that was given, is not the right one.
+/// The key of the service, or the given certificate, is not the right one.
 impl From<KeyError> for KmsError {
     fn from(error: KeyError) -> Self {
         let (kind, hint) = match &error {

@@ -1,4 +1,4 @@
-//! The parsers of responses, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` only.
 
 pub use http::StatusCode;
 

@@ -1,7 +1,7 @@
-//! Keys in key services (KMS), which they never leave.
+//! Signing with keys in key services (KMS), which the keys never leave.
 //!
-//! [`KmsSigner`] signs with a key in a service that a [`KmsBackend`] talks to. There are four, each
-//! with a feature of its own; anybody can write another one.
+//! [`KmsSigner`] signs with a key in a service, through a [`KmsBackend`]. Four are provided, each
+//! with its feature; others can be written.
 //!
 //! | service | feature of `wxpay-auth` | back end |
 //! |---|---|---|
@@ -11,11 +11,11 @@
 //! | AWS KMS | `kms-aws` | `AwsKms` |
 //!
 //! - The signature is padded to the length of the modulus and verified before it is returned: this
-//!   catches a service that defaults to PSS, hashes a digest again, or signs with another key.
-//! - Serial and version of the key belong together from the beginning: a rotation in the service
-//!   changes nothing until a new signer is connected.
-//! - Concurrency, queue, time and attempts are bounded. What is throttled or fails in passing is
-//!   tried again, after the wait that the service names, or with back-off.
+//!   detects a service that defaults to PSS, hashes a digest again, or signs with another key.
+//! - The serial and the version of the key are bound when the signer connects: a rotation in the
+//!   service has no effect until a new signer connects.
+//! - Concurrency, queue, time and attempts are limited. Throttled and transient failures are
+//!   retried, after the wait that the service asks for, or with back-off.
 //!
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
 #![cfg_attr(docsrs, feature(doc_cfg))]

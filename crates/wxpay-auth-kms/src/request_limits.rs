@@ -1,4 +1,4 @@
-//! How much is asked of a key service at once, how long, and how often.
+//! Limits of the requests to a key service: concurrency, time and attempts.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,19 +10,19 @@ use wxpay_auth_core::SignErrorKind;
 use crate::backoff::{backoff, backoff_throttled};
 use crate::error::KmsError;
 
-/// The bounds of [`RequestLimiter`].
+/// The limits of a [`RequestLimiter`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// How many requests there may be at the same time.
+    /// Maximum number of concurrent requests.
     pub(crate) concurrency: usize,
-    /// How many callers may wait for their turn.
+    /// Maximum number of callers in the queue.
     pub(crate) queue: usize,
-    /// How long one request may take.
+    /// Time limit of one request.
     pub(crate) call_timeout: Duration,
-    /// How long all of it may take.
+    /// Time limit of a call, including queueing and all attempts.
     pub(crate) total_timeout: Duration,
-    /// How many requests one call may lead to, those that are throttled not counted. With 1, nothing
-    /// is repeated, not even those.
+    /// Maximum number of attempts per call, not counting throttled ones. With 1, nothing is
+    /// retried, not even those.
     pub(crate) attempts: u32,
 }
 
@@ -45,10 +45,10 @@ impl Limits {
             return wrong("concurrency must be at least 1");
         }
         if !is_sensible(self.call_timeout) {
-            return wrong("call_timeout must be more than nothing, and at most a day");
+            return wrong("call_timeout must be greater than zero, and at most a day");
         }
         if !is_sensible(self.total_timeout) {
-            return wrong("sign_timeout must be more than nothing, and at most a day");
+            return wrong("sign_timeout must be greater than zero, and at most a day");
         }
         if self.attempts == 0 {
             return wrong("attempts must be at least 1");
@@ -57,12 +57,12 @@ impl Limits {
     }
 }
 
-/// Tells whether a time-out is one.
+/// Returns whether a time limit is in range.
 pub(crate) fn is_sensible(timeout: Duration) -> bool {
     !timeout.is_zero() && timeout <= Duration::from_secs(24 * 60 * 60)
 }
 
-/// Lets requests through within their [`Limits`], and repeats those that may be repeated.
+/// Runs requests within their [`Limits`], and retries those that may be retried.
 #[derive(Debug)]
 pub(crate) struct RequestLimiter {
     limits: Limits,
@@ -76,13 +76,13 @@ impl RequestLimiter {
         Self { limits, permits, waiting: AtomicUsize::new(0) }
     }
 
-    /// Returns how many callers wait for their turn.
+    /// Returns the number of callers in the queue.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Runs a request, and again after a failure that passes, for as long as the caller has time, and all
-    /// of it may take.
+    /// Runs a request, and retries it after a transient failure, within the time of the caller and
+    /// the total time limit.
     pub(crate) async fn run_within<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         left: Duration,
@@ -92,8 +92,8 @@ impl RequestLimiter {
         self.run_until(deadline, request).await
     }
 
-    /// Does the same until a point in time. While it waits between attempts, its place is kept: a
-    /// service that throttles is asked less.
+    /// Does the same until a deadline. It keeps its permit between attempts, so that a throttling
+    /// service gets fewer requests.
     pub(crate) async fn run_until<T, F: Future<Output = Result<T, KmsError>>>(
         &self,
         deadline: Instant,
@@ -105,7 +105,7 @@ impl RequestLimiter {
             .map_err(|_| KmsError::timeout(begin.elapsed()))??;
         let (mut failed, mut throttled) = (0, 0);
         let is_pending = |error: &KmsError| error.kind() == SignErrorKind::ApprovalPending;
-        // What the service has said, for those who hear nothing more from it.
+        // The last error of the service, in case the next attempts time out.
         let mut said = None;
         loop {
             let begin = Instant::now();
@@ -116,7 +116,7 @@ impl RequestLimiter {
                     said = Some(error.clone());
                     error
                 }
-                // It is pending as before; the time it took to ask again says nothing else.
+                // Still pending: a timeout of this attempt does not change that.
                 Err(_) => match &said {
                     Some(pending) if is_pending(pending) => pending.clone(),
                     Some(before) => KmsError::timeout(begin.elapsed()).with_source(before.clone()),
@@ -133,30 +133,30 @@ impl RequestLimiter {
             };
             let wait = wait.max(backoff(failed + throttled));
             let is_last = self.limits.attempts == 1 || failed >= self.limits.attempts;
-            // What the service names may be any time at all.
+            // The wait that the service asks for may have any length.
             let is_late = wait >= deadline.saturating_duration_since(Instant::now());
             if !(error.kind().is_transient() || is_pending) || is_last || is_late {
                 return Err(error);
             }
-            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; asking again");
+            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; retrying");
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Waits for a turn, unless too many do already.
+    /// Waits for a permit, unless the queue is full.
     async fn permit(&self) -> Result<SemaphorePermit<'_>, KmsError> {
         if let Ok(permit) = self.permits.try_acquire() {
             return Ok(permit);
         }
         let _waiting = Waiting::enter(&self.waiting, self.limits.queue)?;
         self.permits.acquire().await.map_err(|_| {
-            // It is never closed.
-            KmsError::new(SignErrorKind::Other, "the signer takes no more signatures")
+            // The semaphore is never closed.
+            KmsError::new(SignErrorKind::Other, "the signer accepts no more signatures")
         })
     }
 }
 
-/// Counts a caller who waits, until it is dropped.
+/// Counts a queued caller until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -197,8 +197,8 @@ mod tests {
         KmsError::new(kind, "told to")
     }
 
-    /// Runs requests that end as they are told, one after the other, in paused time. Returns how it
-    /// ended, and when each request began.
+    /// Runs scripted requests one after the other, in paused time. Returns the result and when each
+    /// request started.
     async fn run(
         limits: Limits,
         script: Vec<Result<(), KmsError>>,
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// Another request would be another approval: it must not look as if one might help.
+    /// Another request would need another approval: the error must not suggest a retry.
     #[tokio::test(start_paused = true)]
     async fn an_approval_stays_pending_when_asking_again_takes_too_long() {
         let script = vec![Err(error(SignErrorKind::ApprovalPending))];
@@ -246,8 +246,8 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), SignErrorKind::ApprovalPending);
     }
 
-    /// Whoever asks anew asks for another approval, so it does not count as what passes; the same
-    /// signature is had as soon as it is approved.
+    /// A new request needs another approval, so this is not a transient failure; the same request
+    /// succeeds as soon as it is approved.
     #[tokio::test(start_paused = true)]
     async fn an_approval_is_waited_for_until_the_deadline() {
         let pending = || Err(error(SignErrorKind::ApprovalPending));
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// A quota is counted by the second: who asks again sooner has used up its attempts in vain.
+    /// Quotas are counted per second: retrying sooner would use up the attempts.
     #[tokio::test(start_paused = true)]
     async fn throttling_is_waited_out_until_the_deadline() {
         let throttled = || Err(error(SignErrorKind::Throttled));
@@ -298,7 +298,7 @@ mod tests {
         assert!(waits.iter().all(|wait| wait.as_millis() >= 500), "{waits:?}");
         assert!(waits[1..].iter().all(|wait| wait.as_millis() >= 1000), "{waits:?}");
 
-        // It lasts longer than there is time, and other failures are counted as ever.
+        // It lasts longer than the deadline, and other failures are counted as usual.
         let script = || (0..99).map(|_| throttled());
         let (ended, begun) = run(Limits::default(), script().collect()).await;
         assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Throttled);
@@ -309,14 +309,14 @@ mod tests {
         assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Unavailable);
         assert_eq!(begun.len(), 5);
 
-        // Who wants no retries gets none.
+        // With one attempt there are no retries.
         let limits = Limits { attempts: 1, ..Limits::default() };
         let (ended, begun) = run(limits, vec![throttled(), Ok(())]).await;
         assert_eq!(ended.unwrap_err().kind(), SignErrorKind::Throttled);
         assert_eq!(begun.len(), 1);
     }
 
-    /// 100 requests a second, for 300 callers who come at once.
+    /// 100 requests per second, for 300 concurrent callers.
     #[tokio::test(start_paused = true)]
     async fn a_quota_by_the_second_serves_everybody() {
         let limiter = Arc::new(RequestLimiter::new(Limits { queue: 300, ..Limits::default() }));
@@ -371,7 +371,7 @@ mod tests {
         assert!(begun[1] >= Duration::from_secs(2), "{begun:?}");
         assert!(begun[2] >= begun[1] + Duration::from_secs(3), "{begun:?}");
 
-        // What would end after the deadline is not waited for.
+        // It does not wait beyond the deadline.
         let (ended, begun) = run(Limits::default(), vec![throttled(11), Ok(())]).await;
         assert_eq!(ended.unwrap_err().retry_after(), Some(Duration::from_secs(11)));
         assert_eq!(begun.len(), 1);

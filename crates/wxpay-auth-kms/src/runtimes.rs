@@ -1,14 +1,14 @@
-//! The Tokio runtimes that a signer is used on, of which one may sleep while another waits.
+//! The Tokio runtimes that use a signer; one may sleep while another waits for it.
 //!
-//! A runtime that nobody drives (a `current_thread` one between two calls of `block_on`) neither reads from its
-//! connections nor goes on with its tasks.
+//! A runtime that nobody drives (a `current_thread` one between two calls of `block_on`) neither
+//! reads from its connections nor runs its tasks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
 
-/// How long something is waited for that runs on another runtime, before it is done on this one.
+/// How long to wait for something on another runtime before doing it on this one.
 #[cfg(feature = "_http")]
 pub(crate) const FOREIGN_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -17,7 +17,7 @@ pub(crate) fn current_runtime() -> Option<Id> {
     Handle::try_current().ok().map(|runtime| runtime.id())
 }
 
-/// Keeps one of a thing for each runtime: connections belong to the runtime that opened them.
+/// Keeps one value per runtime: connections belong to the runtime that opened them.
 pub(crate) struct PerRuntime<T> {
     kept: Mutex<Vec<Kept<T>>>,
     unused_for: Duration,
@@ -29,16 +29,16 @@ struct Kept<T> {
     thing: T,
 }
 
-/// How many runtimes are remembered; the one that has not been used for longest is forgotten first.
+/// How many runtimes are kept; the least recently used one is dropped first.
 const MOST: usize = 128;
 
 impl<T: Clone> PerRuntime<T> {
-    /// Makes one that forgets a runtime after this time without use.
+    /// Creates one that drops the value of a runtime after this time without use.
     pub(crate) fn new(unused_for: Duration) -> Self {
         Self { kept: Mutex::default(), unused_for }
     }
 
-    /// Returns the one of this runtime, which is made where there is none.
+    /// Returns the value of the current runtime, which is created if there is none.
     pub(crate) fn here(&self, make: impl FnOnce() -> T) -> T {
         let (here, now) = (current_runtime(), Instant::now());
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +56,7 @@ impl<T: Clone> PerRuntime<T> {
         }
         kept.push(Kept { runtime: here, used: now, thing: thing.clone() });
         drop(kept);
-        // Their connections are closed without the lock.
+        // Drop outside the lock: this closes connections.
         drop(forgotten);
         thing
     }

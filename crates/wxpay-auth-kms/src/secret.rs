@@ -1,4 +1,4 @@
-//! Where a secret comes from.
+//! The source of a secret.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use crate::error::KmsError;
 
-/// Says where a secret comes from: a token, a password. It is shown nowhere, and its copies here are
-/// wiped when they are dropped; those that TLS and the system make of what is sent are not.
+/// The source of a secret, such as a token or a password. It is never shown, and copies of it are
+/// zeroed when dropped, except those that TLS and the system make of sent data.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -19,7 +19,7 @@ use crate::error::KmsError;
 ///
 /// let given = Secret::new("hvs.…");
 /// assert_eq!(format!("{given:?}"), "Secret(given)");
-/// // Read anew each time it is needed, so that one that was changed is picked up.
+/// Read again each time it is needed, so that changes are picked up.
 /// let from_file = Secret::file("/run/secrets/vault_token");
 /// # let _ = from_file;
 /// ```
@@ -27,36 +27,36 @@ use crate::error::KmsError;
 pub struct Secret(SecretSource);
 
 impl Secret {
-    /// Takes the secret itself.
+    /// Uses the given secret.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(SecretSource::given(secret))
     }
 
-    /// Reads the secret from a file: UTF-8, white space around it is left out.
+    /// Reads the secret from a file: UTF-8, surrounding white space is removed.
     ///
-    /// Errors and `Debug` show the path only when it begins at the root and leads through a folder
-    /// (`/run/secrets/token`): anything shorter may be the secret itself, put there by mistake.
+    /// Errors and `Debug` show the path only if it is absolute and has a folder
+    /// (`/run/secrets/token`): anything shorter may be the secret itself, given by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(SecretSource::file(path))
     }
 
-    /// Reads the secret from a credential that systemd hands to the service (`LoadCredential=NAME:PATH`):
-    /// the file of this name in `$CREDENTIALS_DIRECTORY`.
+    /// Reads the secret from a credential that systemd passes to the service
+    /// (`LoadCredential=NAME:PATH`): the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
         Self(SecretSource::credential(name))
     }
 
-    /// The same for a path that stands in this parameter of an address. The path is shown nowhere:
-    /// somebody may have put the secret itself there.
+    /// The same for a path in this parameter of an address. The path is never shown: it may be the
+    /// secret itself.
     #[cfg(feature = "vault")]
     pub(crate) fn file_in(parameter: &'static str, file: FileSource) -> Self {
         Self(SecretSource::File { file, parameter: Some(parameter) })
     }
 
-    /// Takes the secret from an environment variable.
+    /// Reads the secret from an environment variable.
     ///
     /// # Errors
-    /// [`KmsError`] when the variable is not set, is empty, or is not UTF-8.
+    /// [`KmsError`] if the variable is not set, is empty, or is not UTF-8.
     pub fn variable(name: &'static str) -> Result<Self, KmsError> {
         match std::env::var(name) {
             Ok(secret) if !secret.is_empty() => Ok(Self::new(secret)),
@@ -67,29 +67,29 @@ impl Secret {
         }
     }
 
-    /// Tells whether another secret may be there the next time.
+    /// Returns whether the secret may be different next time.
     #[cfg(feature = "vault")]
     pub(crate) fn may_change(&self) -> bool {
         self.0.may_change()
     }
 
-    /// Reads the secret. It may block for as long as reading a small file takes.
+    /// Reads the secret. Blocks while a small file is read.
     pub(crate) fn read(&self) -> Result<Zeroizing<String>, KmsError> {
         self.0.read("secret", str::trim).map_err(|unread| {
             let source = match unread {
                 UnreadSecret::Unavailable(source) => source,
                 UnreadSecret::Utf16 => "it is UTF-16".into(),
             };
-            let message = format!("the secret in {} cannot be had", self.place());
+            let message = format!("cannot read the secret from {}", self.place());
             let hint = credential_hint(&*source).unwrap_or(
-                "check that the file is there, and that this program may read it; its path is needed, \
-                 not the secret",
+                "check that the file exists, and that this program may read it; give its path, not \
+                 the secret",
             );
             KmsError::new(SignErrorKind::Configuration, message).with_hint(hint).with_source(source)
         })
     }
 
-    /// Names the place where the secret is. A path that may be the secret itself is not shown.
+    /// Names the source of the secret. A path that may be the secret itself is not shown.
     fn place(&self) -> String {
         match (&self.0, self.0.shown_path()) {
             (_, Some(path)) => path.display().to_string(),
@@ -107,7 +107,7 @@ impl Secret {
     }
 }
 
-/// Shows the name of a variable, unless it may be what belongs into one.
+/// Returns the name of a variable, unless it may be a secret.
 fn shown_variable(name: &str) -> &str {
     let is_name = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
     if is_name { name } else { "(not shown: no name in capital letters)" }

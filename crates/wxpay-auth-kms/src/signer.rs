@@ -1,4 +1,4 @@
-//! A signer whose key lives in a key service.
+//! A signer for a key in a key service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +17,13 @@ use crate::builder::KmsSignerBuilder;
 use crate::error::KmsError;
 use crate::request_limits::RequestLimiter;
 
-/// Signs with a key in a key service (KMS), which it never leaves.
+/// Signs with a key in a key service (KMS), which the key never leaves.
 ///
-/// It hashes the message, asks the service for a signature of the digest, pads it to the length of
-/// the modulus, and verifies it before it is returned. How much it asks at once, and how long, is
-/// bounded; throttling and passing failures are tried again with back-off, since a signature may be
-/// made twice without harm.
+/// It hashes the message, has the service sign the digest, pads the signature to the length of the
+/// modulus, and verifies it before returning it. Concurrency and time are limited; throttled and
+/// transient failures are retried with back-off, since signing twice is harmless.
 ///
-/// Clones share everything. It needs a Tokio runtime with timers.
+/// Clones share all state. Needs a Tokio runtime with timers.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -71,7 +70,7 @@ struct Shared<B> {
 }
 
 impl<B: KmsBackend> KmsSigner<B> {
-    /// Begins to set one up.
+    /// Returns a builder.
     pub fn builder(backend: B) -> KmsSignerBuilder<B> {
         KmsSignerBuilder::new(backend)
     }
@@ -92,7 +91,7 @@ impl<B: KmsBackend> KmsSigner<B> {
         checked(key.public_key(), message, signature)
     }
 
-    /// Signs once, and throws it away: a service may tell a public key, and then not sign.
+    /// Makes a test signature: a service may return a public key and then refuse to sign.
     pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
         let Shared { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(PROBE);
@@ -110,12 +109,12 @@ impl<B: KmsBackend> KmsSigner<B> {
         self.shared.key.public_key()
     }
 
-    /// Returns the version of the key that it signs with, where the service has versions.
+    /// Returns the version of the key that it signs with, if the service has versions.
     pub fn key_version(&self) -> Option<&str> {
         self.shared.key.version()
     }
 
-    /// Returns how many signatures wait for their turn at this moment.
+    /// Returns the number of queued signatures.
     pub fn waiting(&self) -> usize {
         self.shared.limiter.waiting()
     }

@@ -1,19 +1,20 @@
-//! What `Pkcs11Signer` costs beside the bare token, and what it leaves of the runtime.
+//! The overhead of `Pkcs11Signer` compared with the bare token, and its effect on the runtime.
 //!
 //! ```sh
 //! scripts/with-tokens cargo bench -p wxpay-auth-pkcs11 --bench pkcs11 --features pkcs11
 //! ```
 //!
-//! The bare token is one thread for each session, which signs a `DigestInfo` that is ready, and does
-//! nothing with the signature. The signer hashes, queues, wakes up, signs, and checks each signature.
-//! They take turns; what counts is the ratio of neighbours. `WXPAY_BENCH_MILLIS` sets how long a turn
-//! is, 1000 by default. Where others use the machine, the turns do not get equal shares of it: then
-//! the processor time for a signature says more than the signatures per second.
+//! The bare token is one thread per session, which signs a precomputed `DigestInfo` and ignores the
+//! signature. The signer hashes, queues, wakes up, signs, and verifies each signature. They run in
+//! alternating turns; the ratio of adjacent turns is the result. `WXPAY_BENCH_MILLIS` sets the
+//! length of a turn, 1000 by default. On a busy machine the turns do not get equal shares of the
+//! processor: then the processor time per signature is more meaningful than the signatures per
+//! second.
 //!
-//! The timer is one of 1 ms, on the runtime on which 64 callers sign. It is compared with a runtime
-//! that has nothing to do, and with calls of the token on the spot.
+//! The timer has a period of 1 ms and runs on the same runtime as 64 signing callers. It is
+//! compared with an idle runtime, and with blocking calls of the token on the runtime.
 //!
-//! `cargo test` does everything once, and measures nothing.
+//! `cargo test` runs everything once, without measuring.
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a benchmark")]
 
@@ -30,7 +31,7 @@ mod token;
 
 use token::{Bare, Token, variable};
 
-/// How long, and how often.
+/// The length and the number of turns.
 struct Plan {
     turn: Duration,
     rounds: usize,
@@ -41,15 +42,16 @@ async fn sign(signer: &Pkcs11Signer) {
     signer.sign(b"message").await.expect("a signature");
 }
 
-/// What came of a turn.
+/// The result of a turn.
 struct Turn {
     per_second: f64,
-    /// The processor time of this process for a signature, in microseconds.
+    /// The processor time of this process per signature, in microseconds.
     cost: f64,
 }
 
 impl Turn {
-    /// Signs for some time; `signing` is told when to begin no more, and counts.
+    /// Signs for some time; `signing` stops at the given time, and returns the number of
+    /// signatures.
     fn take(time: Duration, signing: impl FnOnce(Instant) -> u32) -> Self {
         let (start, spent) = (Instant::now(), processor_time());
         let count = f64::from(signing(start + time));
@@ -57,7 +59,7 @@ impl Turn {
         Self { per_second, cost: (processor_time() - spent) / count }
     }
 
-    /// Signs past the signer, with a thread for each session.
+    /// Signs without the signer, with a thread per session.
     fn bare(sessions: &mut [Bare], time: Duration) -> Self {
         let signing = |session: &mut Bare, until: Instant| {
             let mut count = 0_u32;
@@ -78,7 +80,7 @@ impl Turn {
         })
     }
 
-    /// Signs with four callers for each session of the signer.
+    /// Signs with four callers per session of the signer.
     fn signer(runtime: &Runtime, signer: &Pkcs11Signer, callers: usize, time: Duration) -> Self {
         Self::take(time, |until| {
             let call = |_| {
@@ -100,7 +102,7 @@ impl Turn {
     }
 }
 
-/// Returns the processor time that this process has had, in microseconds; nothing but on Linux.
+/// Returns the processor time of this process, in microseconds; 0 on systems other than Linux.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -136,14 +138,14 @@ fn throughput(token: &Token, plan: &Plan) {
     }
 }
 
-/// Who signs while the timer runs.
+/// The callers that sign while the timer runs.
 enum Callers {
     None,
     OnTheSpot(Arc<Mutex<Vec<Bare>>>),
     Signer(Pkcs11Signer),
 }
 
-/// Returns by how much a timer of 1 ms is late, and how many signatures there were per second.
+/// Returns how late a timer of 1 ms is, and the number of signatures per second.
 fn lateness(runtime: &Runtime, callers: &Callers, time: Duration) -> String {
     let done = Arc::new(AtomicBool::new(false));
     let call = |_| {
@@ -220,7 +222,7 @@ fn timers(token: &Token, plan: &Plan) {
     }
 }
 
-/// Returns the median, the lowest and the highest.
+/// Returns the median, the minimum and the maximum.
 fn spread(values: impl Iterator<Item = f64>) -> [f64; 3] {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -238,7 +240,7 @@ fn one_thread() -> Runtime {
 fn main() {
     let tokens = Token::all();
     if tokens.is_empty() {
-        println!("there is no token here; this prepares some, and measures:");
+        println!("no token is configured; to prepare some and measure, run:");
         println!(
             "scripts/with-tokens cargo bench -p wxpay-auth-pkcs11 --bench pkcs11 --features pkcs11"
         );
@@ -250,7 +252,7 @@ fn main() {
         let turn = Duration::from_millis(turn.unwrap_or(1000));
         Plan { turn, rounds: 7, timer: 3 * turn }
     } else {
-        println!("each thing once: the figures say nothing; cargo bench measures");
+        println!("each part ran once, so the figures mean nothing; use cargo bench to measure");
         let turn = Duration::from_millis(1);
         Plan { turn, rounds: 1, timer: 5 * turn }
     };

@@ -15,12 +15,12 @@ use crate::signer::Pkcs11Signer;
 use crate::uri::Pkcs11Uri;
 use crate::worker::{Sessions, Workers};
 
-/// Sets up a [`Pkcs11Signer`]; [`Pkcs11Signer::builder`] makes one.
+/// Sets up a [`Pkcs11Signer`]; created by [`Pkcs11Signer::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens until it is connected"]
 pub struct Pkcs11SignerBuilder {
     uri: Pkcs11Uri,
-    /// Where there is none, the certificate is looked for on the token.
+    /// If `None`, the certificate is looked up on the token.
     serial: Option<SerialSource>,
     mechanism: Pkcs11Mechanism,
     sessions: usize,
@@ -30,7 +30,7 @@ pub struct Pkcs11SignerBuilder {
     restart_module: bool,
 }
 
-/// More sessions than any token has, and more threads than anybody wants.
+/// More sessions than any token has, and more threads than useful.
 const MOST_SESSIONS: usize = 1024;
 
 impl Pkcs11SignerBuilder {
@@ -47,29 +47,28 @@ impl Pkcs11SignerBuilder {
         }
     }
 
-    /// Gives the merchant certificate, which must belong to the key, and takes the serial from it.
-    /// Without this, it is looked for on the token: under the `CKA_ID` of the key, or its label where it
-    /// has no id, or else by its public key. One that is self-signed is not taken.
-    ///
-    /// Of this, [`serial_no`](Self::serial_no) and [`without_certificate`](Self::without_certificate),
-    /// the last one that is called counts.
+    /// Sets the merchant certificate, which must belong to the key; its serial is used. Without
+    /// this setting, the certificate is looked up on the token: by the `CKA_ID` of the key, or its
+    /// label if it has no id, or else by its public key. Self-signed certificates are ignored. The
+    /// last call of this, [`serial_no`](Self::serial_no) and
+    /// [`without_certificate`](Self::without_certificate) takes effect.
     pub fn certificate(mut self, certificate: Certificate) -> Self {
         self.serial = Some(SerialSource::Certificate(certificate));
         self
     }
 
-    /// Gives the serial of the merchant certificate. Nothing can check that it belongs to the key:
-    /// prefer [`certificate`](Self::certificate). Of these two and
-    /// [`without_certificate`](Self::without_certificate), the last one that is called counts.
+    /// Sets the serial of the merchant certificate. It cannot be checked against the key: prefer
+    /// [`certificate`](Self::certificate). The last call of these two and
+    /// [`without_certificate`](Self::without_certificate) takes effect.
     pub fn serial_no(mut self, serial_no: SerialNo) -> Self {
         self.serial = Some(SerialSource::Given(serial_no));
         self
     }
 
     /// Connects to a key that has no certificate yet, to sign a
-    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). What it signs is good for nothing else.
-    /// Of this, [`certificate`](Self::certificate) and [`serial_no`](Self::serial_no), the last one that
-    /// is called counts.
+    /// [`CertificateRequest`](wxpay_auth_core::CertificateRequest). Its signatures are valid for
+    /// nothing else. The last call of this, [`certificate`](Self::certificate) and
+    /// [`serial_no`](Self::serial_no) takes effect.
     pub fn without_certificate(self) -> Self {
         self.serial_no(SerialNo::uncertified())
     }
@@ -80,59 +79,59 @@ impl Pkcs11SignerBuilder {
         self
     }
 
-    /// Sets how many sessions sign at the same time, each on its own thread: 4 by default, 1 to
-    /// 1024.
+    /// Sets the number of sessions, each with its own thread: 4 by default, 1 to 1024.
     pub fn sessions(mut self, sessions: usize) -> Self {
         self.sessions = sessions;
         self
     }
 
-    /// Sets how many signatures may wait for a session: 256 by default. One more is refused as
+    /// Sets how many signatures may be queued: 256 by default. Further ones fail with
     /// [`Throttled`](wxpay_auth_core::SignErrorKind::Throttled).
     pub fn queue(mut self, queue: usize) -> Self {
         self.queue = queue;
         self
     }
 
-    /// Sets how long a signature may take, waiting for a session included: 10 s by default.
+    /// Sets the time limit of a signature, including the wait for a session: 10 s by default.
     pub fn sign_timeout(mut self, timeout: Duration) -> Self {
         self.sign_timeout = timeout;
         self
     }
 
-    /// Sets how long connecting may take: 30 s by default.
+    /// Sets the time limit of connecting: 30 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets whether the module may be finalised and initialised anew when nothing else brings the
-    /// token back, when it connects and later: yes by default.
+    /// Sets whether the module may be finalised and initialised again if nothing else brings the
+    /// token back, during and after connecting: yes by default.
     ///
-    /// All sessions of this process with all tokens of the module end then. Signers of this crate
-    /// open theirs again without being asked; turn it off where other code in the process uses the
-    /// same module. Without it, a TPM that has restarted, a p11-kit server that was killed or came late,
-    /// and a SoftHSM token that was away never come back. A module that the application has initialised itself is never restarted.
+    /// This ends all sessions of this process with all tokens of the module. Signers of this crate
+    /// reopen theirs; disable it if other code in the process uses the same module. Without it, a
+    /// TPM that has restarted, a p11-kit server that was killed or started late, and a SoftHSM
+    /// token that was away do not come back. A module that the application has initialised itself
+    /// is never restarted.
     pub fn restart_module(mut self, may_restart: bool) -> Self {
         self.restart_module = may_restart;
         self
     }
 
     /// Sets whether a PIN is sent to a token that locks after one more wrong one
-    /// (`CKF_USER_PIN_FINAL_TRY`): no by default, which ends in [`Pkcs11Error::LastPinTry`].
+    /// (`CKF_USER_PIN_FINAL_TRY`): no by default, which fails with [`Pkcs11Error::LastPinTry`].
     ///
-    /// A login that succeeds resets the count of the token, so it is better to log in once by hand. It is a
-    /// setting for one start, and not to stay: a program that is started again and again with a wrong PIN
-    /// locks the token.
+    /// A successful login resets the counter of the token, so it is better to log in once by hand.
+    /// Use this setting for a single start only: a program that is restarted repeatedly with a
+    /// wrong PIN locks the token.
     pub fn use_last_pin_try(mut self, may_use: bool) -> Self {
         self.uri.pin = self.uri.pin.map(|pin| pin.using_last_try(may_use));
         self
     }
 
-    /// Connects: loads the module, finds token and key, logs in, opens the sessions, and signs once
-    /// for a check.
+    /// Connects: loads the module, finds token and key, logs in, opens the sessions, and makes a
+    /// test signature.
     ///
-    /// Needs a Tokio runtime with its timer. What blocks is done on a thread of its own.
+    /// Needs a Tokio runtime with timers. Blocking calls run on a separate thread.
     ///
     /// # Errors
     /// [`Pkcs11Error`], whose [`kind`](Pkcs11Error::kind) and [`hint`](Pkcs11Error::hint) say what to
@@ -154,10 +153,10 @@ impl Pkcs11SignerBuilder {
             return wrong("queue", "must be at least 1");
         }
         if self.sign_timeout.is_zero() {
-            return wrong("sign_timeout", "must be more than nothing");
+            return wrong("sign_timeout", "must be greater than zero");
         }
         if self.connect_timeout.is_zero() {
-            return wrong("connect_timeout", "must be more than nothing");
+            return wrong("connect_timeout", "must be greater than zero");
         }
         Ok(())
     }
@@ -171,7 +170,7 @@ impl Pkcs11SignerBuilder {
         Ok((workers, public_key, serial_no))
     }
 
-    /// Opens the sessions, and signs once.
+    /// Opens the sessions, and makes a test signature.
     fn open(
         &self,
         vault: &KeySessions,
@@ -185,7 +184,7 @@ impl Pkcs11SignerBuilder {
         while opened.sessions.len() < self.sessions {
             opened.sessions.push(vault.open()?);
         }
-        // A key may say that it signs, and then not do so.
+        // A key with `CKA_SIGN` may still fail to sign.
         if let Some(session) = opened.sessions.pop() {
             if let Err(error) = vault.sign(&session, PROBE) {
                 vault.close(session, Some(&error));
@@ -197,7 +196,7 @@ impl Pkcs11SignerBuilder {
     }
 }
 
-/// Closes sessions when connecting ends half-way.
+/// Closes the opened sessions if connecting fails.
 struct Opened<'a> {
     vault: &'a KeySessions,
     sessions: Vec<KeySession>,
@@ -209,7 +208,7 @@ impl Drop for Opened<'_> {
     }
 }
 
-/// Runs what blocks on a thread of its own: a token may take seconds, or hang.
+/// Runs a blocking call on a separate thread: a token may take seconds, or hang.
 pub(crate) async fn on_thread<T: Send + 'static>(
     limit: Duration,
     run: impl FnOnce() -> Result<T, Pkcs11Error> + Send + 'static,

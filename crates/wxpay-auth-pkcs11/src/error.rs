@@ -1,4 +1,4 @@
-//! Why a token could not be used.
+//! Errors of tokens.
 
 use std::error::Error as StdError;
 use std::io;
@@ -14,42 +14,42 @@ use crate::mechanism::Pkcs11Mechanism;
 use crate::module::settings;
 use crate::uri::error::Pkcs11UriError;
 
-/// Says why a token, or the key in it, could not be used. It shows no PIN.
+/// Why a token, or the key in it, cannot be used. Never shows a PIN.
 ///
-/// [`kind`](Self::kind) sorts it as a [`SignError`] is sorted.
+/// [`kind`](Self::kind) classifies it in the same way as a [`SignError`].
 #[derive(Error)]
 #[non_exhaustive]
 pub enum Pkcs11Error {
     /// The URI is malformed.
     #[error("the PKCS#11 URI is malformed")]
     Uri(#[from] Pkcs11UriError),
-    /// A setting is missing, or out of its range.
+    /// A setting is missing or invalid.
     #[error("{setting} {problem}")]
     #[non_exhaustive]
     Setting {
         /// The name of the setting.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong.
         problem: &'static str,
     },
     /// The PKCS#11 library cannot be loaded.
     #[error("the PKCS#11 module {} cannot be loaded", path.display())]
     #[non_exhaustive]
     Module {
-        /// Its path, as it was given.
+        /// Its path, as given.
         path: PathBuf,
-        /// What the loader says.
+        /// The error of the loader.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The module does not start.
+    /// The module fails to initialise.
     #[error("C_Initialize answered {code}")]
     #[non_exhaustive]
     Initialize {
-        /// What it answered (`CKR_…`).
+        /// The code that it returned (`CKR_…`).
         code: String,
-        /// How the code is sorted.
+        /// The kind of the code.
         kind: SignErrorKind,
-        /// What to check of its own settings.
+        /// What to check in the module's own settings.
         settings: &'static str,
     },
     /// No token fits the address.
@@ -58,9 +58,9 @@ pub enum Pkcs11Error {
     TokenNotFound {
         /// The part of the URI that names the token.
         wanted: String,
-        /// The tokens that are there.
+        /// The tokens that are present.
         present: String,
-        /// What to check of the module's own settings, where it shows no token that can be used.
+        /// What to check in the module's own settings, if it shows no usable token.
         settings: Option<&'static str>,
     },
     /// Several tokens fit the address.
@@ -71,24 +71,24 @@ pub enum Pkcs11Error {
         wanted: String,
         /// How many fit.
         count: usize,
-        /// Those that fit.
+        /// The tokens that fit.
         present: String,
     },
-    /// The token wants a login, and there is no PIN.
-    #[error("the token wants a PIN, and none is given")]
+    /// The token requires a login, and no PIN is given.
+    #[error("the token requires a PIN, and none is given")]
     NoPin,
     /// The PIN could not be read.
-    #[error("the PIN cannot be had")]
+    #[error("cannot read the PIN")]
     #[non_exhaustive]
     PinUnavailable {
-        /// Why.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// What was given as the PIN cannot be one. It was not sent.
+    /// The given value cannot be a PIN. It was not sent.
     #[error("the PIN cannot be used: {problem}")]
     #[non_exhaustive]
     PinUnusable {
-        /// What is wrong with it.
+        /// What is wrong.
         problem: &'static str,
     },
     /// One more wrong PIN locks the token. None was sent.
@@ -98,20 +98,20 @@ pub enum Pkcs11Error {
     #[error("the token refused the PIN ({code})")]
     #[non_exhaustive]
     PinRefused {
-        /// What the token answered (`CKR_…`).
+        /// The code that the token returned (`CKR_…`).
         code: String,
-        /// Whether that was now, or this process would send a PIN again that was refused before.
+        /// Whether the PIN was sent now; otherwise it was refused before and not sent again.
         sent: bool,
     },
-    /// The login failed, and the token may have counted that as a wrong PIN.
+    /// The login failed, and the token may have counted the PIN as wrong.
     #[error("the login failed ({code})")]
     #[non_exhaustive]
     LoginFailed {
-        /// What the token answered (`CKR_…`).
+        /// The code that the token returned (`CKR_…`).
         code: String,
-        /// How the code is sorted.
+        /// The kind of the code.
         kind: SignErrorKind,
-        /// Whether that was now, or a short while ago, and the PIN rests.
+        /// Whether the PIN was sent now; otherwise it failed a short while ago and is suspended.
         sent: bool,
     },
     /// No private key fits the address.
@@ -123,13 +123,13 @@ pub enum Pkcs11Error {
     KeyNotFound {
         /// The part of the URI that names token and key.
         wanted: String,
-        /// The private keys and certificates that are there, a few of each.
+        /// Some of the private keys and certificates that are present.
         present: String,
-        /// The id as a URI has it, where it was given as hexadecimal text.
+        /// The id in the encoding of a URI, if it was given as hexadecimal digits.
         id_of_hex: Option<String>,
         /// The command that lists what is on this token.
         command: String,
-        /// Whether the token shows no object at all.
+        /// Whether the token shows no objects at all.
         empty: bool,
     },
     /// Several private keys fit the address.
@@ -140,54 +140,55 @@ pub enum Pkcs11Error {
         wanted: String,
         /// How many fit.
         count: usize,
-        /// A few of those that fit.
+        /// Some of those that fit.
         present: String,
-        /// Whether the address has the label of the key.
+        /// Whether the address contains the label of the key.
         by_object: bool,
-        /// Whether the address has the id of the key.
+        /// Whether the address contains the id of the key.
         by_id: bool,
     },
-    /// There is a key already where one is to be generated.
+    /// A key with the address of the new key exists already.
     #[error("there is a key already that fits {wanted}")]
     #[non_exhaustive]
     KeyExists {
         /// The part of the URI that names token and key.
         wanted: String,
     },
-    /// The key, or its certificate, does not fit: not RSA, not 2048 bits, another key's certificate.
+    /// The key or its certificate is unsuitable: not RSA, not 2048 bits, a certificate of another
+    /// key.
     #[error("the key in the token cannot be used")]
     Key(#[from] KeyError),
     /// The key may not sign (`CKA_SIGN` is false).
     #[error("the key in the token may not sign (CKA_SIGN is false)")]
     KeyCannotSign,
-    /// The key wants the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
-    #[error("the key wants the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
+    /// The key requires the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
+    #[error("the key requires the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
     KeyAlwaysAuthenticates,
-    /// Another key has taken the place of the one that the signer was connected to.
-    #[error("another key has taken the place of the one that was there at the beginning")]
+    /// The key was replaced by another one after the signer connected.
+    #[error("the key was replaced after the signer connected")]
     KeyReplaced,
-    /// The token does not say what the public key is.
-    #[error("the token does not tell the public key")]
+    /// The token does not disclose the public key.
+    #[error("the token does not disclose the public key")]
     NoPublicKey,
-    /// The key that was generated could leave the token.
+    /// The generated key can leave the token.
     #[error("the token made a key that is not bound to it ({attribute} is wrong)")]
     #[non_exhaustive]
     KeyNotBound {
-        /// The attribute that has not the value that was asked for.
+        /// The attribute without the requested value.
         attribute: &'static str,
     },
-    /// The token does not make a key that may sign and do nothing else.
+    /// The token does not generate keys that may only sign.
     #[error("the token does not make a key that may only sign (C_GenerateKeyPair answered {code})")]
     #[non_exhaustive]
     SignOnlyKeyRefused {
-        /// What the token answered (`CKR_…`).
+        /// The code that the token returned (`CKR_…`).
         code: String,
     },
-    /// There is no merchant certificate on the token, and none was given.
+    /// The token has no merchant certificate, and none was given.
     #[error("there is no certificate on the token for this key")]
     NoCertificate,
-    /// The only certificate on the token for this key is one that the key has signed itself. Key tools make
-    /// one with each key (`keytool -genkeypair`), to hold the place of the right one.
+    /// The only certificate on the token for this key is self-signed. Key tools create one with
+    /// each key as a placeholder (`keytool -genkeypair`).
     #[error(
         "the certificate {serial_no} on the token is self-signed: WeChat Pay has not issued it"
     )]
@@ -207,75 +208,75 @@ pub enum Pkcs11Error {
     #[error("the token has no {mechanism}")]
     #[non_exhaustive]
     Mechanism {
-        /// The one that was asked for.
+        /// The requested mechanism.
         mechanism: Pkcs11Mechanism,
     },
     /// The signature that the token returned does not verify.
     #[error("the signature that the token returned does not verify")]
     InvalidSignature,
-    /// A call was answered with an error.
+    /// A PKCS#11 function returned an error.
     #[error("{call} answered {code}")]
     #[non_exhaustive]
     Call {
         /// The function (`C_…`).
         call: String,
-        /// What it answered (`CKR_…`).
+        /// The code that it returned (`CKR_…`).
         code: String,
-        /// How the code is sorted.
+        /// The kind of the code.
         kind: SignErrorKind,
     },
-    /// The module returned something that makes no sense.
+    /// The module returned an invalid value.
     #[error("the PKCS#11 module returned something that cannot be used")]
     #[non_exhaustive]
     Malformed {
-        /// What.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The module was restarted, and the session with it.
+    /// The session ended because the module was restarted.
     #[error("the session ended when the module was restarted")]
     Restarted,
-    /// The module panicked, or something in between.
+    /// A call into the module panicked.
     #[error("the call into the PKCS#11 module panicked")]
     Panicked,
-    /// There is no thread to be had.
+    /// A thread cannot be started.
     #[error("no thread can be started")]
     #[non_exhaustive]
     Thread {
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The token did not answer in time.
+    /// The token did not respond in time.
     #[error("the token did not answer within {} ms", waited.as_millis())]
     #[non_exhaustive]
     Timeout {
-        /// How long it had.
+        /// The time limit.
         waited: Duration,
     },
-    /// Somebody else's login to the token, a restart of its module, or a call where there may be one at a time,
-    /// has not ended.
+    /// Another login to the token, a restart of its module, or, if calls are serialized, another
+    /// call has not ended.
     #[error(
         "a login to the token, a restart of its module, or another call has not ended within {} ms",
         waited.as_millis()
     )]
     #[non_exhaustive]
     HeldUp {
-        /// How long this one has waited for it.
+        /// How long this call has waited.
         waited: Duration,
     },
-    /// The token does not work, and the module could not be restarted: calls into it do not return.
+    /// The token does not work, and its module cannot be restarted, because calls into it hang.
     #[error("the PKCS#11 module cannot be restarted: calls into it hang ({calls})")]
     #[non_exhaustive]
     RestartHeldUp {
         /// How many.
         calls: usize,
-        /// What does not work.
+        /// The error that requires the restart.
         source: Box<Pkcs11Error>,
     },
     /// The queue is full.
     #[error("{waiting} signatures are waiting already")]
     #[non_exhaustive]
     Overloaded {
-        /// How many the queue holds.
+        /// The number of queued signatures.
         waiting: usize,
     },
     /// The signer was shut down.
@@ -288,7 +289,7 @@ fn hexadecimal(id: Option<&String>) -> String {
         .unwrap_or_default()
 }
 
-const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and how it is called: pkcs11-tool \
+const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, and its label: pkcs11-tool \
      --module PATH --list-slots. A token whose info cannot be read is addressed by slot-id; one that is not \
      initialised has no keys";
 
@@ -296,7 +297,7 @@ const PIN_UNAVAILABLE: &str = "check that the file is there and that this progra
      pin-source takes the path of a file, not the PIN";
 
 impl Pkcs11Error {
-    /// Sorts it.
+    /// Returns the kind of error.
     pub fn kind(&self) -> SignErrorKind {
         match self {
             Self::Uri(_)
@@ -336,7 +337,7 @@ impl Pkcs11Error {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Uri(e) => e.hint(),
@@ -355,31 +356,33 @@ impl Pkcs11Error {
                 credential_hint(&**source).unwrap_or(PIN_UNAVAILABLE)
             }
             Self::PinUnusable { .. } => {
-                "give the PIN alone, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); it \
-                 was not sent, so the token has counted nothing"
+                "give only the PIN, on one line of UTF-8 without a byte order mark (printf %s PIN > FILE); \
+                 it was not sent, so the token has not counted a wrong PIN"
             }
             Self::LastPinTry => {
-                "find out who sent wrong PINs, and make sure of the right one; then log in with it by hand, \
-                 which resets the count (pkcs11-tool --module PATH --slot SLOT --login --list-objects), or \
-                 connect once with use_last_pin_try(true). It was not sent, so the token is not locked"
+                "find out where wrong PINs were sent from, and verify the right one; then log in with it by \
+                 hand, which resets the counter (pkcs11-tool --module PATH --slot SLOT --login \
+                 --list-objects), or connect once with use_last_pin_try(true). The PIN was not sent, \
+                 so the token is not locked"
             }
             Self::PinRefused { .. } => {
                 "do not just try again: tokens lock after a few wrong PINs. This process does not \
-                 send this PIN to the token again; correct it, unlock the token if need be, and \
+                 send this PIN to the token again; correct it, unlock the token if necessary, and \
                  restart the program"
             }
             Self::LoginFailed { .. } => {
-                "check token and PIN: some modules say so of a wrong PIN. It is sent again after a \
-                 while, from 30 s to half an hour, and a few times at most, so that the token does \
-                 not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or wait until it \
-                 does so itself: it is asked again every half an hour"
+                "check token and PIN: some modules return this error for a wrong PIN. The PIN is sent again \
+                 after a while, from 30 s to half an hour, and a few times at most, so that the token \
+                 does not lock; then restart the program. With CKR_PIN_LOCKED, unlock the token, or \
+                 wait until it unlocks itself: the login is tried again every half an hour"
             }
             Self::KeyNotFound { id_of_hex: Some(_), .. } => {
                 "check object and id. An id is bytes, each written as %XX: 6deb45, as tools print it, is \
                  %6D%EB%45 in a URI"
             }
             Self::KeyNotFound { .. } => {
-                "check object and id against what is there; without a login, private keys are not seen"
+                "check object and id against the keys that are there; private keys are not visible \
+                 without a login"
             }
             Self::SeveralKeys { by_object, by_id, .. } => match (by_object, by_id) {
                 (_, false) => "add id to the address; labels need not be unique",
@@ -400,16 +403,16 @@ impl Pkcs11Error {
                 "connect a new signer: a new key has a new certificate, and a new serial_no"
             }
             Self::NoPublicKey => {
-                "use a key whose private part tells its modulus (CKA_MODULUS), and it or a public \
-                 key beside it the exponent (CKA_PUBLIC_EXPONENT)"
+                "use a private key with its modulus (CKA_MODULUS), and with the exponent \
+                 (CKA_PUBLIC_EXPONENT) in it or in its public key"
             }
             Self::KeyNotBound { .. } => {
-                "delete that key, and ask the maker of the token how to generate keys that cannot \
+                "delete that key, and ask the vendor of the token how to generate keys that cannot \
                  leave it"
             }
             Self::SignOnlyKeyRefused { .. } => {
-                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 makes no other key (CKA_ENCRYPT and \
-                 CKA_DECRYPT must not be false); if that fails as well, check the token"
+                "use Pkcs11KeyUsage::SignAndDecrypt: tpm2-pkcs11 generates no other keys (CKA_ENCRYPT \
+                 and CKA_DECRYPT must not be false); if that fails as well, check the token"
             }
             Self::NoCertificate => {
                 "give the merchant certificate or its serial_no, or put the certificate on the token"
@@ -419,17 +422,15 @@ impl Pkcs11Error {
                  -alias ALIAS, or pkcs11-tool --write-object FILE --type cert --id ID), or give it or its \
                  serial_no"
             }
-            Self::SeveralCertificates { .. } => "give the merchant certificate that is to be used",
-            Self::Mechanism { .. } => {
-                "use the other mechanism; CKM_RSA_PKCS is the one that tokens have"
-            }
+            Self::SeveralCertificates { .. } => "give the merchant certificate to use",
+            Self::Mechanism { .. } => "use the other mechanism; all tokens support CKM_RSA_PKCS",
             Self::Panicked | Self::Malformed { .. } => {
                 "report it with the name and version of the module"
             }
             Self::Thread { .. } => "check the limits of the process",
             Self::HeldUp { .. } | Self::RestartHeldUp { .. } => {
-                "check the token, or the server behind its module: a call to it hangs. The signer goes on \
-                 when that returns; if it never does, restart the program"
+                "check the token, or the server behind its module: a call to it hangs. The signer continues \
+                 when the call returns; if it never does, restart the program"
             }
             Self::ShutDown => "connect a new signer",
             Self::Call { kind, .. } => kind.hint(),
@@ -437,7 +438,7 @@ impl Pkcs11Error {
         }
     }
 
-    /// Turns the response of `C_Initialize` into an error that names the settings of the module.
+    /// Converts the error of `C_Initialize` into one that mentions the settings of the module.
     pub(crate) fn starting(self, module: &Path) -> Self {
         match self {
             Self::Call { code, kind, .. } => {
@@ -447,28 +448,28 @@ impl Pkcs11Error {
         }
     }
 
-    /// Tells whether the module is not initialised.
+    /// Returns whether the module is not initialised.
     pub(crate) fn is_not_initialized(&self) -> bool {
         matches!(self, Self::Call { code, .. } if code == "CKR_CRYPTOKI_NOT_INITIALIZED")
     }
 
-    /// Tells whether the session has gone. It is not closed then: the token may give its number to the
-    /// next one that is opened, and closing it would end another thread's.
+    /// Returns whether the session no longer exists. It must not be closed then, because its handle
+    /// may already belong to another thread's session.
     pub(crate) fn ended_the_session(&self) -> bool {
         matches!(self, Self::Call { code, .. }
             if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
     }
 
-    /// Tells whether the session was not even touched: it is as good as before.
+    /// Returns whether the session was not used, so that it is still valid.
     pub(crate) fn left_the_session_alone(&self) -> bool {
         matches!(self, Self::HeldUp { .. })
     }
 
-    /// Tells whether the module itself may be what is broken, so that starting it anew may help.
+    /// Returns whether the module itself may be the cause, so that a restart may help.
     pub(crate) fn may_be_the_module(&self) -> bool {
         match self {
             Self::TokenNotFound { .. } | Self::Malformed { .. } => true,
-            // A key that was deleted is not brought back by a restart, which all others would feel.
+            // A restart does not bring back a deleted key, and would affect all other users.
             Self::KeyNotFound { empty, .. } => *empty,
             Self::Call { kind, .. } => {
                 matches!(kind, SignErrorKind::Unavailable | SignErrorKind::SessionLost)

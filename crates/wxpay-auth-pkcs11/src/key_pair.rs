@@ -1,4 +1,4 @@
-//! Keys that are born in a token.
+//! Generating keys in a token.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -21,30 +21,31 @@ use crate::return_value::Called;
 use crate::session::login::{Access, LoggedIn, log_in};
 use crate::uri::Pkcs11Uri;
 
-/// Names what a new key may be used for.
+/// The permitted uses of a new key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Pkcs11KeyUsage {
-    /// Signing only. tpm2-pkcs11 makes no such key: [`Pkcs11Error::SignOnlyKeyRefused`].
+    /// Signing only. tpm2-pkcs11 does not generate such keys: [`Pkcs11Error::SignOnlyKeyRefused`].
     #[default]
     Sign,
-    /// Signing, and decrypting what WeChat Pay encrypts with the merchant certificate (敏感信息).
+    /// Signing, and decrypting data that WeChat Pay encrypts with the merchant certificate (敏感信息).
     SignAndDecrypt,
 }
 
-/// A key pair in a token: makes one that can never leave it, and puts the merchant certificate beside
-/// it.
+/// A key pair in a token. Generates a key that can never leave the token, and stores the merchant
+/// certificate next to it.
 ///
-/// The way of a key that is born in the HSM: [`generate`](Self::generate); connect a
+/// The steps for a new key: [`generate`](Self::generate); connect a
 /// [`Pkcs11Signer`](super::Pkcs11Signer)
-/// [`without_certificate`](super::Pkcs11SignerBuilder::without_certificate) and let it sign a
-/// [`CertificateRequest`](wxpay_auth_core::CertificateRequest); upload that to the merchant platform; when the
-/// certificate has come back, [`store_certificate`](Self::store_certificate).
+/// [`without_certificate`](super::Pkcs11SignerBuilder::without_certificate) and have it sign a
+/// [`CertificateRequest`](wxpay_auth_core::CertificateRequest); upload the request to the merchant
+/// platform; store the issued certificate with [`store_certificate`](Self::store_certificate).
 ///
-/// Each of these has 300 s, which is not a setting: making an RSA key is luck, and some tokens are
-/// slow at it. After that it ends in [`Pkcs11Error::Timeout`], while the token goes on.
+/// Each method has a fixed time limit of 300 s, because the time to generate an RSA key varies and
+/// some tokens are slow. After that it fails with [`Pkcs11Error::Timeout`], while the token
+/// continues.
 ///
-/// When the token is not found, or does not work, the module is restarted, as by a signer: see
+/// If the token is not found or does not work, the module is restarted, as by a signer: see
 /// [`restart_module`](super::Pkcs11SignerBuilder::restart_module).
 ///
 /// ```no_run
@@ -73,25 +74,25 @@ pub struct Pkcs11KeyPair {
     public_key: PublicKey,
 }
 
-/// Making an RSA key is luck, and some tokens are slow at it.
+/// The time to generate an RSA key varies, and some tokens are slow.
 const LIMIT: Duration = Duration::from_secs(300);
 
 impl Pkcs11KeyPair {
-    /// Generates an RSA key of 2048 bits in the token, under the label (`object`) of the URI, and
-    /// its `id` or a random one. The private key is sensitive and was never extractable; that is
-    /// checked, and the pair deleted if the token did otherwise.
+    /// Generates an RSA key of 2048 bits in the token, with the label (`object`) of the URI, and
+    /// its `id` or a random one. The private key is sensitive and was never extractable; this is
+    /// checked, and the pair is deleted otherwise.
     ///
     /// # Errors
-    /// [`Pkcs11Error::KeyExists`] when there is a key of this label; [`Pkcs11Error::SignOnlyKeyRefused`] when
-    /// the token makes keys only that may decrypt as well; [`Pkcs11Error::KeyNotBound`] when
-    /// the token made a key that can leave it; [`Pkcs11Error::Timeout`] after 300 s, when there may be
-    /// a key later all the same: look for it with [`find`](Self::find); as [`connect`](super::Pkcs11SignerBuilder::connect)
-    /// otherwise.
+    /// [`Pkcs11Error::KeyExists`] if there is a key with this label;
+    /// [`Pkcs11Error::SignOnlyKeyRefused`] if the token only generates keys that may also decrypt;
+    /// [`Pkcs11Error::KeyNotBound`] if the generated key can leave the token;
+    /// [`Pkcs11Error::Timeout`] after 300 s, although the key may still be generated: look for it
+    /// with [`find`](Self::find); otherwise as [`connect`](super::Pkcs11SignerBuilder::connect).
     pub async fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Self, Pkcs11Error> {
         on_thread(LIMIT, move || generate(uri, usage)).await
     }
 
-    /// Finds a key pair that is there already.
+    /// Finds an existing key pair.
     ///
     /// # Errors
     /// As [`connect`](super::Pkcs11SignerBuilder::connect), but without a certificate.
@@ -109,14 +110,14 @@ impl Pkcs11KeyPair {
         Self { uri, public_key: key.public_key }
     }
 
-    /// Puts the merchant certificate on the token, under the `CKA_ID` and the label of the key, where
-    /// [`Pkcs11Signer::connect`](super::Pkcs11Signer::connect) finds it. Nothing happens when it is
-    /// there already, under that name.
+    /// Stores the merchant certificate on the token, with the `CKA_ID` and the label of the key,
+    /// where [`Pkcs11Signer::connect`](super::Pkcs11Signer::connect) finds it. Does nothing if it
+    /// is already stored under that name.
     ///
     /// # Errors
     /// [`KeyError::CertificateMismatch`](wxpay_auth_core::KeyError::CertificateMismatch) in
-    /// [`Pkcs11Error::Key`] when it belongs to another key; as
-    /// [`connect`](super::Pkcs11SignerBuilder::connect) otherwise.
+    /// [`Pkcs11Error::Key`] if it belongs to another key; otherwise as
+    /// [`connect`](super::Pkcs11SignerBuilder::connect).
     pub async fn store_certificate(&self, certificate: Certificate) -> Result<(), Pkcs11Error> {
         certificate.require_key(&self.public_key)?;
         let uri = self.uri.clone();
@@ -146,8 +147,8 @@ impl Pkcs11KeyPair {
     }
 }
 
-/// Does something in a session that is closed afterwards; and once more after a restart of the module
-/// that may help, where it may be done `again`.
+/// Runs an operation in a session that is closed afterwards, and retries it after a restart of the
+/// module that may help, if `again` permits it.
 fn on_token<T>(
     uri: &Pkcs11Uri,
     access: Access,
@@ -159,7 +160,7 @@ fn on_token<T>(
     restarter.twice(again, || {
         let (LoggedIn { session, slot, generation }, done) =
             log_in(module, uri, access, |session, _| something(module, session))?;
-        // Where a login hangs, it stays open: what was to be done is done.
+        // If a login hangs, the session stays open: the operation is done.
         let inside = module.gate().enter(Scope::Token(slot));
         if inside.is_ok_and(|inside| inside.generation() == generation) {
             module.close_session(session);
@@ -178,7 +179,7 @@ fn generate(uri: Pkcs11Uri, usage: Pkcs11KeyUsage) -> Result<Pkcs11KeyPair, Pkcs
         Some(id) => id.clone(),
         None => random_id()?,
     };
-    // Once a key was begun, a second try would make another one, or take the first for somebody's.
+    // After a key was started, a retry would generate another one, or report the first as existing.
     let begun = Cell::new(false);
     let key = on_token(
         &uri,
@@ -240,8 +241,8 @@ fn make(
         .map_err(|error| if decrypt { error } else { sign_only(error, module, session) })
 }
 
-/// Says so when it is the template that was refused. tpm2-pkcs11 answers `CKR_GENERAL_ERROR` to it, which from
-/// others, or when its TPM is away, may mean anything.
+/// Returns a specific error if the template was refused. tpm2-pkcs11 returns `CKR_GENERAL_ERROR`,
+/// which from other modules, or if its TPM is away, may have any cause.
 fn sign_only(error: Pkcs11Error, module: &Module, session: &Session) -> Pkcs11Error {
     const REFUSALS: [&str; 4] = [
         "CKR_TEMPLATE_INCONSISTENT",
@@ -260,7 +261,7 @@ fn sign_only(error: Pkcs11Error, module: &Module, session: &Session) -> Pkcs11Er
     }
 }
 
-/// Checks that the private key was made in the token, and can never leave it.
+/// Checks that the private key was generated in the token, and can never leave it.
 fn check_bound(session: &Session, private: ObjectHandle) -> Result<(), Pkcs11Error> {
     let wanted = [
         (AttributeType::Sensitive, Attribute::Sensitive(true), "CKA_SENSITIVE"),
@@ -294,7 +295,7 @@ fn store(
     certificate: &Certificate,
 ) -> Result<(), Pkcs11Error> {
     let der = certificate.as_der();
-    // One of another name would not be found when a signer connects.
+    // With another name, a signer would not find it when it connects.
     let same =
         [Attribute::Class(ObjectClass::CERTIFICATE), key.name(), Attribute::Value(der.to_vec())];
     if !session.find_objects(&same).called()?.is_empty() {

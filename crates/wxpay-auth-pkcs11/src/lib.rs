@@ -1,19 +1,19 @@
-//! Keys in PKCS#11 tokens (HSMs), which they never leave.
+//! Signing with keys in PKCS#11 tokens (HSMs), which the keys never leave.
 //!
-//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] says where it is, and
-//! [`Pkcs11KeyPair`] makes one there.
+//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] is the address of a key, and
+//! [`Pkcs11KeyPair`] generates one.
 //!
-//! - Each session has a thread of its own; callers wait in a queue with an upper bound, and leave it
-//!   at once when they give up. The async runtime is never blocked.
+//! - Each session has its own thread; callers wait in a bounded queue, and leave it as soon as they
+//!   give up. The async runtime is never blocked.
 //! - Each signature is verified before it is returned.
-//! - After any error there is a new session, a login if it needs one, and one more try; then, where
-//!   the module may be what is broken, a restart of the module and a last one.
-//! - A PIN that the token refused is not sent to it again by this process, and none is sent where one
-//!   more wrong one locks the token.
-//! - A library is loaded and initialised once in a process, and stays until it ends.
+//! - After any error a new session is opened, with a login if it needs one, for a retry; then, if the
+//!   module may be the cause, it is restarted for a last attempt.
+//! - This process does not resend a PIN that the token refused, and sends none if one more wrong PIN
+//!   locks the token.
+//! - A library is loaded and initialised once per process, and stays loaded until the process ends.
 //!
-//! What was tried on which token, sizing, rotation, and what to do when a token dies at night:
-//! `docs/hsm.md` in the repository.
+//! Tested tokens, sizing, rotation, and what to do when a token fails: `docs/hsm.md` in the
+//! repository.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;

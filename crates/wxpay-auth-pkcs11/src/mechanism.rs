@@ -1,19 +1,19 @@
-//! How a token is asked for a signature.
+//! The PKCS#11 mechanism of the signatures.
 
 use std::fmt;
 
 use ring::digest::{SHA256, digest};
 
-/// Names the PKCS#11 mechanism that signs. Both give the same bytes.
+/// The PKCS#11 mechanism that signs. Both produce the same signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Pkcs11Mechanism {
     /// `CKM_RSA_PKCS`: the message is hashed here, and the token signs the `DigestInfo`. Every token
-    /// has it, and the length of the message does not matter to the token.
+    /// supports it, independently of the length of the message.
     #[default]
     RsaPkcs,
-    /// `CKM_SHA256_RSA_PKCS`: the token hashes the message itself. For keys that may be used with
-    /// this mechanism only.
+    /// `CKM_SHA256_RSA_PKCS`: the token hashes the message itself. For keys that are restricted to this
+    /// mechanism.
     Sha256RsaPkcs,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Pkcs11Mechanism {
     }
 }
 
-/// What stands before a SHA-256 hash in a `DigestInfo` (RFC 8017, section 9.2, note 1).
+/// The prefix of a SHA-256 hash in a `DigestInfo` (RFC 8017, section 9.2, note 1).
 const PREFIX: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,

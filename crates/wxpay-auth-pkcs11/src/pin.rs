@@ -1,4 +1,4 @@
-//! Where the PIN of a token comes from.
+//! The source of the PIN of a token.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,13 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::error::Pkcs11Error;
 
-/// Says where the user PIN of a token comes from.
+/// The source of the user PIN of a token.
 ///
-/// A file or a callback is asked each time the token wants a login, so a PIN that was changed is
-/// picked up; what they return is wiped from memory after use. A PIN that is given
-/// ([`new`](Self::new), `pin-value`) is wiped when the last clone of it is dropped, with the signer. No
-/// PIN is shown anywhere. Of each one that was sent, an HMAC with a key of this process is kept until
-/// the process ends, to know a refused one again.
+/// A file or a callback is read at each login, so a changed PIN is picked up; its value is zeroed
+/// after use. A given PIN ([`new`](Self::new), `pin-value`) is zeroed when its last clone is
+/// dropped, with the signer. No PIN is ever shown. An HMAC of each sent PIN, with a key of this
+/// process, is kept until the process ends, to recognise refused ones.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod pkcs11 { pub use wxpay_auth_pkcs11::*; } }
@@ -33,32 +32,32 @@ use crate::error::Pkcs11Error;
 #[derive(Clone)]
 pub struct Pin {
     source: SecretSource,
-    /// Whether it may be sent where one more wrong one locks the token.
+    /// Whether it may be sent if one more wrong PIN locks the token.
     uses_last_try: bool,
 }
 
 impl Pin {
-    /// Takes the PIN itself.
+    /// Uses the given PIN.
     pub fn new(pin: impl Into<String>) -> Self {
         Self::from(SecretSource::given(pin))
     }
 
-    /// Reads the PIN from a file (`pin-source`): one line of UTF-8; a line feed at its end is left out, a
-    /// blank is not.
+    /// Reads the PIN from a file (`pin-source`): one line of UTF-8; a trailing line feed is
+    /// removed, blanks are not.
     ///
-    /// Errors, `Debug` and the URI show the path only when it begins at the root and leads through a
-    /// folder (`/run/secrets/pin`): anything shorter may be the PIN itself, put there by mistake.
+    /// Errors, `Debug` and the URI show the path only if it is absolute and has a folder
+    /// (`/run/secrets/pin`): anything shorter may be the PIN itself, given by mistake.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::from(SecretSource::file(path))
     }
 
-    /// Reads the PIN, as from a file, from a credential that systemd hands to the service
+    /// Reads the PIN, as from a file, from a credential that systemd passes to the service
     /// (`LoadCredential=NAME:PATH`): the file of this name in `$CREDENTIALS_DIRECTORY`.
     pub fn credential(name: impl Into<String>) -> Self {
         Self::from(SecretSource::credential(name))
     }
 
-    /// Asks a function for the PIN. It is called on a thread of the signer's, and may block.
+    /// Calls a function for the PIN. It runs on a thread of the signer, and may block.
     pub fn callback<E>(ask: impl Fn() -> Result<String, E> + Send + Sync + 'static) -> Self
     where
         E: Into<Box<dyn StdError + Send + Sync>>,
@@ -78,7 +77,7 @@ impl Pin {
         self.uses_last_try
     }
 
-    /// Returns the path, where the PIN comes from a file.
+    /// Returns the path, if the PIN comes from a file.
     #[cfg(test)]
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.source {
@@ -87,12 +86,12 @@ impl Pin {
         }
     }
 
-    /// Returns the path, where the PIN comes from a file, and the path may be shown.
+    /// Returns the path, if the PIN comes from a file and the path may be shown.
     pub(crate) fn shown_path(&self) -> Option<&Path> {
         self.source.shown_path()
     }
 
-    /// Reads the PIN, and refuses what cannot be one: the token would count it. It may block.
+    /// Reads the PIN, and refuses invalid ones, which the token would count as wrong. May block.
     pub(crate) fn read(&self) -> Result<Zeroizing<String>, Pkcs11Error> {
         let pin = self.text()?;
         match problem(&pin) {
@@ -109,12 +108,12 @@ impl Pin {
     }
 }
 
-/// Blanks may belong to a PIN.
+/// Only the line end: blanks may belong to a PIN.
 fn without_line_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
-/// Says why a text is no PIN that anybody has set.
+/// Returns why a text cannot be a PIN.
 fn problem(pin: &str) -> Option<&'static str> {
     if pin.trim().is_empty() {
         Some("it is empty")

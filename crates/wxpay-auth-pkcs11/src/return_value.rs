@@ -1,4 +1,4 @@
-//! What PKCS#11 functions answer, in the words of the standard.
+//! The return values of PKCS#11 functions, by their standard names.
 
 use cryptoki::error::{Error, RvError};
 use wxpay_auth_core::SignErrorKind;
@@ -7,7 +7,7 @@ use crate::error::Pkcs11Error;
 
 /// The result of a call through `cryptoki`.
 pub(crate) trait Called<T> {
-    /// Turns an error of `cryptoki` into ours.
+    /// Converts an error of `cryptoki`.
     fn called(self) -> Result<T, Pkcs11Error>;
 }
 
@@ -24,7 +24,7 @@ impl<T> Called<T> for cryptoki::error::Result<T> {
     }
 }
 
-/// Returns the name that the standard has for a code: `CKR_PIN_INCORRECT`.
+/// Returns the standard name of a code, such as `CKR_PIN_INCORRECT`.
 pub(crate) fn name(code: &RvError) -> String {
     let camel = format!("{code:?}");
     let mut name = String::from("CKR");
@@ -37,7 +37,7 @@ pub(crate) fn name(code: &RvError) -> String {
     name
 }
 
-/// Sorts a code. Tokens do not agree on which one means what, so the sorts are wide.
+/// Classifies a code. Tokens disagree on the meaning of codes, so the kinds are broad.
 pub(crate) fn kind(code: &RvError) -> SignErrorKind {
     use RvError as Rv;
     match code {
@@ -46,7 +46,7 @@ pub(crate) fn kind(code: &RvError) -> SignErrorKind {
         | Rv::UserNotLoggedIn
         | Rv::KeyHandleInvalid
         | Rv::ObjectHandleInvalid
-        // NSS says so after a logout.
+        // NSS returns this after a logout.
         | Rv::KeyTypeInconsistent
         | Rv::OperationActive
         | Rv::OperationNotInitialized

@@ -1,4 +1,4 @@
-//! A signer whose key lives in a PKCS#11 token.
+//! A signer for a key in a PKCS#11 token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::error::Pkcs11Error;
 use crate::uri::Pkcs11Uri;
 use crate::worker::Workers;
 
-/// Signs with a private key that lives in a PKCS#11 token (an HSM) and never leaves it.
+/// Signs with a private key in a PKCS#11 token (an HSM), which the key never leaves.
 ///
-/// Some threads own a session each and sign what waits in a queue with an upper bound; the async
-/// runtime is never blocked. Each signature is checked with the public key before it is returned.
-/// A lost session, a lost login, a token that was away, a module that needs a restart: each is
-/// mended by itself, once per signature, before there is an error.
+/// A pool of threads, each with its own session, signs the messages of a bounded queue; the async
+/// runtime is never blocked. Each signature is verified before it is returned. It recovers from a
+/// lost session, a lost login, a token that was away, and a module that needs a restart, once per
+/// signature, before it returns an error.
 ///
 /// Clones share threads and sessions, which end with the last clone, or with
 /// [`shut_down`](Self::shut_down).
@@ -49,15 +49,15 @@ pub struct Pkcs11Signer {
 }
 
 impl Pkcs11Signer {
-    /// Connects to the key at a PKCS#11 URI, whose merchant certificate lies beside it on the token.
+    /// Connects to the key at a PKCS#11 URI, whose merchant certificate is also on the token.
     ///
     /// # Errors
-    /// As [`Pkcs11SignerBuilder::connect`], and when the URI is malformed.
+    /// As [`Pkcs11SignerBuilder::connect`], and if the URI is malformed.
     pub async fn connect(uri: &str) -> Result<Self, Pkcs11Error> {
         Self::builder(uri.parse()?).connect().await
     }
 
-    /// Begins to set one up.
+    /// Returns a builder.
     pub fn builder(uri: Pkcs11Uri) -> Pkcs11SignerBuilder {
         Pkcs11SignerBuilder::new(uri)
     }
@@ -81,18 +81,17 @@ impl Pkcs11Signer {
         &self.public_key
     }
 
-    /// Returns how many signatures wait for a session at this moment.
+    /// Returns the number of queued signatures.
     pub fn waiting(&self) -> usize {
         self.workers.waiting()
     }
 
-    /// Takes no more signatures, finishes those that were taken, and closes the sessions. Clones are
-    /// shut down, too. Call it before the process ends: many modules do not like to be left in the
-    /// middle of a call.
+    /// Accepts no more signatures, completes the accepted ones, and closes the sessions. This also
+    /// shuts down clones. Call it before the process ends: many modules do not tolerate an exit
+    /// during a call.
     ///
     /// # Errors
-    /// [`Pkcs11Error::Timeout`] when the token still hangs after twice the time that one signature
-    /// may take.
+    /// [`Pkcs11Error::Timeout`] if the token still hangs after twice the time limit of a signature.
     pub async fn shut_down(&self) -> Result<(), Pkcs11Error> {
         self.workers.shut_down(self.timeout.saturating_mul(2)).await
     }

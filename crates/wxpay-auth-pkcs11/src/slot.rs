@@ -1,4 +1,4 @@
-//! Which slot holds the token that is meant.
+//! Finds the slot of a token.
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::Error;
@@ -16,12 +16,12 @@ use crate::uri::Pkcs11Uri;
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) slot: Slot,
-    /// Whether it wants a login before private keys are used. One whose info cannot be read does.
+    /// Whether private keys require a login. Assumed if the info of the token cannot be read.
     pub(crate) wants_login: bool,
     pub(crate) name: TokenName,
 }
 
-/// Finds the one token that fits the address.
+/// Finds the only token that fits the address.
 pub(crate) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Error> {
     let (mut fitting, mut fitting_shown) = (Vec::new(), Vec::new());
     let (mut present, mut usable) = (Vec::new(), false);
@@ -43,8 +43,8 @@ pub(crate) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Err
                     fitting.push(Token { slot, wants_login, name });
                 }
             }
-            // The token answered, in a form that is not understood (opencryptoki's clock, say).
-            // An address that names the slot only is for whatever is in it.
+            // The token responded in a form that cannot be parsed (the clock of opencryptoki). An
+            // address with only a slot fits whatever token is in it.
             Err(error) if !matches!(error, Error::Pkcs11(..)) && names_the_slot_only(uri) => {
                 let name = TokenName::Slot(slot.id());
                 fitting.push(Token { slot, wants_login: true, name });
@@ -59,7 +59,7 @@ pub(crate) fn find(context: &Pkcs11, uri: &Pkcs11Uri) -> Result<Token, Pkcs11Err
     let (count, wanted) = (fitting.len(), uri.token_part());
     match fitting.pop() {
         None => {
-            // A module that does not see its settings shows no token, or an empty slot.
+            // A module that does not find its settings shows no token, or an empty slot.
             let settings = (!usable).then(|| settings::hint(uri.module_path.as_deref()));
             Err(Pkcs11Error::TokenNotFound { wanted, present: shown(present), settings })
         }
@@ -78,13 +78,13 @@ fn fits(uri: &Pkcs11Uri, info: &TokenInfo) -> bool {
         && equal(&uri.model, info.model())
 }
 
-/// Cuts off what tokens pad texts with. The standard wants blanks, and a TPM has NULs; some tools print
-/// them, others leave them out.
+/// Removes the padding of a text. The standard requires blanks, and a TPM uses NULs; some tools
+/// print them, others omit them.
 pub(crate) fn unpadded(text: &str) -> &str {
     text.trim_end_matches([' ', '\0'])
 }
 
-/// What a token says of itself that matters before it is sent a PIN.
+/// The flags of a token that matter before a PIN is sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flags {
     /// `CKF_RNG`
@@ -93,7 +93,7 @@ pub(crate) struct Flags {
     pub(crate) has_last_try: bool,
 }
 
-/// Asks the token for its flags. One whose response is not understood (opencryptoki's) cannot say.
+/// Reads the flags of the token. If its info cannot be parsed (opencryptoki), none are set.
 pub(crate) fn flags(context: &Pkcs11, slot: Slot) -> cryptoki::error::Result<Flags> {
     match context.get_token_info(slot) {
         Ok(info) => {

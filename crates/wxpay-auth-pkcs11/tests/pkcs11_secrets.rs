@@ -1,5 +1,5 @@
-//! No type and no error of the PKCS#11 signer shows a PIN. What needs a token for it is in the
-//! workspace's tests.
+//! No type and no error of the PKCS#11 signer shows a PIN. Types that need a token are tested in
+//! the workspace's tests.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use wxpay_auth_pkcs11::{
 
 const PIN: &str = "Hq3ZtL8vWc5R";
 
-/// What cannot be had without a token.
+/// The types that need a token.
 const NOT_HERE: [&str; 2] = ["Pkcs11KeyPair", "Pkcs11Signer"];
 
 #[tokio::test]

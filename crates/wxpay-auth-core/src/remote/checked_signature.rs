@@ -1,13 +1,13 @@
-//! Signatures that come from elsewhere.
+//! Checking signatures from tokens and key services.
 
 use crate::keys::{PublicKey, rsa};
 
-/// What a signer signs when it connects, to see that the key signs and is the right one. The signature is
-/// thrown away.
+/// The message of the test signature that a signer makes when it connects, to check that the key
+/// signs and is the right one.
 pub const PROBE: &[u8] = b"is this the key?";
 
-/// Pads a signature to the length of the modulus, since some services and tokens leave out leading zeros,
-/// and verifies it; `None` when it does not verify.
+/// Pads a signature to the length of the modulus, since some services and tokens omit leading
+/// zeros, and verifies it; `None` if it is invalid.
 pub fn checked_signature(
     public_key: &PublicKey,
     message: &[u8],

@@ -1,4 +1,4 @@
-//! What signers share whose key is elsewhere: in a token, or in a key service.
+//! The common parts of signers whose key is in a token or in a key service.
 
 mod checked_signature;
 mod failure_details;

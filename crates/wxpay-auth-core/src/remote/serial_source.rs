@@ -1,22 +1,22 @@
-//! Where the serial of the merchant certificate comes from.
+//! The source of the serial of the merchant certificate.
 
 use crate::keys::{Certificate, KeyError, PublicKey};
 use crate::serial_no::SerialNo;
 
-/// Says where a signer takes the serial of the merchant certificate from.
+/// The source of the serial of the merchant certificate.
 #[derive(Debug, Clone)]
 pub enum SerialSource {
-    /// From the certificate, which must belong to the key.
+    /// The certificate, which must belong to the key.
     Certificate(Certificate),
-    /// It is given. Nothing can check that it belongs to the key.
+    /// The serial itself. It cannot be checked against the key.
     Given(SerialNo),
 }
 
 impl SerialSource {
-    /// Returns the serial for this key.
+    /// Returns the serial for a key.
     ///
     /// # Errors
-    /// [`KeyError::CertificateMismatch`] when the certificate belongs to another key.
+    /// [`KeyError::CertificateMismatch`] if the certificate belongs to another key.
     pub fn serial_no_for(&self, public_key: &PublicKey) -> Result<SerialNo, KeyError> {
         match self {
             Self::Certificate(certificate) => {

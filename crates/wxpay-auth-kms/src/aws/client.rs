@@ -1,4 +1,4 @@
-//! A client of `aws-sdk-kms`, set up as AWS tools do.
+//! Builds a client of `aws-sdk-kms`, configured as AWS tools do.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use aws_smithy_runtime_api::client::http::{HttpClient, http_client_fn};
 use crate::http::endpoint::Endpoint;
 use crate::runtimes::PerRuntime;
 
-/// Makes a client. Region, endpoint and credentials come from where AWS tools take them, when they are
-/// not named.
+/// Builds a client. Region, endpoint and credentials that are not given come from the same sources
+/// as for AWS tools.
 pub async fn aws_client(region: Option<String>, endpoint: Option<&Endpoint>) -> Client {
-    // The signer tries again. The client would do so besides, three times for each attempt, and
-    // without a word of what was refused.
+    // The signer retries. The client would retry as well, three times per attempt, and would hide
+    // which errors it retried.
     let mut config = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .retry_config(RetryConfig::disabled());
@@ -30,9 +30,9 @@ pub async fn aws_client(region: Option<String>, endpoint: Option<&Endpoint>) -> 
     Client::new(&config.load().await)
 }
 
-/// Keeps the connections of each runtime apart: one would wait for another that sleeps.
+/// Keeps a separate connection pool per runtime: a request must not wait for a runtime that sleeps.
 fn http_client() -> SharedHttpClient {
-    /// The connections close themselves after 90 s.
+    /// Idle connections close themselves after 90 s.
     const UNUSED_FOR: Duration = Duration::from_secs(120);
     let clients = PerRuntime::new(UNUSED_FOR);
     http_client_fn(move |settings, components| {
@@ -72,7 +72,7 @@ mod tests {
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
             .endpoint_url(server.uri())
-            // It would try again on another connection.
+            // A retry would use another connection.
             .retry_config(RetryConfig::disabled())
             .http_client(http_client())
             .build();
@@ -84,7 +84,7 @@ mod tests {
                     let sent = client.list_keys().send();
                     let sent = tokio::time::timeout(Duration::from_secs(60), sent).await;
                     sent.expect("it does not wait for another runtime").unwrap();
-                    // The connection comes back to where it is kept.
+                    // Wait until the connection is back in its pool.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             });

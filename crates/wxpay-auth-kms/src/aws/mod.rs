@@ -1,4 +1,4 @@
-//! AWS KMS, on the official SDK.
+//! AWS KMS, with the official SDK.
 
 #[cfg(feature = "aws-config")]
 pub(crate) mod client;
@@ -28,13 +28,13 @@ use crate::http::retry_after;
 use crate::http::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 
 /// Signs with an asymmetric key in AWS KMS, through a client of `aws-sdk-kms` that the application
-/// makes: region, credentials, endpoint, TLS and proxies are those of the client.
+/// builds: region, credentials, endpoint, TLS and proxies are those of the client.
 ///
-/// The client tries again by itself, inside one attempt of the signer, which hides what was refused.
-/// Turn that off (`RetryConfig::disabled()`): the signer tries again.
+/// By default the client retries inside one attempt of the signer, which hides the errors. Disable
+/// that (`RetryConfig::disabled()`): the signer retries.
 ///
-/// The key is pinned by the ARN that the service names for it when the signer connects: an alias
-/// that is pointed at another key changes nothing until a new signer is connected.
+/// The key is pinned by the ARN that the service returns when the signer connects: pointing an
+/// alias at another key has no effect until a new signer connects.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>
 ///
@@ -57,21 +57,21 @@ pub struct AwsKms {
     key_id: String,
 }
 
-/// The longest that the service takes.
+/// The maximum length that the service accepts.
 const MAX_KEY_ID: usize = 2048;
 
 impl AwsKms {
-    /// Takes a client, and the key: its id, its ARN, or an alias (`alias/…`).
+    /// Creates a back end from a client and the key: its id, its ARN, or an alias (`alias/…`).
     ///
     /// # Errors
-    /// [`KmsError`] when the key id is empty, longer than 2048 bytes, or has other characters than
-    /// printable ASCII.
+    /// [`KmsError`] if the key id is empty, longer than 2048 bytes, or contains characters other
+    /// than printable ASCII.
     pub fn new(client: Client, key_id: impl Into<String>) -> Result<Self, KmsError> {
         let key_id = key_id.into();
         let printable = key_id.bytes().all(|b| b.is_ascii_graphic());
         if key_id.is_empty() || key_id.len() > MAX_KEY_ID || !printable {
             return Err(KmsError::setting(
-                "the key id is not one of AWS KMS",
+                "the key id is not valid for AWS KMS",
                 "give a key id, a key ARN, or an alias (alias/…)",
             ));
         }
@@ -85,7 +85,7 @@ impl KmsBackend for AwsKms {
         let sent = Sent::default();
         let request = self.client.get_public_key().key_id(&self.key_id);
         let asked = request.customize().interceptor(sent.clone()).send().await;
-        let response = asked.map_err(|e| failed(e, "tell the public key", &sent))?;
+        let response = asked.map_err(|e| failed(e, "return the public key", &sent))?;
         if response.key_usage() != Some(&KeyUsageType::SignVerify) {
             return Err(unsupported("the key may not sign (its KeyUsage is not SIGN_VERIFY)"));
         }
@@ -123,10 +123,10 @@ fn unsupported(message: &str) -> KmsError {
 }
 
 fn incomplete() -> KmsError {
-    KmsError::new(SignErrorKind::Other, "AWS KMS answered, but with parts missing")
+    KmsError::new(SignErrorKind::Other, "the response of AWS KMS is incomplete")
 }
 
-/// Remembers what a request was signed with, so that it is cut out of what is answered.
+/// The secrets that a request was signed with, to redact them in texts of the response.
 #[derive(Clone, Default)]
 struct Sent(Arc<Mutex<Vec<Zeroizing<String>>>>);
 
@@ -165,7 +165,7 @@ impl fmt::Debug for Sent {
     }
 }
 
-/// Sorts an error of the SDK.
+/// Converts an error of the SDK.
 fn failed<E>(error: SdkError<E, HttpResponse>, task: &str, sent: &Sent) -> KmsError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -193,13 +193,13 @@ where
             failed(SignErrorKind::Configuration, "the client cannot send the request")
                 .with_hint("check region, endpoint and credentials of the client")
         }
-        // The SDK does not tell a connection that broke from credentials that are not to be had.
+        // The SDK does not distinguish a broken connection from missing credentials.
         SdkError::DispatchFailure(_) => failed(SignErrorKind::Unavailable, "it cannot be reached")
             .with_hint(
                 "check that the service can be reached, and that the client has credentials; then \
                  try again",
             ),
-        _ => failed(SignErrorKind::Configuration, "there is no request")
+        _ => failed(SignErrorKind::Configuration, "the request cannot be built")
             .with_hint("check region and credentials of the client"),
     };
     if let Some(request_id) = request_id {
@@ -209,13 +209,13 @@ where
         failed = failed.with_retry_after(wait);
     }
     match error {
-        // The code and the message have been taken out; the rest quotes the whole response.
+        // The code and the message have been extracted; the rest quotes the whole response.
         SdkError::ServiceError(_) | SdkError::ResponseError(_) => failed,
         error => failed.with_source(error),
     }
 }
 
-/// Sorts a code that is not known: what lies before the service says something with the status, too.
+/// Classifies an unknown code by the HTTP status, which may come from a proxy in between.
 fn unknown(response: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
     match StatusCode::from_u16(response.status().as_u16()).map(kind_of_status) {
         Ok(kind) if kind.is_transient() => (kind, None),
@@ -223,11 +223,11 @@ fn unknown(response: &HttpResponse) -> (SignErrorKind, Option<&'static str>) {
     }
 }
 
-/// Makes the error for a response that is not one of AWS KMS.
+/// Returns the error for a response that does not come from AWS KMS.
 fn foreign(response: &HttpResponse, task: &str) -> KmsError {
     let status = response.status().as_u16();
     let kind = StatusCode::from_u16(status).map_or(SignErrorKind::Other, kind_of_foreign);
-    let message = format!("AWS KMS did not {task}: the response ({status}) is not what it answers");
+    let message = format!("AWS KMS did not {task}: the response ({status}) is not from AWS KMS");
     KmsError::new(kind, message).with_hint(FOREIGN_HINT)
 }
 
@@ -235,7 +235,7 @@ fn named_wait(response: &HttpResponse) -> Option<Duration> {
     retry_after::retry_after(response.headers().get("retry-after")?, SystemClock.now())
 }
 
-/// Sorts the codes of the service; `None` for one that is not known.
+/// Classifies the error codes of the service; `None` for an unknown one.
 ///
 /// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>,
 /// <https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html>
@@ -247,7 +247,7 @@ fn sorted(code: &str) -> Option<(SignErrorKind, Option<&'static str>)> {
         }
         "DisabledException" => (K::Configuration, Some("enable the key")),
         "KMSInvalidStateException" => {
-            (K::Configuration, Some("check the state of the key: is it going to be deleted?"))
+            (K::Configuration, Some("check the state of the key: it may be pending deletion"))
         }
         "InvalidKeyUsageException" | "UnsupportedOperationException" => {
             (K::Unsupported, Some("use a key with KeySpec RSA_2048 and KeyUsage SIGN_VERIFY"))

@@ -18,7 +18,7 @@ use crate::http::tls::KmsTls;
 
 /// Sets up a [`CloudKms`].
 ///
-/// Each vendor has a name for it: `TencentKmsBuilder`, `AlibabaKmsBuilder`.
+/// Each vendor has an alias of it: `TencentKmsBuilder`, `AlibabaKmsBuilder`.
 #[derive(Clone)]
 #[must_use = "nothing happens until it is built"]
 pub struct CloudKmsBuilder<C> {
@@ -37,35 +37,36 @@ impl<C> CloudKmsBuilder<C> {
         Self { cloud, region, key_id, endpoint: None, credentials: None, tls, clock }
     }
 
-    /// Sets the address of the service: by default, that of the vendor for the region. Its host is signed,
-    /// and the path `/`: a proxy in between must keep both, and an endpoint with a path is refused.
+    /// Sets the address of the service: by default, that of the vendor for the region. Signatures
+    /// cover the host and the path `/`: a proxy must keep both, and an endpoint with a path is
+    /// refused.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);
         self
     }
 
-    /// Sets where access keys come from: [`Credentials`](crate::Credentials) that are fixed, the
-    /// [`CloudRole`](crate::CloudRole) of the machine, or a provider of your own (OIDC in Kubernetes,
+    /// Sets the source of the access keys: fixed [`Credentials`](crate::Credentials), the
+    /// [`CloudRole`](crate::CloudRole) of the machine, or another provider (OIDC in Kubernetes,
     /// `AssumeRole`).
     pub fn credentials(mut self, credentials: impl CredentialProvider + 'static) -> Self {
         self.credentials = Some(Arc::new(credentials));
         self
     }
 
-    /// Sets whom to trust.
+    /// Sets the trusted certificates.
     pub fn tls(mut self, tls: KmsTls) -> Self {
         self.tls = tls;
         self
     }
 
-    /// Sets where the time comes from. Requests are signed with it.
+    /// Sets the clock of the request signatures.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 }
 
-/// Checks the settings, and makes the back end of them.
+/// Checks the settings, and builds the back end.
 pub(super) fn build<C: Vendor>(builder: CloudKmsBuilder<C>) -> Result<CloudKms<C>, KmsError> {
     let CloudKmsBuilder { cloud, region, key_id, endpoint, credentials, tls, clock } = builder;
     let region = self::region(region)?;
@@ -74,15 +75,15 @@ pub(super) fn build<C: Vendor>(builder: CloudKmsBuilder<C>) -> Result<CloudKms<C
     let provider = credentials.ok_or_else(|| {
         KmsError::setting(
             "there is no access key",
-            "give credentials: fixed ones, from the environment, of the role of the instance, or \
-             from a CredentialProvider of your own",
+            "set the credentials: fixed ones, from the environment, of the role of the instance, or \
+             from a custom CredentialProvider",
         )
     })?;
     let endpoint = match endpoint {
         None => Endpoint::new(C::default_endpoint(&region))?,
         Some(endpoint) if endpoint.has_path() => {
             return Err(KmsError::setting(
-                "the endpoint has a path, which the signature of a request does not allow for",
+                "the endpoint has a path, which request signatures do not support",
                 "write https://HOST[:PORT] alone",
             ));
         }
@@ -107,7 +108,7 @@ impl<C: fmt::Debug> fmt::Debug for CloudKmsBuilder<C> {
     }
 }
 
-/// Checks the name of a region. It becomes a part of a host name, which it must not end.
+/// Checks the name of a region, which becomes a part of a host name and must not end it.
 fn region(region: String) -> Result<String, KmsError> {
     if is_region(&region) {
         return Ok(region);
@@ -118,24 +119,24 @@ fn region(region: String) -> Result<String, KmsError> {
     ))
 }
 
-/// Checks a name that goes into headers or parameters.
+/// Checks a name that is sent in headers or parameters.
 pub(super) fn name(what: &str, name: &str) -> Result<(), KmsError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
     if !name.is_empty() && name.chars().all(fits) {
         return Ok(());
     }
     Err(KmsError::setting(
-        format!("the {what} is empty, or has characters that none has"),
+        format!("the {what} is empty, or contains invalid characters"),
         "copy it from the console of the service",
     ))
 }
 
-/// Makes the value of a header, which no log shows.
+/// Returns the value of a sensitive header, which logs do not show.
 pub(super) fn header_value(text: &str) -> Result<HeaderValue, KmsError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| {
         KmsError::setting(
-            "the access key or its session token has characters that none has",
-            "copy it anew, without line breaks",
+            "the access key or its session token contains invalid characters",
+            "copy it again, without line breaks",
         )
     })?;
     value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! The hashes of which request signatures are made.
+//! The hashes that request signatures use.
 
 use ring::{digest, hmac};
 
@@ -12,7 +12,7 @@ pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
-/// Writes bytes in lower-case hexadecimal.
+/// Encodes bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
@@ -28,7 +28,7 @@ mod tests {
         let tag = hmac_sha256(b"Jefe", "what do ya want for nothing?");
         let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert_eq!(hex(tag.as_ref()), expected);
-        // FIPS 180-4, of nothing.
+        // FIPS 180-4, of the empty text.
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(sha256_hex(b""), empty);
     }

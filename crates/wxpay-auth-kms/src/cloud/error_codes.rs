@@ -1,17 +1,17 @@
-//! What the codes of a service stand for.
+//! The table of the error codes of a service.
 
 use wxpay_auth_core::SignErrorKind;
 
-/// A code, its kind, and what to do where that is more than the kind says. It also stands for the
-/// codes that begin with it and a dot.
+/// A code, its kind, and what to do if that is more specific than the kind. An entry also matches
+/// codes that begin with its code and a dot.
 pub(crate) type Code = (&'static str, SignErrorKind, Option<&'static str>);
 
 pub(crate) const CLOCK_HINT: &str =
-    "set the clock of this machine: the service refuses what is signed some minutes off (NTP)";
-pub(crate) const TOKEN_HINT: &str = "the session token has expired, or does not belong to the access key: get a new one, or let a \
-     CredentialProvider do it";
+    "set the clock of this machine (NTP): the service refuses signatures some minutes off";
+pub(crate) const TOKEN_HINT: &str = "the session token has expired, or does not belong to the access key: get a new one, or use a \
+     CredentialProvider";
 
-/// Finds the longest entry that stands for a code.
+/// Returns the longest entry that matches a code.
 pub(crate) fn look_up<'a>(table: &'a [Code], code: &str) -> Option<&'a Code> {
     let fits = |entry: &&Code| {
         code.strip_prefix(entry.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -1,4 +1,4 @@
-//! The back end for the services whose requests are signed with an access key.
+//! The back end for services whose requests are signed with an access key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,9 +18,10 @@ use crate::error::KmsError;
 use crate::http::client::Http;
 use crate::http::endpoint::Endpoint;
 
-/// Signs with a key in the key service of a cloud vendor, whose requests are signed with an access key.
+/// Signs with a key in the key service of a cloud vendor, whose requests are signed with an access
+/// key.
 ///
-/// Each vendor has a name for it: `TencentKms`, `AlibabaKms`. Clones share everything.
+/// Each vendor has an alias of it: `TencentKms`, `AlibabaKms`. Clones share all state.
 pub struct CloudKms<C> {
     pub(super) shared: Arc<Shared<C>>,
 }
@@ -64,7 +65,7 @@ impl<C: Vendor> KmsBackend for CloudKms<C> {
     }
 }
 
-/// Reads the Base64 of a response.
+/// Decodes the Base64 of a response.
 pub(super) fn decode<C: Vendor>(base64: &str) -> Result<Vec<u8>, KmsError> {
     BASE64.decode(base64).map_err(|e| {
         let message = format!("{} answered with something that is not Base64", C::SERVICE);
@@ -72,7 +73,7 @@ pub(super) fn decode<C: Vendor>(base64: &str) -> Result<Vec<u8>, KmsError> {
     })
 }
 
-/// Makes the error for a response about another key: the `what` with this id.
+/// Returns the error of a response about another key: the `what` with this id.
 pub(super) fn answered_for<C: Vendor>(what: &str, id: &str) -> KmsError {
     let message = format!("{} answered for the {what} {id}", C::SERVICE);
     KmsError::setting(message, "check which service the endpoint leads to")

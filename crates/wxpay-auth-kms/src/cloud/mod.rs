@@ -1,4 +1,4 @@
-//! The services whose requests are signed with an access key: one folder for each vendor.
+//! The services whose requests are signed with an access key: one folder per vendor.
 
 #[cfg(feature = "alibaba")]
 pub(crate) mod alibaba;

@@ -1,4 +1,4 @@
-//! What a service says no with.
+//! The error of a refused request.
 
 use wxpay_auth_core::SignErrorKind;
 
@@ -7,7 +7,7 @@ use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 use crate::http::client::{Response, kind_of_status};
 
-/// The error in a response: the service's own code, message and request id.
+/// Converts the error of a response: its code, message and request id.
 pub(crate) fn refusal(
     service: &str,
     table: &[Code],
@@ -15,11 +15,11 @@ pub(crate) fn refusal(
     (code, message, request_id): (&str, &str, Option<&str>),
     credentials: &Credentials,
 ) -> KmsError {
-    // Some services explain a wrong signature with what was signed.
+    // Some services quote the signed text when the signature is wrong.
     let message = credentials.without_secrets(message);
     let (kind, hint) = match look_up(table, code) {
         Some((_, kind, hint)) => (*kind, *hint),
-        // What lies before the service says something with the status, too.
+        // An unknown code: the status may come from a proxy in between.
         None => match kind_of_status(response.status) {
             kind if kind.is_transient() => (kind, None),
             _ => (SignErrorKind::Other, None),

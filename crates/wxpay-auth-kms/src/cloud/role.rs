@@ -1,4 +1,4 @@
-//! The access key of the role of a machine in a cloud.
+//! The access key of the role of a cloud instance.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,31 +11,31 @@ use crate::credentials::provider::{CredentialProvider, Credentials};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
 
-/// Gets access keys from the metadata service of a machine that has a role. They are temporary; new ones are
-/// asked for before they expire.
+/// Provides access keys from the metadata service of an instance with a role. The keys are
+/// temporary and are replaced before they expire.
 ///
-/// Each vendor has a name for it: `TencentRole`, `AlibabaRole`.
+/// Each vendor has an alias of it: `TencentRole`, `AlibabaRole`.
 pub struct CloudRole<C> {
     name: Option<String>,
     metadata: Metadata,
     cloud: PhantomData<fn() -> C>,
 }
 
-/// Makes one for the role of this machine, whatever it is called.
+/// Creates a provider for the role of this machine, whatever its name.
 pub(super) fn role<C: RoleMetadata>() -> Result<CloudRole<C>, KmsError> {
     Ok(CloudRole { name: None, metadata: Metadata::new(C::ADDRESS)?, cloud: PhantomData })
 }
 
 impl<C> CloudRole<C> {
-    /// Sets the name of the role, instead of asking for it.
+    /// Sets the name of the role instead of looking it up.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sets the address of the metadata service, in place of the vendor's. It is plain HTTP: `https` is
-    /// refused when it is asked.
+    /// Sets the address of the metadata service instead of the vendor's. It is plain HTTP: an
+    /// `https` address fails at the first request.
     #[must_use]
     pub fn metadata(mut self, endpoint: Endpoint) -> Self {
         self.metadata.endpoint = endpoint;

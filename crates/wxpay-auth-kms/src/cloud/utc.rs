@@ -1,4 +1,4 @@
-//! Points in time as the services write them, in UTC.
+//! Times in the formats of the services, in UTC.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use x509_cert::der::DateTime;
 use super::error_codes::CLOCK_HINT;
 use crate::error::KmsError;
 
-/// Writes a day: `2019-02-25`.
+/// Formats a day: `2019-02-25`.
 #[cfg(feature = "tencent")]
 pub(crate) fn date(at: Timestamp) -> Result<String, KmsError> {
     let at = date_time(at)?;
     Ok(format!("{:04}-{:02}-{:02}", at.year(), at.month(), at.day()))
 }
 
-/// Writes a second: `2023-10-26T10:22:32Z`.
+/// Formats a second: `2023-10-26T10:22:32Z`.
 #[cfg(feature = "alibaba")]
 pub(crate) fn iso(at: Timestamp) -> Result<String, KmsError> {
     Ok(date_time(at)?.to_string())
 }
 
-/// Reads what [`iso`] writes.
+/// Parses the format of [`iso`].
 #[cfg(feature = "alibaba")]
 pub(crate) fn parse_iso(text: &str) -> Option<Timestamp> {
     let at: DateTime = text.parse().ok()?;

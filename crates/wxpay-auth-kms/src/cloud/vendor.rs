@@ -1,4 +1,4 @@
-//! What differs from vendor to vendor.
+//! The differences between vendors.
 
 use std::fmt;
 
@@ -19,12 +19,12 @@ use crate::http::endpoint::Endpoint;
 /// A request to the API of a vendor, before it is signed.
 pub(crate) struct ApiRequest {
     pub(crate) action: &'static str,
-    /// As it stands behind the host: `/`, or with a query behind it.
+    /// The part after the host: `/`, or with a query.
     pub(crate) path_and_query: String,
     pub(crate) body: Vec<u8>,
 }
 
-/// Where and when a request is made.
+/// The host, region and time of a request.
 pub(crate) struct Place<'a> {
     pub(crate) endpoint: &'a Endpoint,
     #[allow(dead_code, reason = "a vendor may have it in the name of the host alone")]
@@ -32,27 +32,27 @@ pub(crate) struct Place<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// A vendor whose key service is asked with requests that are signed with an access key.
+/// A vendor whose key service authenticates requests by a signature with an access key.
 pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
-    /// How the service is called in errors.
+    /// The name of the service in errors.
     const SERVICE: &'static str;
 
-    /// The responses to the two requests that there are.
+    /// The responses to the two requests.
     type PublicKey: DeserializeOwned + Send;
     type Signature: DeserializeOwned + Send;
 
-    /// Returns the address of the service in a region.
+    /// Returns the default address of the service in a region.
     fn default_endpoint(region: &str) -> String;
 
-    /// Checks the settings that this vendor has beside region and key id.
+    /// Checks the vendor-specific settings.
     fn check(&self) -> Result<(), KmsError> {
         Ok(())
     }
 
-    /// Asks for the public key.
+    /// Builds the request for the public key.
     fn get_public_key(&self, key_id: &str) -> Result<ApiRequest, KmsError>;
 
-    /// Asks for the signature of a digest.
+    /// Builds the request for the signature of a digest.
     fn sign(&self, key_id: &str, digest: &[u8; 32]) -> Result<ApiRequest, KmsError>;
 
     /// Signs a request.
@@ -63,39 +63,39 @@ pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
         credentials: &Credentials,
     ) -> Result<Request<Vec<u8>>, KmsError>;
 
-    /// Reads a response.
+    /// Parses a response.
     fn read<T: DeserializeOwned>(
         response: &Response,
         credentials: &Credentials,
     ) -> Result<T, RequestFailure>;
 
-    /// Reads the public key out of the response, which must be about this key.
+    /// Extracts the public key from the response, which must be about this key.
     fn public_key(&self, key_id: &str, response: Self::PublicKey) -> Result<KmsKey, KmsError>;
 
-    /// Reads the signature out of the response, which must be about this key.
+    /// Extracts the signature from the response, which must be about this key.
     fn signature(&self, key_id: &str, response: Self::Signature) -> Result<Vec<u8>, KmsError>;
 }
 
-/// How the metadata service of a vendor's machines gives out the access key of their role.
+/// How the metadata service of a vendor's instances issues the access key of their role.
 #[async_trait]
 pub(crate) trait RoleMetadata: Send + Sync + 'static {
     /// The address of the metadata service.
     const ADDRESS: &'static str;
-    /// The folder that has a file for each role.
+    /// The folder with one file per role.
     const FOLDER: &'static str;
 
-    /// The file.
+    /// The format of the file.
     type File: DeserializeOwned + Into<RoleKey> + Send;
 
-    /// Returns the headers that the service wants to see.
+    /// Returns the headers that the service requires.
     async fn headers(_: &Metadata) -> Result<Vec<(&'static str, HeaderValue)>, KmsError> {
         Ok(Vec::new())
     }
 }
 
-/// An access key as a metadata service gives it out.
+/// An access key as a metadata service returns it.
 pub(crate) struct RoleKey {
-    /// `Success`, or why there is none.
+    /// `Success`, or the reason why there is no key.
     pub(crate) code: Option<String>,
     pub(crate) id: Option<String>,
     pub(crate) secret: Option<Zeroizing<String>>,

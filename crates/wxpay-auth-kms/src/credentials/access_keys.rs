@@ -1,4 +1,4 @@
-//! Access keys of a provider, as the cache asks for them.
+//! The access keys of a provider, as a source for the cache.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::cache::{CredentialSource, Life};
 use super::provider::{CredentialProvider, Credentials};
 use crate::error::KmsError;
 
-/// How long before an access key expires another one is asked for.
+/// How long before its expiry an access key is replaced.
 const AHEAD_SECS: i64 = 300;
 
-/// Asks a provider for access keys, and knows when they expire.
+/// Requests access keys from a provider and knows when they expire.
 pub(crate) struct AccessKeys {
     provider: Arc<dyn CredentialProvider>,
     clock: Arc<dyn Clock>,
@@ -48,8 +48,9 @@ impl CredentialSource for AccessKeys {
 
     fn too_late(&self) -> KmsError {
         let message = format!("there were no credentials within {} ms", Self::PATIENCE.as_millis());
-        KmsError::new(SignErrorKind::Timeout, message)
-            .with_hint("the key service was not asked: check what gives out the access keys")
+        KmsError::new(SignErrorKind::Timeout, message).with_hint(
+            "no request was sent to the key service: check the provider of the access keys",
+        )
     }
 }
 
@@ -75,13 +76,13 @@ mod tests {
 
     type Cache = CredentialCache<AccessKeys>;
 
-    /// Gives out credentials with a number and a life of an hour, or fails.
+    /// Returns numbered credentials with a lifetime of an hour, or fails.
     #[derive(Debug)]
     struct Numbered {
         asked: AtomicU64,
         failing: AtomicBool,
         kind: SignErrorKind,
-        /// Each response takes one; there are plenty unless a test takes them away.
+        /// Each response takes a permit; there are plenty unless a test removes them.
         responses: Semaphore,
         takes: Duration,
         now: Arc<AtomicU64>,
@@ -136,12 +137,12 @@ mod tests {
         cache.current().await.unwrap().id().to_owned()
     }
 
-    /// Waits until the provider has been asked so often, and what came of it is kept.
+    /// Waits until the provider has had this many calls and the last result is in the cache.
     async fn settled(provider: &Numbered, cache: &Cache, asked: u64) {
         while provider.asked() < asked {
             tokio::task::yield_now().await;
         }
-        // Who joins now waits for the end of the question.
+        // Joining now waits for the running call to end.
         let _ = cache.replaced(None, |source| async move { Err(source.too_late()) }).await;
     }
 
@@ -181,7 +182,7 @@ mod tests {
         provider.responses.forget_permits(1000);
         for (now, asked) in [(3400, 2), (3400, 2), (3409, 2)] {
             provider.now.store(now, Ordering::SeqCst);
-            // It does not even let others run.
+            // It completes without yielding.
             let mut current = std::pin::pin!(cache.current());
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             let std::task::Poll::Ready(Ok(kept)) = current.as_mut().poll(&mut context) else {
@@ -193,7 +194,7 @@ mod tests {
             }
             assert_eq!(provider.asked(), asked);
         }
-        // It is asked again where there was no response in time, and then there is one.
+        // After a timeout the provider is called again, and now it responds.
         tokio::time::sleep(AccessKeys::PATIENCE.max(AGAIN)).await;
         provider.responses.add_permits(1);
         provider.now.store(3410, Ordering::SeqCst);
@@ -222,7 +223,7 @@ mod tests {
         for task in (0..20).map(|_| asking(Some(refused.clone()))).collect::<Vec<_>>() {
             assert_eq!(task.await.unwrap().id(), "id 1");
         }
-        // Nor does one who comes late, with what was refused long ago.
+        // Nor does a late caller whose key was refused long ago.
         assert_eq!(cache.other(&refused).await.unwrap().unwrap().id(), "id 1");
         assert_eq!(provider.asked(), 2);
     }
@@ -239,7 +240,7 @@ mod tests {
             assert_eq!(task.await.unwrap().to_string(), "told to");
         }
         assert_eq!(provider.asked(), 1);
-        // What passes may have passed.
+        // A transient failure may be over by now.
         provider.fail(false);
         assert_eq!(id(&cache).await, "id 1");
     }
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(id(&cache).await, "id 1");
     }
 
-    /// Asks as a signer does, with its own bounds: 3 s for each of four attempts, 10 s in all.
+    /// Calls the cache with the limits of a signer: 3 s for each of four attempts, 10 s in total.
     async fn as_a_signer(cache: &Cache) -> Result<String, KmsError> {
         let request =
             |credentials: Arc<Kept<Credentials>>| async move { Ok(credentials.id().to_owned()) };
@@ -290,7 +291,7 @@ mod tests {
             assert_eq!(error.to_string(), "there were no credentials within 8000 ms");
             assert!(error.hint().contains("access keys"), "{}", error.hint());
         }
-        // The attempts that follow do not wait once more.
+        // The following attempts do not wait again.
         assert!(
             begin.elapsed() < AccessKeys::PATIENCE + AccessKeys::SILENCE,
             "{:?}",
@@ -302,7 +303,7 @@ mod tests {
         assert_eq!(id(&cache).await, "id 1");
     }
 
-    /// The service refuses every key, and there are always new ones.
+    /// The service refuses every key, and the provider always has a new one.
     #[tokio::test(start_paused = true)]
     async fn what_was_just_obtained_and_never_taken_is_not_replaced() {
         let (provider, cache) = cache();
@@ -323,7 +324,7 @@ mod tests {
         let (provider, cache) = cache();
         let mut taken = cache.with(async |key| Ok(key.id().to_owned())).await.unwrap();
         for number in 1..4 {
-            // As if it had been revoked; the next one is taken.
+            // As if the key had been revoked: the next one is accepted.
             let other = cache.with(async |key| {
                 if key.id() != taken {
                     return Ok(key.id().to_owned());

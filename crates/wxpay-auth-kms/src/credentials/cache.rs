@@ -1,4 +1,4 @@
-//! Credentials that are kept for as long as they last.
+//! A cache of one credential, which replaces it before or when it expires.
 
 use std::fmt;
 use std::ops::Deref;
@@ -16,106 +16,107 @@ use super::request_failure::RequestFailure;
 use super::single_flight::SingleFlight;
 use crate::error::KmsError;
 
-/// How long a credential that was just obtained is not replaced when it is refused, and its source is left
-/// alone after it has failed for good: neither changes by asking, and who gives out credentials throttles.
+/// How long a refused credential that was just obtained is not replaced, and how long the source is
+/// not called after a permanent failure: retrying sooner changes nothing, and credential services
+/// throttle.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
-/// How long one that still lasts is gone on with, after a new one was asked for.
+/// Minimum interval between early replacements of a credential that is still valid.
 #[cfg(feature = "_access-key")]
 pub(super) const AGAIN: Duration = Duration::from_secs(10);
 
-/// Where a cache gets its credentials.
+/// The source of the credentials of a cache.
 #[async_trait]
 pub(crate) trait CredentialSource: fmt::Debug + Send + Sync + 'static {
-    /// What requests are made with: an access key, a token.
+    /// The credential of a request: an access key, a token.
     type Credential: Send + Sync + 'static;
 
-    /// How long getting one may take. By default, it is less than a signature may take, which so can say
-    /// what it waited for.
+    /// How long obtaining a credential may take. The default is shorter than the time limit of a
+    /// signature, so that the error of the signature can name the cause.
     const PATIENCE: Duration = Duration::from_secs(8);
-    /// How long the source is left alone after it took longer: attempts that follow end at once.
+    /// How long the source is not called after a timeout: attempts in that time fail at once.
     const SILENCE: Duration = Duration::from_secs(1);
 
-    /// Gets a credential.
+    /// Obtains a credential.
     async fn obtain(&self) -> Result<Self::Credential, KmsError>;
 
-    /// Tells how long a credential lasts.
+    /// Returns how much of its lifetime a credential has left.
     fn life(&self, credential: &Self::Credential) -> Life;
 
-    /// Tells whether two are the same, so that nothing is gained by the other.
+    /// Returns whether two credentials are the same, so that trying the other one is pointless.
     fn is_same(&self, one: &Self::Credential, other: &Self::Credential) -> bool;
 
-    /// Makes the error of a source that took longer than [`PATIENCE`](Self::PATIENCE).
+    /// Returns the error of a source that took longer than [`PATIENCE`](Self::PATIENCE).
     fn too_late(&self) -> KmsError;
 
-    /// Tells whether one that was refused is to be replaced. It is new when it was just obtained, and never
-    /// accepted.
+    /// Returns whether a refused credential should be replaced. It is new if it was just obtained
+    /// and never accepted.
     fn replaces(&self, is_new: bool) -> bool {
         !is_new
     }
 
-    /// Returns how long a failure stands for what would be asked. What passes may have passed.
+    /// Returns how long a failure is cached. A transient failure is not, because it may be over.
     fn pause_after(&self, failure: &KmsError) -> Duration {
         if failure.kind().is_transient() { Duration::ZERO } else { PAUSE }
     }
 }
 
-/// How long a credential lasts.
+/// How much of its lifetime a credential has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     Lasts,
-    /// It lasts, and another one is to be asked for.
+    /// It is still valid, but should be replaced.
     #[cfg(feature = "_access-key")]
     EndsSoon,
     Ended,
 }
 
-/// Keeps the credential of a source.
+/// Caches the credential of a source.
 ///
-/// Many callers lead to one question, in a task of its own, and share what comes of it, the failure
-/// included. Nobody waits for it while there is a credential that lasts; who gives up waiting does not
-/// end it.
+/// Concurrent callers share one call of the source, which runs in a task of its own, and its result
+/// or error. While the credential is valid, nobody waits for its replacement; a caller that stops
+/// waiting does not cancel the call.
 pub(crate) struct CredentialCache<S: CredentialSource> {
     shared: Arc<Shared<S>>,
     flight: SingleFlight<Arc<Kept<S::Credential>>>,
-    /// When a new one was last asked for ahead of time.
+    /// When the last early replacement was started.
     #[cfg(feature = "_access-key")]
     ahead: Mutex<Option<Instant>>,
 }
 
-/// What the task needs that asks.
+/// The state shared with the task that calls the source.
 struct Shared<S: CredentialSource> {
     source: Arc<S>,
     kept: ArcSwapOption<Kept<S::Credential>>,
-    /// A failure, and until when it stands for what would be asked.
+    /// The last failure, and until when it is cached.
     failed: Mutex<Option<(Instant, KmsError)>>,
-    /// When there was another credential last.
+    /// When the credential was last replaced.
     #[cfg(feature = "vault")]
     changed: watch::Sender<Option<Instant>>,
 }
 
-/// A credential, and what is known of it.
+/// A cached credential and its state.
 #[derive(Debug)]
 pub(crate) struct Kept<C> {
     credential: C,
     obtained: Instant,
-    /// Whether the service has ever taken it.
+    /// Whether the service has ever accepted it.
     proven: AtomicBool,
 }
 
 impl<C> Kept<C> {
-    /// Takes one that was just obtained.
+    /// Wraps a credential that was just obtained.
     pub(crate) fn new(credential: C) -> Self {
         Self { credential, obtained: Instant::now(), proven: AtomicBool::new(false) }
     }
 
-    /// Takes the same credential with a longer life.
+    /// Wraps the same credential with a longer lifetime.
     #[cfg(feature = "vault")]
     pub(crate) fn renewed(&self, credential: C) -> Self {
         let proven = AtomicBool::new(self.proven.load(Ordering::Relaxed));
         Self { credential, obtained: self.obtained, proven }
     }
 
-    /// Notes that the service has taken it.
+    /// Notes that the service has accepted it.
     pub(super) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
     }
@@ -144,15 +145,15 @@ impl<S: CredentialSource> CredentialCache<S> {
         });
         Self {
             shared,
-            // The question ends before that, with an error of its own.
+            // The call itself times out before that, with a more precise error.
             flight: SingleFlight::new(S::PATIENCE * 2),
             #[cfg(feature = "_access-key")]
             ahead: Mutex::new(None),
         }
     }
 
-    /// Makes a request, and once more when its credential is refused and there is another one: they
-    /// expire while requests are on their way.
+    /// Sends a request, and sends it once more if its credential is refused and there is another
+    /// one: credentials expire while requests are in flight.
     pub(crate) async fn with<T, F: Future<Output = Result<T, RequestFailure>>>(
         &self,
         request: impl Fn(Arc<Kept<S::Credential>>) -> F,
@@ -166,15 +167,15 @@ impl<S: CredentialSource> CredentialCache<S> {
             Err(RequestFailure::Other(error)) => return Err(error),
             Err(RequestFailure::Credential(error)) => error,
         };
-        tracing::debug!(error = %refused, "the credential is refused; asking for another one");
+        tracing::debug!(error = %refused, "the credential was refused; requesting another one");
         let Some(other) = self.other(&kept).await? else { return Err(refused) };
         let response = request(Arc::clone(&other)).await?;
         other.prove();
         Ok(response)
     }
 
-    /// Returns a credential that lasts. When it ends soon, a new one is asked for, and the old one
-    /// serves until it is there.
+    /// Returns a valid credential. If it expires soon, starts its replacement and returns the old
+    /// one until then.
     pub(crate) async fn current(&self) -> Result<Arc<Kept<S::Credential>>, KmsError> {
         let kept = self.shared.kept.load_full();
         match kept.as_ref().map(|kept| self.shared.source.life(kept)).zip(kept.as_ref()) {
@@ -189,7 +190,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         self.obtained(kept).await
     }
 
-    /// Asks for a new one, unless somebody does, or did so just now, and waits for nothing.
+    /// Starts a replacement without waiting for it, unless one is running or was started just now.
     #[cfg(feature = "_access-key")]
     fn ask_ahead_of_time(&self, kept: &Arc<Kept<S::Credential>>) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,7 +200,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         *ahead = Some(Instant::now());
         let (shared, old) = (Arc::clone(&self.shared), Some(Arc::clone(kept)));
         let going_on = |error: &KmsError| {
-            tracing::warn!(%error, "no new credentials; going on with the old ones");
+            tracing::warn!(%error, "cannot obtain new credentials; using the old ones");
         };
         let question = || async move {
             let asked = shared.replace(old, obtain).await;
@@ -210,8 +211,8 @@ impl<S: CredentialSource> CredentialCache<S> {
         }
     }
 
-    /// Returns another credential than one that the service has refused; `None` when there is no hope
-    /// of one.
+    /// Returns a credential other than the one that the service has refused; `None` if there is no
+    /// other.
     pub(super) async fn other(
         &self,
         refused: &Arc<Kept<S::Credential>>,
@@ -226,7 +227,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         Ok(Some(other).filter(|other| !source.is_same(other, refused)))
     }
 
-    /// Gets another one than this, unless somebody has meanwhile.
+    /// Obtains a credential to replace `old`, unless another task has replaced it meanwhile.
     async fn obtained(
         &self,
         old: Option<Arc<Kept<S::Credential>>>,
@@ -234,7 +235,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         self.replaced(old, obtain).await
     }
 
-    /// Puts what comes of `how` in the place of `old`, unless somebody has meanwhile.
+    /// Replaces `old` with the result of `how`, unless another task has replaced it meanwhile.
     pub(crate) async fn replaced<F>(
         &self,
         old: Option<Arc<Kept<S::Credential>>>,
@@ -247,7 +248,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         self.flight.join(|| shared.replace(old, how)).await
     }
 
-    /// Returns the one that is kept, if it still lasts or not.
+    /// Returns the cached credential, valid or not.
     #[cfg(feature = "vault")]
     pub(crate) fn kept(&self) -> Option<Arc<Kept<S::Credential>>> {
         self.shared.kept.load_full()
@@ -258,7 +259,7 @@ impl<S: CredentialSource> CredentialCache<S> {
         &self.shared.source
     }
 
-    /// Tells when there was another credential last, and when there is another one.
+    /// Returns a channel with the time of the last replacement, which notifies of the next one.
     #[cfg(feature = "vault")]
     pub(crate) fn changed(&self) -> watch::Receiver<Option<Instant>> {
         self.shared.changed.subscribe()

@@ -1,4 +1,4 @@
-//! The metadata service of a machine in a cloud, which gives out the access keys of its role.
+//! The metadata service of a cloud instance, which issues the access keys of its role.
 
 use http::{HeaderValue, Method, Request};
 use wxpay_auth_core::SignErrorKind;
@@ -10,7 +10,7 @@ use crate::http::tls::KmsTls;
 
 const NO_ROLE_HINT: &str = "check that this machine has a role, and that it is the one named";
 
-/// Asks a metadata service.
+/// A client of a metadata service.
 #[derive(Debug, Clone)]
 pub(crate) struct Metadata {
     http: Http,
@@ -18,14 +18,14 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Makes one for a fixed address. It is plain HTTP by nature: it leads no further than the host
-    /// of this machine.
+    /// Creates a client for a fixed address, over plain HTTP: the requests do not leave the host of
+    /// this machine.
     pub(crate) fn new(url: &'static str) -> Result<Self, KmsError> {
         let http = Http::new("the metadata service", &KmsTls::trusting_nobody())?;
         Ok(Self { http, endpoint: Endpoint::plain(url)? })
     }
 
-    /// Reads a file of it.
+    /// Reads a file from the service.
     pub(crate) async fn get(
         &self,
         path: &str,
@@ -42,7 +42,7 @@ impl Metadata {
     ) -> Result<Response, KmsError> {
         if self.endpoint.is_https() {
             return Err(KmsError::setting(
-                "the metadata service is asked over plain HTTP, and its address says https",
+                "the metadata service uses plain HTTP, but its address is https",
                 "write http://HOST[:PORT], for a host that is this machine",
             ));
         }
@@ -51,7 +51,8 @@ impl Metadata {
             request = request.header(*name, value);
         }
         let request = request.body(Vec::new()).map_err(|e| {
-            KmsError::setting("the metadata service cannot be asked", "report it").with_source(e)
+            KmsError::setting("the request to the metadata service cannot be built", "report it")
+                .with_source(e)
         })?;
         let response = self.http.send(request).await?;
         match response.status.as_u16() {
@@ -61,7 +62,7 @@ impl Metadata {
         }
     }
 
-    /// Finds the name of the role in a folder that has one file for it, unless it is given.
+    /// Returns the given name of the role, or looks it up in the folder that has one file for it.
     pub(crate) async fn role(
         &self,
         given: Option<&str>,
@@ -69,7 +70,7 @@ impl Metadata {
         headers: &[(&'static str, HeaderValue)],
     ) -> Result<String, KmsError> {
         if let Some(name) = given {
-            let wrong = || KmsError::setting("the name of the role is none", NO_ROLE_HINT);
+            let wrong = || KmsError::setting("the name of the role is invalid", NO_ROLE_HINT);
             return role_name(name).then(|| name.to_owned()).ok_or_else(wrong);
         }
         let response = self.get(folder, headers).await?;
@@ -81,13 +82,13 @@ impl Metadata {
     }
 }
 
-/// Tells whether a text may be the name of a role: it becomes a part of a path.
+/// Returns whether a text is a valid role name: it becomes a part of a path.
 fn role_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+=,@".contains(c);
     !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && name.chars().all(fits)
 }
 
-/// The error for keys that the metadata service does not give out.
+/// Returns the error for an access key that the metadata service does not issue.
 pub(crate) fn not_given(code: Option<&str>) -> KmsError {
     let error =
         KmsError::new(SignErrorKind::Unavailable, "the metadata service gave no access key")

@@ -1,4 +1,4 @@
-//! With what a service is asked: where it comes from, how long it is kept, and who asks for the next.
+//! Credentials: their sources, their cache, and how concurrent callers share one refresh.
 
 #[cfg(feature = "_access-key")]
 pub(crate) mod access_keys;

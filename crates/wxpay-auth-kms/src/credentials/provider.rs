@@ -1,4 +1,4 @@
-//! With what a cloud is asked: an access key, and where it comes from.
+//! The access key of a cloud vendor, and its provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::error::KmsError;
 use crate::secret::Secret;
 
-/// Holds an access key of a cloud: its id, its secret, and for a while only, a session token.
+/// An access key of a cloud vendor: its id, its secret, and, if temporary, a session token.
 #[derive(Clone)]
 pub struct Credentials {
     id: String,
@@ -21,7 +21,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Takes an access key that does not expire: `SecretId` and `SecretKey` of Tencent Cloud,
+    /// Creates an access key that does not expire: `SecretId` and `SecretKey` of Tencent Cloud,
     /// `AccessKeyId` and `AccessKeySecret` of Alibaba Cloud.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Self {
         let secret = Arc::new(Zeroizing::new(secret.into()));
@@ -35,14 +35,14 @@ impl Credentials {
         self
     }
 
-    /// Adds when it expires.
+    /// Adds the expiry time.
     #[must_use]
     pub fn with_expiry(mut self, expires_at: Timestamp) -> Self {
         self.expires_at = Some(expires_at);
         self
     }
 
-    /// Takes an access key from three environment variables, of which the last may be missing.
+    /// Reads an access key from three environment variables; the last one is optional.
     pub(crate) fn variables(
         id: &'static str,
         secret: &'static str,
@@ -56,12 +56,12 @@ impl Credentials {
         })
     }
 
-    /// Returns the id of the access key, which is no secret.
+    /// Returns the id of the access key, which is not secret.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Returns when it expires, where it does.
+    /// Returns the expiry time, if any.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
@@ -74,7 +74,7 @@ impl Credentials {
         self.session_token.as_ref().map(|token| token.as_str())
     }
 
-    /// Cuts its secrets out of a text of the service.
+    /// Redacts its secrets in a text of the service.
     pub(crate) fn without_secrets(&self, text: &str) -> String {
         let secrets = [self.secret(), self.session_token().unwrap_or_default()];
         without(text, &secrets).into_owned()
@@ -97,25 +97,25 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Returns the first characters of an id, which tell its kind (`AKID`, `LTAI`): id and secret are easily
-/// mixed up, so no more of it is shown.
+/// Returns the first characters of an id, which tell its kind (`AKID`, `LTAI`). No more is shown,
+/// because id and secret are easily mixed up.
 fn beginning(id: &str) -> &str {
     id.char_indices().nth(4).and_then(|(end, _)| id.get(..end)).unwrap_or(id)
 }
 
-/// Gets access keys. They are kept until shortly before they expire, and asked for again then, or
-/// when the service refuses them.
+/// Provides access keys. A key is cached until shortly before it expires, or until the service
+/// refuses it.
 ///
-/// It is asked in a task of its own, once for all signatures that wait, and may take 8 s: who gives up
-/// waiting does not end the question. While there is a key that lasts, nobody waits. A key that was
-/// just obtained and never accepted is not replaced for 5 s, nor is a provider asked again for 5 s
-/// after it failed with an error that does not pass.
+/// The provider is called in a separate task, once for all waiting signatures, and may take 8 s; a
+/// caller that stops waiting does not cancel the call. While a key is valid, nobody waits. A new
+/// key that was never accepted is not replaced for 5 s, and after a permanent error the provider is
+/// not called again for 5 s.
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
-    /// Gets an access key.
+    /// Returns an access key.
     ///
     /// # Errors
-    /// [`KmsError`]: there is none, or it cannot be had at the moment.
+    /// [`KmsError`] if there is none, or if it is not available at the moment.
     async fn credentials(&self) -> Result<Credentials, KmsError>;
 }
 

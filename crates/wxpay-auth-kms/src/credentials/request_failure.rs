@@ -1,13 +1,13 @@
-//! Why a request led to nothing, and whether its credential is to blame.
+//! Why a request failed, and whether its credential is the cause.
 
 use crate::error::KmsError;
 
-/// Says why a request led to nothing.
+/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum RequestFailure {
-    /// The credential is not, or no longer, taken: another one may be.
+    /// The credential is not accepted, or no longer: retry with another one.
     Credential(KmsError),
-    /// Another credential changes nothing.
+    /// Another credential would not help.
     Other(KmsError),
 }
 

@@ -1,4 +1,4 @@
-//! One question for all who want its response.
+//! One call of the service, shared by all callers that need its response.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use wxpay_auth_core::SignErrorKind;
 use crate::error::KmsError;
 use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
-/// Lets many callers wait for one question, which runs in a task of its own and within a bound of
-/// its own: whoever gives up stops waiting, and no more. One that runs on another runtime is waited for a
-/// second, and passed by then: that one may sleep.
+/// Lets concurrent callers share one call, which runs in a task of its own with its own time limit:
+/// a caller that stops waiting does not cancel it. A call that runs on another runtime is waited
+/// for 1 s at most, because that runtime may sleep; then the caller starts another call.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<T> {
     bound: Duration,
-    /// The one that was begun last; it may have ended.
+    /// The last call that was started; it may have ended.
     last: Mutex<Option<Flight<T>>>,
 }
 
@@ -26,26 +26,26 @@ struct Flight<T> {
     response: Response<T>,
     runtime: Id,
     begun: Instant,
-    /// How many were passed by that may still run.
+    /// How many earlier calls may still run.
     beside: usize,
 }
 
-/// Holds nothing until there is a response. When the other end goes first, there will be none.
+/// `None` until there is a response. If the sender is dropped first, there will be none.
 type Response<T> = watch::Receiver<Option<Result<T, KmsError>>>;
 
-/// How many questions there may be at once, on runtimes of which none is known to be awake. A wrong secret may
-/// be sent as often, and with the fifth time some services lock it out.
+/// How many calls may run at once on runtimes that may sleep. A wrong secret may be sent that
+/// often, and some services lock it out at the fifth attempt.
 const MOST_AT_ONCE: usize = 4;
 
 impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
-    /// Makes one whose questions may take so long.
+    /// Creates one with a time limit for its calls.
     pub(crate) fn new(bound: Duration) -> Self {
         Self { bound, last: Mutex::new(None) }
     }
 
-    /// Returns the response to the question that is running, or to the one that is begun here.
+    /// Returns the response to the running call, or starts a call and returns its response.
     ///
-    /// One that runs on a runtime which ends has no response: whoever waits for it begins its own.
+    /// A call has no response if its runtime shuts down: its callers then start another one.
     pub(crate) async fn join<F>(&self, begin: impl FnOnce() -> F + Send) -> Result<T, KmsError>
     where
         F: Future<Output = Result<T, KmsError>> + Send + 'static,
@@ -59,16 +59,16 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
             };
             match ended {
                 Some(Some(response)) => return response,
-                // It was cut off.
+                // The call was aborted.
                 Some(None) => {}
                 None => passed_by = Some(flight),
             }
         }
-        // It has begun one itself, which was cut off: it broke, or its runtime ends.
-        Err(KmsError::new(SignErrorKind::Unavailable, "what was asked of the service was cut off"))
+        // This caller's own call was aborted: it panicked, or its runtime shuts down.
+        Err(KmsError::new(SignErrorKind::Unavailable, "the request to the service was aborted"))
     }
 
-    /// Begins a question, unless one is running, and waits for nothing.
+    /// Starts a call without waiting for it, unless one is running.
     #[cfg(feature = "_access-key")]
     pub(crate) fn begin<F>(&self, begin: impl FnOnce() -> F) -> Result<(), KmsError>
     where
@@ -77,7 +77,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         self.enter(&mut Some(begin), None).map(drop)
     }
 
-    /// Returns until when a question is waited for; `None` where it ends by itself.
+    /// Returns until when to wait for a call; `None` if it ends by itself.
     fn patience_with(&self, flight: &Flight<T>) -> Option<Instant> {
         if current_runtime() == Some(flight.runtime) {
             return None;
@@ -87,8 +87,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         Some(if is_last { end } else { end.min(Instant::now() + FOREIGN_PATIENCE) })
     }
 
-    /// Returns the question that is running. Begins one where there is none, which everybody may do
-    /// once.
+    /// Returns the running call. Starts one if there is none and this caller has not started one
+    /// yet.
     fn enter<F>(
         &self,
         begin: &mut Option<impl FnOnce() -> F>,
@@ -115,7 +115,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         let (question, bound) = (begin(), self.bound);
         runtime.spawn(async move {
             let ended = tokio::time::timeout(bound, question).await;
-            // Perhaps nobody waits any more.
+            // There may be no receiver left.
             sender.send_replace(Some(ended.unwrap_or_else(|_| Err(KmsError::timeout(bound)))));
         });
         let flight = Flight { response, runtime: id, begun: Instant::now(), beside };
@@ -123,7 +123,8 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         Ok(Some(flight))
     }
 
-    /// Tells whether there may still be a response. One that is late by its own bound sleeps with its runtime.
+    /// Returns whether there may still be a response. A call past its time limit sleeps with its
+    /// runtime.
     fn is_running(&self, flight: &Flight<T>) -> bool {
         let may_come = flight.response.has_changed().is_ok() && flight.response.borrow().is_none();
         let is_here = || current_runtime() == Some(flight.runtime);
@@ -131,7 +132,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 }
 
-/// Waits for a response; `None` when there will be none.
+/// Waits for a response; `None` if there will be none.
 async fn response<T: Clone>(mut response: Response<T>) -> Option<Result<T, KmsError>> {
     response.wait_for(Option::is_some).await.ok()?.clone()
 }
@@ -149,7 +150,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const BOUND: Duration = Duration::from_secs(10);
 
-    /// Counts what is asked, and answers with the count.
+    /// Counts the calls and returns the count.
     #[derive(Default)]
     struct Asked(AtomicUsize);
 
@@ -256,7 +257,7 @@ mod tests {
         let error = flight.join(breaking).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
 
-        // Somebody else, who waits for it, begins one that does not break.
+        // Another caller that waits for it starts one that does not panic.
         let other = flight.join(|| Arc::clone(&asked).after(SECOND));
         let (_, other) = tokio::join!(flight.join(breaking), other);
         assert_eq!(other.unwrap(), 1);
@@ -273,7 +274,7 @@ mod tests {
             assert_eq!(joined.unwrap().unwrap().unwrap(), 2);
             assert!(begin.elapsed() >= FOREIGN_PATIENCE, "it may have been awake");
         });
-        // When the first runtime goes on, so does what was begun there.
+        // When the first runtime continues, so does the call that was started there.
         sleeping.block_on(async {
             sleep(BOUND).await;
             let joined = joining(&flight, &asked, Duration::ZERO).await;
@@ -302,7 +303,7 @@ mod tests {
         builder.enable_all().start_paused(true).build().unwrap()
     }
 
-    /// Begins a question on a runtime, and drives it no further.
+    /// Starts a call on a runtime, and drives it no further.
     fn leave(
         runtime: &tokio::runtime::Runtime,
         flight: &Arc<SingleFlight<usize>>,

@@ -31,17 +31,17 @@ use crate::runtimes::PerRuntime;
 
 /// No response of a key service comes near this size.
 const MAX_BODY: usize = 1 << 20;
-/// How long there may be no TCP connection: less than a call may take, so that the error says what
-/// was waited for, and enough for a lost packet, which is sent again after a second.
+/// Time limit for a TCP connection: shorter than the time limit of a call, so that the error can
+/// name the cause, and long enough for a lost packet, which is retransmitted after a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends requests to one service. It keeps connections, and knows no redirects.
+/// Sends requests to one service. It keeps connections open and follows no redirects.
 ///
-/// A request on a kept connection that the service closes before it has read it is sent again on
-/// another one. A connection is used on the runtime alone that opened it, by which it is read: another one
-/// would wait in vain while that one sleeps.
+/// A request on an open connection that the service closes before reading it is sent again on
+/// another one. A connection is used only on the runtime that opened it, which drives it: on
+/// another runtime, requests would hang while that one sleeps.
 #[derive(Clone)]
 pub(crate) struct Http {
     service: &'static str,
@@ -49,11 +49,11 @@ pub(crate) struct Http {
     clients: Arc<PerRuntime<Pooled>>,
 }
 
-/// Keeps the connections of one runtime.
+/// The connection pool of one runtime.
 type Pooled = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 impl Http {
-    /// Makes one for a service, which is called by this name in errors.
+    /// Creates a client for a service, with the name of the service for errors.
     pub(crate) fn new(service: &'static str, tls: &KmsTls) -> Result<Self, KmsError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -64,7 +64,7 @@ impl Http {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        // What is unused for longer has no connections any more.
+        // After this time without use, no connections are left.
         let clients = Arc::new(PerRuntime::new(IDLE_TIMEOUT * 2));
         Ok(Self { service, connector, clients })
     }
@@ -78,7 +78,7 @@ impl Http {
         })
     }
 
-    /// Sends a request, and reads its response, whatever its status.
+    /// Sends a request and reads its response, whatever its status.
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
         let sent = sensitive(request.headers());
         let request = request.map(|body| Full::new(Bytes::from(body)));
@@ -107,7 +107,7 @@ impl Http {
         {
             let message = format!("{service} ended the TLS handshake");
             return KmsError::new(SignErrorKind::Configuration, message)
-                .with_hint("where the service wants a client certificate, give the right one")
+                .with_hint("if the service requires a client certificate, give the right one")
                 .with_source(error);
         }
         let message = if error.is_connect() {
@@ -119,14 +119,14 @@ impl Http {
     }
 }
 
-/// Gathers the tokens and signatures of a request.
+/// Collects the tokens and signatures of a request.
 fn sensitive(headers: &HeaderMap) -> Vec<Zeroizing<String>> {
     let sensitive = headers.values().filter(|value| value.is_sensitive());
     sensitive.filter_map(|value| Some(Zeroizing::new(value.to_str().ok()?.to_owned()))).collect()
 }
 
-/// Tells whether an alert says that this end is not wanted as it is. The others may come from
-/// whatever broke at the other end.
+/// Returns whether an alert means that the service refuses this client. Other alerts may come from
+/// any failure at the other end.
 fn is_refusal(alert: AlertDescription) -> bool {
     use AlertDescription as A;
     matches!(
@@ -148,12 +148,12 @@ fn is_refusal(alert: AlertDescription) -> bool {
     )
 }
 
-/// Returns an error and all that lies behind it.
+/// Returns an error and all its sources.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
     let (mut chain, mut next) = (Vec::new(), Some(error));
     while let Some(error) = next {
         chain.push(error);
-        // The source of an `io::Error` is the source of what it wraps.
+        // `io::Error::source` skips the wrapped error and returns its source.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = wrapped.map_or_else(|| error.source(), |e| Some(e));
     }
@@ -172,7 +172,7 @@ impl fmt::Debug for Http {
 
 /// A response of a service.
 ///
-/// What was sent to it is cut out of what is shown of it, and of its JSON, whatever becomes of that.
+/// Secrets that were sent are redacted in its texts and its JSON before they are used.
 pub(crate) struct Response {
     service: &'static str,
     pub(crate) status: StatusCode,
@@ -181,7 +181,7 @@ pub(crate) struct Response {
     sent: Vec<Zeroizing<String>>,
 }
 
-/// No header that is shown has more to say.
+/// Longer than any header worth showing.
 const MAX_HEADER: usize = 100;
 
 impl Response {
@@ -204,7 +204,7 @@ impl Response {
         Self { service, status, headers, body, sent: Vec::new() }
     }
 
-    /// Adds a secret that was sent in another place than a header.
+    /// Adds a secret that was sent outside the headers.
     #[cfg(feature = "vault")]
     pub(crate) fn after_sending(mut self, secret: &str) -> Self {
         self.sent.push(Zeroizing::new(secret.to_owned()));
@@ -215,18 +215,18 @@ impl Response {
         self.sent.iter().map(|secret| secret.as_str()).collect()
     }
 
-    /// Returns a header as it may be shown.
+    /// Returns a header, redacted and shortened for display.
     pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<String> {
         let value = self.headers.get(name)?.to_str().ok()?;
         Some(foreign_text(value, MAX_HEADER, &self.sent()))
     }
 
-    /// Reads the body as JSON.
+    /// Parses the body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, KmsError> {
         self.parsed().ok_or_else(|| self.not_understood())
     }
 
-    /// What serde says may quote the body, in which there may be a secret, so it is not kept.
+    /// The error of serde may quote the body, which may contain a secret, so it is dropped.
     fn parsed<T: DeserializeOwned>(&self) -> Option<T> {
         let (body, sent) = (str::from_utf8(&self.body).ok()?, self.sent());
         if matches!(without(body, &sent), Cow::Borrowed(_)) {
@@ -237,11 +237,11 @@ impl Response {
         serde_json::from_value(value).ok()
     }
 
-    /// Makes the error for a response that is not the service's, by its status: a page of a proxy.
+    /// Returns the error for a response that does not come from the service, by its status.
     pub(crate) fn not_understood(&self) -> KmsError {
         let content_type = self.header(header::CONTENT_TYPE);
         let message = format!(
-            "{} answered {} with {}, which is not what the service answers",
+            "{} answered {} with {}, which is not a response of the service",
             self.service,
             self.status.as_u16(),
             content_type.as_deref().unwrap_or("no content type"),
@@ -250,7 +250,7 @@ impl Response {
         self.waiting(KmsError::new(kind, message)).with_hint(FOREIGN_HINT)
     }
 
-    /// Adds what `Retry-After` says to an error.
+    /// Adds the wait of `Retry-After` to an error.
     pub(crate) fn waiting(&self, error: KmsError) -> KmsError {
         let value = self.headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
         match value.and_then(|value| retry_after(value, SystemClock.now())) {
@@ -260,7 +260,7 @@ impl Response {
     }
 }
 
-/// Cuts what was sent out of every text.
+/// Redacts the sent secrets in every text.
 fn cut_out(value: &mut Value, sent: &[&str]) {
     match value {
         Value::String(text) => {
@@ -283,14 +283,14 @@ mod tests {
     use super::*;
     use crate::request_limits::Limits;
 
-    /// Paused time goes on where nothing else does: the time-outs that there are expire in order.
+    /// Paused time advances only when all tasks are idle: timeouts expire in order.
     #[tokio::test(start_paused = true)]
     async fn a_host_that_cannot_be_reached_is_told_from_one_that_does_not_answer() {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
-        // Nobody accepts: when the queue is full, what else comes is not answered.
+        // Nobody accepts: once the backlog is full, further connections get no response.
         let patience = Duration::from_millis(300);
         let connect = || TcpStream::connect_timeout(&address, patience).ok();
         let queued: Vec<_> = std::iter::from_fn(connect).take(100).collect();

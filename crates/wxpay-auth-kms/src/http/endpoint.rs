@@ -1,4 +1,4 @@
-//! Where a key service is.
+//! The address of a key service.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,53 +8,53 @@ use http::uri::{Authority, Scheme};
 
 use crate::error::KmsError;
 
-/// Holds the address of a key service: `https://kms.tencentcloudapi.com`, say, or
+/// The address of a key service, such as `https://kms.tencentcloudapi.com` or
 /// `https://vault.internal:8200/prefix`.
 ///
-/// HTTPS, or HTTP to this machine (a Vault agent beside the application, a test).
+/// HTTPS, or plain HTTP to this machine (a Vault agent on the same host, a test).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     scheme: Scheme,
     authority: Authority,
-    /// Without a `/` at its end.
+    /// Without a trailing `/`.
     prefix: String,
 }
 
 impl Endpoint {
-    /// Reads an address.
+    /// Parses an address.
     ///
     /// # Errors
-    /// [`KmsError`] when it is not a URL, not `https` (or `http` to this machine), has a user, a
-    /// query or a fragment.
+    /// [`KmsError`] if it is not a URL, is not `https` (or `http` to this machine), or has a user,
+    /// a query or a fragment.
     pub fn new(url: impl AsRef<str>) -> Result<Self, KmsError> {
         url.as_ref().parse()
     }
 
-    /// Reads a fixed address of a service on this machine's host, which is plain HTTP by nature.
+    /// Parses a fixed address of a service on the host of this machine, which uses plain HTTP.
     #[cfg(feature = "_access-key")]
     pub(crate) fn plain(url: &'static str) -> Result<Self, KmsError> {
         Self::read(url, true)
     }
 
-    /// Returns the host and the port, as they stand in the `Host` header.
+    /// Returns the host and the port, as in the `Host` header.
     #[cfg(feature = "_access-key")]
     pub(crate) fn authority(&self) -> &str {
         self.authority.as_str()
     }
 
-    /// Tells whether it is asked over TLS.
+    /// Returns whether the service is reached over TLS.
     #[cfg(feature = "_access-key")]
     pub(crate) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
-    /// Tells whether it has a path. What signs requests signs the path as well.
+    /// Returns whether it has a path. Request signatures include the path.
     #[cfg(feature = "_access-key")]
     pub(crate) fn has_path(&self) -> bool {
         !self.prefix.is_empty()
     }
 
-    /// Joins it with a path and query, which begins with `/`.
+    /// Appends a path and query, which begins with `/`.
     #[cfg(feature = "_http")]
     pub(crate) fn join(&self, path_and_query: &str) -> Result<Uri, KmsError> {
         Uri::builder()
@@ -64,7 +64,7 @@ impl Endpoint {
             .build()
             .map_err(|_| {
                 KmsError::setting(
-                    format!("{path_and_query} is no path"),
+                    format!("{path_and_query} is not a path"),
                     "check the names of mount and key",
                 )
             })
@@ -72,21 +72,21 @@ impl Endpoint {
 
     fn read(url: &str, plain: bool) -> Result<Self, KmsError> {
         const HINT: &str = "write https://HOST[:PORT]; http is for this machine only";
-        // A URL may have a password in it: it is not quoted.
+        // A URL may contain a password, so it is not quoted.
         let wrong = |problem: &str| Err(KmsError::setting(format!("the endpoint {problem}"), HINT));
-        // The parser lets other characters pass in the path.
+        // The parser accepts other characters in the path.
         let uri = Some(url).filter(|url| url.is_ascii()).and_then(|url| url.parse::<Uri>().ok());
         let Some(uri) = uri else { return wrong("is not a URL") };
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return wrong("is not a URL with a scheme and a host");
         };
-        // Wherever it stands: a password may have a slash, with which the path seems to begin.
+        // Anywhere in the URL: a password may contain a slash, which the parser takes for the path.
         if url.contains('@') {
             return wrong("has a user in it");
         }
         if !has_no_port_or_a_number(&authority) {
-            return wrong("has a port that is no number");
+            return wrong("has a port that is not a number");
         }
         if url.contains(['?', '#']) {
             return wrong("has a query or a fragment");
@@ -111,13 +111,13 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Tells whether a text may be the name of a region: letters, digits and `-`.
+/// Returns whether a text is a valid region name: letters, digits and `-`.
 #[cfg(any(feature = "_access-key", feature = "aws-config"))]
 pub fn is_region(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// Tells whether what stands behind the host is a port; the parser takes any text there.
+/// Returns whether the part after the host is a port; the parser accepts any text there.
 fn has_no_port_or_a_number(authority: &Authority) -> bool {
     match authority.as_str().strip_prefix(authority.host()) {
         Some("") => true,

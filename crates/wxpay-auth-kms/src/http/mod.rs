@@ -1,4 +1,4 @@
-//! HTTP to a key service: where it is, TLS, the client, and what statuses and headers say.
+//! HTTP to a key service: its address, TLS, the client, and the meaning of statuses and headers.
 
 #[cfg(feature = "_http")]
 pub(crate) mod client;

@@ -1,10 +1,10 @@
-//! What `Retry-After` says.
+//! The `Retry-After` header.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use wxpay_auth_core::Timestamp;
 
-/// Reads the value of a `Retry-After` header: seconds, or a date.
+/// Parses the value of a `Retry-After` header: seconds, or a date.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
@@ -14,7 +14,7 @@ pub(crate) fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     } else {
         let date = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
         let left = Timestamp::from_unix_secs(date.as_secs()).seconds_after(now);
-        // One in the past stands for no wait.
+        // A date in the past means no wait.
         u64::try_from(left).unwrap_or(0)
     };
     Some(Duration::from_secs(seconds))

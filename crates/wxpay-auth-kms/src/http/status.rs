@@ -1,9 +1,9 @@
-//! What an HTTP status says, where nothing says more.
+//! The meaning of an HTTP status when the response says nothing more specific.
 
 use http::StatusCode;
 use wxpay_auth_core::SignErrorKind;
 
-/// Sorts a status, for services that say no more, and for what lies before them.
+/// Classifies a status without an error code, from the service or from a proxy in between.
 pub(crate) fn kind_of_status(status: StatusCode) -> SignErrorKind {
     match status.as_u16() {
         401 | 403 => SignErrorKind::PermissionDenied,
@@ -16,15 +16,15 @@ pub(crate) fn kind_of_status(status: StatusCode) -> SignErrorKind {
     }
 }
 
-/// Sorts a response that is not one of the service: a page of a proxy. With a good status, it comes
-/// from something else than the service.
+/// Classifies a response that does not come from the service, such as the page of a proxy. If its
+/// status is a success, the endpoint is some other server.
 pub(crate) fn kind_of_foreign(status: StatusCode) -> SignErrorKind {
     if status.is_success() { SignErrorKind::Configuration } else { kind_of_status(status) }
 }
 
 /// What to do about such a response.
 pub(crate) const FOREIGN_HINT: &str =
-    "check that the endpoint is right, and whether a proxy answers in its place";
+    "check that the endpoint is right, and whether a proxy responds instead";
 
 #[cfg(test)]
 mod tests {

@@ -10,10 +10,10 @@ use wxpay_auth_core::internal::files;
 
 use crate::error::KmsError;
 
-/// Says whom to trust at the other end of a TLS connection, and who this end is.
+/// The certificates to trust in a TLS connection, and the client certificate to present.
 ///
-/// By default it trusts the roots of the platform, or those of Mozilla where the platform has none,
-/// and presents no certificate. TLS 1.2 and 1.3, on `ring`.
+/// By default it trusts the root certificates of the platform, or those of Mozilla if the platform
+/// has none, and presents no certificate. TLS 1.2 and 1.3, with `ring`.
 #[derive(Clone, Default)]
 pub struct KmsTls {
     ca: Option<Vec<CertificateDer<'static>>>,
@@ -26,12 +26,12 @@ struct Client {
 }
 
 impl KmsTls {
-    /// Begins with the defaults.
+    /// Returns the default settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts nobody, for what is asked over plain HTTP: no CA certificates are read.
+    /// Trusts no certificate and reads none from the platform, for services over plain HTTP.
     #[cfg(feature = "_access-key")]
     pub(crate) fn trusting_nobody() -> Self {
         Self { ca: Some(Vec::new()), client: None }
@@ -40,25 +40,25 @@ impl KmsTls {
     /// Trusts the certificates of a PEM text, and no others.
     ///
     /// # Errors
-    /// [`KmsError`] when there is no certificate in it, or a damaged one.
+    /// [`KmsError`] if it contains no certificate, or a damaged one.
     pub fn ca_pem(mut self, pem: impl AsRef<[u8]>) -> Result<Self, KmsError> {
         self.ca = Some(certificates(pem.as_ref(), "the CA")?);
         Ok(self)
     }
 
-    /// Trusts the certificates of a PEM file, and no others. It blocks: call it at start.
+    /// Trusts the certificates of a PEM file, and no others. It blocks: call it at start-up.
     ///
     /// # Errors
-    /// As [`ca_pem`](Self::ca_pem), and when the file cannot be read.
+    /// As [`ca_pem`](Self::ca_pem), and if the file cannot be read.
     pub fn ca_pem_file(self, path: impl AsRef<Path>) -> Result<Self, KmsError> {
         self.ca_pem(&*files::read(path.as_ref())?)
     }
 
-    /// Presents a certificate to the service (mTLS): the chain, this end's own first, and its private
-    /// key, both in PEM.
+    /// Presents a client certificate to the service (mTLS): the chain, client certificate first,
+    /// and its private key, both in PEM.
     ///
     /// # Errors
-    /// [`KmsError`] when either is missing or damaged.
+    /// [`KmsError`] if either is missing or damaged.
     pub fn client_certificate_pem(
         mut self,
         chain: impl AsRef<[u8]>,
@@ -75,11 +75,11 @@ impl KmsTls {
         Ok(self)
     }
 
-    /// Presents a certificate from PEM files; see
-    /// [`client_certificate_pem`](Self::client_certificate_pem). It blocks: call it at start.
+    /// Presents a client certificate from PEM files; see
+    /// [`client_certificate_pem`](Self::client_certificate_pem). It blocks: call it at start-up.
     ///
     /// # Errors
-    /// As [`client_certificate_pem`](Self::client_certificate_pem), and when a file cannot be read.
+    /// As [`client_certificate_pem`](Self::client_certificate_pem), and if a file cannot be read.
     pub fn client_certificate_pem_files(
         self,
         chain: impl AsRef<Path>,

@@ -14,15 +14,15 @@ use zeroize::Zeroizing;
 use super::client::Call;
 use crate::error::KmsError;
 
-/// How many requests are kept. The service keeps each until its time is over; of those that are
-/// forgotten here, the result is not fetched.
+/// How many pending requests are kept. The service keeps each until its TTL ends; results of
+/// forgotten requests are never fetched.
 const MOST: usize = 256;
-/// How long a request is kept at most, whatever the service says.
+/// How long a request is kept at most, even if its TTL is longer.
 const LONGEST: Duration = Duration::from_secs(30 * 86_400);
-/// No accessor is longer.
+/// Longer than any accessor.
 const MAX_ACCESSOR: usize = 100;
 
-/// What the service answers in place of data.
+/// The reply of the service in place of data.
 #[derive(Deserialize)]
 pub(super) struct WrapInfo {
     token: String,
@@ -32,12 +32,12 @@ pub(super) struct WrapInfo {
     ttl: u64,
 }
 
-/// How a request stands.
+/// The state of a request for approval.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Waiting,
     Approved,
-    /// There is none with this accessor.
+    /// No request has this accessor.
     Unknown,
 }
 
@@ -51,18 +51,18 @@ pub(super) struct StandingData {
     pub(super) approved: Option<bool>,
 }
 
-/// A request that waits for approval. Its token fetches the result, for anybody who has it.
+/// A request that waits for approval. Anybody with its token can fetch the result.
 pub(super) struct Approval {
     path: String,
     body: Option<Vec<u8>>,
     token: Zeroizing<String>,
     accessor: String,
     end: Instant,
-    /// A result was asked for, and it is not known what became of that.
+    /// The result was requested, and the response has not arrived.
     interrupted: AtomicBool,
-    /// The service tells what is not approved from what there is not.
+    /// The service has distinguished "not approved yet" from "unknown".
     told_apart: AtomicBool,
-    /// The service has said what may mean either, and nothing was lost on the way until then.
+    /// The service has given the ambiguous reply while no response had been lost.
     not_told_apart: AtomicBool,
 }
 
@@ -70,7 +70,7 @@ impl Approval {
     pub(super) fn new(call: Call<'_>, wrapped: WrapInfo) -> Self {
         let token = Zeroizing::new(wrapped.token);
         let accessor = foreign_text(&wrapped.accessor, MAX_ACCESSOR, &[&token]);
-        // 0 is no time to approve anything in: it was not said.
+        // A TTL of 0 means that the service gave none.
         let ttl = if wrapped.ttl == 0 { LONGEST } else { Duration::from_secs(wrapped.ttl) };
         Self {
             path: call.path.to_owned(),
@@ -96,24 +96,24 @@ impl Approval {
         &self.accessor
     }
 
-    /// Remembers that the result is asked for, and tells whether the response to the last time was lost.
+    /// Notes that the result is requested, and returns whether the previous response was lost.
     pub(super) fn ask(&self) -> bool {
         self.interrupted.swap(true, Ordering::Relaxed)
     }
 
-    /// Notes that the response to this time was heard.
+    /// Notes that the response to this request arrived.
     pub(super) fn heard(&self) {
         self.interrupted.store(false, Ordering::Relaxed);
     }
 
-    /// Makes the error of a request that waits, as the service has said.
+    /// Returns the error of a request that is pending according to the service.
     pub(super) fn waits(&self, told_apart: bool) -> KmsError {
         self.interrupted.store(false, Ordering::Relaxed);
         self.told_apart.fetch_or(told_apart, Ordering::Relaxed);
         self.pending()
     }
 
-    /// Makes the error of a request that waits or is lost: the service does not say which.
+    /// Returns the error of a request that is pending or lost: the service does not say which.
     pub(super) fn waits_or_is_lost(&self, was_interrupted: bool) -> KmsError {
         if self.told_apart.load(Ordering::Relaxed) {
             return self.lost();
@@ -128,34 +128,35 @@ impl Approval {
         }
         self.error(
             SignErrorKind::ApprovalPending,
-            "vault asks for the approval of others first, or its response to that was lost",
+            "vault requires an approval of the request, or its response was lost",
         )
         .with_hint(
-            "where it is not approved yet, let the control group approve it. Where it is, the response \
-             was lost on the way: let the policy allow update on sys/control-group/request, which \
-             tells the two apart, and sign again, or use a new VaultTransit, which asks anew",
+            "if it is not approved yet, let the control group approve it. If it is, the response was \
+             lost on the way: let the policy allow update on sys/control-group/request, which \
+             distinguishes the two, and sign again, or use a new VaultTransit, which sends a new \
+             request",
         )
     }
 
-    /// Makes the error of a request that nobody has approved yet.
+    /// Returns the error of a request that nobody has approved yet.
     pub(super) fn pending(&self) -> KmsError {
-        self.error(SignErrorKind::ApprovalPending, "vault asks for the approval of others first")
+        self.error(SignErrorKind::ApprovalPending, "vault requires an approval of the request")
             .with_hint(
                 "let the control group approve it: bao write sys/control-group/authorize \
                  accessor=APPROVAL_ID; then sign the same message again, with the same VaultTransit. \
-                 Where vault knows no such accessor, let the policy allow update on \
-                 sys/control-group/request: then a request that was lost is noticed. \
-                 A call to WeChat Pay cannot wait for people: its signature is good for 5 minutes",
+                 If vault does not know the accessor, let the policy allow update on \
+                 sys/control-group/request, so that a lost request is detected. \
+                 A call to WeChat Pay cannot wait for people: its signature is valid for 5 minutes",
             )
     }
 
-    /// Makes the error of a request that the service does not have any more.
+    /// Returns the error of a request that the service no longer has.
     pub(super) fn lost(&self) -> KmsError {
         self.error(SignErrorKind::Other, "vault has lost the request for approval, or its result")
             .with_hint(
-                "sign the same message again, which asks for another approval: this one was fetched \
-                 and lost on the way, was revoked, or ended with the token that had asked for it \
-                 (look at its TTL, and at num_uses)",
+                "sign the same message again, which makes a new request for approval: this one was \
+                 fetched and lost on the way, was revoked, or ended with the token that made it \
+                 (check its TTL, and num_uses)",
             )
     }
 
@@ -170,12 +171,12 @@ impl fmt::Debug for Approval {
     }
 }
 
-/// The requests that wait for approval, the oldest first.
+/// The requests that wait for approval, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Approvals(Mutex<VecDeque<Arc<Approval>>>);
 
 impl Approvals {
-    /// Returns what is known of the same request.
+    /// Returns the pending approval of the same request.
     pub(super) fn of(&self, call: Call<'_>) -> Option<Arc<Approval>> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.is_empty() {
@@ -254,10 +255,7 @@ mod tests {
         }
         let error = Approval::new(call(b"1"), wrapped("s.1", "a1")).pending();
         assert_eq!(error.approval_id(), Some("a1"));
-        assert_eq!(
-            error.to_string(),
-            "vault asks for the approval of others first [approval-id a1]"
-        );
+        assert_eq!(error.to_string(), "vault requires an approval of the request [approval-id a1]");
         let wrapped = WrapInfo { ttl: u64::MAX, ..wrapped("s.1", "a1") };
         assert_eq!(Approval::new(call(b"1"), wrapped).pending().approval_id(), Some("a1"));
     }

@@ -1,4 +1,4 @@
-//! How to log in.
+//! The login method.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use super::names;
 use crate::error::KmsError;
 use crate::secret::Secret;
 
-/// Says how to log in to Vault or OpenBao.
+/// How to log in to Vault or OpenBao.
 ///
-/// Logins happen at first use, and again when a token ends or is refused. A token that can be renewed
-/// is, long before it ends, also while nothing is signed.
+/// The first login happens at first use, the next when a token expires or is refused. A renewable
+/// token is renewed well before it expires, even while nothing is signed.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
 /// use wxpay_auth::kms::{Secret, VaultAuth};
 ///
-/// // A token, or the file that a Vault agent keeps one in.
+/// A token, or the file that a Vault agent writes one to.
 /// let token = VaultAuth::token(Secret::file("/run/vault/token"));
 /// let app_role = VaultAuth::app_role("5f1c72e2-…", Secret::file("/run/secrets/secret_id"));
 /// let kubernetes = VaultAuth::kubernetes("wxpay").mount("kubernetes-prod");
@@ -36,18 +36,18 @@ pub(super) enum Method {
     Kubernetes { role: String },
 }
 
-/// Where Kubernetes puts the token of the service account.
+/// Where Kubernetes mounts the token of the service account.
 const JWT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 impl VaultAuth {
-    /// Takes a token. One from a file is read again when it is refused, and when it would be renewed:
-    /// somebody else may have put a new one there.
+    /// Uses a token. A token from a file is read again when it is refused and when it is due for
+    /// renewal, because the file may contain a new one.
     pub fn token(token: Secret) -> Self {
         Self::by(Method::Token(token))
     }
 
-    /// Logs in with an `AppRole`. A `secret_id` from a file is read again at each login; one that may
-    /// be used a single time is not enough.
+    /// Logs in with an `AppRole`. A `secret_id` from a file is read again at each login; a
+    /// single-use `secret_id` is not enough.
     pub fn app_role(role_id: impl Into<String>, secret_id: Secret) -> Self {
         Self::by(Method::AppRole { role_id: role_id.into(), secret_id })
     }
@@ -61,7 +61,7 @@ impl VaultAuth {
         Self { method, mount: None, jwt: None }
     }
 
-    /// Sets where the login method is mounted: `approle` and `kubernetes` by default.
+    /// Sets the mount of the login method: `approle` and `kubernetes` by default.
     #[must_use]
     pub fn mount(mut self, mount: impl Into<String>) -> Self {
         self.mount = Some(mount.into());
@@ -96,7 +96,7 @@ impl VaultAuth {
         self.login_path().map(drop)
     }
 
-    /// Returns the path of the login, where there is one to be made.
+    /// Returns the path of the login; `None` for a token.
     pub(super) fn login_path(&self) -> Result<Option<String>, KmsError> {
         let default = match &self.method {
             Method::Token(_) => return Ok(None),
@@ -111,7 +111,7 @@ impl VaultAuth {
         self.jwt.clone().unwrap_or_else(|| Secret::file(JWT))
     }
 
-    /// Tells whether a token may be had in place of one that was refused.
+    /// Returns whether a refused token may be replaced by another one.
     pub(super) fn has_others(&self) -> bool {
         match &self.method {
             Method::Token(token) => token.may_change(),
@@ -119,7 +119,7 @@ impl VaultAuth {
         }
     }
 
-    /// Tells whether the service locks out who fails to log in too often.
+    /// Returns whether the service locks the role out after too many failed logins.
     pub(super) fn locks_out(&self) -> bool {
         matches!(self.method, Method::AppRole { .. })
     }
@@ -135,7 +135,7 @@ impl fmt::Debug for VaultAuth {
         match &self.method {
             Method::Token(token) => shown.field("token", token),
             Method::AppRole { role_id, secret_id } => {
-                // Whoever has both can log in, and they are easily mixed up.
+                // Role id and secret id are easily mixed up, so neither is shown.
                 let role_id = if role_id.is_empty() { "" } else { "…" };
                 shown.field("role_id", &role_id).field("secret_id", secret_id)
             }

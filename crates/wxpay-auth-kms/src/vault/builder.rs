@@ -14,7 +14,7 @@ use crate::http::client::Http;
 use crate::http::endpoint::Endpoint;
 use crate::http::tls::KmsTls;
 
-/// Sets up a [`VaultTransit`]; [`VaultTransit::builder`] makes one.
+/// Sets up a [`VaultTransit`]; created by [`VaultTransit::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "nothing happens until it is built"]
 pub struct VaultTransitBuilder {
@@ -40,14 +40,14 @@ impl VaultTransitBuilder {
         }
     }
 
-    /// Sets where the Transit engine is mounted: `transit` by default.
+    /// Sets the mount of the Transit engine: `transit` by default.
     pub fn mount(mut self, mount: impl Into<String>) -> Self {
         self.mount = mount.into();
         self
     }
 
-    /// Sets the version of the key, counted from 1: by default the latest at the time of connecting.
-    /// A signer keeps the version that it has connected to.
+    /// Sets the version of the key, counted from 1: by default the latest when the signer connects.
+    /// A signer keeps using the version that it connected to.
     pub fn key_version(mut self, version: u32) -> Self {
         self.key_version = Some(version);
         self
@@ -59,23 +59,23 @@ impl VaultTransitBuilder {
         self
     }
 
-    /// Sets how to log in. It must be set.
+    /// Sets how to log in. Required.
     pub fn auth(mut self, auth: VaultAuth) -> Self {
         self.auth = Some(auth);
         self
     }
 
-    /// Sets whom to trust, and a certificate of this end.
+    /// Sets the trusted certificates and the client certificate.
     pub fn tls(mut self, tls: KmsTls) -> Self {
         self.tls = tls;
         self
     }
 
-    /// Checks the settings. Nothing is asked of the service yet.
+    /// Checks the settings. Sends no request yet.
     ///
     /// # Errors
-    /// [`KmsError`] when there is no login, a name or version cannot be one, or the TLS settings
-    /// cannot be used.
+    /// [`KmsError`] if there is no login, a name or version is invalid, or the TLS settings cannot
+    /// be used.
     pub fn build(self) -> Result<VaultTransit, KmsError> {
         let auth = self.auth.ok_or_else(|| {
             KmsError::setting(
@@ -105,11 +105,11 @@ impl VaultTransitBuilder {
     }
 }
 
-/// Checks the name of a namespace, which goes into a header as it is.
+/// Checks the name of a namespace, which is sent unencoded in a header.
 fn namespace(namespace: &str) -> Result<HeaderValue, KmsError> {
     names::path("the namespace", namespace)?;
     HeaderValue::from_str(namespace)
-        .map_err(|_| KmsError::setting("the namespace cannot stand in a header", "check its name"))
+        .map_err(|_| KmsError::setting("the namespace is not valid in a header", "check its name"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Requests to the service, and what all its responses have in common.
+//! Requests to the service, and the common parts of its responses.
 
 use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
@@ -23,12 +23,12 @@ pub(super) struct Client {
 pub(super) struct Call<'a> {
     pub(super) doing: Doing,
     pub(super) path: &'a str,
-    /// JSON; a request without one is a `GET`.
+    /// JSON; a request without a body is a `GET`.
     pub(super) body: Option<&'a [u8]>,
 }
 
 impl Client {
-    /// Sends a request. Whatever the response is, it is no error yet.
+    /// Sends a request. Returns any response, whatever its status.
     pub(super) async fn send(
         &self,
         call: Call<'_>,
@@ -49,7 +49,7 @@ impl Client {
             let value = HeaderValue::from_str(token).ok().filter(|_| token.is_ascii());
             let Some(mut token) = value else {
                 return Err(KmsError::setting(
-                    "the token has characters that no token has",
+                    "the token contains invalid characters",
                     "check where it comes from",
                 ));
             };
@@ -64,7 +64,7 @@ impl Client {
     }
 }
 
-/// Reads the part of a response that was asked for: without it, no response is a success.
+/// Extracts the expected part of a response; an error if the part is missing.
 pub(super) fn read<T, P: DeserializeOwned>(
     response: &Response,
     doing: Doing,
@@ -78,7 +78,7 @@ pub(super) fn read<T, P: DeserializeOwned>(
     }
 }
 
-/// Reads what a success holds in place of data, where others must approve it first.
+/// Returns the wrapping information of a success without data, if others must approve it first.
 pub(super) fn held(response: &Response, doing: Doing) -> Result<Option<WrapInfo>, KmsError> {
     let Remarks { errors, wrap_info, data, .. } = remarks(response, doing)?;
     let is_held = data.is_none() && errors.is_none_or(|errors| errors.is_empty());
@@ -89,7 +89,7 @@ fn remarks(response: &Response, doing: Doing) -> Result<Remarks, KmsError> {
     if response.status.is_success() { response.json() } else { Err(refusal(response, doing)) }
 }
 
-/// What a response says beside its data.
+/// The fields of a response beside its data.
 #[derive(Deserialize)]
 struct Remarks {
     errors: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! The parsers of responses, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` only.
 
 use http::{HeaderMap, StatusCode};
 
@@ -9,7 +9,7 @@ use crate::backend::KmsKey;
 use crate::error::KmsError;
 use crate::http::client::Response;
 
-/// Reads the latest version of a key, as `public_key` does.
+/// Parses the latest version of a key, as `public_key` does.
 pub fn key(
     status: StatusCode,
     headers: HeaderMap,
@@ -20,7 +20,7 @@ pub fn key(
     read(&response, Doing::Read, |part: KeyResponse| part.data)?.version(None)
 }
 
-/// Reads a signature, as `sign_sha256` does.
+/// Parses a signature, as `sign_sha256` does.
 pub fn signature(
     status: StatusCode,
     headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! The task that renews the token, so that a process that signs seldom does not lose it.
+//! The task that renews the token, so that it does not expire while a process signs rarely.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::token::Lease;
 use crate::credentials::cache::{CredentialCache, CredentialSource};
 use crate::runtimes::FOREIGN_PATIENCE;
 
-/// How long it is waited before the token is renewed again, after that has failed.
+/// Minimum wait before the token is renewed again after a failure.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Holds the task, which ends with it.
+/// Owns the renewal task, and aborts it when dropped.
 #[derive(Debug, Default)]
 pub(super) struct Keeper {
     task: Mutex<Option<Task>>,
@@ -31,17 +31,17 @@ struct Task {
     progress: Arc<Mutex<Progress>>,
 }
 
-/// What the task has done, by which is seen whether it sleeps.
+/// The progress of the task, to detect that its runtime sleeps.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
-    /// The last change of the token that it knows of.
+    /// The last replacement of the token that it has seen.
     seen: Option<Instant>,
-    /// By when its next step is done; `None` when it waits for another token.
+    /// When its next step should be done; `None` while it waits for another token.
     next_step: Option<Instant>,
 }
 
 impl Progress {
-    /// Tells whether the task should have done something by now.
+    /// Returns whether the task is behind schedule.
     fn is_late(self, changed: Option<Instant>) -> bool {
         let unseen = changed.filter(|_| changed > self.seen);
         let due = [self.next_step, unseen].into_iter().flatten().min();
@@ -50,8 +50,8 @@ impl Progress {
 }
 
 impl Keeper {
-    /// Starts the task on the runtime of the caller, unless there is one: it ends with its runtime. One that
-    /// is late on another runtime sleeps with that, and is replaced.
+    /// Starts the task on the runtime of the caller, unless one is running. The task ends with its
+    /// runtime; a task that is late on another runtime is replaced, because that runtime sleeps.
     pub(super) fn watch(&self, session: &Arc<Session>) {
         let Ok(runtime) = Handle::try_current() else { return };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +100,8 @@ async fn keep(
         let next = keep_alive(kept.tokens()).await;
         note(seen, next);
         drop(kept);
-        // It makes no difference which of the two it was, or whether the session has ended.
+        // Whether the time is up, the token has changed or the session has ended: the loop checks
+        // again.
         match next {
             Some(next) => drop(tokio::time::timeout_at(next, changed.changed()).await),
             None => drop(changed.changed().await),
@@ -108,8 +109,8 @@ async fn keep(
     }
 }
 
-/// Sees to it that the token lasts, and returns when that is to be done again; `None` when nothing can be
-/// done before there is another token.
+/// Renews or replaces the token if it is due, and returns when to call this again; `None` if
+/// nothing can be done until there is another token.
 async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
     let (token, auth) = (tokens.kept()?, tokens.source().auth());
     let lease = *token.lease()?;
@@ -123,13 +124,13 @@ async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
     let old = Arc::clone(&token);
     let prolong = move |login: Arc<Login>| async move { login.prolong(&old, lease).await };
     let error = match tokens.replaced(Some(Arc::clone(&token)), prolong).await {
-        // What was under way may have been something else.
+        // The shared call may have been started for something else.
         Ok(kept) if !Arc::ptr_eq(&kept, &token) => return kept.lease().map(Lease::due),
         Ok(_) => return Some(Instant::now() + SHORTEST),
         Err(error) => error,
     };
     if token.is_first_warning() {
-        tracing::warn!(%error, ?left, "the token of vault ends, and was neither renewed nor replaced");
+        tracing::warn!(%error, ?left, "the token of vault expires, and was neither renewed nor replaced");
     } else {
         tracing::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
     }
@@ -154,7 +155,7 @@ mod tests {
             .build()
             .unwrap();
         let tasks = || Handle::current().metrics().num_alive_tasks();
-        // The session lives on: nothing but the end of the keeper ends the task.
+        // The session stays alive, so only dropping the keeper can end the task.
         let session = Arc::clone(&vault.session);
         for _ in 0..2 {
             vault.keeper.watch(&session);

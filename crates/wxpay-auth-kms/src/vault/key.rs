@@ -1,4 +1,4 @@
-//! What Transit says about a key, and what it signs with it.
+//! The key and signature in responses of Transit.
 
 use std::collections::BTreeMap;
 
@@ -25,16 +25,16 @@ pub(super) struct Key {
     supports_signing: bool,
     #[serde(default)]
     soft_deleted: bool,
-    /// Numbers, for keys that are not asymmetric; HMAC keys have none.
+    /// Symmetric keys have numbers here; HMAC keys have no versions.
     #[serde(default)]
     keys: BTreeMap<u32, serde_json::Value>,
 }
 
 impl Key {
-    /// Takes a version, or the latest.
+    /// Returns the given version, or the latest.
     pub(super) fn version(&self, version: Option<u32>) -> Result<KmsKey, KmsError> {
         if !self.kind.starts_with("rsa-") || !self.supports_signing {
-            let message = format!("a key of type {} does not do", self.kind);
+            let message = format!("a key of type {} cannot be used", self.kind);
             return Err(KmsError::new(SignErrorKind::Unsupported, message)
                 .with_hint("make or import a key of type rsa-2048"));
         }
@@ -47,7 +47,7 @@ impl Key {
         let Some(pem) = found.get("public_key").and_then(serde_json::Value::as_str) else {
             return Err(KmsError::new(
                 SignErrorKind::Unsupported,
-                format!("vault does not tell the public key of version {version}"),
+                format!("vault does not return the public key of version {version}"),
             ));
         };
         Ok(KmsKey::new(PublicKey::from_pem(pem)?).with_version(version.to_string()))
@@ -79,18 +79,22 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    /// Returns the bytes of the signature, if it is one of this version of the key.
+    /// Returns the bytes of the signature, if it was made with this version of the key.
     pub(super) fn bytes(&self, version: &str) -> Result<Vec<u8>, KmsError> {
         let parts = self.signature.strip_prefix("vault:v").and_then(|rest| rest.split_once(':'));
         let Some((found, bytes)) = parts else {
-            return Err(wrong("what vault calls a signature does not begin with vault:v"));
+            return Err(wrong(
+                "the signature in the response of vault does not begin with vault:v",
+            ));
         };
         if found != version {
             return Err(wrong(format!(
-                "vault signed with version {found} of the key in place of version {version}"
+                "vault signed with version {found} of the key instead of version {version}"
             )));
         }
-        STANDARD.decode(bytes).map_err(|_| wrong("the signature of vault is no Base64"))
+        STANDARD
+            .decode(bytes)
+            .map_err(|_| wrong("the signature in the response of vault is not Base64"))
     }
 }
 

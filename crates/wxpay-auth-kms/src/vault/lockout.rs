@@ -1,4 +1,4 @@
-//! When a login that was refused may be tried again.
+//! When a refused login may be tried again.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,16 +10,16 @@ use wxpay_auth_core::SignErrorKind;
 
 use crate::error::KmsError;
 
-/// After each refusal of the same secret. The service locks a role out at the fifth in a row, for 15
-/// minutes, and counts from the beginning when there was none for 15 minutes: with the last of these,
-/// it never counts to five.
+/// Pauses after each refusal of the same secret. The service locks a role out for 15 minutes at the
+/// fifth failure in a row, and restarts its count after 15 minutes without one: the last pause
+/// keeps the count below five.
 const PAUSES: [Duration; 4] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(2 * 60),
     Duration::from_secs(16 * 60),
 ];
-/// Where nobody is locked out.
+/// Maximum pause for services and errors without a lockout.
 const LONGEST_WITHOUT: Duration = Duration::from_secs(60);
 
 /// Remembers which secret was refused.
@@ -29,7 +29,7 @@ pub(super) struct Lockout {
 }
 
 struct Refused {
-    /// Of the secret, which itself is not kept.
+    /// The hash of the secret; the secret itself is not kept.
     digest: Vec<u8>,
     times: usize,
     last: Instant,
@@ -41,8 +41,8 @@ impl Lockout {
         Self { locks_out, refused: Mutex::new(None) }
     }
 
-    /// Returns why a secret is not to be sent now: it was refused, and it is too soon. One that may be sent again
-    /// may not be by others at the same time: it may be refused again.
+    /// Returns the last error if the secret was refused and its pause has not passed. Otherwise
+    /// starts another pause, so that concurrent callers do not send the secret as well.
     pub(super) fn check(&self, secret: &str) -> Result<(), KmsError> {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(refused) = refused.as_mut().filter(|refused| refused.is(secret)) else {
@@ -76,7 +76,7 @@ impl Lockout {
         });
     }
 
-    /// Forgets it all: a login has succeeded.
+    /// Clears the record after a successful login.
     pub(super) fn clear(&self) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -108,7 +108,7 @@ mod tests {
         KmsError::new(kind, "no")
     }
 
-    /// Sends the secret whenever it may be sent, and returns when that was.
+    /// Sends the secret as soon as it is allowed, and returns the times.
     async fn sent(lockout: &Lockout, kind: SignErrorKind, times: usize) -> Vec<Duration> {
         let (begin, mut sent) = (Instant::now(), Vec::new());
         while sent.len() < times {
@@ -129,7 +129,7 @@ mod tests {
         let sent = sent(&Lockout::new(true), SignErrorKind::PermissionDenied, 12).await;
         let seconds: Vec<_> = sent[..5].iter().map(Duration::as_secs).collect();
         assert_eq!(seconds, [0, 5, 35, 155, 1115]);
-        // As the service counts.
+        // The service's way of counting.
         let (mut last, mut count) = (Duration::ZERO, 0);
         for at in sent {
             count = if at.abs_diff(last) >= 15 * MINUTE { 1 } else { count + 1 };

@@ -1,4 +1,4 @@
-//! How a token is obtained, and how it is made to last longer.
+//! Obtaining a token, and renewing it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::error::KmsError;
 use crate::http::client::Response;
 use crate::secret::Secret;
 
-/// How long logging in, or renewing, may take.
+/// Time limit of a login or a renewal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Gets tokens, by a login or from where one was given.
+/// Obtains tokens by logging in, or from the given secret.
 #[derive(Debug)]
 pub(super) struct Login {
     client: Arc<Client>,
@@ -40,7 +40,7 @@ impl Login {
         &self.auth
     }
 
-    /// Renews the token, or obtains another one where it cannot last longer.
+    /// Renews the token, or obtains another one if it cannot be renewed further.
     pub(super) async fn prolong(
         &self,
         token: &Kept<Token>,
@@ -57,7 +57,7 @@ impl Login {
                     tracing::debug!(lease = ?longer, "the token of vault was renewed");
                     return Ok(token.renewed(token.lasting(longer)));
                 }
-                Ok(_) => tracing::debug!("the token of vault is as old as it may become"),
+                Ok(_) => tracing::debug!("the token of vault has reached its maximum TTL"),
                 Err(error) if error.kind().is_transient() => return Err(error),
                 Err(error) => tracing::debug!(%error, "the token of vault was not renewed"),
             }
@@ -65,15 +65,15 @@ impl Login {
         if self.auth.logs_in() {
             return self.obtain().await.map(Kept::new);
         }
-        // Whoever gave it may renew it, too.
+        // The owner of the token may renew it, too.
         let found = look_up(&self.client, token.secret().to_owned().into()).await?;
         if let Some(longer) = found.lease().filter(|longer| longer.outlasts(&lease)) {
-            tracing::debug!(lease = ?longer, "the token of vault was renewed by somebody else");
+            tracing::debug!(lease = ?longer, "the token of vault was renewed by another client");
             return Ok(token.renewed(token.lasting(*longer)));
         }
         Err(KmsError::setting(
             "the token cannot be renewed",
-            "give one that can be, keep a new one in its file, or log in with an AppRole",
+            "use a renewable token, keep the token file up to date, or log in with an AppRole",
         ))
     }
 }
@@ -85,7 +85,7 @@ impl CredentialSource for Login {
     const PATIENCE: Duration = PATIENCE;
     const SILENCE: Duration = Duration::ZERO;
 
-    /// Logs in, or reads the token that was given.
+    /// Logs in, or reads the given token.
     async fn obtain(&self) -> Result<Token, KmsError> {
         let Self { client, auth, lockout } = self;
         match &auth.method {
@@ -103,8 +103,8 @@ impl CredentialSource for Login {
         }
     }
 
-    /// A token that was given may live longer than was said; the service knows. The keeper sees to it
-    /// that none ends soon.
+    /// The actual lifetime of a given token may be longer than known here, so only the service
+    /// decides. The keeper renews tokens before they expire.
     fn life(&self, token: &Token) -> Life {
         if token.has_ended() && self.auth.has_others() { Life::Ended } else { Life::Lasts }
     }
@@ -117,12 +117,12 @@ impl CredentialSource for Login {
         KmsError::timeout(PATIENCE)
     }
 
-    /// A file may have another token at any time.
+    /// A file may contain another token at any time.
     fn replaces(&self, is_new: bool) -> bool {
         self.auth.has_others() && !(self.auth.logs_in() && is_new)
     }
 
-    /// How long a secret is not sent again is the lockout's to say; another one may be there at once.
+    /// [`Lockout`] decides how long a secret is not sent again; a new secret may be there at once.
     fn pause_after(&self, _: &KmsError) -> Duration {
         Duration::ZERO
     }
@@ -131,7 +131,7 @@ impl CredentialSource for Login {
 /// Reads a secret, which must not be empty.
 async fn secret(secret: &Secret, what: &str) -> Result<Zeroizing<String>, KmsError> {
     let read = if secret.may_change() {
-        // It may lie on a disk that is far away.
+        // The file may be on a slow network disk.
         let secret = secret.clone();
         tokio::task::spawn_blocking(move || secret.read()).await.map_err(|e| {
             KmsError::new(SignErrorKind::Other, format!("{what} could not be read")).with_source(e)
@@ -170,7 +170,7 @@ async fn log_in(
     let body = Zeroizing::new(body.to_string());
     let call = Call { doing: Doing::LogIn, path: &path, body: Some(body.as_bytes()) };
     let asked = Instant::now();
-    // It was sent in the body.
+    // The secret was sent in the body.
     let response = client.send(call, None).await?.after_sending(secret);
     let logged_in = logged_in(&response, asked);
     match &logged_in {
@@ -189,7 +189,7 @@ fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
         let (problem, hint) = match auth.mfa_requirement {
             Some(_) => (
                 "the login wants a second factor",
-                "let a program log in without one, by a method of its own",
+                "use a login method for programs, without a second factor",
             ),
             None => ("the login gave no token", "check the login, and that it is not wrapped"),
         };
@@ -210,7 +210,7 @@ struct Lifetime {
     renewable: Option<bool>,
 }
 
-/// Asks how long a token lasts. One that may not ask is taken as it is.
+/// Looks up the lease of a token. If the token may not look itself up, its lease is unknown.
 async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, KmsError> {
     let call = Call { doing: Doing::Renew, path: "/v1/auth/token/lookup-self", body: None };
     let asked = Instant::now();
@@ -221,14 +221,14 @@ async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, Km
             Ok(Token::new(secret, lease))
         }
         Err(error) if error.kind() == SignErrorKind::PermissionDenied => {
-            tracing::debug!(%error, "how long the token of vault lasts is not known");
+            tracing::debug!(%error, "the lease of the token of vault is unknown");
             Ok(Token::new(secret, None))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Makes a token last longer, as far as the service lets it.
+/// Renews a token as far as the service allows; `None` if the new lease is unlimited.
 async fn renew(client: &Client, token: &Token) -> Result<Option<Lease>, KmsError> {
     let path = "/v1/auth/token/renew-self";
     let call = Call { doing: Doing::Renew, path, body: Some(b"{}") };

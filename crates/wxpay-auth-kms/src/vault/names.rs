@@ -4,11 +4,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::KmsError;
 
-/// What stays as it is in a segment of a path.
+/// The characters that are not encoded in a path segment.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Checks the path of a mount or a namespace, and encodes it. A `/` at its end, as Vault lists it, is
-/// left out.
+/// Checks the path of a mount or a namespace, and encodes it. A trailing `/`, as in the listing of
+/// Vault, is removed.
 pub(super) fn path(what: &str, path: &str) -> Result<String, KmsError> {
     let segments: Vec<_> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
     if segments.iter().all(|segment| is_segment(segment)) {
@@ -16,7 +16,7 @@ pub(super) fn path(what: &str, path: &str) -> Result<String, KmsError> {
         return Ok(encoded.collect::<Vec<_>>().join("/"));
     }
     Err(KmsError::setting(
-        // Not quoted: somebody may have put a secret there.
+        // Not quoted: it may be a misplaced secret.
         format!("{what} is not a path"),
         "write it as Vault lists it: transit, or team-a/transit",
     ))
@@ -27,7 +27,7 @@ fn is_segment(segment: &str) -> bool {
 }
 
 /// Checks the name of a key: Transit allows letters, digits, `_`, `-` and `.`, the last two not at
-/// its ends.
+/// either end.
 pub(super) fn key(key: &str) -> Result<(), KmsError> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if key.starts_with(is_word)
@@ -37,7 +37,7 @@ pub(super) fn key(key: &str) -> Result<(), KmsError> {
         return Ok(());
     }
     Err(KmsError::setting(
-        "no key of Transit has such a name",
+        "the name of the key is not valid for Transit",
         "give the name of the key alone: letters, digits, _, - and .",
     ))
 }
@@ -69,7 +69,7 @@ mod tests {
         }
         for wrong in ["", "a/b", "..", ".a", "a-", "a b", "密钥", "a%2Fb", "a?b", "a\n"] {
             let error = key(wrong).unwrap_err();
-            assert_eq!(error.to_string(), "no key of Transit has such a name");
+            assert_eq!(error.to_string(), "the name of the key is not valid for Transit");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One request for all who ask the same at once.
+//! One shared request for concurrent callers that send the same one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,36 +10,37 @@ use crate::error::KmsError;
 use crate::http::client::Response;
 use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 
-/// Lets callers who ask the same at once share one request and its response: where others must approve
-/// it, two requests would be two approvals, and a result that is fetched once would be one caller's.
+/// Lets concurrent callers of the same request share it and its response. With an approval, two
+/// requests would need two approvals, and a result that can be fetched once would reach one caller
+/// only.
 ///
-/// It is made within the time of the caller who came first. When that one gives up, the next one makes
-/// it anew. Where callers are on several runtimes, of which one may sleep, nobody waits for longer than a second.
+/// The request runs within the time of the first caller. If that one gives up, the next one sends
+/// it again. If callers are on several runtimes, of which one may sleep, they wait 1 s at most.
 #[derive(Debug, Default)]
 pub(super) struct Questions(Mutex<Vec<Entry>>);
 
-/// A question, and how many callers it has.
+/// A request and the number of its callers.
 #[derive(Debug)]
 struct Entry {
     question: Arc<Question>,
     callers: usize,
-    /// Of the caller who came first.
+    /// The runtime of the first caller.
     runtime: Option<Id>,
-    /// Whether others are on another one.
+    /// Whether callers are on several runtimes.
     is_mixed: bool,
 }
 
 struct Question {
     path: String,
     body: Option<Vec<u8>>,
-    /// Held by the one who asks; empty until there is a response.
+    /// Locked by the caller that sends the request; `None` until there is a response.
     response: tokio::sync::Mutex<Option<Shared>>,
 }
 
 type Shared = Result<Arc<Response>, KmsError>;
 
 impl Questions {
-    /// Returns the response to the same request that is under way, or makes it.
+    /// Returns the response to the same request in flight, or sends it.
     pub(super) async fn share(
         &self,
         call: Call<'_>,
@@ -60,7 +61,7 @@ impl Questions {
         }
         let shared = ask.await.map(Arc::new);
         *response = Some(shared.clone());
-        // From here on, it is another question.
+        // From here on, the same request is sent again.
         self.remove(&entered.question);
         shared
     }
@@ -98,7 +99,7 @@ impl std::fmt::Debug for Question {
     }
 }
 
-/// One who asks, or waits for the response.
+/// A caller that sends the request or waits for its response.
 struct Entered<'a> {
     questions: &'a Questions,
     question: Arc<Question>,
@@ -133,7 +134,7 @@ mod tests {
         Call { doing: Doing::Sign, path: "/v1/transit/sign/merchant/sha2-256", body: Some(body) }
     }
 
-    /// Answers with the number of requests so far, after a second.
+    /// Returns the number of requests so far, after a second.
     async fn ask(asked: &AtomicUsize) -> Result<Response, KmsError> {
         let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
         sleep(SECOND).await;

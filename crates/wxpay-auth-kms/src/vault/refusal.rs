@@ -1,4 +1,4 @@
-//! What the service says when it does not do what it is asked.
+//! The errors of the service.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use wxpay_auth_core::SignErrorKind;
 use crate::error::KmsError;
 use crate::http::client::{Response, kind_of_status};
 
-/// What the service was asked for.
+/// What the request was for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
     Read,
@@ -25,11 +25,11 @@ struct VaultRefusal {
 const CHECK_NAMES: &str = "check the names of mount, key and namespace";
 const CHECK_LOGIN: &str = "check the mount of the login, and the namespace";
 const CHECK_NAMESPACE: &str = "check the namespace";
-/// To who has no token, the service does not tell a wrong mount from wrong credentials.
+/// Without a valid token, the service does not distinguish a wrong mount from wrong credentials.
 const CHECK_CREDENTIALS: &str = "check role_id and secret_id, or role and service account: they must \
                                  belong together, be valid, and be allowed to log in from here; \
                                  after several failures the service may lock the role out for a \
-                                 while (15 minutes by default), and refuse what is right, too; \
+                                 while (15 minutes by default), and refuse valid credentials, too; \
                                  check the mount of the login, and the namespace";
 const CHECK_POLICY: &str = "check that the token is valid, and that its policy allows read on \
                             MOUNT/keys/KEY and update on MOUNT/sign/KEY/sha2-256";
@@ -37,18 +37,18 @@ const TOO_OLD: &str = "the version of the key may not sign: lower min_encryption
                        new signer, with the certificate of a version that may";
 const NO_VERSION: &str = "give a version that the key has";
 
-/// Why the result of a request that others must approve was not had.
+/// Why the result of a request that needs approval was not returned.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotHad {
     /// It is not approved yet.
     Waiting,
-    /// `OpenBao` says this of what is not approved yet, and everybody of what there is not.
+    /// `OpenBao` says this of a request that is not approved yet; both services say it of an unknown one.
     WaitingOrLost,
-    /// The token that asked has ended, and the request with it.
+    /// The token that made the request has expired, and the request with it.
     Lost,
 }
 
-/// Tells why a result was not had, where that is because of the request itself.
+/// Returns why a result was not returned, if the cause is the request for approval itself.
 pub(super) fn not_had(response: &Response) -> Option<NotHad> {
     let status = response.status.as_u16();
     let refusal: VaultRefusal =
@@ -62,18 +62,18 @@ pub(super) fn not_had(response: &Response) -> Option<NotHad> {
     }
 }
 
-/// Tells whether there is no request with this accessor.
+/// Returns whether no request has this accessor.
 pub(super) fn is_unknown(response: &Response) -> bool {
     let refusal =
         (response.status.as_u16() == 400).then(|| response.json::<VaultRefusal>().ok()).flatten();
     refusal.is_some_and(|refusal| refusal.errors.iter().any(|s| s.contains("invalid accessor")))
 }
 
-/// Makes an error of a response that is no success.
+/// Returns the error of a response that is not a success.
 pub(super) fn refusal(response: &Response, doing: Doing) -> KmsError {
     let error = sorted(response, doing);
     match error.retry_after() {
-        // It is rounded down: 0 stands for almost a second.
+        // The header is rounded down: 0 may be almost a second.
         Some(wait) => error.with_retry_after(wait.saturating_add(Duration::from_secs(1))),
         None => error,
     }
@@ -95,7 +95,7 @@ fn sorted(response: &Response, doing: Doing) -> KmsError {
             SignErrorKind::Unavailable,
             Some("the node is a standby, or behind: give the address of the active node"),
         ),
-        // Not the service's own words.
+        // The body does not come from the service.
         (_, None) => return response.not_understood(),
         (_, Some(said)) => sort(response, doing, said),
     };
@@ -111,14 +111,14 @@ fn sorted(response: &Response, doing: Doing) -> KmsError {
     }
 }
 
-/// Sorts by status and, where the status says too little, by the words.
+/// Classifies by status and, if that is ambiguous, by the message.
 fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option<&'static str>) {
     use SignErrorKind::{
         Configuration, KeyNotFound, PermissionDenied, Throttled, Unavailable, Unsupported,
     };
     match (response.status.as_u16(), doing) {
         (404, _) if said.contains("namespace not found") => (Configuration, Some(CHECK_NAMESPACE)),
-        // Some servers answer 500 to a version that is not there.
+        // Some servers respond with 500 if the version does not exist.
         (400 | 500, Doing::Sign) if said.contains("higher than the latest key version") => {
             (KeyNotFound, Some(NO_VERSION))
         }
@@ -131,7 +131,7 @@ fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option
         (404 | 405, Doing::LogIn | Doing::Renew) => (Configuration, Some(CHECK_LOGIN)),
         (404, _) => (KeyNotFound, Some(CHECK_NAMES)),
         (400, _) => (Configuration, None),
-        (405, _) => (Configuration, Some("check that the mount is one of Transit")),
+        (405, _) => (Configuration, Some("check that the mount is a Transit engine")),
         (403, _) => (PermissionDenied, Some(CHECK_POLICY)),
         (429, _) => (Throttled, Some("sign less at once, or raise the quota of the service")),
         (503, _) if said.contains("sealed") => {
@@ -141,15 +141,15 @@ fn sort(response: &Response, doing: Doing, said: &str) -> (SignErrorKind, Option
     }
 }
 
-/// Makes an error of a success that holds nothing.
+/// Returns the error of a success without the expected data.
 pub(super) fn lacking(response: &Response, remarks: &[String]) -> KmsError {
     let status = response.status.as_u16();
     let message = match remarks.join("; ") {
-        said if said.is_empty() => format!("vault answered {status} without what was asked for"),
-        said => format!("vault answered {status} without what was asked for: {said}"),
+        said if said.is_empty() => format!("vault answered {status} without the requested data"),
+        said => format!("vault answered {status} without the requested data: {said}"),
     };
     KmsError::new(SignErrorKind::Configuration, message).with_hint(
-        "check that the mount is one of Transit, the login what it is said to be, and that no \
+        "check that the mount is a Transit engine, that the login method is right, and that no \
              control group of the policy has a ttl of 0",
     )
 }

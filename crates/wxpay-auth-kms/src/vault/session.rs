@@ -1,4 +1,4 @@
-//! What is asked with a token, and what others must approve of it first.
+//! Requests with a token, and the approvals that they wait for.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
 use crate::http::client::Response;
 
-/// Asks with a token.
+/// Sends requests with a token.
 #[derive(Debug)]
 pub(super) struct Session {
     client: Arc<Client>,
     tokens: CredentialCache<Login>,
-    /// What others must approve before the service does it.
+    /// Requests that wait for approval.
     approvals: Approvals,
-    /// What is being asked.
+    /// Requests in flight.
     questions: Questions,
 }
 
@@ -48,9 +48,9 @@ impl Session {
         &self.tokens
     }
 
-    /// Makes a request, and once more with another token where the service refuses the first. Of one
-    /// that others must approve, the result is fetched when it is asked for again. Callers who ask for
-    /// the same at once share the response.
+    /// Sends a request, and sends it once more with another token if the service refuses the first.
+    /// If the request needs approval, sending it again fetches the result. Concurrent callers of
+    /// the same request share the response.
     pub(super) async fn ask<T, P: DeserializeOwned>(
         &self,
         call: Call<'_>,
@@ -78,7 +78,7 @@ impl Session {
         tracing::info!(
             approval_id = pending.approval_id(),
             path = call.path,
-            "vault asks for the approval of others first"
+            "vault requires an approval of the request"
         );
         Err(pending)
     }
@@ -90,7 +90,7 @@ impl Session {
         let mut response = self.client.send(unwrap, Some(approval.token())).await?;
         let mut why = not_had(&response);
         if why == Some(NotHad::WaitingOrLost) {
-            // Asking how it stands may fail, and says nothing about the response that has come.
+            // The lookup below may fail, which does not change that this response has arrived.
             if !was_interrupted {
                 approval.heard();
             }
@@ -98,7 +98,7 @@ impl Session {
                 Some(Standing::Waiting) => return Err(approval.waits(false)),
                 Some(Standing::Unknown) => Some(NotHad::Lost),
                 Some(Standing::Approved) => {
-                    // Perhaps only just now.
+                    // It may have been approved only just now.
                     approval.ask();
                     response = self.client.send(unwrap, Some(approval.token())).await?;
                     not_had(&response).map(|_| NotHad::Lost)
@@ -112,7 +112,7 @@ impl Session {
             Some(NotHad::Lost) => approval.lost(),
             None => {
                 let fetched = held(&response, call.doing);
-                // What is under way may still be had.
+                // After a transient failure the result may still be available.
                 if fetched.as_ref().err().is_none_or(|error| !error.kind().is_transient()) {
                     self.approvals.forget(approval);
                 }
@@ -126,7 +126,7 @@ impl Session {
         Err(error)
     }
 
-    /// Asks how a request stands; `None` where that is not allowed.
+    /// Looks up the state of a request; `None` if that is not allowed.
     async fn standing(&self, approval: &Approval) -> Result<Option<Standing>, KmsError> {
         let token = self.tokens.current().await?;
         let body = serde_json::json!({ "accessor": approval.accessor() }).to_string();
@@ -141,7 +141,7 @@ impl Session {
             Ok(false) => Ok(Some(Standing::Waiting)),
             Err(error) if error.kind().is_transient() => Err(error),
             Err(error) => {
-                tracing::debug!(%error, "vault does not tell how a request for approval stands");
+                tracing::debug!(%error, "the state of a request for approval is unknown");
                 Ok(None)
             }
         }

@@ -1,4 +1,4 @@
-//! A token, and how long it lasts.
+//! A token and its lease.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ pub(super) struct Token {
     warned: AtomicBool,
 }
 
-/// How long a token lasts, and whether that can be changed.
+/// The lease of a token, and whether it can be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
     begin: Instant,
@@ -23,15 +23,15 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Makes one of what the service says, counted from before it was asked. 0 seconds stand for a
-    /// token that does not end.
+    /// Creates a lease from the response of the service, counted from before the request. 0 seconds
+    /// mean a token that does not expire.
     pub(super) fn new(asked: Instant, seconds: u64, renewable: bool) -> Option<Self> {
-        // 100 years: an `Instant` does not go on for ever.
+        // Capped at 100 years, because an `Instant` is limited.
         let length = Duration::from_secs(seconds.min(100 * 365 * 86_400));
         (seconds > 0).then_some(Self { begin: asked, length, renewable })
     }
 
-    /// Returns when the token is to be replaced: two thirds have passed.
+    /// Returns when the token should be replaced: after two thirds of the lease.
     pub(super) fn due(&self) -> Instant {
         self.begin + self.length * 2 / 3
     }
@@ -40,8 +40,8 @@ impl Lease {
         self.begin + self.length
     }
 
-    /// Tells whether this one ends clearly later than another. At the maximum of its life, a token is
-    /// renewed without lasting longer; the service counts in whole seconds.
+    /// Returns whether this lease ends clearly later than another. A token at its maximum TTL can
+    /// be renewed without lasting longer; the service counts in whole seconds.
     pub(super) fn outlasts(&self, other: &Self) -> bool {
         self.end() > other.end() + Duration::from_millis(500)
     }
@@ -69,7 +69,7 @@ impl Token {
         self.lease.is_some_and(|lease| lease.end() <= Instant::now())
     }
 
-    /// Tells whether nobody has been warned yet that it ends, and remembers that somebody is now.
+    /// Returns whether no warning about its expiry has been logged yet, and notes that one is now.
     pub(super) fn is_first_warning(&self) -> bool {
         !self.warned.swap(true, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The back end itself.
+//! The back end.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -22,10 +22,10 @@ use crate::http::endpoint::Endpoint;
 /// Signs with a key in the Transit engine of `HashiCorp` Vault or OpenBao:
 /// [Transit API](https://developer.hashicorp.com/vault/api-docs/secret/transit).
 ///
-/// The policy of its token needs no more than `read` on `transit/keys/KEY` and `update` on
-/// `transit/sign/KEY/sha2-256`. The token is renewed by a task on the Tokio runtime that first uses
-/// it, or on the next one where that sleeps; it ends when the last clone of this is dropped. Redirects are not followed, and no proxy of the environment
-/// is used.
+/// The policy of its token needs only `read` on `transit/keys/KEY` and `update` on
+/// `transit/sign/KEY/sha2-256`. A task on the Tokio runtime that first uses the back end renews the
+/// token, or a task on the next runtime if that one sleeps; the task ends when the last clone is
+/// dropped. Redirects are not followed, and proxies of the environment are not used.
 ///
 /// ```no_run
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -47,14 +47,14 @@ use crate::http::endpoint::Endpoint;
 pub struct VaultTransit {
     pub(super) session: Arc<Session>,
     pub(super) keeper: Arc<Keeper>,
-    /// As it stands in a path.
+    /// As in the path of a request.
     pub(super) mount: String,
     pub(super) key: String,
     pub(super) version: Option<u32>,
 }
 
 impl VaultTransit {
-    /// Begins to set one up, for the key with this name.
+    /// Returns a builder for the key with this name.
     pub fn builder(endpoint: Endpoint, key: impl Into<String>) -> VaultTransitBuilder {
         VaultTransitBuilder::new(endpoint, key.into())
     }
@@ -79,10 +79,10 @@ impl KmsBackend for VaultTransit {
 
     async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
         let version = key.version().unwrap_or_default();
-        // 0 would stand for the latest.
+        // 0 would mean the latest version.
         let number: NonZeroU32 = version.parse().map_err(|_| {
             KmsError::setting(
-                format!("{version:?} is no version of a key of Transit"),
+                format!("{version:?} is not a version of a Transit key"),
                 "sign with the key that public_key returns",
             )
         })?;

@@ -1,4 +1,4 @@
-//! The adaptor between signers and key services, on a service that is a script.
+//! `KmsSigner` with a scripted back end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,8 +22,8 @@ fn other_key() -> PublicKey {
     PublicKey::from_pem(include_str!("../../testdata/keys/wechat_pay_public_key.pem")).unwrap()
 }
 
-/// Signs the messages that it knows: a service gets digests, and cannot sign those with a key that
-/// takes messages.
+/// Signs the messages that it knows: a key service gets only digests, and the test key signs only
+/// messages.
 #[derive(Debug)]
 struct Service {
     messages: Mutex<Vec<Vec<u8>>>,
@@ -146,7 +146,7 @@ async fn what_does_not_verify_does_not_get_out() {
         let service = Service::new(twist);
         let error = connect(&service).await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::InvalidSignature, "{twist:?}");
-        // It would be the same again.
+        // A retry would give the same result.
         assert_eq!(service.calls.load(Ordering::SeqCst), 1, "{twist:?}");
     }
 }
@@ -178,13 +178,13 @@ async fn a_caller_with_little_time_is_told_what_is_wrong_within_it() {
     let error = signer.sign_within(b"message", left).await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Throttled, "not a time-out");
     assert!(start.elapsed() < left, "{:?}", start.elapsed());
-    // One who has time waits for as long as the signer allows.
+    // Without a time limit of the caller, it waits for as long as the signer allows.
     let start = tokio::time::Instant::now();
     signer.sign(b"message").await.unwrap_err();
     assert!(start.elapsed() > left, "{:?}", start.elapsed());
 }
 
-/// The public key takes its time, the signature for a check never comes.
+/// The public key is slow, and the test signature never arrives.
 #[tokio::test(start_paused = true)]
 async fn connecting_has_one_end_for_all_that_it_does() {
     let service = Service::new(Twist::Hanging);
@@ -233,19 +233,19 @@ async fn settings_are_looked_at_before_anything_is_asked() {
         (builder().attempts(0), "attempts must be at least 1"),
         (
             builder().call_timeout(Duration::ZERO),
-            "call_timeout must be more than nothing, and at most a day",
+            "call_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().sign_timeout(Duration::ZERO),
-            "sign_timeout must be more than nothing, and at most a day",
+            "sign_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().connect_timeout(Duration::MAX),
-            "connect_timeout must be more than nothing, and at most a day",
+            "connect_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().connect_timeout(Duration::ZERO),
-            "connect_timeout must be more than nothing, and at most a day",
+            "connect_timeout must be greater than zero, and at most a day",
         ),
     ] {
         let error = builder.connect().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Signers on key services that are scripts.
+//! Signers on scripted key services.
 
 #![allow(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! How `VaultTransit` deals with requests that others must approve first, on a scripted service that
-//! loses responses. What the real one does is tested in `tests/kms/vault_approval.rs` of the workspace.
+//! Requests of `VaultTransit` that others must approve, on a scripted service that loses responses.
+//! The real service is tested in `tests/kms/vault_approval.rs` of the workspace.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,23 +11,23 @@ use wxpay_auth_kms::{Endpoint, KmsBackend, KmsError, KmsKey, Secret, VaultAuth, 
 
 const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
-/// A service whose signatures others must approve. What it says by default is what OpenBao says.
+/// A service whose signatures others must approve. By default it responds like OpenBao.
 #[derive(Clone, Default)]
 struct Service(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// A result is fetched once, as the documentation says.
+    /// A result can be fetched once, as documented.
     single_use: bool,
-    /// What is not approved is told from what there is not, as Vault does.
+    /// The reply to a pending request differs from that to an unknown one, as in Vault.
     says_further: bool,
-    /// The policy allows to ask how a request stands.
+    /// The policy allows looking up the state of a request.
     may_ask: bool,
-    /// It does not say how a request stands for now.
+    /// The lookup of the state fails for now.
     is_away: bool,
-    /// It is approved just before it is asked how it stands.
+    /// The request is approved just before its state is looked up.
     approves: bool,
-    /// The next result is sent to nobody.
+    /// The response with the next result is lost.
     breaks: bool,
     ttl: u64,
     requests: Vec<Asked>,
@@ -41,7 +41,7 @@ enum Asked {
     Approved,
     /// Fetched, or revoked.
     Gone,
-    /// The token that asked is revoked.
+    /// The token that made the request is revoked.
     Orphaned,
 }
 
@@ -52,7 +52,7 @@ fn refused(status: u16, said: &str) -> (u16, Value) {
 }
 
 impl State {
-    /// Answers a request; `None` ends the connection without a response.
+    /// Responds to a request; `None` closes the connection without a response.
     fn response(&mut self, path: &str, token: &str, body: &Value) -> Option<(u16, Value)> {
         Some(match path {
             "/v1/transit/sign/merchant/sha2-256" => self.hold(),
@@ -135,7 +135,7 @@ impl Service {
             .unwrap()
     }
 
-    /// Answers one request.
+    /// Serves one request.
     async fn serve(self, mut stream: TcpStream) {
         let mut read = Vec::new();
         let (head, length) = loop {
@@ -197,7 +197,7 @@ fn assert_pending(signed: Result<Vec<u8>, KmsError>, accessor: &str) -> KmsError
     error
 }
 
-/// It is told, and the next signature asks anew.
+/// The error says so, and the next signature makes a new request.
 #[track_caller]
 fn assert_lost(signed: Result<Vec<u8>, KmsError>, accessor: &str) {
     let error = signed.unwrap_err();
@@ -207,7 +207,7 @@ fn assert_lost(signed: Result<Vec<u8>, KmsError>, accessor: &str) {
     assert!(error.hint().contains("sign the same message again"), "{}", error.hint());
 }
 
-/// The connection breaks after the result was fetched, and it can be fetched once only.
+/// The connection breaks after the result was fetched, and the result can be fetched only once.
 #[tokio::test]
 async fn a_result_that_was_lost_on_the_way_is_not_pending_for_ever() {
     for (says_further, may_ask, polled) in
@@ -234,7 +234,7 @@ async fn a_result_that_was_lost_on_the_way_is_not_pending_for_ever() {
     }
 }
 
-/// What cannot be known is not said: neither does the service tell, nor may it be asked.
+/// The reply is ambiguous and the lookup is not allowed, so the error must leave it open.
 #[tokio::test]
 async fn a_result_that_may_have_been_lost_is_said_to_be_in_doubt() {
     let service = Service::new(|state| state.single_use = true);
@@ -250,12 +250,12 @@ async fn a_result_that_may_have_been_lost_is_said_to_be_in_doubt() {
         assert!(doubted.to_string().contains("lost"), "{doubted}");
         assert!(doubted.hint().contains("sys/control-group/request"), "{}", doubted.hint());
     }
-    // Once it may be asked, it says.
+    // Once the lookup is allowed, the error is definite.
     service.0.lock().unwrap().may_ask = true;
     assert_lost(sign(&vault).await, "accessor-0");
 }
 
-/// How it stands cannot be asked for now: that says nothing about the request.
+/// The lookup fails for now, which says nothing about the request.
 #[tokio::test]
 async fn nothing_is_lost_while_the_service_is_away() {
     let service = Service::new(|state| state.may_ask = true);
@@ -273,7 +273,7 @@ async fn nothing_is_lost_while_the_service_is_away() {
     assert_eq!(sign(&vault).await.unwrap(), [1, 2, 3]);
 }
 
-/// The response to the fetching was heard, though asking how the request stands failed after it.
+/// The response to the fetch arrived, although the lookup after it failed.
 #[tokio::test]
 async fn what_waits_is_not_taken_for_lost_when_asking_how_it_stands_fails() {
     let service = Service::new(|state| state.is_away = true);
@@ -288,7 +288,7 @@ async fn what_waits_is_not_taken_for_lost_when_asking_how_it_stands_fails() {
     assert_eq!(service.asked(), 1);
 }
 
-/// A result that can be fetched again is fetched again.
+/// If a result can be fetched again, it is.
 #[tokio::test]
 async fn a_result_that_can_be_had_again_is_not_lost() {
     for (says_further, may_ask) in [(false, false), (false, true), (true, false)] {
@@ -305,7 +305,7 @@ async fn a_result_that_can_be_had_again_is_not_lost() {
     }
 }
 
-/// Revoked, or lost in a restart: nobody has approved it.
+/// Revoked, or lost in a restart, without an approval.
 #[tokio::test]
 async fn a_request_that_the_service_has_lost_is_told_where_it_can_be() {
     for (says_further, may_ask, told) in
@@ -338,7 +338,7 @@ async fn a_request_ends_with_the_token_that_made_it() {
     assert_pending(sign(&vault).await, "accessor-1");
 }
 
-/// Approved after the result was asked for, and before it was asked how the request stands.
+/// Approved between the fetch and the lookup of the state.
 #[tokio::test]
 async fn what_is_approved_meanwhile_is_fetched() {
     let service = Service::new(|state| {
@@ -365,7 +365,7 @@ async fn the_same_message_at_once_is_one_request() {
     }
 }
 
-/// 0 is no time to approve anything in: it stands for a time that was not said.
+/// A TTL of 0 means that the service gave none.
 #[tokio::test]
 async fn a_request_without_a_time_is_kept() {
     let service = Service::new(|state| state.ttl = 0);

@@ -1,5 +1,5 @@
-//! How `VaultTransit` deals with logins and tokens, on a scripted service. What the real one does is
-//! tested in `tests/kms/vault_tokens.rs` of the workspace.
+//! Logins and tokens of `VaultTransit`, on a scripted service. The real service is tested in
+//! `tests/kms/vault_tokens.rs` of the workspace.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -16,7 +16,7 @@ use wxpay_auth_kms::{
 
 const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
-/// A service that gives out tokens with numbers, of which the last is valid.
+/// A service that issues numbered tokens, of which only the last one is valid.
 #[derive(Clone, Default)]
 struct Script(Arc<State>);
 
@@ -41,7 +41,7 @@ fn token(number: usize) -> String {
 impl Script {
     fn login(&self) -> ResponseTemplate {
         let number = self.0.logins.fetch_add(1, Ordering::SeqCst) + 1;
-        // Others get a chance to log in as well.
+        // Gives other callers a chance to log in as well.
         let delay = Duration::from_millis(self.0.login_delay.load(Ordering::SeqCst).max(50));
         if self.0.login_refused.load(Ordering::SeqCst) {
             let errors = json!({ "errors": ["invalid secret ID hunter2"] });
@@ -60,7 +60,7 @@ impl Script {
         }})
     }
 
-    /// Takes the valid token away, as revoking it does.
+    /// Invalidates the token, as revoking it does.
     fn revoke(&self) {
         "nobody's".clone_into(&mut self.0.valid.lock().unwrap());
     }
@@ -141,12 +141,12 @@ async fn sign(vault: &VaultTransit) -> Result<Vec<u8>, KmsError> {
     vault.sign_sha256(&key(), &[7; 32]).await
 }
 
-/// Lets the clock of the runtime stand still, except where a test moves it, until it is dropped.
-/// Left alone, paused time would run ahead of what the service answers.
+/// Stops the clock of the runtime, except where a test advances it, until the guard is dropped.
+/// Paused time would otherwise run ahead of the responses of the service.
 fn stopped_clock() -> mpsc::Sender<()> {
     tokio::time::pause();
     let (held, blocked) = mpsc::channel();
-    // It does not go on by itself while something blocks.
+    // Paused time does not advance by itself while a blocking task runs.
     tokio::task::spawn_blocking(move || blocked.recv());
     held
 }
@@ -155,7 +155,7 @@ async fn later(seconds: u64) {
     tokio::time::advance(Duration::from_secs(seconds)).await;
 }
 
-/// Lets the others run until something is so.
+/// Yields to other tasks until a condition holds.
 async fn until(is_so: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
     while !is_so() {
@@ -165,7 +165,7 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// Signs many times at once, and returns how it ended.
+/// Signs many times concurrently, and returns the results.
 async fn sign_at_once(vault: &Arc<VaultTransit>) -> Vec<Result<Vec<u8>, KmsError>> {
     let signing = (0..20).map(|_| {
         let vault = Arc::clone(vault);
@@ -236,7 +236,7 @@ async fn a_login_that_is_refused_is_not_hammered() {
         for ended in sign_at_once(&vault).await {
             let error = ended.unwrap_err();
             assert_eq!(error.kind(), SignErrorKind::PermissionDenied);
-            // The service says it; this program does not.
+            // The message comes from the service, not from this program.
             assert_eq!(error.to_string(), "vault answered 400: invalid secret ID […]");
             assert!(error.hint().contains("lock the role out"), "{}", error.hint());
         }
@@ -255,7 +255,7 @@ async fn another_secret_is_tried_at_once() {
     let file = std::env::temp_dir().join(format!("wxpay-secret-id-{}", std::process::id()));
     let auth = VaultAuth::app_role("role", Secret::file(&file));
     let vault = builder(&server).auth(auth).build().unwrap();
-    // What is not there is not sent.
+    // An empty secret is not sent.
     assert_eq!(sign(&vault).await.unwrap_err().kind(), SignErrorKind::Configuration);
     assert_eq!(script.logins(), 0);
     for (secret, logins) in [("hunter2", 1), ("hunter2", 1), ("hunter3", 2), ("hunter3", 2)] {
@@ -277,7 +277,8 @@ async fn what_a_new_token_may_not_do_the_next_one_may_not_either() {
     let vault = Arc::new(builder(&server).build().unwrap());
     vault.public_key().await.unwrap();
     script.0.signing_refused.store(true, Ordering::SeqCst);
-    // The first has proven good; the second has not, and some time later it may be the token again.
+    // The first token was accepted before; the second was not, and later the cause may be the token
+    // again.
     for (pause, logins) in [(0, 2), (4, 2), (1, 3)] {
         later(pause).await;
         for ended in sign_at_once(&vault).await {
@@ -312,14 +313,14 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Starts the service on a runtime of its own, which does not sleep.
+/// Starts the service on a separate runtime, which does not sleep.
 fn service_apart(lease: u64) -> (Runtime, MockServer, Script) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (server, script) = runtime.block_on(service(lease));
     (runtime, server, script)
 }
 
-/// Signs, and does not wait for a runtime that sleeps.
+/// Signs, and fails if that waits for a runtime that sleeps.
 async fn sign_soon(vault: &VaultTransit) -> Vec<u8> {
     let signed = tokio::time::timeout(Duration::from_secs(60), sign(vault)).await;
     signed.expect("it does not wait for ever").unwrap()
@@ -342,7 +343,7 @@ fn a_login_on_a_runtime_that_sleeps_is_not_waited_for() {
     script.0.login_delay.store(60_000, Ordering::SeqCst);
     let vault = builder(&server).build().unwrap();
     let (sleeping, awake) = (runtime(), runtime());
-    // Its caller gives up while the service takes its time.
+    // The caller gives up while the service is slow.
     sleeping.block_on(async {
         let signing = tokio::spawn({
             let vault = vault.clone();
@@ -385,7 +386,7 @@ async fn a_token_is_renewed_while_nothing_is_signed() {
     assert_eq!(script.logins(), 1);
 }
 
-/// The machine was suspended, say.
+/// For example after the machine was suspended.
 #[tokio::test]
 async fn a_token_that_has_ended_is_replaced_while_nothing_is_signed() {
     let (server, script) = service(60).await;
@@ -399,7 +400,7 @@ async fn a_token_that_has_ended_is_replaced_while_nothing_is_signed() {
     assert_eq!(script.logins(), 2);
 }
 
-/// An agent renews the token in the file, which the signer itself may not.
+/// An agent renews the token, which the signer itself is not allowed to do.
 #[tokio::test]
 async fn a_token_that_somebody_else_renews_is_looked_up() {
     let (server, script) = service(60).await;
@@ -422,7 +423,7 @@ fn renewing_goes_on_on_another_runtime() {
     let service_runtime = Runtime::new().unwrap();
     let (server, script) = service_runtime.block_on(service(60));
     let vault = builder(&server).build().unwrap();
-    // The clock of the second one is behind: it was never moved.
+    // The clock of the second runtime is behind: it was never advanced.
     for steps in [1, 3] {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -438,7 +439,8 @@ fn renewing_goes_on_on_another_runtime() {
     }
 }
 
-/// Nor longer than a request may take: whoever waits for the login comes back to the same one.
+/// Nor longer than the time limit of a request: callers that wait for the login join the same one
+/// again.
 #[tokio::test]
 async fn a_login_that_takes_longer_than_anybody_waits_is_made_once() {
     let (server, script) = service(3600).await;
@@ -480,7 +482,7 @@ async fn a_login_without_a_token_is_none() {
     for (response, says) in [
         (
             json!({ "auth": null, "wrap_info": { "token": "hunter2" } }),
-            "without what was asked for",
+            "without the requested data",
         ),
         (
             json!({ "auth": { "client_token": "", "lease_duration": 0, "renewable": false,

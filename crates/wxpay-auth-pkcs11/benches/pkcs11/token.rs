@@ -1,4 +1,4 @@
-//! The tokens that `scripts/with-tokens` prepares, with the signer and past it.
+//! The tokens that `scripts/with-tokens` prepares, with and without the signer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use wxpay_auth_core::Certificate;
 use wxpay_auth_pkcs11::{Pin, Pkcs11Signer, Pkcs11Uri};
 
 const CERTIFICATE: &str = include_str!("../../testdata/keys/merchant_certificate.pem");
-/// SHA-256 of nothing.
+/// The SHA-256 of the empty message.
 const DIGEST_INFO: &[u8; 51] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\
     \x00\x04\x20\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\x27\xae\x41\xe4\
     \x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55";
@@ -26,7 +26,7 @@ pub(crate) struct Token {
     slot_id: Option<u64>,
 }
 
-/// A session past the signer.
+/// A session without the signer.
 pub(crate) struct Bare {
     session: Session,
     key: ObjectHandle,
@@ -38,7 +38,7 @@ impl Token {
         let softokn = Some("NSS Certificate DB");
         let tokens = [
             ("SoftHSM", "WXPAY_TEST_SOFTHSM", Some("main"), None),
-            // Its info cannot be read, so it goes by its slot.
+            // Its info cannot be read, so it is addressed by its slot.
             ("opencryptoki", "WXPAY_TEST_OPENCRYPTOKI", None, slot_id),
             ("NSS softokn", "WXPAY_TEST_SOFTOKN", softokn, None),
         ];
@@ -58,13 +58,13 @@ impl Token {
         }
         let certificate = Certificate::from_pem(CERTIFICATE).expect("a certificate");
         let builder = Pkcs11Signer::builder(uri).certificate(certificate).sessions(sessions);
-        // Nothing of a slow token is to end in an error.
+        // A slow token must not cause errors.
         let builder = builder.sign_timeout(Duration::from_secs(60));
         runtime.block_on(builder.connect()).expect("a signer")
     }
 
-    /// Opens sessions beside those of a signer that is connected already: the module, and the login,
-    /// belong to the process.
+    /// Opens sessions next to those of a connected signer: the module and the login are shared by
+    /// the process.
     pub(crate) fn bare(&self, sessions: usize) -> Vec<Bare> {
         let context = Pkcs11::new(&self.module).expect("a module");
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {

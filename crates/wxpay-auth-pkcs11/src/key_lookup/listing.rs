@@ -1,4 +1,4 @@
-//! What is on a token, for errors: what was looked for may be there under another name.
+//! Lists the objects of a token for errors: the wanted key may be there under another name.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
@@ -10,11 +10,11 @@ use crate::error::Pkcs11Error;
 use crate::return_value::Called;
 use crate::uri::Pkcs11Uri;
 
-/// How many of a kind are listed.
+/// The maximum number of listed objects per kind.
 const MOST_LISTED: usize = 16;
-/// How long a label may be, in characters.
+/// The maximum length of a label, in characters.
 const MOST_LABEL: usize = 48;
-/// How long an id may be, in bytes.
+/// The maximum length of an id, in bytes.
 const MOST_ID: usize = 32;
 
 /// Lists the private keys and the certificates of a token.
@@ -37,12 +37,12 @@ pub(crate) fn private_keys(
     Ok(joined(&objects(session, "private key", handles)?))
 }
 
-/// Lists what is there, or says that nothing is.
+/// Joins the list, or returns `none` if it is empty.
 pub(crate) fn joined(listed: &[String]) -> String {
     if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
 }
 
-/// Keeps the first few, and says how many more there are.
+/// Keeps the first few, and adds how many more there are.
 pub(crate) fn bounded(mut listed: Vec<String>, all: usize) -> Vec<String> {
     listed.truncate(MOST_LISTED);
     if all > listed.len() {
@@ -84,12 +84,12 @@ fn object(name: &str, label: &[u8], id: &[u8]) -> String {
     format!("{name} {label:?} ({id})")
 }
 
-/// Writes an id as it stands in a URI.
+/// Formats an id as in a URI.
 pub(crate) fn id_attribute(id: &[u8]) -> String {
     id.iter().fold("id=".to_owned(), |attribute, byte| attribute + percent_encode_byte(*byte))
 }
 
-/// Reads an id that was given as hexadecimal text, as tools print it: `6deb45`, `6d:eb:45`.
+/// Parses an id in hexadecimal, as tools print it: `6deb45`, `6d:eb:45`.
 pub(crate) fn id_of_hex(text: &[u8]) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.iter().copied().filter(|byte| *byte != b':').collect();
     let (pairs, rest) = digits.as_chunks::<2>();
@@ -103,7 +103,7 @@ pub(crate) fn id_of_hex(text: &[u8]) -> Option<Vec<u8>> {
     pairs.iter().map(byte).collect()
 }
 
-/// Writes the command that lists what is on the token of this session.
+/// Returns the command that lists the objects on the token of this session.
 pub(crate) fn command(session: &Session, uri: &Pkcs11Uri) -> Result<String, Pkcs11Error> {
     let slot = session.get_session_info().called()?.slot_id().id();
     let module = uri.module_path.as_deref().filter(|path| may_be_path(path));
@@ -111,7 +111,7 @@ pub(crate) fn command(session: &Session, uri: &Pkcs11Uri) -> Result<String, Pkcs
     Ok(format!("pkcs11-tool --module {module} --slot {slot} --login --list-objects"))
 }
 
-/// Quotes a text for a shell, where it needs that.
+/// Quotes a text for a shell, if necessary.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
     if text.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! The private key in a token, and what belongs to it.
+//! The private key in a token, and its certificate.
 
 pub(crate) mod listing;
 
@@ -25,7 +25,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// Returns what its certificate is found by: its id, or its label where it has no id.
+    /// Returns the attribute that identifies its certificate: its id, or its label if it has no id.
     pub(crate) fn name(&self) -> Attribute {
         if self.id.is_empty() {
             Attribute::Label(self.label.clone())
@@ -35,7 +35,7 @@ impl SigningKey {
     }
 }
 
-/// Finds the one private key that fits the address, and checks that it can sign for WeChat Pay.
+/// Finds the only private key that fits the address, and checks that it can sign for WeChat Pay.
 pub(crate) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkcs11Error> {
     let handles = matching(session, ObjectClass::PRIVATE_KEY, uri)?;
     let wanted = uri.key_part();
@@ -58,7 +58,7 @@ pub(crate) fn find(session: &Session, uri: &Pkcs11Uri) -> Result<SigningKey, Pkc
     }
 }
 
-/// Stands where a list failed: what went wrong before that matters more.
+/// Replaces a list that could not be read: the error before it matters more.
 fn unlisted() -> String {
     "they cannot be listed".to_owned()
 }
@@ -77,7 +77,7 @@ pub(crate) fn matching(
     if exact.is_empty() { padded(session, &template, label) } else { Ok(exact) }
 }
 
-/// Finds the objects whose label is this one but for what it is padded with: some tools leave that out.
+/// Finds objects by label, ignoring padding: some tools do not write it.
 fn padded(
     session: &Session,
     template: &[Attribute],
@@ -97,10 +97,10 @@ fn padded(
     Ok(fitting)
 }
 
-/// How many objects are looked at one by one.
+/// The maximum number of objects that are checked one by one.
 const MOST_OBJECTS: usize = 1000;
 
-/// Finds objects that are to be looked at one by one.
+/// Finds objects, to be checked one by one.
 fn some(session: &Session, template: &[Attribute]) -> Result<Vec<ObjectHandle>, Pkcs11Error> {
     let found = session.iter_objects(template).called()?.take(MOST_OBJECTS);
     found.collect::<Result<_, _>>().called()
@@ -144,7 +144,7 @@ fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Err
     Ok(SigningKey { handle, public_key, id, label })
 }
 
-/// Not every token keeps the public exponent beside the private key.
+/// Some tokens do not store the public exponent with the private key.
 fn exponent_of_public_key(session: &Session, modulus: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
     let template =
         [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Modulus(modulus.to_vec())];
@@ -158,15 +158,15 @@ fn exponent_of_public_key(session: &Session, modulus: &[u8]) -> Result<Vec<u8>, 
     Err(Pkcs11Error::NoPublicKey)
 }
 
-/// Finds the certificate on the token that belongs to the key: under its name, or else wherever it lies.
-/// Others, and what is no certificate for WeChat Pay, are passed over.
+/// Finds the certificate of the key on the token: under the name of the key, or else anywhere.
+/// Ignores other certificates and those that are unusable for WeChat Pay.
 pub(crate) fn certificate(session: &Session, key: &SigningKey) -> Result<Certificate, Pkcs11Error> {
     let named = Certificates::read(session, Some(key.name()))?;
     if let Some(certificate) = named.issued_for(&key.public_key)? {
         return Ok(certificate);
     }
     let all = Certificates::read(session, None)?;
-    // Under another name there may be a certificate of somebody else's for this key.
+    // Under another name there may be another issuer's certificate for this key.
     if let Some(certificate) = all.issued_for(&key.public_key)?.filter(is_merchants) {
         return Ok(certificate);
     }
@@ -180,15 +180,15 @@ pub(crate) fn certificate(session: &Session, key: &SigningKey) -> Result<Certifi
     }
 }
 
-/// Certificates on a token, each once.
+/// The distinct certificates on a token.
 struct Certificates {
     usable: Vec<Certificate>,
-    /// Why one of the others is not.
+    /// Why another certificate is unusable.
     unusable: Option<KeyError>,
 }
 
 impl Certificates {
-    /// Reads all certificates, or those of a name.
+    /// Reads all certificates, or those with a name.
     fn read(session: &Session, name: Option<Attribute>) -> Result<Self, Pkcs11Error> {
         let template =
             [vec![Attribute::Class(ObjectClass::CERTIFICATE)], name.into_iter().collect()];
@@ -197,10 +197,10 @@ impl Certificates {
             let attributes = session.get_attributes(handle, &[AttributeType::Value]).called()?;
             if let Some(Attribute::Value(der)) = attributes.into_iter().next() {
                 match Certificate::from_der(&der) {
-                    // Two tools may have put the same one there.
+                    // Two tools may have stored the same certificate.
                     Ok(certificate) if read.usable.contains(&certificate) => {}
                     Ok(certificate) => read.usable.push(certificate),
-                    // It may lie beside the right one.
+                    // An unusable certificate may be stored next to the right one.
                     Err(error) => read.unusable = Some(error),
                 }
             }
@@ -208,7 +208,7 @@ impl Certificates {
         Ok(read)
     }
 
-    /// Returns the one that somebody else has issued for this key.
+    /// Returns the certificate for this key that is not self-issued.
     fn issued_for(&self, key: &PublicKey) -> Result<Option<Certificate>, Pkcs11Error> {
         let is = |c: &&Certificate| c.public_key() == key && !is_self_issued(c);
         let fitting: Vec<&Certificate> = self.usable.iter().filter(is).collect();

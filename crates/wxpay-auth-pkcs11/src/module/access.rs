@@ -1,4 +1,4 @@
-//! Keeps calls into a module apart from its restart, and those to a token from logins to it.
+//! Coordinates calls into a module with its restarts and with logins to its tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,49 +8,49 @@ use cryptoki::slot::Slot;
 
 use crate::error::Pkcs11Error;
 
-/// How long one waits for another: a restart or a login for calls that are under way, say. One that
-/// hangs must not hang the rest.
+/// How long to wait for calls in progress before a restart or a login. A call that hangs must not
+/// block everything else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a call waits for a login or a restart, which may take a while.
 const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Lets calls into a module by, but not while it is being restarted, or somebody logs in where they go; and
-/// counts its restarts: what was opened before one is gone after it.
+/// Admits calls into a module, except during a restart of the module or a login to their token.
+/// Counts the restarts: a restart ends all sessions opened before it.
 #[derive(Debug)]
 pub(crate) struct ModuleAccess {
     state: Mutex<State>,
     changed: Condvar,
     patience: Duration,
-    /// Whether calls go one after the other: see [`one_at_a_time`](Self::one_at_a_time).
+    /// Whether calls are serialized: see [`one_at_a_time`](Self::one_at_a_time).
     one_at_a_time: bool,
 }
 
-/// What a call concerns, or who is kept out.
+/// What a call uses, or what is blocked: the whole module or one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Module,
     Token(Slot),
 }
 
-/// How a restart has ended.
+/// The result of a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Restart {
     Done,
-    /// Half-way: the sessions are gone, and the module is not there.
+    /// It failed after `C_Finalize`: the sessions are gone, and the module is not initialised.
     Failed,
-    /// Before it began: the sessions live on.
+    /// It was refused before it began: the sessions are still valid.
     Refused,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many calls are under way, by slot; `None` for those of no token in particular.
+    /// The number of calls in progress per slot; `None` for calls that belong to no token.
     inside: BTreeMap<Option<u64>, usize>,
     module_is_closed: bool,
     closed_tokens: BTreeSet<u64>,
     generation: u64,
-    /// How many calls hung when the module was to be restarted, and it was not for that.
+    /// How many hanging calls prevented the last restart.
     hung: usize,
 }
 
@@ -64,12 +64,12 @@ impl Scope {
 }
 
 impl State {
-    /// Whether a call must wait. One of no token in particular waits for the module only.
+    /// Whether a call must wait. A call that belongs to no token waits only for the module.
     fn keeps_out(&self, scope: Scope) -> bool {
         self.module_is_closed || scope.slot().is_some_and(|slot| self.closed_tokens.contains(&slot))
     }
 
-    /// Whether somebody else has closed what is to be closed, or a part of it.
+    /// Whether another thread has blocked this scope or a part of it.
     fn is_closed(&self, scope: Scope) -> bool {
         self.keeps_out(scope) || (scope == Scope::Module && !self.closed_tokens.is_empty())
     }
@@ -101,16 +101,16 @@ impl ModuleAccess {
         Self { state: Mutex::default(), changed: Condvar::new(), patience, one_at_a_time: false }
     }
 
-    /// Lets in one call at a time, to whichever token, for a module that does not stand more.
+    /// Serializes all calls, for a module that does not support concurrent ones.
     pub(crate) fn one_at_a_time(self) -> Self {
         Self { one_at_a_time: true, ..self }
     }
 
-    /// Waits until no restart and no login is under way there, and no other call where there may be one at a
-    /// time; and keeps the next one off until the guard is dropped.
+    /// Waits until no restart or login blocks the scope, and, if calls are serialized, no other
+    /// call runs; delays the next one until the guard is dropped.
     ///
     /// # Errors
-    /// [`Pkcs11Error::HeldUp`] when that lasts too long.
+    /// [`Pkcs11Error::HeldUp`] if that takes too long.
     pub(crate) fn enter(&self, scope: Scope) -> Result<Inside<'_>, Pkcs11Error> {
         let is_free = |state: &State| !self.one_at_a_time || state.inside(Scope::Module) == 0;
         let may_enter = |state: &State| !state.keeps_out(scope) && is_free(state);
@@ -120,8 +120,8 @@ impl ModuleAccess {
         Ok(Inside { generation: state.generation, slot, gate: self })
     }
 
-    /// Runs `restart` while nobody is inside. Returns whether things are now new since `generation`:
-    /// they also are when somebody else has restarted the module since.
+    /// Runs `restart` while no call is in progress. Returns whether the module has been restarted
+    /// since `generation`, by this thread or another.
     pub(crate) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
         let closed = match self.close(Scope::Module, generation, PATIENCE) {
             Ok(closed) => closed,
@@ -140,12 +140,12 @@ impl ModuleAccess {
         restarted == Restart::Done
     }
 
-    /// Runs `change` while nobody is inside there, or hangs there for longer than it waits.
+    /// Runs `change` while no other call is in progress in the scope, except calls that hang.
     ///
     /// # Errors
-    /// [`Pkcs11Error::Restarted`] when the module was restarted since `generation`, and
-    /// [`Pkcs11Error::HeldUp`] when somebody else is alone there for too long, or hangs there where there may
-    /// be one call at a time.
+    /// [`Pkcs11Error::Restarted`] if the module was restarted since `generation`, and
+    /// [`Pkcs11Error::HeldUp`] if another thread blocks the scope for too long, or if calls are
+    /// serialized and one hangs.
     pub(crate) fn alone<T>(
         &self,
         scope: Scope,
@@ -159,7 +159,7 @@ impl ModuleAccess {
         Ok(change())
     }
 
-    /// Keeps everybody out, and waits for those who are inside.
+    /// Blocks new calls, and waits for those in progress.
     fn close(
         &self,
         scope: Scope,
@@ -180,7 +180,7 @@ impl ModuleAccess {
         Ok(Closed { inside: state.inside(scope), scope, gate: self })
     }
 
-    /// Returns how many calls have kept the module from its last restart.
+    /// Returns how many hanging calls prevented the last restart.
     pub(crate) fn hung(&self) -> usize {
         self.lock().hung
     }
@@ -190,7 +190,7 @@ impl ModuleAccess {
         self.lock().generation
     }
 
-    /// Waits until it is so, but not for ever.
+    /// Waits until a condition holds, up to a time limit.
     fn lock_when(
         &self,
         patience: Duration,
@@ -211,7 +211,7 @@ impl ModuleAccess {
     }
 }
 
-/// Keeps restarts off while it lives.
+/// Delays restarts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
     generation: u64,
@@ -234,14 +234,14 @@ impl Drop for Inside<'_> {
                 self.gate.changed.notify_all();
             }
         }
-        // A call that has come back hangs no more.
+        // A call that has returned does not hang.
         state.hung = state.hung.min(state.inside(Scope::Module));
     }
 }
 
-/// Keeps everybody out while it lives.
+/// Blocks new calls until it is dropped.
 struct Closed<'a> {
-    /// How many hang inside.
+    /// How many calls hang.
     inside: usize,
     scope: Scope,
     gate: &'a ModuleAccess,
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(gate.hung(), 0);
         assert!(!gate.restart(0, || panic!("a call is under way")));
         assert_eq!(gate.hung(), 1);
-        // A login may go beside it.
+        // A login is allowed meanwhile.
         assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
         assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 0);
         drop(hanging);
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(gate.alone(Scope::Module, 1, || 7).unwrap(), 7);
         let gone = gate.alone(Scope::Module, 0, || 7);
         assert!(matches!(gone, Err(Pkcs11Error::Restarted)));
-        // Somebody who saw the old state only hears that it is over.
+        // A thread that saw the old state only learns of the restart.
         assert!(gate.restart(0, || panic!("it was restarted already")));
     }
 
@@ -345,7 +345,7 @@ mod tests {
         Scope::Token(Slot::try_from(slot).unwrap())
     }
 
-    /// Runs `meanwhile` while a login to this hangs.
+    /// Runs `meanwhile` while a login with this scope hangs.
     fn while_a_login_hangs(gate: &ModuleAccess, scope: Scope, meanwhile: impl FnOnce()) {
         let (answered, wait) = std::sync::mpsc::channel::<()>();
         let (begun, begins) = std::sync::mpsc::channel();
@@ -371,7 +371,7 @@ mod tests {
                 assert_eq!(gate.enter(free).unwrap().generation(), 0);
             }
             assert_eq!(gate.alone(token(2), 0, || 7).unwrap(), 7);
-            // Each wait has an end.
+            // Each wait has a limit.
             let error = gate.enter(token(1)).unwrap_err();
             assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
             for scope in [token(1), Scope::Module] {

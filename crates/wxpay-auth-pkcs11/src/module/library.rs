@@ -1,44 +1,46 @@
-//! Which file a module is: PKCS#11 has one state per process and library, whatever it is called.
+//! The identity of a library file: PKCS#11 has one state per process and library, whatever its
+//! path.
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A library in a file.
+/// A library file.
 #[derive(Debug, Clone)]
 pub(crate) struct Library {
     path: PathBuf,
-    /// Device and number of the file, which may have several paths.
+    /// Device and inode number, because a file may have several paths.
     file: Option<(u64, u64)>,
 }
 
 impl Library {
-    /// Returns the library at a path, which may lead there over links.
+    /// Returns the library at a path, following links.
     pub(crate) fn at(path: &Path) -> io::Result<Self> {
         let path = path.canonicalize()?;
         let file = number(&path);
         Ok(Self { path, file })
     }
 
-    /// Returns the library that the loader has found under a bare name, and has loaded.
+    /// Returns the library that the loader has found and loaded for a bare name.
     ///
-    /// It does not say which it is, but the system knows what is mapped into this process.
+    /// The loader does not say which file it is, but the system lists the files mapped into this
+    /// process.
     pub(crate) fn loaded_as(name: &Path) -> Result<Self, Box<dyn StdError + Send + Sync>> {
         let maps = std::fs::read("/proc/self/maps").map_err(
-            |_| "which file a bare name means cannot be told on this system: give its whole path",
+            |_| "the file of a bare name cannot be determined on this system: give its whole path",
         )?;
         let searched = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
         let searched = std::env::split_paths(&searched).collect();
         let found = find(name, mapped(&String::from_utf8_lossy(&maps)), searched);
-        Ok(found.ok_or("which file the name means cannot be told: give its whole path")?)
+        Ok(found.ok_or("the file of this name cannot be determined: give its whole path")?)
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Tells whether both are the same for the loader.
+    /// Returns whether both are the same library for the loader.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.path == other.path || (self.file.is_some() && self.file == other.file)
     }
@@ -55,14 +57,14 @@ fn number(_path: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// Returns the files in the text of `/proc/self/maps`.
+/// Parses the files in the text of `/proc/self/maps`.
 fn mapped(maps: &str) -> BTreeSet<PathBuf> {
     let paths = maps.lines().filter_map(|line| line.find('/').and_then(|begin| line.get(begin..)));
     paths.map(|path| path.strip_suffix(" (deleted)").unwrap_or(path).into()).collect()
 }
 
-/// Finds the one mapped file that has the name, or that a link of this name leads to: from the folder
-/// of any mapped file, or from a folder that is searched.
+/// Finds the only mapped file with this name, or the target of a link with this name in the folder
+/// of a mapped file or in a search folder.
 fn find(name: &Path, mapped: BTreeSet<PathBuf>, searched: Vec<PathBuf>) -> Option<Library> {
     let mut folders: BTreeSet<PathBuf> = searched.into_iter().collect();
     folders.extend(mapped.iter().filter_map(|path| path.parent().map(Path::to_owned)));
@@ -96,7 +98,7 @@ mod tests {
     fn mapped_files_are_read_from_the_text_of_the_system() {
         let expected = ["/opt/an hsm/lib.so", "/opt/old.so", "/usr/bin/shop"];
         assert_eq!(mapped(MAPS).into_iter().collect::<Vec<_>>(), expected.map(PathBuf::from));
-        // One that was replaced on the disk is still the one that is loaded.
+        // A file that was replaced on disk is still the loaded one.
         let old = find(Path::new("old.so"), mapped(MAPS), Vec::new()).unwrap();
         assert_eq!(old.path(), Path::new("/opt/old.so"));
         assert!(find(Path::new("other.so"), mapped(MAPS), Vec::new()).is_none());
@@ -128,7 +130,7 @@ mod tests {
         assert_eq!(is_a("hard.so", &[&links]), Some(true));
         assert_eq!(is_a("other.so", &[]), Some(false));
         assert_eq!(is_a("far.so", &[]), None);
-        // Two that are loaded: it may be either.
+        // Two of the loaded files match, so the result is ambiguous.
         std::os::unix::fs::symlink(&file, links.join("other.so")).unwrap();
         assert_eq!(is_a("other.so", &[&links]), None);
         assert!(Library::at(&links.join("far.so")).unwrap().is(&a));

@@ -1,4 +1,4 @@
-//! PKCS#11 libraries: each loaded and initialised once in a process.
+//! PKCS#11 libraries, each loaded and initialised once per process.
 
 pub(crate) mod access;
 pub(crate) mod library;
@@ -28,26 +28,27 @@ use crate::session::pin_history::PinHistory;
 use crate::slot::{self, Token};
 
 /// A loaded module. It stays loaded until the process ends: PKCS#11 has one state per process and
-/// library, so two signers that share a library share this.
+/// library, so signers with the same library share one module.
 #[derive(Debug)]
 pub(crate) struct Module {
-    /// As it was named first.
+    /// The path that it was first loaded by.
     path: PathBuf,
     context: Pkcs11,
-    /// Whether it was initialised here. What the application initialised is not ours to restart.
+    /// Whether it was initialised here. A module that the application initialised is never
+    /// restarted.
     ours: bool,
     gate: ModuleAccess,
-    /// Whether nobody may be in it while somebody logs in, to whichever token.
+    /// Whether a login, to any token, requires that no other call is in progress.
     logs_in_alone: bool,
     logins: PinHistory,
     restarts: Restarts,
     turns: OpenCloseLock,
-    /// What `C_Initialize` has answered in the last restart, if that has failed.
+    /// The error of `C_Initialize` in the last restart, if it failed.
     down: Mutex<Option<RvError>>,
 }
 
-/// A library that was named, and its module once that is initialised. A module that hangs while it is
-/// initialised holds up whoever wants this one, and nobody else.
+/// A library, and its module once that is initialised. A module that hangs during its
+/// initialisation blocks only callers that need the same library.
 struct Entry {
     library: Library,
     /// The bare names that the loader found it by.
@@ -60,14 +61,14 @@ type Place = Mutex<Option<Arc<Module>>>;
 static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
 impl Module {
-    /// Loads and initialises a library, unless that was done before, under whatever name.
+    /// Loads and initialises a library, unless it is loaded already, under any name.
     pub(crate) fn load(path: &Path) -> Result<Arc<Self>, Pkcs11Error> {
         let failed = |source: Box<_>| {
             if may_be_path(path) {
                 return Pkcs11Error::Module { path: path.to_owned(), source };
             }
-            // The loader quotes the path as well.
-            let problem = "names no library, and is hardly a path (it is not shown)";
+            // The error of the loader quotes the path as well.
+            let problem = "names no library, and does not look like a path (it is not shown)";
             Pkcs11Error::Setting { setting: "module-path", problem }
         };
         let open = |library: &Path| {
@@ -129,13 +130,13 @@ impl Module {
         &self.restarts
     }
 
-    /// Whether it may be restarted.
+    /// Returns whether it may be restarted.
     pub(crate) fn is_ours(&self) -> bool {
         self.ours
     }
 
-    /// Finalises and initialises the module, once for all who saw this generation of it. Every
-    /// session of every signer on it is gone then. Returns whether that is worth a new try.
+    /// Finalises and initialises the module, once for all callers with the same `generation`. This
+    /// ends all sessions of all its signers. Returns whether a retry is worthwhile.
     pub(crate) fn restart(&self, generation: u64) -> bool {
         self.gate.restart(generation, || {
             let finalized = self.context.clone().finalize();
@@ -157,7 +158,7 @@ impl Module {
         })
     }
 
-    /// Returns the error of the restart that has failed, if the module is not there since.
+    /// Returns the error of the last restart, if it failed and the module is not initialised since.
     pub(crate) fn down(&self) -> Option<Pkcs11Error> {
         let down = *self.lock_down();
         let failed = |code| Err::<(), _>(Error::Pkcs11(code, Function::Initialize)).called().err();
@@ -168,14 +169,14 @@ impl Module {
         self.down.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whether this is tpm2-pkcs11, and its TPM works.
+    /// Returns whether this is tpm2-pkcs11 and its TPM responds.
     pub(crate) fn is_tpm_that_works(&self, session: &Session) -> bool {
         let info = self.context.get_library_info();
         info.is_ok_and(|info| info.library_description().starts_with("TPM2"))
             && answers(session).is_ok()
     }
 
-    /// Opens a session, which does nothing when it is dropped.
+    /// Opens a session that is not closed on drop.
     pub(crate) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
         let _turn = self.turns.take();
         match access {
@@ -185,14 +186,15 @@ impl Module {
         .called()
     }
 
-    /// Closes a session that has not gone. Whether that works does not matter: it is done with.
+    /// Closes a session that still exists. An error does not matter, as the session is no longer
+    /// used.
     pub(crate) fn close_session(&self, session: Session) {
         let _turn = self.turns.take();
         let _ = session.close();
     }
 
-    /// Logs the user in, unless somebody in this process has done so. A PIN that the token refused
-    /// is not sent to it again: tokens lock.
+    /// Logs the user in, unless this process is logged in already. A refused PIN is not sent again,
+    /// because tokens lock.
     pub(crate) fn login(
         &self,
         session: &Session,
@@ -203,7 +205,7 @@ impl Module {
         let (slot, uses_last_try) = (token.slot, pin.uses_last_try());
         let pin = pin.read()?;
         let send = || {
-            // One that is away, or whose module is broken, gets no PIN: it would have to rest.
+            // If the token is away or its module is broken, a failed login would suspend the PIN.
             let flags = match slot::flags(&self.context, slot) {
                 Ok(flags) => flags,
                 Err(error) => return Ok(Err(error)),
@@ -249,15 +251,16 @@ fn place_of_name(name: &Path) -> Option<Arc<Place>> {
     named.map(|entry| Arc::clone(&entry.place))
 }
 
-/// opencryptoki does not survive a login in the middle of a call of another thread. One that does not say
-/// what it is may be that.
+/// opencryptoki does not survive a login during a call of another thread. A module that does not
+/// identify itself may be opencryptoki.
 fn logs_in_alone(context: &Pkcs11) -> bool {
     let info = context.get_library_info();
     info.map_or(true, |info| info.library_description().to_lowercase().contains("opencryptoki"))
 }
 
-/// The client of p11-kit has a fault: when its connection ends while several threads wait for responses, only
-/// one of them returns, and the others never do. Its server does one call at a time for a client anyway.
+/// The client of p11-kit has a bug: if its connection ends while several threads wait for
+/// responses, only one of them returns, and the others hang. Its server handles one call per client
+/// at a time anyway.
 fn takes_one_call_at_a_time(library: &Path) -> bool {
     let name = library.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     name.replace('_', "-").contains("p11-kit-client")
@@ -267,7 +270,7 @@ fn arguments() -> CInitializeArgs {
     CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)
 }
 
-/// Asks the token for something that needs no login: a random number.
+/// Checks that the token responds to a call that needs no login: a random number.
 fn answers(session: &Session) -> cryptoki::error::Result<()> {
     match session.generate_random_slice(&mut [0; 8]) {
         Err(Error::Pkcs11(code, function)) if kind(&code) == SignErrorKind::Unavailable => {
@@ -277,7 +280,7 @@ fn answers(session: &Session) -> cryptoki::error::Result<()> {
     }
 }
 
-/// Tells whether somebody has logged in: a login belongs to the process and the token.
+/// Returns whether the user is logged in: a login applies to the process and the token.
 pub(crate) fn is_logged_in(session: &Session) -> bool {
     let state = session.get_session_info().map(|info| info.session_state());
     matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))

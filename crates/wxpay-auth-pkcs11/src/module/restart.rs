@@ -1,4 +1,4 @@
-//! When a module is restarted, and by whom.
+//! When a module is restarted.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::error::Pkcs11Error;
 use crate::module::Module;
 
-/// Spaces the restarts of a module out while something on it stays away: all tokens of the module feel
-/// each of them.
+/// Limits how often a module is restarted while one of its tokens stays away: a restart affects all
+/// tokens of the module.
 #[derive(Debug, Default)]
 pub(crate) struct Restarts(Mutex<Backoff>);
 
@@ -19,13 +19,13 @@ impl Restarts {
     }
 }
 
-/// Somebody who may want a module restarted.
+/// A user of a module, which may request a restart.
 #[derive(Debug)]
 pub(crate) struct Restarter {
     module: Arc<Module>,
     may_restart: bool,
     number: u64,
-    /// Whether it has restarted the module since something worked.
+    /// Whether it has restarted the module since its last success.
     waits: AtomicBool,
 }
 
@@ -40,8 +40,8 @@ impl Restarter {
         &self.module
     }
 
-    /// Does `something`, and does it once more after a restart that may help against its error,
-    /// where it may be done `again`.
+    /// Runs `something`, and retries it after a restart if that may help against its error and
+    /// `again` permits it.
     pub(crate) fn twice<T>(
         &self,
         again: impl Fn() -> bool,
@@ -55,8 +55,8 @@ impl Restarter {
         ended.map_err(|error| self.explain(error))
     }
 
-    /// Says why the module is not there, rather than that it is not; and what keeps it from the restart that may
-    /// help.
+    /// Replaces an error by its cause, if that is known: the failed restart, or the calls that
+    /// prevent the restart.
     pub(crate) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
         let hung = self.module.gate().hung();
         if hung > 0 && help(&error, false) == (Help::Restart { harmless: false }) {
@@ -68,8 +68,9 @@ impl Restarter {
         error
     }
 
-    /// Restarts the module, if that may help against this error, and if it is time. Returns whether
-    /// to try again: also when somebody else has restarted it since `generation`.
+    /// Restarts the module if that may help against this error and the wait since the last restart
+    /// is over. Returns whether to retry, also if another thread has restarted it since
+    /// `generation`.
     pub(crate) fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
         match help(error, self.module.gate().generation() != generation) {
             Help::Again => true,
@@ -84,7 +85,7 @@ impl Restarter {
         }
     }
 
-    /// Hears that the token works.
+    /// Notes that the token works.
     pub(crate) fn works(&self) {
         if self.waits.load(Ordering::Relaxed) && self.waits.swap(false, Ordering::Relaxed) {
             self.module.restarts().lock().works(self.number);
@@ -102,10 +103,10 @@ impl Drop for Restarter {
 #[derive(Debug, PartialEq, Eq)]
 enum Help {
     None,
-    /// Another try: somebody has restarted the module.
+    /// A retry: another thread has restarted the module.
     Again,
     Restart {
-        /// Nobody feels it.
+        /// It ends no sessions.
         harmless: bool,
     },
 }
@@ -115,7 +116,7 @@ fn help(error: &Pkcs11Error, was_restarted: bool) -> Help {
         Pkcs11Error::Restarted => Help::Again,
         error if !error.may_be_the_module() => Help::None,
         _ if was_restarted => Help::Again,
-        // One that is not even initialised has no session that a restart could end.
+        // A module that is not initialised has no sessions that a restart could end.
         error if error.is_not_initialized() => Help::Restart { harmless: true },
         _ => Help::Restart { harmless: false },
     }
@@ -124,21 +125,21 @@ fn help(error: &Pkcs11Error, was_restarted: bool) -> Help {
 #[derive(Debug, Default)]
 struct Backoff {
     last: Option<Instant>,
-    /// How many there were since all that waited for one worked.
+    /// The number of restarts since all users in `waiting` worked again.
     restarts: u32,
-    /// Who has restarted the module, and does not work yet.
+    /// The users that have restarted the module and do not work again yet.
     waiting: BTreeSet<u64>,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// Between restarts that nobody feels.
+/// The wait between restarts that end no sessions.
 const HARMLESS_WAIT: Duration = Duration::from_millis(50);
-/// After this time without a restart, nothing is known any more.
+/// After this time without a restart, the count starts again.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
 impl Backoff {
-    /// Takes the turn, if it has come.
+    /// Returns whether a restart is due, and notes it.
     fn take(&mut self, who: u64, now: Instant, harmless: bool) -> bool {
         let since = self.last.map(|last| now.saturating_duration_since(last));
         if since.is_some_and(|since| since >= FORGOTTEN) {
@@ -160,9 +161,10 @@ impl Backoff {
     }
 
     fn works(&mut self, who: u64) {
-        // Who never waited says nothing about those who do.
+        // The success of a user that did not wait says nothing about the others.
         if self.waiting.remove(&who) && self.waiting.is_empty() {
-            // Not `last`: a token that fails every other time is not restarted every other time.
+            // Keeps `last`, so that a token that fails every other time is not restarted every
+            // other time.
             self.restarts = 0;
         }
     }
@@ -195,7 +197,7 @@ mod tests {
         let mut long = Backoff { last: Some(start), restarts: 40, waiting: BTreeSet::new() };
         assert!(!long.take(1, at(start, 29_999), false) && long.take(1, at(start, 30_000), false));
         assert!(!long.take(1, at(start, 30_049), true) && long.take(1, at(start, 30_050), true));
-        // Long ago is long ago.
+        // After a long time, the count starts again.
         assert!(long.take(1, at(start, 100_000), false));
         assert!(long.take(1, at(start, 100_500), false));
     }
@@ -208,7 +210,7 @@ mod tests {
         for millis in (0..40_000).step_by(100) {
             for who in 0..8 {
                 taken += usize::from(backoff.take(who, at(start, millis), false));
-                // A neighbour that works does not change that.
+                // The success of another user does not change that.
                 backoff.works(99);
             }
         }
@@ -240,7 +242,7 @@ mod tests {
             call("CKR_DEVICE_REMOVED", SignErrorKind::Unavailable),
             call("CKR_MECHANISM_INVALID", SignErrorKind::Unsupported),
         );
-        // That the module was restarted is no error to be heard of.
+        // That the module was restarted is not an error for callers.
         for was_restarted in [false, true] {
             assert_eq!(help(&Pkcs11Error::Restarted, was_restarted), Help::Again);
             assert_eq!(help(&wrong, was_restarted), Help::None);

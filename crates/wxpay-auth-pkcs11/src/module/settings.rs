@@ -1,8 +1,8 @@
-//! Where modules have their own settings: what to look at when one does not start, or shows no token.
+//! Hints about the settings of a module, for one that does not start or shows no token.
 
 use std::path::Path;
 
-/// Says what to check of the settings of a module, which is known by the name of its file.
+/// Returns what to check in the settings of a module, by its file name.
 pub(crate) fn hint(module: Option<&Path>) -> &'static str {
     let name = module.and_then(Path::file_name).unwrap_or_default();
     let name = name.to_string_lossy().to_lowercase();
@@ -11,36 +11,37 @@ pub(crate) fn hint(module: Option<&Path>) -> &'static str {
 }
 
 const GENERIC: &str = "check the module's own settings (a file, or environment variables: see its manual): this process \
-     must see them, and its user may read that file, and what it names";
+     must see them, and its user must be able to read that file and the files that it names";
 
-/// What the name of the file contains, and what to check.
+/// A part of the file name, and what to check.
 const HINTS: [(&str, &str); 7] = [
     (
         "softhsm",
-        "check the settings of SoftHSM: this process must see SOFTHSM2_CONF, or there is a softhsm2.conf in \
-         /etc/softhsm or ~/.config/softhsm2; its user may read that file, and read and write the folder \
-         that directories.tokendir names in it",
+        "check the settings of SoftHSM: this process must see SOFTHSM2_CONF, or there must be a softhsm2.conf \
+         in /etc/softhsm or ~/.config/softhsm2; its user must be able to read that file, and to read and \
+         write the folder of its directories.tokendir",
     ),
     (
         "kryoptic",
         "check the settings of Kryoptic: KRYOPTIC_CONF names its TOML file with [[slots]]; the user of \
-         this process may read it, and read and write the database that it names",
+         this process must be able to read it, and to read and write the database that it names",
     ),
     (
         "tpm2_pkcs11",
-        "check the TPM and the settings of tpm2-pkcs11: TPM2_PKCS11_TCTI says how the TPM is reached, \
-         TPM2_PKCS11_STORE names the folder of its store; the user of this process may use both (group \
-         tss, as a rule)",
+        "check the TPM and the settings of tpm2-pkcs11: TPM2_PKCS11_TCTI sets the connection to the \
+         TPM, TPM2_PKCS11_STORE names the folder of its store; the user of this process must be able to \
+         use both (usually by the group tss)",
     ),
     (
         "p11-kit-client",
         "check the server: P11_KIT_SERVER_ADDRESS, which this process must see, names the socket of \
-         p11-kit server; that runs, and the user of this process may open its socket",
+         p11-kit server; it must be running, and the user of this process must be able to open its socket",
     ),
     (
         "p11-kit-proxy",
         "check the settings of p11-kit: a .module file in /etc/pkcs11/modules or ~/.config/pkcs11/modules names \
-         the module behind it; the user of this process may read both, and what that module needs",
+         the module behind it; the user of this process must be able to read both, and what that module \
+         needs",
     ),
     (
         "opencryptoki",
@@ -49,8 +50,8 @@ const HINTS: [(&str, &str); 7] = [
     ),
     (
         "softokn",
-        "load NSS softokn through p11-kit: it wants arguments that name its database, and the user of \
-         this process may read and write that",
+        "load NSS softokn through p11-kit: it needs arguments that name its database, which the user of \
+         this process must be able to read and write",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Sessions on a token, each with the key at hand.
+//! Sessions with a token, each with the handle of the key.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,13 +20,13 @@ use crate::session::login::{Access, LoggedIn, log_in};
 use crate::uri::Pkcs11Uri;
 use crate::worker::Sessions;
 
-/// Opens sessions on one token, for one key.
+/// Opens sessions with one token, for one key.
 #[derive(Debug)]
 pub(crate) struct KeySessions {
     restarter: Restarter,
     uri: Pkcs11Uri,
     mechanism: Pkcs11Mechanism,
-    /// The key of the first session. Later ones must have the same.
+    /// The public key of the first session. Later sessions must have the same.
     public_key: Mutex<Option<PublicKey>>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct KeySession {
     slot: Slot,
     key: ObjectHandle,
     public_key: PublicKey,
-    /// Of the module, when it was opened: a restart ends every session.
+    /// The generation of the module when it was opened: a restart ends all sessions.
     generation: u64,
 }
 
@@ -59,7 +59,7 @@ impl KeySessions {
         self.restarter.module()
     }
 
-    /// Does `something`, and does it once more after a restart that may help against its error.
+    /// Runs `something`, and retries it after a restart that may help against its error.
     pub(crate) fn twice<T>(
         &self,
         something: impl Fn() -> Result<T, Pkcs11Error>,
@@ -67,7 +67,7 @@ impl KeySessions {
         self.restarter.twice(|| true, something)
     }
 
-    /// Opens a session, logs in, finds the key; `look` may look at more while nothing restarts.
+    /// Opens a session, logs in and finds the key; `look` can inspect more before any restart.
     pub(crate) fn open_and<T>(
         &self,
         look: impl FnOnce(&Session, &SigningKey) -> Result<T, Pkcs11Error>,
@@ -98,8 +98,8 @@ impl KeySessions {
         }
     }
 
-    /// The serial that the signer was connected with belongs to one key, and to no other that has
-    /// come under its name since.
+    /// The serial of the signer belongs to one key, not to another key that has since been stored
+    /// under the same name.
     fn check_same(&self, public_key: &PublicKey) -> Result<(), Pkcs11Error> {
         let mut known = self.public_key.lock().unwrap_or_else(PoisonError::into_inner);
         match known.as_ref() {
@@ -144,7 +144,7 @@ impl Sessions for KeySessions {
     }
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
-        // Where a login hangs, it stays open.
+        // If a login hangs, the session stays open.
         let Ok(inside) = self.module().gate().enter(Scope::Token(session.slot)) else { return };
         let gone = inside.generation() != session.generation
             || error.is_some_and(Pkcs11Error::ended_the_session);

@@ -9,11 +9,11 @@ use crate::module::{Module, is_logged_in};
 use crate::slot::{self, Token};
 use crate::uri::Pkcs11Uri;
 
-/// Names what a session is for.
+/// The purpose of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Use,
-    /// Also making and deleting objects.
+    /// Also creating and deleting objects.
     Change,
 }
 
@@ -22,13 +22,13 @@ pub(crate) enum Access {
 pub(crate) struct LoggedIn {
     pub(crate) session: Session,
     pub(crate) slot: Slot,
-    /// Of the module, when it was opened: a restart ends every session.
+    /// The generation of the module when it was opened: a restart ends all sessions.
     pub(crate) generation: u64,
 }
 
-/// Opens a session on the token at the address, logs in, and does `something`. The session is
-/// closed when that fails, and by whoever gets it back otherwise: a session that has gone is never
-/// closed, because its number may be another's by then, so dropping one does nothing.
+/// Opens a session with the token at the address, logs in, and runs `something`. Closes the session
+/// on an error; otherwise the caller must close it. Dropping a session does not close it, because
+/// after its end its handle may belong to another session.
 pub(crate) fn log_in<T>(
     module: &Module,
     uri: &Pkcs11Uri,
@@ -39,7 +39,7 @@ pub(crate) fn log_in<T>(
     let generation = inside.generation();
     let token = slot::find(module.context(), uri)?;
     drop(inside);
-    // Before a session is opened: where a login hangs, each try would leave one behind.
+    // Before the session is opened: while a login hangs, each attempt would leak a session.
     let scope = Scope::Token(token.slot);
     let enter = || match module.gate().enter(scope) {
         Ok(inside) if inside.generation() != generation => Err(Pkcs11Error::Restarted),
@@ -69,7 +69,7 @@ pub(crate) fn log_in<T>(
         },
         Err(error) => error,
     };
-    // Beside the login, should that hang.
+    // Scope of the module, so that it does not wait for a hanging login.
     let Ok(inside) = module.gate().enter(Scope::Module) else { return Err(error) };
     if inside.generation() != generation {
         return Err(Pkcs11Error::Restarted);

@@ -1,4 +1,4 @@
-//! Sessions on a token: opened, logged in, and used with a key.
+//! Sessions with a token: opening, login, and use with a key.
 
 pub(crate) mod key_session;
 pub(crate) mod login;

@@ -1,15 +1,15 @@
-//! Sessions are opened and closed one after the other.
+//! Serializes the opening and closing of sessions.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::module::access::PATIENCE;
 
-/// Lets one at a time.
+/// Admits one thread at a time.
 ///
-/// With the last session goes the login, and with that the private objects. There is a module (that of
-/// opencryptoki) in which two threads that close the last two sessions at once both take theirs for
-/// the last, and both free the objects.
+/// Closing the last session ends the login and frees the private objects. In the module of
+/// opencryptoki, two threads that close the last two sessions at once both consider theirs the
+/// last, and both free the objects.
 #[derive(Debug, Default)]
 pub(crate) struct OpenCloseLock {
     taken: Mutex<bool>,
@@ -17,8 +17,8 @@ pub(crate) struct OpenCloseLock {
 }
 
 impl OpenCloseLock {
-    /// Waits for a turn, which ends when the guard is dropped; or until whoever has it hangs, and goes
-    /// on beside.
+    /// Waits for the lock, which is released when the guard is dropped. If its holder hangs,
+    /// returns without the lock after a time limit.
     pub(crate) fn take(&self) -> Turn<'_> {
         self.take_within(PATIENCE)
     }
@@ -37,11 +37,11 @@ impl OpenCloseLock {
     }
 }
 
-/// Keeps the others waiting while it lives.
+/// Holds the lock until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Turn<'a> {
-    /// `None` beside one that hangs.
+    /// `None` if the holder of the lock hangs.
     turns: Option<&'a OpenCloseLock>,
 }
 
@@ -84,7 +84,7 @@ mod tests {
         let hanging = turns.take();
         let beside = turns.take_within(Duration::from_millis(1));
         assert!(beside.turns.is_none());
-        // Who went on beside it does not end its turn.
+        // A guard without the lock does not release it.
         drop(beside);
         assert!(turns.take_within(Duration::from_millis(1)).turns.is_none());
         drop(hanging);

@@ -1,4 +1,4 @@
-//! What tokens have answered to PINs: they lock after a few that are wrong.
+//! The responses of tokens to PINs: tokens lock after a few wrong ones.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,9 @@ use crate::error::Pkcs11Error;
 use crate::module::access::{ModuleAccess, Scope};
 use crate::return_value::{Called, kind, name};
 
-/// Knows which PINs a module's tokens were sent, and which of them are not to be sent again.
+/// Records which PINs were sent to the tokens of a module, and which must not be sent again.
 pub(crate) struct PinHistory {
-    /// Of this process: what is kept of a PIN is of no use elsewhere.
+    /// A key of this process: the stored tags of PINs are of no use elsewhere.
     key: hmac::Key,
     known: Mutex<Vec<Known>>,
 }
@@ -32,8 +32,8 @@ struct Known {
     trouble: Option<Trouble>,
 }
 
-/// Tells the tokens of a module apart. Numbers of slots do not: there are modules that count them anew when
-/// they are restarted.
+/// Identifies a token of a module. Slot numbers do not, because some modules renumber them on a
+/// restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TokenName {
     Info {
@@ -42,7 +42,7 @@ pub(crate) enum TokenName {
         model: String,
         serial: String,
     },
-    /// Its info is not understood.
+    /// The info of the token cannot be parsed.
     Slot(u64),
 }
 
@@ -57,24 +57,25 @@ impl TokenName {
     }
 }
 
-/// What a token has against a PIN.
+/// The failure of a PIN with a token.
 enum Trouble {
-    /// It is refused.
+    /// The token refused the PIN.
     Refused { code: String },
-    /// The login failed in a way that some modules have for a wrong PIN, too.
+    /// The login failed with an error that some modules also return for a wrong PIN.
     Doubtful {
         code: String,
         kind: SignErrorKind,
-        /// How often, one after the other. A token that is locked has not looked at the PIN, and does not count.
+        /// The number of consecutive failures. A locked token does not check the PIN, so that does
+        /// not count.
         times: usize,
-        /// How often it was locked, since the last other failure.
+        /// The number of times that it was locked, since the last other failure.
         locked: usize,
         last: Instant,
     },
 }
 
-/// How long a PIN rests after each doubtful failure; after one more, for good. A token that is locked does
-/// not look at a PIN, and may unlock itself: there, the last of these is repeated.
+/// How long a PIN is not sent after each doubtful failure; after one more, it is never sent again.
+/// A locked token does not check PINs, and may unlock itself: then the last value is repeated.
 const RESTS: [Duration; 4] = [
     Duration::from_secs(30),
     Duration::from_secs(2 * 60),
@@ -82,7 +83,7 @@ const RESTS: [Duration; 4] = [
     Duration::from_secs(32 * 60),
 ];
 
-/// The same for a PIN that the token has never accepted: there are tokens that lock after three.
+/// The same for a PIN that the token has never accepted: some tokens lock after three failures.
 const RESTS_OF_A_NEW_PIN: [Duration; 1] = [Duration::from_secs(30)];
 
 impl PinHistory {
@@ -92,11 +93,12 @@ impl PinHistory {
         Ok(Self { key, known: Mutex::default() })
     }
 
-    /// Logs in with `send`, which may find that nothing may be sent, unless somebody in this process has done so, or the PIN is not to be sent.
+    /// Logs in with `send`, unless this process is logged in already or the PIN must not be sent.
+    /// `send` may also find that nothing may be sent.
     ///
-    /// Nobody else is in the token meanwhile, or in the module, as the `scope` says: a login changes what all
-    /// sessions see, and not every module takes that in the middle of a signature. For a PIN that is not sent,
-    /// nobody is kept out.
+    /// Blocks other calls to the token or the module, depending on `scope`: a login changes the
+    /// state of all sessions, and some modules do not support that during a signature. If the PIN
+    /// is not sent, nothing is blocked.
     pub(crate) fn log_in(
         &self,
         (gate, slot, scope): (&ModuleAccess, Slot, Scope),
@@ -116,7 +118,7 @@ impl PinHistory {
         }
         drop(inside);
         let log_in = || {
-            // Four threads that come one after the other must not send a wrong PIN four times.
+            // Four threads that wait for each other must not send a wrong PIN four times.
             if is_logged_in() {
                 return Ok(());
             }
@@ -152,7 +154,7 @@ impl PinHistory {
         }
     }
 
-    /// Remembers what a token has answered to a PIN.
+    /// Records the response of a token to a PIN.
     fn learn(
         &self,
         token: &TokenName,
@@ -204,7 +206,8 @@ impl Known {
         self.token == *token && self.pin.as_ref() == pin.as_ref()
     }
 
-    /// How long it rests after so many failures, and while the token is locked. `None`: for good.
+    /// Returns how long to wait after these failures, or while the token is locked; `None`: never
+    /// again.
     fn rest(&self, times: usize, locked: usize) -> Option<Duration> {
         if let Some(before) = locked.checked_sub(1) {
             return RESTS.get(before).or(RESTS.last()).copied();
@@ -234,8 +237,8 @@ fn is_refusal(code: RvError) -> bool {
     )
 }
 
-/// Tells whether a login ended before anybody looked at the PIN: whatever else a module answers, it
-/// may have counted it as a wrong one.
+/// Returns whether a login ended before the token checked the PIN. After any other error, the token
+/// may have counted it as wrong.
 fn is_before_the_pin(code: RvError) -> bool {
     matches!(
         code,
@@ -266,7 +269,7 @@ mod tests {
 
     const TOKEN: TokenName = TokenName::Slot(7);
 
-    /// The responses to one PIN, and what is made of them.
+    /// The responses to one PIN, and the resulting errors.
     struct Sent {
         logins: PinHistory,
         pin: hmac::Tag,
@@ -289,7 +292,7 @@ mod tests {
             self.logins.learn(&TOKEN, self.pin, response, self.start + Duration::from_secs(secs))
         }
 
-        /// Whether it rests until then, and is sent then.
+        /// Returns whether the PIN is suspended until then, and sent then.
         fn rests_until(&self, secs: u64) -> bool {
             let resting = self.may_send(secs - 1);
             matches!(resting, Err(Pkcs11Error::LoginFailed { sent: false, .. }))
@@ -310,7 +313,7 @@ mod tests {
             let error = pin.learn(0, Err(code)).unwrap_err();
             assert!(matches!(error, Pkcs11Error::PinRefused { sent: true, .. }), "{error}");
             assert!(pin.is_refused());
-            // Another PIN, or another token, is another matter.
+            // Another PIN or another token is not affected.
             let other = hmac::sign(&pin.logins.key, b"12345");
             assert!(pin.logins.may_send(&TOKEN, &other, pin.start).is_ok());
             assert!(pin.logins.may_send(&TokenName::Slot(8), &pin.pin, pin.start).is_ok());
@@ -343,7 +346,7 @@ mod tests {
     #[test]
     fn a_pin_that_was_accepted_is_sent_five_times_with_growing_rests() {
         let pin = Sent::new();
-        // It was new when it was doubtful first.
+        // The PIN had not been accepted before the first doubtful failure.
         pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
         for _ in 0..2 {
             pin.learn(0, Ok(())).unwrap();
@@ -357,7 +360,7 @@ mod tests {
         assert!(pin.is_refused());
     }
 
-    /// A TPM locks itself when the power fails three times, and unlocks itself.
+    /// A TPM locks itself after three power failures, and unlocks itself.
     #[test]
     fn a_pin_rests_while_the_token_is_locked() {
         for was_accepted in [false, true] {
@@ -375,14 +378,14 @@ mod tests {
                 assert!(pin.rests_until(now));
             }
             pin.learn(now, Ok(())).unwrap();
-            // It was not the PIN that locked it, but it may be the wrong one.
+            // This PIN did not lock the token, but it may still be wrong.
             pin.learn(now, Err(RvError::PinLocked)).unwrap_err();
             pin.learn(now + 30, Err(RvError::PinIncorrect)).unwrap_err();
             assert!(pin.is_refused());
         }
     }
 
-    /// What is no word on the PIN takes none of the tries that doubtful failures have.
+    /// An error that says nothing about the PIN does not count as a doubtful failure.
     #[test]
     fn a_locked_token_costs_a_pin_nothing() {
         let pin = Sent::new();
@@ -425,14 +428,14 @@ mod tests {
             pin.learn(0, Err(RvError::TokenNotPresent)).unwrap_err();
             assert!(pin.may_send(0).is_ok());
         }
-        // What is asked before a PIN is sent says nothing about it either.
+        // A call before the PIN is sent says nothing about the PIN, either.
         let asked = Err(Error::Pkcs11(RvError::DeviceError, Function::GenerateRandom));
         let error = pin.logins.learn(&TOKEN, pin.pin, asked, pin.start).unwrap_err();
         assert_eq!(error.to_string(), "C_GenerateRandom answered CKR_DEVICE_ERROR");
         assert!(error.may_be_the_module());
         assert!(pin.may_send(0).is_ok());
         pin.learn(0, Err(RvError::UserAlreadyLoggedIn)).unwrap();
-        // That is not the token's word for it: it is still a new one.
+        // The token has not accepted the PIN, so it is still a new one.
         pin.learn(0, Err(RvError::GeneralError)).unwrap_err();
         pin.learn(30, Err(RvError::GeneralError)).unwrap_err();
         assert!(pin.is_refused());
@@ -459,7 +462,7 @@ mod tests {
         };
         log_in().unwrap_err();
         assert_eq!(sent.get(), 1);
-        // While the gate is closed, whoever wants it to himself waits.
+        // While the gate is closed, another exclusive caller waits.
         let (answered, wait) = mpsc::channel();
         thread::scope(|scope| {
             let (closed, begun) = mpsc::channel();
@@ -477,7 +480,7 @@ mod tests {
             assert!(alone.join().unwrap().unwrap());
         });
         assert_eq!(sent.get(), 1);
-        // Nor for a login that is there already.
+        // Nor if the user is logged in already.
         let there = logins.log_in(
             (&gate, slot, Scope::Token(slot)),
             0,

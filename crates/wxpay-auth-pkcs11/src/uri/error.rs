@@ -1,19 +1,19 @@
-//! What can be wrong with a PKCS#11 URI.
+//! Errors of PKCS#11 URIs.
 
 use thiserror::Error;
 
-/// Says what is wrong with a PKCS#11 URI. It does not quote the URI, in which there may be a PIN.
+/// Why a PKCS#11 URI is invalid. Does not quote the URI, which may contain a PIN.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Pkcs11UriError {
     /// It does not begin with `pkcs11:`.
     #[error("the URI does not begin with pkcs11:")]
     Scheme,
-    /// It has a blank, a line break, a control character or a `#` in it.
+    /// It contains a blank, a line break, a control character or a `#`.
     #[error("character {position} of the URI must be percent-encoded")]
     #[non_exhaustive]
     Character {
-        /// Which character of the URI it is, counted from 1.
+        /// The position of the character, counted from 1.
         position: usize,
     },
     /// A `%` is not followed by two hexadecimal digits.
@@ -23,18 +23,18 @@ pub enum Pkcs11UriError {
         /// The name of the attribute.
         attribute: &'static str,
     },
-    /// A value is not text.
+    /// A value is not UTF-8.
     #[error("the value of {attribute} is not UTF-8")]
     #[non_exhaustive]
     NotText {
         /// The name of the attribute.
         attribute: &'static str,
     },
-    /// A part has no `=` in it, or is empty.
+    /// A part has no `=`, or is empty.
     #[error("part {index} of the URI is not attribute=value")]
     #[non_exhaustive]
     Malformed {
-        /// Which part, counted from 1 over path and query.
+        /// The number of the part, counted from 1 over path and query.
         index: usize,
     },
     /// An attribute is given twice.
@@ -44,36 +44,36 @@ pub enum Pkcs11UriError {
         /// The name of the attribute.
         attribute: &'static str,
     },
-    /// An attribute of the path is in the query, or the other way round.
+    /// An attribute of the path is in the query, or vice versa.
     #[error("{attribute} is on the wrong side of the question mark")]
     #[non_exhaustive]
     Misplaced {
         /// The name of the attribute.
         attribute: &'static str,
     },
-    /// An attribute is not known here.
+    /// An attribute is not supported.
     #[error("the attribute in part {index} of the URI is not supported")]
     #[non_exhaustive]
     Unsupported {
-        /// Which part, counted from 1 over path and query.
+        /// The number of the part, counted from 1 over path and query.
         index: usize,
     },
-    /// The type is another one than `private`.
+    /// The type is not `private`.
     #[error("the URI is for another object than a private key")]
     NotPrivate,
     /// The slot id is not a number.
     #[error("slot-id is not a number")]
     SlotId,
-    /// The PIN is to come from a program, or from a place that is no file.
-    #[error("pin-source is no file")]
+    /// The PIN source is a program, or something else that is not a file.
+    #[error("pin-source is not a file")]
     PinSource,
-    /// The PIN is given, and also where to read it.
+    /// Both the PIN and its source are given.
     #[error("both pin-source and pin-value are given")]
     TwoPins,
 }
 
 impl Pkcs11UriError {
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Scheme => "begin with pkcs11:, as in pkcs11:token=wxpay;object=merchant",

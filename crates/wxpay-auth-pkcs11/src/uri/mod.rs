@@ -1,4 +1,4 @@
-//! Addresses of keys in tokens: RFC 7512.
+//! Addresses of keys in tokens (RFC 7512).
 
 pub(crate) mod error;
 
@@ -15,11 +15,10 @@ use crate::module::Module;
 use crate::pin::Pin;
 use crate::uri::error::Pkcs11UriError;
 
-/// Addresses a private key in a PKCS#11 token, with the module that leads there and the PIN.
+/// The address of a private key in a PKCS#11 token, with the module for the token and the PIN.
 ///
-/// It is parsed from a PKCS#11 URI, or put together with setters, which take values as they are, not
-/// percent-encoded. Every attribute that is given must fit; exactly one token and one key may fit
-/// all of them.
+/// It is parsed from a PKCS#11 URI, or built with setters, whose values are not percent-encoded.
+/// All given attributes must match; exactly one token and one key may match all of them.
 ///
 /// | attribute | compared with |
 /// |---|---|
@@ -31,8 +30,8 @@ use crate::uri::error::Pkcs11UriError;
 /// | `pin-source` | a file with the PIN: a path, `file:` and a path, or `credential:` and the name of a systemd credential |
 /// | `pin-value` | the PIN itself; `pin-source` keeps it out of settings and logs |
 ///
-/// Blanks and NULs at the end of a text make no difference: tokens pad with them, and tools print them
-/// or leave them out. Other attributes are refused rather than passed by.
+/// Trailing blanks and NULs make no difference: tokens pad texts with them, and tools print or omit
+/// them. Other attributes are refused, not ignored.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc7512>
 ///
@@ -63,7 +62,7 @@ pub struct Pkcs11Uri {
 }
 
 impl Pkcs11Uri {
-    /// Begins an address, with the PKCS#11 library of the token's maker.
+    /// Creates an address with the PKCS#11 library of the token's vendor.
     pub fn new(module_path: impl Into<PathBuf>) -> Self {
         Self::default().module_path(module_path)
     }
@@ -103,7 +102,7 @@ impl Pkcs11Uri {
         self
     }
 
-    /// Sets the number of the slot. Tokens whose info cannot be read are addressed by it.
+    /// Sets the slot number. Tokens whose info cannot be read are addressed by it.
     #[must_use]
     pub fn slot_id(mut self, slot_id: u64) -> Self {
         self.slot_id = Some(slot_id);
@@ -124,14 +123,14 @@ impl Pkcs11Uri {
         self
     }
 
-    /// Sets where the PIN comes from.
+    /// Sets the source of the PIN.
     #[must_use]
     pub fn pin(mut self, pin: Pin) -> Self {
         self.pin = Some(pin);
         self
     }
 
-    /// Loads the module that leads to the token.
+    /// Loads the module of the token.
     pub(crate) fn load_module(&self) -> Result<Arc<Module>, Pkcs11Error> {
         let path = self.module_path.as_deref().ok_or(Pkcs11Error::Setting {
             setting: "module-path",
@@ -140,13 +139,13 @@ impl Pkcs11Uri {
         Module::load(path)
     }
 
-    /// Returns what names the token, for errors and logs.
+    /// Returns the part that identifies the token, for errors and logs.
     pub(crate) fn token_part(&self) -> String {
         let key = Self { object: None, id: None, module_path: None, pin: None, ..self.clone() };
         key.to_string()
     }
 
-    /// Returns what names the key, for errors and logs.
+    /// Returns the part that identifies the key, for errors and logs.
     pub(crate) fn key_part(&self) -> String {
         Self { module_path: None, pin: None, ..self.clone() }.to_string()
     }
@@ -190,7 +189,7 @@ impl FromStr for Pkcs11Uri {
     }
 }
 
-/// The attributes that are understood, and whether they stand in the query.
+/// The supported attributes, and whether they belong to the query.
 const ATTRIBUTES: [(&str, bool); 14] = [
     ("token", false),
     ("serial", false),
@@ -226,11 +225,11 @@ impl Pkcs11Uri {
             "module-path" => self.module_path = Some(value.text()?.into()),
             "pin-source" => self.pin = Some(pin_source(&value.text()?)?),
             "pin-value" => self.pin = Some(Pin::new(value.text()?)),
-            // They say which library it is, as `module-path` does. One that was updated is still the same.
+            // Not compared: `module-path` names the library, and these change with its updates.
             "library-manufacturer" | "library-description" | "library-version" => {
                 value.text()?;
             }
-            // The list above has nothing else but `type`.
+            // The only remaining attribute of the list above is `type`.
             _ if value.text()? != "private" => return Err(Pkcs11UriError::NotPrivate),
             _ => {}
         }
@@ -238,7 +237,8 @@ impl Pkcs11Uri {
     }
 }
 
-/// Reads `file:/path`, `file:///path`, `file:relative`, a path by itself, and `credential:name`.
+/// Parses `file:/path`, `file:///path`, `file:relative`, a path without a scheme, and
+/// `credential:name`.
 fn pin_source(source: &str) -> Result<Pin, Pkcs11UriError> {
     if let Some(name) = source.strip_prefix("credential:") {
         return Ok(Pin::credential(name));
@@ -254,7 +254,7 @@ fn pin_source(source: &str) -> Result<Pin, Pkcs11UriError> {
     if path.is_empty() { Err(Pkcs11UriError::PinSource) } else { Ok(Pin::file(path)) }
 }
 
-/// A value that is still percent-encoded.
+/// A percent-encoded value.
 #[derive(Clone, Copy)]
 struct Value<'a> {
     attribute: &'static str,
@@ -280,11 +280,11 @@ impl Value<'_> {
     }
 }
 
-/// What may stand as it is in every value (`unreserved`, and in paths `/`).
+/// The characters that are not encoded in any value (`unreserved`; `/` as well in paths).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const ENCODED_IN_QUERY: &AsciiSet = &ENCODED.remove(b'/').remove(b':');
 
-/// Writes the URI, but for a PIN that was given as a value, and for paths that may be a PIN or a key.
+/// Formats the URI, except for a PIN given as a value, and for paths that may be a PIN or a key.
 impl fmt::Display for Pkcs11Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("pkcs11:")?;
@@ -308,7 +308,7 @@ impl fmt::Display for Pkcs11Uri {
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let pin = self.pin.as_ref().and_then(Pin::shown_path).map(text);
-        // Of a path that begins with two slashes, they would be taken off as those of `file://`.
+        // The two slashes at the start of such a path would be parsed as those of `file://`.
         let is_double = pin.as_ref().is_some_and(|path| path.starts_with("//"));
         let query = [
             (

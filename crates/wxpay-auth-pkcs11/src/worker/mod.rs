@@ -1,4 +1,4 @@
-//! Threads that own sessions, and what they do when a session fails.
+//! Threads that own sessions, and their recovery when a session fails.
 
 pub(crate) mod queue;
 
@@ -12,27 +12,27 @@ use tokio::sync::{oneshot, watch};
 use crate::error::Pkcs11Error;
 use crate::worker::queue::SignatureQueue;
 
-/// What the threads need of a token.
+/// The operations on a token that the threads need.
 pub(crate) trait Sessions: Send + Sync + 'static {
     /// A session that is logged in and has found the key.
     type Session: Send + 'static;
 
-    /// Opens one.
+    /// Opens a session.
     fn open(&self) -> Result<Self::Session, Pkcs11Error>;
 
-    /// Signs, and checks the signature.
+    /// Signs, and verifies the signature.
     fn sign(&self, session: &Self::Session, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error>;
 
-    /// Gives a session back, after an error in it or without.
+    /// Closes a session, possibly after an error in it.
     fn close(&self, session: Self::Session, after: Option<&Pkcs11Error>);
 
     /// Returns how often the module has been restarted.
     fn generation(&self) -> u64;
 
-    /// Restarts the module, if that may help against this error. Returns whether to try again.
+    /// Restarts the module, if that may help against this error. Returns whether to retry.
     fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool;
 
-    /// Returns what callers are told of an error.
+    /// Returns the error for callers.
     fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
         error
     }
@@ -50,7 +50,7 @@ struct Job {
 }
 
 impl Workers {
-    /// Starts a thread for each session.
+    /// Starts a thread per session.
     pub(crate) fn start<S: Sessions>(
         sessions: &Arc<S>,
         opened: Vec<S::Session>,
@@ -72,7 +72,7 @@ impl Workers {
         let (running, watched) = watch::channel(0);
         let running = Arc::new(running);
         let workers = Self { queue: Arc::clone(&queue), running: watched };
-        // A thread that cannot be had must not take its session along: it would stay open.
+        // If a thread cannot be started, its session must be closed.
         let mut rest = Rest { sessions: &**sessions, opened };
         while let Some(session) = rest.opened.pop() {
             running.send_modify(|running| *running += 1);
@@ -89,20 +89,20 @@ impl Workers {
                 rest.opened.push(session);
                 return Err(Pkcs11Error::Thread { source });
             }
-            // It waits for that.
+            // The thread waits for it.
             let _ = hand_over.send(session);
         }
         Ok(workers)
     }
 
-    /// Lets one of the threads sign.
+    /// Queues a message for one of the threads to sign.
     pub(crate) async fn sign(
         &self,
         message: &[u8],
         timeout: Duration,
     ) -> Result<Vec<u8>, Pkcs11Error> {
         let (reply, response) = oneshot::channel();
-        // Dropped with this future, whether it has ended or was given up.
+        // Dropped with this future, whether it completes or is cancelled.
         let _ticket = self.queue.push(Job { message: message.to_vec(), reply })?;
         match tokio::time::timeout(timeout, response).await {
             Ok(Ok(signed)) => signed,
@@ -111,18 +111,18 @@ impl Workers {
         }
     }
 
-    /// Returns how many signatures wait for a thread.
+    /// Returns the number of queued signatures.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// Takes no more work, and waits until what was taken is done and the sessions are closed.
+    /// Accepts no more work, and waits until the accepted work is done and the sessions are closed.
     pub(crate) async fn shut_down(&self, timeout: Duration) -> Result<(), Pkcs11Error> {
         self.queue.close();
         let mut running = self.running.clone();
         let ended = running.wait_for(|running| *running == 0);
         match tokio::time::timeout(timeout, ended).await {
-            // An error says that the last thread has gone, and the counter with it.
+            // An error means that the last thread has ended, and the sender with it.
             Ok(_) => Ok(()),
             Err(_) => Err(Pkcs11Error::Timeout { waited: timeout }),
         }
@@ -158,11 +158,11 @@ impl Drop for Ended {
 fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<Job>) {
     let mut session = Some(session);
     while let Some(job) = queue.take() {
-        // The session is lost in a panic, and opened anew for the next job.
+        // A panic loses the session; the next job opens another one.
         let signing = AssertUnwindSafe(|| sign(sessions, &mut session, &job.message));
         let signed = catch_unwind(signing).unwrap_or(Err(Pkcs11Error::Panicked));
         let signed = signed.map_err(|error| sessions.explain(error));
-        // Nobody listens any more: then it was for nothing.
+        // The receiver is gone if the caller gave up.
         let _ = job.reply.send(signed);
     }
     if let Some(session) = session {
@@ -170,9 +170,9 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<J
     }
 }
 
-/// Signs; after an error once more in a new session, and once more after a restart of the module
-/// where that may be what is broken. Each token has another code for a lost login, so what is done
-/// does not depend on the code.
+/// Signs. After an error it retries in a new session, and once more after a restart of the module
+/// if that may be the cause. Tokens return different codes for a lost login, so this does not
+/// depend on the code.
 fn sign<S: Sessions>(
     sessions: &S,
     session: &mut Option<S::Session>,
@@ -227,13 +227,13 @@ mod tests {
 
     use super::*;
 
-    /// A token that does what it is told, step by step, and whatever works after that.
+    /// A token that follows a script, and then works.
     #[derive(Default)]
     struct Scripted {
         opens: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
         signs: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
         restarts: Mutex<VecDeque<bool>>,
-        /// Each signature waits for a message here first.
+        /// Each signature first waits for a message here.
         gate: Mutex<Option<mpsc::Receiver<()>>>,
         panics: AtomicUsize,
         log: Mutex<Vec<&'static str>>,
@@ -312,7 +312,7 @@ mod tests {
         let once = ["sign", "discard", "open", "sign", "discard", "restart?"];
         assert_eq!(script.taken_log(), once);
 
-        // The next one begins with a new session.
+        // The next job begins with a new session.
         assert_eq!(workers.sign(b"d", SOON).await.unwrap(), b"d");
         assert_eq!(script.taken_log(), ["open", "sign"]);
     }
@@ -372,7 +372,7 @@ mod tests {
         drop(second);
         let mut fourth = Box::pin(workers.sign(b"4", SOON));
         assert!(futures_poll(&mut fourth).await.is_none());
-        // The one that was begun is not lost with its caller: the session goes on.
+        // A job that has started is not lost with its caller: the session continues.
         drop(first);
         go.send(()).unwrap();
         go.send(()).unwrap();
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(workers.waiting(), 0);
         let ended = workers.shut_down(short).await;
         assert!(matches!(ended, Err(Pkcs11Error::Timeout { .. })));
-        // It comes back to itself, and ends in order.
+        // The thread recovers and ends normally.
         go.send(()).unwrap();
         workers.shut_down(SOON).await.unwrap();
     }

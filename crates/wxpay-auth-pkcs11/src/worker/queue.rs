@@ -5,8 +5,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Pkcs11Error;
 
-/// A queue with an upper bound, out of which a job is taken back at once when its caller gives up:
-/// neither its place nor its memory waits for a worker.
+/// A bounded queue. A job is removed as soon as its caller gives up, so it occupies neither a place
+/// nor memory until a worker comes to it.
 pub(crate) struct SignatureQueue<J> {
     state: Mutex<State<J>>,
     changed: Condvar,
@@ -14,7 +14,7 @@ pub(crate) struct SignatureQueue<J> {
 }
 
 struct State<J> {
-    /// By number: the lowest came first.
+    /// By number: the lowest is the oldest.
     waiting: BTreeMap<u64, J>,
     next: u64,
     closed: bool,
@@ -26,7 +26,7 @@ impl<J> SignatureQueue<J> {
         Self { state: Mutex::new(state), changed: Condvar::new(), depth }
     }
 
-    /// Adds a job. It is taken back when the ticket is dropped, if no worker has it by then.
+    /// Adds a job. It is removed when the ticket is dropped, unless a worker has taken it.
     pub(crate) fn push(&self, job: J) -> Result<Ticket<'_, J>, Pkcs11Error> {
         let mut state = self.lock();
         if state.closed {
@@ -43,7 +43,7 @@ impl<J> SignatureQueue<J> {
         Ok(Ticket { queue: self, number })
     }
 
-    /// Waits for a job. `None` when the queue is closed and empty.
+    /// Waits for a job; `None` when the queue is closed and empty.
     pub(crate) fn take(&self) -> Option<J> {
         let mut state = self.lock();
         loop {
@@ -57,13 +57,13 @@ impl<J> SignatureQueue<J> {
         }
     }
 
-    /// Accepts no more jobs. Those that wait are still taken.
+    /// Accepts no more jobs. Queued jobs are still taken.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Returns how many wait.
+    /// Returns the number of queued jobs.
     pub(crate) fn len(&self) -> usize {
         self.lock().waiting.len()
     }
@@ -73,7 +73,7 @@ impl<J> SignatureQueue<J> {
     }
 }
 
-/// Takes its job back when it is dropped.
+/// Removes its job when it is dropped.
 pub(crate) struct Ticket<'a, J> {
     queue: &'a SignatureQueue<J>,
     number: u64,
@@ -82,7 +82,7 @@ pub(crate) struct Ticket<'a, J> {
 impl<J> Drop for Ticket<'_, J> {
     fn drop(&mut self) {
         let job = self.queue.lock().waiting.remove(&self.number);
-        // Not while the lock is held: a job may have a destructor.
+        // Dropped outside the lock, because a job may have a destructor.
         drop(job);
     }
 }

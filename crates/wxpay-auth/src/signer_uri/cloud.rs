@@ -1,4 +1,4 @@
-//! What the addresses of clouds share.
+//! The common parts of cloud addresses.
 
 use super::error::SignerUriError;
 use super::kms::{KmsSettings, TlsFiles, key, region};
@@ -44,7 +44,7 @@ impl CloudAddress {
         })
     }
 
-    /// Sets what every builder of a cloud has.
+    /// Applies the settings that the builders of all clouds have.
     pub(super) fn set_up<C>(
         &self,
         builder: CloudKmsBuilder<C>,
@@ -58,7 +58,7 @@ impl CloudAddress {
 }
 
 impl Role {
-    /// Sets what is named of a role.
+    /// Applies the settings of the role.
     pub(super) fn set_up<C>(&self, mut role: CloudRole<C>) -> CloudRole<C> {
         if let Some(name) = &self.name {
             role = role.name(name);

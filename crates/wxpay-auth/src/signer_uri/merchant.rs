@@ -36,7 +36,7 @@ impl MerchantSource {
         match (file, serial_no) {
             (Some(_), Some(_)) => Err(SignerUriError::Value {
                 parameter: "serial_no",
-                problem: "is given beside the certificate, which has it",
+                problem: "is given in addition to the certificate, which contains it",
             }),
             (Some(file), None) => Ok(Some(Self::File(file))),
             (None, serial_no) => {
@@ -45,7 +45,7 @@ impl MerchantSource {
         }
     }
 
-    /// Reads the certificate, where it is in a file.
+    /// Reads the certificate, if it is in a file.
     pub(super) fn read(self) -> Result<SerialSource, SignerUriError> {
         match self {
             Self::File(file) => {

@@ -1,4 +1,4 @@
-//! The signature of a request to Alibaba Cloud: ACS3-HMAC-SHA256.
+//! The request signature of Alibaba Cloud: ACS3-HMAC-SHA256.
 //!
 //! <https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature>
 
@@ -7,10 +7,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
 use crate::credentials::provider::Credentials;
 
-/// What RFC 3986 does not reserve is not encoded.
+/// RFC 3986: unreserved characters are not encoded.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Writes parameters as a query: sorted, encoded as in RFC 3986.
+/// Returns parameters as a query: sorted and encoded as in RFC 3986.
 pub(super) fn query(parameters: &[(&str, &str)]) -> String {
     let encoded = |text| utf8_percent_encode(text, RESERVED);
     let mut pairs: Vec<_> =
@@ -19,9 +19,9 @@ pub(super) fn query(parameters: &[(&str, &str)]) -> String {
     pairs.join("&")
 }
 
-/// A `POST /` with a query and an empty body, as it is signed.
+/// The parts of a `POST /` with a query and an empty body that are signed.
 pub(super) struct Acs3<'a> {
-    /// As [`query`] writes it.
+    /// As [`query`] returns it.
     pub(super) query: &'a str,
     /// Lower-case names, sorted.
     pub(super) headers: &'a [(&'static str, &'a str)],

@@ -1,4 +1,4 @@
-//! What is asked of Alibaba Cloud KMS, and what it answers.
+//! Requests to Alibaba Cloud KMS, and its responses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,7 +22,7 @@ use crate::http::client::Response;
 
 const VERSION: &str = "2016-01-20";
 
-/// What a response is about, and the rest of it.
+/// The key of a response, and the rest of it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct About<T> {
@@ -46,7 +46,7 @@ pub(crate) struct SignatureResponse {
 }
 
 impl AlibabaCloud {
-    /// Calls an action on the version of the key.
+    /// Builds the request of an action on this version of the key.
     fn call(&self, action: &'static str, key_id: &str, more: &[(&str, &str)]) -> ApiRequest {
         let mut parameters = vec![("KeyId", key_id), ("KeyVersionId", &self.key_version_id)];
         parameters.extend(more);
@@ -54,9 +54,9 @@ impl AlibabaCloud {
         ApiRequest { action, path_and_query, body: Vec::new() }
     }
 
-    /// Refuses a response about another key, or another version of it.
+    /// Returns the result, unless the response is about another key or version.
     fn check_about<T>(&self, asked: &str, about: About<T>) -> Result<T, KmsError> {
-        // The response names the key behind an alias, and the id in an ARN.
+        // The response has the key id instead of an alias, and the id of an ARN.
         let asked = asked.rsplit_once(":key/").map_or(asked, |(_, id)| id);
         let is_alias = asked.starts_with("alias/") || asked.contains(":alias/");
         if !is_alias && asked != about.key_id {
@@ -118,7 +118,7 @@ impl Vendor for AlibabaCloud {
         let mut signed = Request::builder()
             .method(Method::POST)
             .uri(place.endpoint.join(&request.path_and_query)?)
-            // Which is not signed: only `host`, `content-type` and `x-acs-…` are.
+            // Not signed: only `host`, `content-type` and `x-acs-…` are.
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         for (name, value) in headers {
             signed = match name {

@@ -1,4 +1,4 @@
-//! What Alibaba Cloud KMS says no with.
+//! The error codes of Alibaba Cloud KMS.
 //!
 //! <https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/common-error-codes-1>
 
@@ -22,7 +22,7 @@ struct Outcome {
     request_id: Option<String>,
 }
 
-/// Reads a response. What has a code is a refusal, whatever its status.
+/// Parses a response. A response with an error code is a failure, whatever its status.
 pub(super) fn read<T: DeserializeOwned>(
     response: &Response,
     credentials: &Credentials,
@@ -32,7 +32,7 @@ pub(super) fn read<T: DeserializeOwned>(
     let request_id = request_id.as_deref();
     if let Some(code) = &outcome.code {
         let message = match &outcome.message {
-            // They quote what was signed, in which there is the session token.
+            // Their messages quote the signed text, which includes the session token.
             _ if look_up(SIGNATURES, code).is_some() => "the signature of the request is not right",
             message => message.as_deref().unwrap_or_default(),
         };
@@ -57,7 +57,7 @@ pub(super) fn read<T: DeserializeOwned>(
     response.json().map_err(|_| not_understood().into())
 }
 
-/// The codes by which an access key is refused that may have expired.
+/// The codes that refuse an access key, perhaps because it has expired.
 const CREDENTIALS: &[Code] = &[
     ("InvalidAccessKeyId", Kind::PermissionDenied, None),
     ("InvalidSecurityToken", Kind::PermissionDenied, None),
@@ -116,7 +116,7 @@ const CODES: &[Code] = &[
     ("ServiceUnavailable", Kind::Unavailable, None),
     ("ServiceUnavailableTemporary", Kind::Unavailable, None),
     ("SignatureDoesNotMatch", Kind::PermissionDenied, SECRET),
-    // The next attempt has another one.
+    // The next attempt has another nonce.
     ("SignatureNonceUsed", Kind::Unavailable, None),
     ("Throttling", Kind::Throttled, None),
     ("UnsupportedOperation", Kind::Unsupported, KEY_KIND),

@@ -1,4 +1,4 @@
-//! The parsers of responses, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` only.
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ struct Signed {
     value: String,
 }
 
-/// Reads the text of a signature out of its envelope.
+/// Extracts a signature, as text, from the envelope of a response.
 pub fn signature(
     status: StatusCode,
     headers: HeaderMap,
@@ -29,7 +29,7 @@ pub fn signature(
     signed.map(|signed| signed.value).map_err(KmsError::from)
 }
 
-/// Reads the time at which an access key ends, and writes it again.
+/// Parses the expiry time of an access key, and formats it again.
 pub fn time(text: &str) -> Option<Result<(u64, String), KmsError>> {
     let time = parse_iso(text)?;
     Some(iso(time).map(|written| (time.as_unix_secs(), written)))

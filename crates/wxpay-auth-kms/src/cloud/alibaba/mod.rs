@@ -18,10 +18,10 @@ use super::role::{CloudRole, role};
 use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 
-/// How the service is called in errors.
+/// The name of the service in errors.
 const SERVICE: &str = "Alibaba Cloud KMS";
 
-/// Stands for Alibaba Cloud, and one version of a key in it.
+/// Alibaba Cloud, with one version of a key.
 #[derive(Clone)]
 pub struct AlibabaCloud {
     key_version_id: String,
@@ -36,14 +36,14 @@ impl fmt::Debug for AlibabaCloud {
     }
 }
 
-/// Signs with one version of a key in Alibaba Cloud KMS: of the kind `RSA_2048`, made for
+/// Signs with one version of a key in Alibaba Cloud KMS, of the kind `RSA_2048` and the usage
 /// `SIGN/VERIFY`.
 ///
 /// It calls `GetPublicKey` and `AsymmetricSign` of the [API of 2016-01-20](
 /// https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-kms-2016-01-20-asymmetricsign).
-/// The version is a part of each call: a new one, made with `CreateKeyVersion`, has another key pair,
-/// and needs a certificate of its own. The service takes 200 signatures a second over the shared
-/// gateway.
+/// The version is a part of each call: a new version, created with `CreateKeyVersion`, has another
+/// key pair and needs its own certificate. The service allows 200 signatures per second through the
+/// shared gateway.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -59,21 +59,22 @@ impl fmt::Debug for AlibabaCloud {
 /// # }
 /// ```
 ///
-/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
+/// Pass it to [`KmsSigner::builder`](crate::KmsSigner::builder).
 pub type AlibabaKms = CloudKms<AlibabaCloud>;
 
-/// Sets up a [`AlibabaKms`]; [`AlibabaKms::builder`] makes one.
+/// Sets up an [`AlibabaKms`]; created by [`AlibabaKms::builder`].
 ///
-/// The address of the service is `https://kms.{region}.aliyuncs.com` by default;
-/// `https://kms-vpc.{region}.aliyuncs.com` from within a VPC, or the address of a KMS instance, whose CA is
-/// then given with [`tls`](CloudKmsBuilder::tls).
+/// The address of the service is `https://kms.{region}.aliyuncs.com` by default. Others are
+/// `https://kms-vpc.{region}.aliyuncs.com` within a VPC, and the address of a KMS instance, whose
+/// CA must be set with [`tls`](CloudKmsBuilder::tls).
 pub type AlibabaKmsBuilder = CloudKmsBuilder<AlibabaCloud>;
 
-/// Gets access keys from the metadata service of a machine in Alibaba Cloud (ECS) that has a RAM role.
+/// Provides access keys from the metadata service of an Alibaba Cloud instance (ECS) with a RAM
+/// role.
 ///
-/// They are temporary; new ones are asked for before they expire. The service is asked in the way
-/// that its hardened mode wants: for a token first. Its address is `http://100.100.100.200` by default.
-/// <https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>
+/// The keys are temporary and are replaced before they expire. Requests follow the hardened mode of
+/// the metadata service: they obtain a token first. Its address is `http://100.100.100.200` by
+/// default. <https://www.alibabacloud.com/help/en/ecs/user-guide/view-instance-metadata>
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -91,8 +92,8 @@ pub type AlibabaKmsBuilder = CloudKmsBuilder<AlibabaCloud>;
 pub type AlibabaRole = CloudRole<AlibabaCloud>;
 
 impl AlibabaKms {
-    /// Begins to set one up, for a region (`cn-hangzhou`), a key in it (its id, its ARN, or
-    /// `alias/…`), and the id of one of its versions.
+    /// Returns a builder for a region (`cn-hangzhou`), a key in it (its id, its ARN, or `alias/…`),
+    /// and the id of one of its versions.
     pub fn builder(
         region: impl Into<String>,
         key_id: impl Into<String>,
@@ -105,37 +106,37 @@ impl AlibabaKms {
 }
 
 impl AlibabaKmsBuilder {
-    /// Takes the access key from `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET`, and
-    /// `ALIBABA_CLOUD_SECURITY_TOKEN` where it is temporary.
+    /// Reads the access key from `ALIBABA_CLOUD_ACCESS_KEY_ID`, `ALIBABA_CLOUD_ACCESS_KEY_SECRET`,
+    /// and, if it is temporary, `ALIBABA_CLOUD_SECURITY_TOKEN`.
     ///
     /// # Errors
-    /// [`KmsError`] when one of the first two is not set.
+    /// [`KmsError`] if one of the first two is not set.
     pub fn credentials_from_env(self) -> Result<Self, KmsError> {
         const TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
         let (id, secret) = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET");
         Ok(self.credentials(Credentials::variables(id, secret, TOKEN)?))
     }
 
-    /// Sets where the nonces of requests come from.
+    /// Sets the source of the request nonces.
     pub fn nonce_source(mut self, nonces: impl NonceSource + 'static) -> Self {
         self.cloud.nonces = Arc::new(nonces);
         self
     }
 
-    /// Builds it. It reads the CA certificates of the platform: call it at start.
+    /// Builds the back end. It reads the CA certificates of the platform: call it at start-up.
     ///
     /// # Errors
-    /// [`KmsError`] when there are no credentials, or a setting makes no sense.
+    /// [`KmsError`] if there are no credentials, or a setting is invalid.
     pub fn build(self) -> Result<AlibabaKms, KmsError> {
         build(self)
     }
 }
 
 impl AlibabaRole {
-    /// Makes one for the role of this machine, whatever it is called.
+    /// Creates a provider for the role of this machine, whatever its name.
     ///
     /// # Errors
-    /// [`KmsError`] when no HTTP client can be made.
+    /// [`KmsError`] if no HTTP client can be created.
     pub fn new() -> Result<Self, KmsError> {
         role()
     }

@@ -1,4 +1,4 @@
-//! How the metadata service of Alibaba Cloud gives out access keys.
+//! Access keys from the metadata service of Alibaba Cloud.
 
 use async_trait::async_trait;
 use http::{HeaderValue, Method};
@@ -13,7 +13,7 @@ use crate::credentials::metadata::{Metadata, not_given};
 use crate::error::KmsError;
 
 const TOKEN: &str = "/latest/api/token";
-/// In seconds: long enough for the two questions.
+/// In seconds: long enough for the two requests.
 const TOKEN_LIFETIME: HeaderValue = HeaderValue::from_static("60");
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ impl RoleMetadata for AlibabaCloud {
 
     type File = Given;
 
-    /// A token, which the hardened mode wants.
+    /// Obtains a token, which the hardened mode requires.
     async fn headers(metadata: &Metadata) -> Result<Vec<(&'static str, HeaderValue)>, KmsError> {
         let lifetime = [("x-aliyun-ecs-metadata-token-ttl-seconds", TOKEN_LIFETIME)];
         let response = metadata.ask(Method::PUT, TOKEN, &lifetime).await?;

@@ -1,4 +1,4 @@
-//! What is asked of Tencent Cloud KMS, and what it answers.
+//! Requests to Tencent Cloud KMS, and its responses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -31,7 +31,7 @@ struct GetPublicKey<'a> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PublicKeyResponse {
     key_id: String,
-    /// DER. What the service calls PEM is none: its Base64 is encoded twice.
+    /// DER. The field that the service calls PEM is not PEM: its Base64 is encoded twice.
     public_key: String,
 }
 

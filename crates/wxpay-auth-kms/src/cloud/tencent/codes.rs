@@ -1,4 +1,4 @@
-//! What Tencent Cloud KMS says no with.
+//! The error codes of Tencent Cloud KMS.
 //!
 //! <https://cloud.tencent.com/document/api/573/34432>
 
@@ -34,7 +34,7 @@ struct Refused {
     message: String,
 }
 
-/// Reads what stands in the envelope of a response. A refusal comes with the status 200, too.
+/// Parses the envelope of a response. Failures have the status 200, too.
 pub(super) fn read<T: DeserializeOwned>(
     response: &Response,
     credentials: &Credentials,
@@ -63,7 +63,7 @@ pub(super) fn read<T: DeserializeOwned>(
     }
 }
 
-/// The codes by which an access key is refused that may have expired.
+/// The codes that refuse an access key, perhaps because it has expired.
 const CREDENTIALS: &[&str] =
     &["AuthFailure.TokenFailure", "AuthFailure.SecretIdNotFound", "AuthFailure.InvalidSecretId"];
 
@@ -158,7 +158,7 @@ mod tests {
             error.to_string(),
             "Tencent Cloud KMS refuses: No, […]. (ResourceUnavailable.CmkNotFound) [request-id 7c1b]"
         );
-        // Even beside a signature.
+        // Even together with a signature.
         let both = r#"{"Response":{"Signature":"AAAA","Error":{"Code":"InternalError"}}}"#;
         assert_eq!(refused(200, both).kind(), Kind::Unavailable);
     }

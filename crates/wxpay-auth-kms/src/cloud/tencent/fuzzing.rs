@@ -1,4 +1,4 @@
-//! The parsers of responses, for `fuzz/` alone.
+//! The parsers of responses, for `fuzz/` only.
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ struct Signed {
     signature: String,
 }
 
-/// Reads the text of a signature out of its envelope.
+/// Extracts a signature, as text, from the envelope of a response.
 pub fn signature(
     status: StatusCode,
     headers: HeaderMap,

@@ -13,20 +13,19 @@ use super::role::{CloudRole, role};
 use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 
-/// How the service is called in errors.
+/// The name of the service in errors.
 const SERVICE: &str = "Tencent Cloud KMS";
 
-/// Stands for Tencent Cloud.
+/// Tencent Cloud.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct TencentCloud;
 
-/// Signs with a key in Tencent Cloud KMS: one made there for `ASYMMETRIC_SIGN_VERIFY_RSA_2048`.
+/// Signs with a key in Tencent Cloud KMS, created for `ASYMMETRIC_SIGN_VERIFY_RSA_2048`.
 ///
-/// It calls `GetPublicKey` and `SignByAsymmetricKey` of the
-/// [API of 2019-01-18](https://cloud.tencent.com/document/product/573/34406), whose keys have no
-/// versions: a rotation is a new key, with a new id. The service takes 100 signatures a second by
-/// default.
+/// It calls `GetPublicKey` and `SignByAsymmetricKey` of the [API of
+/// 2019-01-18](https://cloud.tencent.com/document/product/573/34406), whose keys have no versions:
+/// a rotation is a new key, with a new id. The service allows 100 signatures per second by default.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -41,19 +40,19 @@ pub struct TencentCloud;
 /// # }
 /// ```
 ///
-/// Hand it to [`KmsSigner::builder`](crate::KmsSigner::builder).
+/// Pass it to [`KmsSigner::builder`](crate::KmsSigner::builder).
 pub type TencentKms = CloudKms<TencentCloud>;
 
-/// Sets up a [`TencentKms`]; [`TencentKms::builder`] makes one.
+/// Sets up a [`TencentKms`]; created by [`TencentKms::builder`].
 ///
-/// The address of the service is `https://kms.tencentcloudapi.com` by default;
-/// `https://kms.internal.tencentcloudapi.com` from within a VPC.
+/// The address of the service is `https://kms.tencentcloudapi.com` by default, and
+/// `https://kms.internal.tencentcloudapi.com` within a VPC.
 pub type TencentKmsBuilder = CloudKmsBuilder<TencentCloud>;
 
-/// Gets access keys from the metadata service of a machine in Tencent Cloud (CVM) that has a role.
+/// Provides access keys from the metadata service of a Tencent Cloud instance (CVM) with a role.
 ///
-/// They are temporary; new ones are asked for before they expire. The address of the metadata service is
-/// `http://metadata.tencentyun.com` by default.
+/// The keys are temporary and are replaced before they expire. The address of the metadata service
+/// is `http://metadata.tencentyun.com` by default.
 /// <https://cloud.tencent.com/document/product/213/4934>
 ///
 /// ```
@@ -71,38 +70,38 @@ pub type TencentKmsBuilder = CloudKmsBuilder<TencentCloud>;
 pub type TencentRole = CloudRole<TencentCloud>;
 
 impl TencentKms {
-    /// Begins to set one up, for a region (`ap-guangzhou`) and the id of a key in it.
+    /// Returns a builder for a region (`ap-guangzhou`) and the id of a key in it.
     pub fn builder(region: impl Into<String>, key_id: impl Into<String>) -> TencentKmsBuilder {
         CloudKmsBuilder::new(TencentCloud, region.into(), key_id.into())
     }
 }
 
 impl TencentKmsBuilder {
-    /// Takes the access key from `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY`, and
-    /// `TENCENTCLOUD_TOKEN` where it is temporary.
+    /// Reads the access key from `TENCENTCLOUD_SECRET_ID`, `TENCENTCLOUD_SECRET_KEY`, and, if it is
+    /// temporary, `TENCENTCLOUD_TOKEN`.
     ///
     /// # Errors
-    /// [`KmsError`] when one of the first two is not set.
+    /// [`KmsError`] if one of the first two is not set.
     pub fn credentials_from_env(self) -> Result<Self, KmsError> {
         const TOKEN: &str = "TENCENTCLOUD_TOKEN";
         let (id, secret) = ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY");
         Ok(self.credentials(Credentials::variables(id, secret, TOKEN)?))
     }
 
-    /// Builds it. It reads the CA certificates of the platform: call it at start.
+    /// Builds the back end. It reads the CA certificates of the platform: call it at start-up.
     ///
     /// # Errors
-    /// [`KmsError`] when there are no credentials, or a setting makes no sense.
+    /// [`KmsError`] if there are no credentials, or a setting is invalid.
     pub fn build(self) -> Result<TencentKms, KmsError> {
         build(self)
     }
 }
 
 impl TencentRole {
-    /// Makes one for the role of this machine, whatever it is called.
+    /// Creates a provider for the role of this machine, whatever its name.
     ///
     /// # Errors
-    /// [`KmsError`] when no HTTP client can be made.
+    /// [`KmsError`] if no HTTP client can be created.
     pub fn new() -> Result<Self, KmsError> {
         role()
     }

@@ -1,4 +1,4 @@
-//! How the metadata service of Tencent Cloud gives out access keys.
+//! Access keys from the metadata service of Tencent Cloud.
 
 use async_trait::async_trait;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! The signature of a request to Tencent Cloud: TC3-HMAC-SHA256.
+//! The request signature of Tencent Cloud: TC3-HMAC-SHA256.
 //!
 //! <https://cloud.tencent.com/document/api/213/30654>
 
@@ -9,7 +9,7 @@ use crate::cloud::utc::date;
 use crate::credentials::provider::Credentials;
 use crate::error::KmsError;
 
-/// A `POST /` without a query, as it is signed.
+/// The parts of a `POST /` without a query that are signed.
 pub(super) struct Tc3<'a> {
     pub(super) service: &'a str,
     pub(super) timestamp: Timestamp,
