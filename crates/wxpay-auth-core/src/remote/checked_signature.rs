@@ -1,9 +1,9 @@
-//! Signatures that come from elsewhere.
+//! Checks of signatures made by tokens and key services.
 
 use crate::keys::{PublicKey, rsa};
 
-/// What a signer signs when it connects, to see that the key signs and is the right one. The signature is
-/// thrown away.
+/// Signed when a signer connects, to check that the key signs and is the expected one. The signature is
+/// discarded.
 pub const PROBE: &[u8] = b"is this the key?";
 
 /// Pads a signature to the length of the modulus, since some services and tokens leave out leading zeros,

@@ -1,30 +1,30 @@
-//! What is known of a failure beside its text.
+//! Details of a failure, in addition to its text.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::signer::SignErrorKind;
 
-/// Holds what a [`SignError`](crate::SignError) and the error of a key service tell programs, so that the one
-/// takes it over from the other whole.
+/// The details of a failure that programs can read. Both a [`SignError`](crate::SignError) and the error of a
+/// key service contain them, so converting one into the other loses nothing.
 #[derive(Debug, Clone)]
 pub struct FailureDetails {
-    /// Its kind.
+    /// The kind of failure.
     pub kind: SignErrorKind,
-    /// The service's own code.
+    /// The error code of the service.
     pub code: Option<String>,
     /// The request id of the service.
     pub request_id: Option<String>,
-    /// The id under which others can approve what was asked for.
+    /// The id under which the signature can be approved.
     pub approval_id: Option<String>,
     /// How long the service asks to wait.
     pub retry_after: Option<Duration>,
-    /// What to do, where that is more than the kind says.
+    /// A hint that is more specific than that of the kind.
     pub hint: Option<&'static str>,
 }
 
 impl FailureDetails {
-    /// Makes those of a failure of which nothing but the kind is known.
+    /// Creates details that contain only the kind.
     pub fn new(kind: SignErrorKind) -> Self {
         Self {
             kind,
@@ -36,13 +36,13 @@ impl FailureDetails {
         }
     }
 
-    /// Says what to do.
+    /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         self.hint.unwrap_or_else(|| self.kind.hint())
     }
 }
 
-/// Writes the code and the ids, as they stand behind the text of an error.
+/// Formats the code and the ids as a suffix for the text of an error.
 impl fmt::Display for FailureDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(code) = &self.code {

@@ -1,4 +1,4 @@
-//! Where a secret comes from: a PIN, a token, a password.
+//! Sources of secrets: PINs, tokens, passwords.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,60 +13,60 @@ use crate::text::{ShownSecret, may_be_path_of_secret};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Says where a secret comes from.
+/// The source of a secret.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// It is given, and wiped with the last clone.
+    /// The secret itself; wiped when the last clone is dropped.
     Given(Arc<Zeroizing<String>>),
-    /// It is read from a file each time it is needed.
+    /// A file, read each time the secret is needed.
     File {
         /// The file.
         file: FileSource,
-        /// The parameter of an address that names it. Where there is one, it is shown in place of the path.
+        /// The address parameter that names the file, if any. It is shown instead of the path.
         parameter: Option<&'static str>,
     },
-    /// A function is asked each time it is needed.
+    /// A function, called each time the secret is needed.
     Callback(Arc<dyn Fn() -> Result<String, BoxError> + Send + Sync>),
 }
 
-/// Says why there is no secret. It quotes no path that may be the secret itself.
+/// Why a secret could not be read. Never quotes a path that may be the secret itself.
 #[derive(Debug)]
 pub enum UnreadSecret {
-    /// The file cannot be read, or the callback has none.
+    /// The file cannot be read, or the callback failed.
     Unavailable(BoxError),
     /// The file is UTF-16.
     Utf16,
 }
 
 impl SecretSource {
-    /// Takes the secret itself.
+    /// Uses the secret itself.
     pub fn given(secret: impl Into<String>) -> Self {
         Self::Given(Arc::new(Zeroizing::new(secret.into())))
     }
 
-    /// Reads it from the file at a path.
+    /// Reads the secret from a file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::File { file: FileSource::Path(path.into()), parameter: None }
     }
 
-    /// Reads it from a credential that systemd hands to the service.
+    /// Reads the secret from a systemd credential.
     pub fn credential(name: impl Into<String>) -> Self {
         Self::File { file: FileSource::Credential(name.into()), parameter: None }
     }
 
-    /// Asks a function.
+    /// Gets the secret from a function.
     pub fn callback<E: Into<BoxError>>(
         ask: impl Fn() -> Result<String, E> + Send + Sync + 'static,
     ) -> Self {
         Self::Callback(Arc::new(move || ask().map_err(Into::into)))
     }
 
-    /// Tells whether another secret may be there the next time.
+    /// Returns whether the next read may return a different secret.
     pub fn may_change(&self) -> bool {
         !matches!(self, Self::Given(_))
     }
 
-    /// Returns the path of the file, where it may be shown: anything but a whole path may be the secret
+    /// Returns the path of the file if it may be shown: anything other than a full path may be the secret
     /// itself, put there by mistake.
     pub fn shown_path(&self) -> Option<&Path> {
         match self {
@@ -77,11 +77,11 @@ impl SecretSource {
         }
     }
 
-    /// Reads the secret, which is called "PIN", say. Of a file, `trim` keeps what belongs to the secret. It
-    /// may block.
+    /// Reads the secret; may block. Messages call it `noun`, such as "PIN". `trim` extracts the secret from the
+    /// content of a file.
     ///
     /// # Errors
-    /// [`UnreadSecret`]: the file is not there, cannot be read, or is not UTF-8; the callback fails or
+    /// [`UnreadSecret`]: the file does not exist, cannot be read, or is not UTF-8; the callback fails or
     /// panics.
     pub fn read(
         &self,
@@ -97,12 +97,12 @@ impl SecretSource {
                 if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
                     return Err(UnreadSecret::Utf16);
                 }
-                // The error would quote the position only, but it is not needed either.
+                // The error contains only the position, which is not needed.
                 let text = str::from_utf8(&bytes)
                     .map_err(|_| UnreadSecret::Unavailable("it is not UTF-8".into()))?;
                 Ok(Zeroizing::new(trim(text).to_owned()))
             }
-            // A panic must not end what the secret is needed for.
+            // A panic of the callback must not end the operation that needs the secret.
             Self::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
                 .unwrap_or_else(|_| Err("the callback panicked".into()))
                 .map(Zeroizing::new)
@@ -110,7 +110,7 @@ impl SecretSource {
         }
     }
 
-    /// Says why a file cannot be read; errors of files quote the path.
+    /// Returns why the file cannot be read, without its path if that may be the secret.
     fn unread(&self, noun: &str, error: KeyError) -> BoxError {
         match error {
             error @ (KeyError::NoCredentials | KeyError::CredentialName) => error.into(),
@@ -124,7 +124,7 @@ impl SecretSource {
     }
 }
 
-/// Says what to do where there is no credential of systemd, which is why a secret was not read.
+/// Returns what to do if the secret was not read because of a missing systemd credential.
 pub fn credential_hint(source: &(dyn StdError + Send + Sync + 'static)) -> Option<&'static str> {
     match source.downcast_ref::<KeyError>() {
         Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => Some(error.hint()),
@@ -132,7 +132,7 @@ pub fn credential_hint(source: &(dyn StdError + Send + Sync + 'static)) -> Optio
     }
 }
 
-/// Says what kind of source it is, for the parentheses in `Pin(…)`.
+/// Shows the kind of source, for the parentheses in `Pin(…)`.
 impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,7 +176,7 @@ mod tests {
             assert_eq!(read(&file), expected);
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(read(&file).unwrap_err().contains("wxpay-secret-source"), "a whole path is shown");
+        assert!(read(&file).unwrap_err().contains("wxpay-secret-source"), "a full path is shown");
         let refusing = SecretSource::callback(|| Err::<String, _>("the agent is locked"));
         assert_eq!(read(&refusing).unwrap_err(), "the agent is locked");
         let panicking =

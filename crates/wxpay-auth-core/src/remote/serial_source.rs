@@ -1,14 +1,14 @@
-//! Where the serial of the merchant certificate comes from.
+//! Sources of the merchant certificate serial.
 
 use crate::keys::{Certificate, KeyError, PublicKey};
 use crate::serial_no::SerialNo;
 
-/// Says where a signer takes the serial of the merchant certificate from.
+/// Where a signer takes the serial of the merchant certificate from.
 #[derive(Debug, Clone)]
 pub enum SerialSource {
-    /// From the certificate, which must belong to the key.
+    /// The certificate, which must belong to the key.
     Certificate(Certificate),
-    /// It is given. Nothing can check that it belongs to the key.
+    /// The serial itself. Whether it belongs to the key cannot be checked.
     Given(SerialNo),
 }
 
@@ -16,7 +16,7 @@ impl SerialSource {
     /// Returns the serial for this key.
     ///
     /// # Errors
-    /// [`KeyError::CertificateMismatch`] when the certificate belongs to another key.
+    /// [`KeyError::CertificateMismatch`] if the certificate belongs to another key.
     pub fn serial_no_for(&self, public_key: &PublicKey) -> Result<SerialNo, KeyError> {
         match self {
             Self::Certificate(certificate) => {
