@@ -39,7 +39,7 @@ async fn calls_dropped_at_any_point_leave_a_working_client() {
         assert_eq!(terminated.plan_id.as_str(), id);
     }
     // Calls that found no spare connection open more in advance; how many find none depends on the machine.
-    assert!(client.idle_connections() <= 8, "more than are ever opened ahead");
+    assert!(client.idle_connections() <= 8, "more than the limit of spares");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_call_dropped_while_the_server_works_is_not_taken_for_the_next_one() {
     let next = plans.terminate(&plan_id("12002")).await.unwrap();
     assert_eq!(next.plan_id.as_str(), "12002");
     let requests = server.requests_per_connection();
-    assert!(requests.iter().all(|n| *n <= 1), "on a connection of its own: {requests:?}");
+    assert!(requests.iter().all(|n| *n <= 1), "one request per connection: {requests:?}");
 }
 
 /// The course of a call until it is dropped.
@@ -267,7 +267,7 @@ async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
         let at = format!("{course:?}, {tls:?}, dropped after {times} polls");
         let Counts { sessions, signed, recorded } = &*domains.counts;
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
-        assert_eq!(count(sessions), 0, "a signing session is left: {at}");
+        assert_eq!(count(sessions), 0, "a signing session is left open: {at}");
         assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
         assert!(domains.client.idle_connections() <= 2, "one to each domain: {at}");
 
@@ -276,7 +276,7 @@ async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
         let next = domains.response("after").await;
         if course == Course::Probe {
             let main = domains.main.address().to_string();
-            assert_eq!(next.host(), main, "the way to the main domain is not free: {at}");
+            assert_eq!(next.host(), main, "the main domain is not used: {at}");
         }
         domains.call_ends_well("after-that").await;
         assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
@@ -306,7 +306,7 @@ async fn a_call_can_be_dropped_at_each_of_its_waits() {
             // Without TLS, a reset after accepting may arrive before or after the request is written: the
             // call moves in either case, since it may be repeated.
             let polls = drop_everywhere(course, tls).await;
-            assert!(polls >= 3, "{course:?}: it waits to connect, to sign and to be answered");
+            assert!(polls >= 3, "{course:?}: it waits to connect, to sign and for the response");
         }
     }
 }

@@ -104,7 +104,7 @@ async fn what_could_not_be_connected_moves_whatever_it_is() {
             .build()
             .unwrap();
         let response = client.send(terminate("12000").with_replay(replay)).await.unwrap();
-        assert_eq!(response.host(), host(&domains.standby), "nobody listens");
+        assert_eq!(response.host(), host(&domains.standby), "no server listens");
     }
 }
 
@@ -119,7 +119,7 @@ async fn with_both_out_of_reach_nothing_was_sent() {
         .unwrap();
     let error = client.send(terminate("12000")).await.unwrap_err();
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
-    assert_eq!(error.host(), Some(standby.to_string().as_str()), "the last one that was tried");
+    assert_eq!(error.host(), Some(standby.to_string().as_str()), "the last domain tried");
     assert_eq!(error.attempts(), Some(2));
 }
 
@@ -200,7 +200,7 @@ async fn calls_leave_a_domain_that_keeps_failing() {
     for _ in 0..5 {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     }
-    assert_eq!(domains.main.connections(), tried, "no call tries it");
+    assert_eq!(domains.main.connections(), tried, "no call probes it");
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn calls_come_back_to_a_domain_that_works_again() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), back).await.expect("a call goes back");
+    tokio::time::timeout(Duration::from_secs(120), back).await.expect("a call returns");
     for _ in 0..5 {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.main));
     }
@@ -243,7 +243,7 @@ async fn a_probe_that_is_dropped_leaves_the_way_to_the_next() {
     // From now on the main domain accepts requests, but does not respond.
     domains.main.fault_always(Some(Fault::new(Point::Executed, How::Stall)));
     let probe = tokio::time::timeout(Duration::from_secs(120), domains.probe(&client));
-    let probe = probe.await.expect("a call tries it");
+    let probe = probe.await.expect("a call probes it");
     // Other calls do not use the domain while it is being probed.
     assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     probe.abort();
@@ -271,7 +271,7 @@ async fn each_domain_has_its_own_connections() {
     domains.main.fault_once(Fault::new(Point::Request, How::Close));
     let client_again = domains.builder().retry(Quickly).build().unwrap();
     client_again.send(list()).await.unwrap();
-    assert_eq!(client_again.idle_connections(), 1, "the one to the standby domain");
+    assert_eq!(client_again.idle_connections(), 1, "a connection to the standby domain");
     assert_eq!(domains.standby.connections(), 1);
 }
 

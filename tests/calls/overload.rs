@@ -40,7 +40,7 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
         assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
         assert!(error.may_retry());
     }
-    assert_eq!(server.journal().len(), 2, "those who wait have sent nothing");
+    assert_eq!(server.journal().len(), 2, "waiting calls send nothing");
     // Dropped calls release their places: the next two calls run.
     server.fault_always(None);
     let mut running = running.into_iter();
@@ -57,7 +57,7 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
 async fn until_at_this_time(what: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
     while !what() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not happen");
+        assert!(begin.elapsed() < Duration::from_secs(60), "the condition never holds");
         tokio::task::yield_now().await;
     }
 }
@@ -85,7 +85,7 @@ async fn waiting_for_a_turn_counts_towards_the_time_of_the_call() {
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
     assert!(!first.is_finished(), "the place was not free");
     assert_eq!(first.await.unwrap().unwrap_err().outcome(), Outcome::Unknown);
-    assert_eq!(server.journal().len(), 1, "whoever waits sends nothing");
+    assert_eq!(server.journal().len(), 1, "a waiting call sends nothing");
 }
 
 #[tokio::test]
@@ -135,8 +135,8 @@ async fn clients_may_share_a_limiter_and_each_attempt_counts() {
     let (body, signed) = (ErrorBody::json("SYSTEM_ERROR", "told to"), true);
     server.misbehave_once(Misbehaviour::Status { status: 500, body, signed, executed: false });
     let error = client().send(rare()).await.unwrap_err();
-    assert_eq!(error.status().map(|status| status.as_u16()), Some(500), "what the attempt led to");
-    assert_eq!(server.journal().len(), 1, "there was no room for a second attempt");
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(500), "the attempt's result");
+    assert_eq!(server.journal().len(), 1, "no second attempt was permitted");
     let error = client().send(rare()).await.unwrap_err();
     assert!(matches!(error, Error::Overload(_)), "{error:?}");
     // Another interface has its own limit.

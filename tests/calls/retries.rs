@@ -179,7 +179,7 @@ async fn an_outage_is_not_multiplied() {
     for _ in 0..50 {
         client.send(list()).await.unwrap_err();
     }
-    assert_eq!(server.journal().len(), 60, "50 attempts, and 10 further ones");
+    assert_eq!(server.journal().len(), 60, "50 attempts, and 10 retries");
 }
 
 /// Keeps a connection to the server, and closes it so that the client cannot notice before it writes.
@@ -201,7 +201,7 @@ async fn a_kept_connection_that_was_closed_is_told_apart() {
         let Error::Exchange(exchange) = &error else { panic!("{error:?}") };
         assert!(exchange.is_stale(), "{error:?}");
         assert_ne!(exchange.fault(), ExchangeFault::NotHttp);
-        assert_eq!(error.outcome(), Outcome::Unknown, "HTTP/1.1 cannot say more");
+        assert_eq!(error.outcome(), Outcome::Unknown, "HTTP/1.1 gives no more information");
 
         // A closed new connection is not stale, nor is a connection on which a response has begun.
         server.fault_once(Fault::new(Point::RequestBytes(1), How::Close));

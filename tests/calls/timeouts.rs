@@ -78,7 +78,7 @@ impl Signer for TooLate {
     }
 
     async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
-        panic!("it is to be told how much time is left")
+        panic!("`sign_within` must be called")
     }
 
     async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
@@ -130,7 +130,7 @@ impl Signer for Told {
     }
 
     async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
-        panic!("it is to be told how much time is left")
+        panic!("`sign_within` must be called")
     }
 
     async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
@@ -234,7 +234,7 @@ async fn idle_connections_are_closed_without_anybody_calling() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("it is closed in the end");
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("the connection is closed");
     plans.terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(server.connections(), 2);
 }

@@ -99,7 +99,7 @@ async fn an_address_that_failed_is_tried_last() {
         // Wait until the client notices the closed connection.
         let _ = client.send(list()).await;
     }
-    assert_eq!(taken(), (1, 1), "the one that works is tried first");
+    assert_eq!(taken(), (1, 1), "the working address is tried first");
 }
 
 #[tokio::test]

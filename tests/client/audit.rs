@@ -86,7 +86,7 @@ async fn each_signed_request_has_one_record() {
     let requests = || server.requests_per_connection().iter().sum::<usize>();
     let before = requests();
     let call = tokio::spawn(async move { client.send(terminate("12000")).await });
-    until("the request came", || requests() > before).await;
+    until("the request arrived", || requests() > before).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(kept.take(), [line(1, "unknown 0 false")], "a call that was dropped");
@@ -173,7 +173,7 @@ async fn what_was_not_signed_has_no_record_and_no_record_has_a_secret() {
         async move { client.send(terminate("12000")).await }
     });
     // The call holds the only place.
-    until("it was carried out", || !server.journal().is_empty()).await;
+    until("the call was executed", || !server.journal().is_empty()).await;
     let refused = client.send(terminate("12001")).await.unwrap_err();
     assert!(matches!(refused, wxpay_transport::Error::Overload(_)), "{refused:?}");
     server.disconnect(How::Close);

@@ -283,7 +283,7 @@ async fn nothing_of_it_is_logged() {
 
     let log = log().text();
     for shown in ["shown.operation", "wxpay_call", "connecting", "which answered 407"] {
-        assert!(log.contains(shown), "the log tells of {shown}: {log}");
+        assert!(log.contains(shown), "the log contains {shown}: {log}");
     }
     for secret in [MARKER, &STANDARD.encode(format!("user:{MARKER}"))] {
         assert!(!log.contains(secret), "{log}");

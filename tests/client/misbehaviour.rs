@@ -343,7 +343,7 @@ async fn a_response_that_comes_too_late_is_unknown() {
 async fn what_the_gateway_refuses_is_a_rejection() {
     let gateway = Gateway::start().await;
     let plans = plans(&gateway, &gateway.base_url());
-    plans.terminate(&plan_id("12000")).await.expect("all is well");
+    plans.terminate(&plan_id("12000")).await.expect("the gateway works");
     for (id, code) in [("12000", "INVALID_REQUEST"), ("99999", "RESOURCE_NOT_EXISTS")] {
         let error = plans.terminate(&plan_id(id)).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Rejected, "{error}");

@@ -70,7 +70,7 @@ async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
     let before = main.journal().len();
     tokio::select! {
         ended = client.send(list()) => panic!("{ended:?}"),
-        () = until("the request came", || main.journal().len() > before) => {}
+        () = until("the request arrived", || main.journal().len() > before) => {}
     }
 
     // `snapshot` resets counters and histograms.

@@ -88,7 +88,7 @@ async fn end_of(spoil: Spoil) -> (End, String) {
     let mut ends = Vec::new();
     for (n, plan) in ["1", "2"].into_iter().enumerate() {
         let ended = plans.terminate(&plan_id(plan)).await;
-        assert_eq!(server.plan_state(plan), Some(PlanState::Terminated), "it was carried out");
+        assert_eq!(server.plan_state(plan), Some(PlanState::Terminated), "the call was executed");
         assert_eq!(server.executions(), n + 1, "and once");
         ends.push(match ended {
             Ok(_) => (None, String::new()),

@@ -139,7 +139,7 @@ async fn an_auditor_changes_no_outcome() {
         let ended = client.send(list()).await;
         assert_eq!(ended.err().map(|e| e.outcome()), outcome);
         client.send(list()).await.unwrap();
-        assert_eq!(audit.asked.load(Ordering::Relaxed), 2, "each attempt has its one record");
+        assert_eq!(audit.asked.load(Ordering::Relaxed), 2, "each attempt has one record");
     }
 }
 
@@ -153,7 +153,7 @@ async fn an_auditor_is_no_danger_to_a_call_that_is_dropped() {
         let client = client.clone();
         async move { client.send(list()).await }
     });
-    until("it was carried out", || !server.journal().is_empty()).await;
+    until("the call was executed", || !server.journal().is_empty()).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled(), "and not a panic");
     assert_eq!(audit.asked.load(Ordering::Relaxed), 1);
@@ -222,7 +222,7 @@ async fn a_clock_is_not_needed_to_verify() {
             let expected = if is_refused { Err(Outcome::Rejected) } else { Ok(()) };
             assert_eq!(ended.map(|_| ()).map_err(|e| e.outcome()), expected, "asked {at} times");
             if clock.asked.load(Ordering::Relaxed) < at {
-                assert!(at > 5, "it is asked at least twice");
+                assert!(at > 5, "the clock is read at least twice");
                 break;
             }
             client.send(list()).await.unwrap();
@@ -595,10 +595,10 @@ async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
             async move { client.send(list()).await }
         });
         if is_dropped {
-            until("it was carried out", || server.journal().len() > before).await;
+            until("the call was executed", || server.journal().len() > before).await;
             call.abort();
         }
-        let error = call.await.expect_err("it did not end by itself");
+        let error = call.await.expect_err("the call did not return normally");
         assert_eq!(error.is_cancelled(), is_dropped, "{error:?}");
         client.send(list()).await.unwrap();
     }

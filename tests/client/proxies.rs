@@ -83,7 +83,7 @@ async fn a_proxy_that_refuses_is_named_with_its_status() {
         assert_eq!(connect.stage(), ConnectStage::Proxy, "{shown}");
         assert_eq!(connect.proxy_status().map(|s| s.as_u16()), Some(status), "{shown}");
         assert_eq!(connect.proxy(), Some(authority.as_str()), "{shown}");
-        assert_eq!(error.status(), None, "it is none of WeChat Pay's");
+        assert_eq!(error.status(), None, "it is not WeChat Pay's");
         let expected = format!("(proxy): through the proxy {authority}, which answered {status}");
         assert!(error.to_string().ends_with(&expected), "{error}");
         assert!(error.hint().contains(hint), "{shown}");

@@ -115,7 +115,7 @@ async fn refused_by<V: Verifier>(
     signatures: usize,
 ) -> String {
     let plans = plans(gateway, signer, verifier, move || Timestamp::from_unix_secs(at));
-    let error = plans.terminate(&plan_id("12000")).await.expect_err("nobody could verify it");
+    let error = plans.terminate(&plan_id("12000")).await.expect_err("not verifiable");
     let told = chain(&error);
     assert_eq!((error.outcome(), kind(&error)), (Outcome::NotSent, "verifier"), "{told}");
     let wxpay_marketing::Error::Transport(error) = &error else { panic!("{error:?}") };

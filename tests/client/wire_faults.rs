@@ -345,7 +345,7 @@ async fn a_signature_of_the_wrong_length_is_not_sent() {
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
         assert_eq!((kind(&error), error.delivery()), ("signing", Delivery::NotSent), "{length}");
         assert_eq!(error.outcome(), Outcome::NotSent);
-        assert!(!error.may_retry(), "it would be the same again");
+        assert!(!error.may_retry(), "a retry would give the same result");
         let said = chain(&error);
         let what = format!("a signature of {length} bytes, WECHATPAY2-SHA256-RSA2048 needs 256");
         assert!(said.contains(&what), "{said}");

@@ -477,9 +477,9 @@ fn the_gateway_leaves_other_keys_alone() {
         assert_eq!(std::fs::read_to_string(dir.join("gateway.json")).unwrap(), other);
     }
     let _ = std::fs::remove_dir_all(&dir);
-    gateway_with_keys(&dir).expect("a folder that is not there is made");
+    gateway_with_keys(&dir).expect("a missing folder is created");
     let before = std::fs::read(dir.join("apiclient_key.pem")).unwrap();
-    gateway_with_keys(&dir).expect("its own keys are no others");
+    gateway_with_keys(&dir).expect("its own keys are accepted");
     assert_eq!(std::fs::read(dir.join("apiclient_key.pem")).unwrap(), before);
     #[cfg(unix)]
     {

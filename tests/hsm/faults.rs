@@ -207,7 +207,7 @@ async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let error = tokio::time::timeout(LIMIT, held_up).await.expect("it does not say so");
+    let error = tokio::time::timeout(LIMIT, held_up).await.expect("the error never reports it");
     assert!(chain(&error).contains("C_SignInit answered CKR_DEVICE_ERROR"), "{}", chain(&error));
     assert!(error.hint().contains("restart the program"), "{error:?}");
     faults.clear();

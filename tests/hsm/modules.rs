@@ -187,5 +187,5 @@ async fn resumes<F: Future<Output = Result<(), Pkcs11Error>>>(something: impl Fn
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("it does not resume: {last:?}");
+    panic!("it does not recover: {last:?}");
 }

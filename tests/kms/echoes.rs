@@ -132,7 +132,7 @@ async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) 
     }
     assert!(errors > 200, "{name}: {errors} errors");
     let heard = echo.heard.lock().unwrap().clone();
-    assert!(heard.iter().any(|secret| secret.len() > PIECE), "{name}: nothing was heard");
+    assert!(heard.iter().any(|secret| secret.len() > PIECE), "{name}: no request was received");
     assert_nothing_of(&heard, &LOG.get().unwrap().text(), name);
 }
 

@@ -116,7 +116,7 @@ async fn a_signature_is_had_once_it_is_approved() {
 
     let pending = signer.sign(b"message").await.unwrap_err();
     assert_eq!(pending.kind(), SignErrorKind::ApprovalPending);
-    assert!(!pending.kind().is_transient(), "to ask anew is to ask for another approval");
+    assert!(!pending.kind().is_transient(), "a retry would request another approval");
     let accessor = pending.approval_id().unwrap();
     assert!(pending.to_string().contains(accessor), "{pending}");
     assert!(pending.hint().contains("sys/control-group/authorize"), "{}", pending.hint());

@@ -44,7 +44,7 @@ async fn a_standby_signs_by_itself_and_goes_on_when_the_active_node_is_lost() {
     let reading = standby.backend(&mount, "merchant").build().unwrap();
     let key = reading.public_key().await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(key.version(), Some("2"));
-    assert!(stands_by(standby), "there is no majority");
+    assert!(stands_by(standby), "without a majority");
     // Without an active node, it cannot log in.
     let error = builder().connect().await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));

@@ -50,7 +50,7 @@ struct Passage {
 async fn pass(limiter: &RedisRateLimiter, key: LimitKey<'_>) -> Passage {
     let asked = Instant::now();
     let acquired = tokio::time::timeout(SAFETY, limiter.acquire(key, MINUTE));
-    acquired.await.expect("nothing hangs").expect("nobody waits for a minute");
+    acquired.await.expect("nothing hangs").expect("no caller waits for a minute");
     Passage { asked, granted: Instant::now() }
 }
 
@@ -187,7 +187,7 @@ async fn the_script_is_loaded_again() {
     for _ in 0..3 {
         pass(&limiter, key("x", 10)).await;
         let after = server.run(&["GET", KEY]);
-        assert_ne!(after, before, "it was asked");
+        assert_ne!(after, before, "Redis was queried");
         before = after;
         assert_eq!(server.run(&["SCRIPT", "FLUSH"]), "OK");
     }
@@ -219,11 +219,11 @@ async fn what_cannot_be_under_the_key_is_reset_and_stops_nobody() {
                 pass(&limiter, key("x", 10)).await;
             }
             server.run(&["SET", KEY, &absurd]);
-            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            limiter.acquire(key("x", 10), SECOND).await.expect("no caller is blocked");
             assert!(limiter.is_degraded(), "{absurd}");
             let ahead = tat(&server).saturating_sub(micros(&server));
             assert!(ahead <= 200_000, "{absurd}: {ahead}");
-            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            limiter.acquire(key("x", 10), SECOND).await.expect("no caller is blocked");
             assert!(!limiter.is_degraded(), "{absurd}");
         }
     }
@@ -448,7 +448,7 @@ async fn lost_and_back(
         async move {
             let all =
                 || counts.iter().zip(&before).all(|(c, b)| c.load(Ordering::Relaxed) >= b + more);
-            until("all go on", all).await;
+            until("all continue", all).await;
         }
     };
     go_on(10).await;
@@ -458,7 +458,7 @@ async fn lost_and_back(
     go_on(20).await;
     let found = Instant::now();
     bring_back(&mut server);
-    until("both are back", || !limiters.iter().any(|limiter| limiter.is_degraded())).await;
+    until("both have reconnected", || !limiters.iter().any(|limiter| limiter.is_degraded())).await;
     server.run(&["DEL", KEY]);
     go_on(10).await;
     assert_ne!(server.run(&["GET", KEY]), "", "places are reserved there again");
@@ -513,7 +513,7 @@ async fn a_password_is_given_and_never_shown() {
         }
         assert!(limiter.is_degraded(), "{why}");
         let text = log.text();
-        assert_eq!(text.matches(" WARN ").count(), before + 1, "one line, not one each: {text}");
+        assert_eq!(text.matches(" WARN ").count(), before + 1, "one line in total: {text}");
         assert!(
             text.lines().rev().any(|line| line.contains(" WARN ") && line.contains(why)),
             "{text}"

@@ -36,7 +36,7 @@ pub async fn keys_that_do_not_fit<C: Cloud>() {
         let error = refused::<C>(Setup::new(&double, key), kind).await;
         assert_eq!(error.code(), code, "{key}: {}", chain(&error));
         assert_eq!(error.request_id().is_some(), code.is_some(), "{}", chain(&error));
-        assert!(double.journal().len() <= 2, "it is not asked again: {:?}", double.journal());
+        assert!(double.journal().len() <= 2, "it is not requested again: {:?}", double.journal());
     }
     // The certificate of another key.
     let other = builder::<C>(Setup::new(&double, "other")).certificate(certificate());
@@ -71,7 +71,7 @@ pub async fn access_keys_that_are_refused<C: Cloud>() {
         assert!(code.is_none() || error.code() == code, "{}", chain(&error));
         assert!(!format!("{error:?}").contains("n0t-the"), "{error:?}");
         assert!(error.request_id().is_some(), "{}", chain(&error));
-        assert_eq!(double.journal().len(), 1, "there are no others");
+        assert_eq!(double.journal().len(), 1, "there is no other key to try");
     }
     double.set(json!({"credentials": []}));
     for (credentials, code) in [(temporary, C::CODES.expired), (fixed, C::CODES.unknown)] {

@@ -74,7 +74,7 @@ impl Load {
         let (begin, goal) = (Instant::now(), self.signed() + more);
         while self.signed() < goal {
             let kinds = &self.counts.kinds;
-            assert!(begin.elapsed() < LIMIT, "the service does not resume: {kinds:?}");
+            assert!(begin.elapsed() < LIMIT, "the service does not recover: {kinds:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

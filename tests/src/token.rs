@@ -194,7 +194,7 @@ pub fn certificate_object<'a>(session: &'a Session, der: &[u8], names: &[Attribu
 /// Deletes all matching objects.
 pub fn delete(session: &Session, template: &[Attribute]) {
     for object in session.find_objects(template).expect("a search") {
-        session.destroy_object(object).expect("an object that goes");
+        session.destroy_object(object).expect("a deletable object");
     }
 }
 

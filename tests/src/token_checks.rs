@@ -36,7 +36,7 @@ pub async fn connect_at_last(token: &Token) -> Pkcs11Signer {
             }
         }
     };
-    tokio::time::timeout(LIMIT, connecting).await.expect("it stays away")
+    tokio::time::timeout(LIMIT, connecting).await.expect("it does not return")
 }
 
 /// Connects a signer without a time limit: no check depends on the speed of a token.

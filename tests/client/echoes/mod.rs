@@ -166,7 +166,7 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
             }
         }
     }
-    assert!(answered > 500, "only {answered} were answers at all");
+    assert!(answered > 500, "only {answered} were valid responses");
 
     // The signature of a success covers no header.
     let behind = keys.base_url().trim_start_matches("http://").to_owned();
@@ -188,5 +188,5 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
         assert_nothing_of(&heard, &shown(&error), "a signed refusal");
         assert_unseen(&heard, "a signed refusal");
     }
-    assert!(log.text().contains("request_id"), "the log tells of responses");
+    assert!(log.text().contains("request_id"), "the log contains responses");
 }

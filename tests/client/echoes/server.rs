@@ -113,7 +113,7 @@ fn written(response: &str, echo: &str) -> String {
 }
 
 async fn passed_on(address: &str, request: &Heard, echo: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("the server behind");
+    let mut stream = TcpStream::connect(address).await.expect("the upstream server");
     let head = request.head.trim_end().to_owned() + "\r\nConnection: close\r\n\r\n";
     stream.write_all((head + &request.body).as_bytes()).await.expect("an open connection");
     let mut response = String::new();

@@ -281,7 +281,7 @@ impl Seen {
 /// Makes a call that succeeds, since there is no fault yet; on a busy machine it may take several tries.
 async fn warm_up(client: &Client<FileKeySigner, KeyRing>) {
     let succeeds = async { while client.send(list()).await.is_err() {} };
-    tokio::time::timeout(Duration::from_secs(60), succeeds).await.expect("nothing is wrong yet");
+    tokio::time::timeout(Duration::from_secs(60), succeeds).await.expect("there is no fault yet");
 }
 
 fn list() -> Request {

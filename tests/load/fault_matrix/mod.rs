@@ -95,7 +95,7 @@ fn check(cell: &Cell, report: &Report) -> Result<(), String> {
     promise(report.names_a_host, "no host is named")?;
     promise(
         !cell.must_succeed() || report.end == "success",
-        "no success, though it may be repeated",
+        "no success, although it may be repeated",
     )?;
     cell.expectation().map_or(Ok(()), |expected| {
         let told = format!("expected {expected}, got {}", report.end);

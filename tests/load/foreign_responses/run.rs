@@ -106,7 +106,7 @@ impl Run {
             tokio::task::spawn_blocking(move || self.calls(&client, &server, &ghost, random))
         };
         let broken = calls.await.expect("no call panics");
-        until("the server has nothing to do", || !ghost.is_busy()).await;
+        until("the server is idle", || !ghost.is_busy()).await;
         broken?;
         self.check_executions(&server)?;
         Ok(ghost.extras())
@@ -162,7 +162,7 @@ impl Run {
                 self.wait(&runtime, Duration::from_millis(1));
             }
             Wrong::TooMany(_, Moment::BeforeTheCall) => {
-                runtime.block_on(until("the response too many was sent", was_sent));
+                runtime.block_on(until("the surplus response was sent", was_sent));
                 self.wait(&runtime, Duration::from_millis(1));
             }
             Wrong::TooMany(..) => {}
@@ -174,7 +174,7 @@ impl Run {
         for n in 4..CALLS {
             if n == CALLS - 1 && matches!(self.wrong, Wrong::TooMany(..)) {
                 // However fast the others were, at least one call follows the response or coincides with it.
-                runtime.block_on(until("the response too many was sent", was_sent));
+                runtime.block_on(until("the surplus response was sent", was_sent));
             }
             self.call(&runtime, client, server, random.choice(OTHERS).expect("some"), n)?;
         }

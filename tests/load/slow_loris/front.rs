@@ -43,7 +43,7 @@ impl Front {
     /// Waits until this many connections have endless responses.
     pub(crate) async fn slow_connections(&self, n: usize) {
         let mut slow = self.slow.subscribe();
-        slow.wait_for(|slow| *slow == n).await.expect("the sender is here");
+        slow.wait_for(|slow| *slow == n).await.expect("the sender exists");
     }
 }
 

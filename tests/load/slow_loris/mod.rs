@@ -29,7 +29,7 @@ fn call(name: &str) -> Request {
 
 /// Returns what the caller is told: kind, outcome, delivery.
 fn told(ended: &Result<Response, Error>) -> (&'static str, Outcome, Delivery) {
-    let error = ended.as_ref().expect_err("there is no whole response");
+    let error = ended.as_ref().expect_err("the response never completes");
     let kind = match error {
         Error::Timeout(_) => "timeout",
         Error::Exchange(_) => "exchange",
@@ -144,7 +144,7 @@ async fn others_go_on(server: &WireServer, which: Which) {
 
     all_end_well(&client, 20, 5).await;
     if let Some(ended) = slow.try_join_next() {
-        panic!("the others are still being answered, but one ended: {ended:?}");
+        panic!("the endless responses continue, but one call ended: {ended:?}");
     }
     assert!(client.idle_connections() <= 20);
 

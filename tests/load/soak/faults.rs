@@ -213,6 +213,6 @@ impl Trouble {
     }
 
     fn choose<T: Clone>(&mut self, all: &[T]) -> T {
-        self.random.choice(all).cloned().expect("there is one")
+        self.random.choice(all).cloned().expect("there is a choice")
     }
 }

@@ -82,7 +82,7 @@ impl Side {
 
     async fn close(&mut self) -> Domain {
         let server = Arc::into_inner(self.server.take().expect("it is open"));
-        let server = server.expect("nobody else has it");
+        let server = server.expect("no other owner");
         let wechat_pay = server.wechat_pay().clone();
         let read = server.requests_per_connection().iter().sum();
         drop(server);
