@@ -1,4 +1,4 @@
-//! A call that is dropped leaves nothing behind.
+//! Dropped calls leave nothing behind.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,26 +27,26 @@ async fn calls_dropped_at_any_point_leave_a_working_client() {
     for n in 0..200_u64 {
         server.add_plan(Plan::new(n.to_string(), "1004"));
         let id = plan_id(&n.to_string());
-        // From "before anything happens" to "after it is over".
+        // From before anything happens to after the call has ended.
         let patience = Duration::from_micros(n * 20);
         let _ = tokio::time::timeout(patience, plans.terminate(&id)).await;
     }
-    // None of the connections that were cut short is used again: every response belongs to its call.
+    // No interrupted connection is reused: every response belongs to its call.
     for n in 0..20 {
         let id = format!("after-{n}");
         server.add_plan(Plan::new(&id, "1004"));
         let terminated = plans.terminate(&plan_id(&id)).await.unwrap();
         assert_eq!(terminated.plan_id.as_str(), id);
     }
-    // Calls that found none have more opened ahead; how many find none is a matter of the machine.
-    assert!(client.idle_connections() <= 8, "more than are ever opened ahead");
+    // Calls that found no spare connection open more in advance; how many find none depends on the machine.
+    assert!(client.idle_connections() <= 8, "more than the limit of spares");
 }
 
 #[tokio::test]
 async fn a_dropped_call_closes_its_connection_and_leaves_no_task() {
     let server = WireServer::start_plain().await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    // One server task for each connection; the client has none of its own.
+    // One server task per connection; the client has no tasks.
     let before = tasks();
     for at in [Point::Request, Point::Executed, Point::ResponseBytes(30)] {
         let client = builder(&server, &server.base_url()).build().unwrap();
@@ -57,7 +57,7 @@ async fn a_dropped_call_closes_its_connection_and_leaves_no_task() {
         assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
         assert_eq!(client.idle_connections(), 0, "{at:?}");
     }
-    // A stalled server does not see the end by itself.
+    // A stalled server does not notice the disconnect.
     server.disconnect(How::Close);
     let ended = async {
         while tasks() > before {
@@ -80,29 +80,29 @@ async fn a_call_dropped_while_the_server_works_is_not_taken_for_the_next_one() {
     let next = plans.terminate(&plan_id("12002")).await.unwrap();
     assert_eq!(next.plan_id.as_str(), "12002");
     let requests = server.requests_per_connection();
-    assert!(requests.iter().all(|n| *n <= 1), "on a connection of its own: {requests:?}");
+    assert!(requests.iter().all(|n| *n <= 1), "one request per connection: {requests:?}");
 }
 
-/// What a call goes through before it is dropped.
+/// The course of a call until it is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Course {
-    /// It opens a connection, and is answered.
+    /// Opens a connection, and gets a response.
     Straight,
-    /// It finds a connection.
+    /// Uses a kept connection.
     Kept,
-    /// It finds one that the server has closed.
+    /// Uses a kept connection that the server has closed.
     Stale,
-    /// It is answered 500 twice, and tried again.
+    /// Gets a 500 twice, and is retried.
     Retried,
     /// The main domain accepts no connection.
     Moved,
-    /// The main domain answers 502.
+    /// The main domain responds with 502.
     MovedSent,
-    /// The main domain had failed, and the call finds out whether it still does.
+    /// The main domain has failed, and the call probes it.
     Probe,
 }
 
-/// Counts what was signed and recorded, and the signing sessions in use.
+/// Counts signatures and audit records, and the signing sessions in use.
 #[derive(Debug, Default)]
 struct Counts {
     sessions: AtomicUsize,
@@ -110,7 +110,7 @@ struct Counts {
     recorded: AtomicUsize,
 }
 
-/// Signs in a session, and not at once.
+/// Signs in a session, with a delay.
 #[derive(Debug)]
 struct SlowSigner {
     signer: FileKeySigner,
@@ -178,7 +178,7 @@ impl Domains {
             .base_url(url(&main))
             .failover(failover.probe_after(Duration::from_millis(1)))
             .retry(Backoff::new().first(Duration::from_millis(1)))
-            // A place that is not given back would be missed by the next call.
+            // The next call would fail if a place were not released.
             .max_concurrent_calls(1)
             .max_queued_calls(0)
             .audit(Recorder(Arc::clone(&counts)))
@@ -218,7 +218,7 @@ impl Domains {
         assert_eq!(self.response(brand).await.status(), 200);
     }
 
-    /// Calls, and checks that the response belongs to the call.
+    /// Makes a call, and checks that the response belongs to it.
     async fn response(&self, brand: &str) -> Response {
         let plan_id = format!("of-{brand}");
         self.main.add_plan(Plan::new(&plan_id, brand));
@@ -235,7 +235,7 @@ fn list(brand: &str) -> Request {
     Request::get("delivery_plans.list", target).answered_by(|body| body.starts_with(b"{"))
 }
 
-/// Polls a call so many times, and then drops it, unless it has ended.
+/// Polls a call up to this many times, then drops it unless it has completed.
 async fn polled(
     times: usize,
     call: impl Future<Output = Result<Response, Error>>,
@@ -256,7 +256,7 @@ async fn polled(
     .await
 }
 
-/// Drops a call after its first wait, after its second one, and so on until it comes to its end.
+/// Drops a call after its first wait, then after its second, and so on until the call completes.
 async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
     let empty = Footprint::of_tasks();
     for times in 0.. {
@@ -267,7 +267,7 @@ async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
         let at = format!("{course:?}, {tls:?}, dropped after {times} polls");
         let Counts { sessions, signed, recorded } = &*domains.counts;
         let count = |counter: &AtomicUsize| counter.load(Ordering::SeqCst);
-        assert_eq!(count(sessions), 0, "a signing session is left: {at}");
+        assert_eq!(count(sessions), 0, "a signing session is left open: {at}");
         assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
         assert!(domains.client.idle_connections() <= 2, "one to each domain: {at}");
 
@@ -276,7 +276,7 @@ async fn drop_everywhere(course: Course, tls: Option<ServerTls>) -> usize {
         let next = domains.response("after").await;
         if course == Course::Probe {
             let main = domains.main.address().to_string();
-            assert_eq!(next.host(), main, "the way to the main domain is not free: {at}");
+            assert_eq!(next.host(), main, "the main domain is not used: {at}");
         }
         domains.call_ends_well("after-that").await;
         assert_eq!(count(signed), count(recorded), "signed and recorded: {at}");
@@ -303,10 +303,10 @@ async fn a_call_can_be_dropped_at_each_of_its_waits() {
             Course::MovedSent,
             Course::Probe,
         ] {
-            // Without TLS, a reset after accepting may come when the request has been written, and as well
-            // before: the call moves all the same, since it may be repeated.
+            // Without TLS, a reset after accepting may arrive before or after the request is written: the
+            // call moves in either case, since it may be repeated.
             let polls = drop_everywhere(course, tls).await;
-            assert!(polls >= 3, "{course:?}: it waits to connect, to sign and to be answered");
+            assert!(polls >= 3, "{course:?}: it waits to connect, to sign and for the response");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Two domains: which one calls go to, and when they move.
+//! Failover between two domains: which one calls use, and when they move.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use wxpay_transport::{
     Transport,
 };
 
-/// The main and the standby domain, which share their state. They speak TLS: there, a server that accepts
-/// no connection is found out before anything is written.
+/// The main and the standby domain, which share their state. They use TLS: a refused connection is then
+/// detected before anything is written.
 struct Domains {
     main: WireServer,
     standby: WireServer,
@@ -43,17 +43,17 @@ impl Domains {
         self.builder().build().unwrap()
     }
 
-    /// Returns how many requests came to the main and to the standby domain.
+    /// Returns the number of requests at the main and the standby domain.
     fn requests(&self) -> (usize, usize) {
         let count = |server: &WireServer| server.requests_per_connection().iter().sum();
         (count(&self.main), count(&self.standby))
     }
 
-    /// No connection to the main domain comes about, and those that stand end.
+    /// Makes new connections to the main domain fail, and closes the existing ones.
     async fn main_goes_away(&self, client: &TestClient) {
         self.main.fault_always(Some(Fault::new(Point::Accept, How::Reset)));
         self.main.disconnect(How::Close);
-        // The end of the kept connections has to arrive.
+        // Wait until the client notices the closed connections.
         let arrived = async {
             while client
                 .send(list())
@@ -66,12 +66,12 @@ impl Domains {
         tokio::time::timeout(Duration::from_secs(30), arrived).await.expect("calls move");
     }
 
-    /// Makes calls until one of them tries the main domain, which does not answer; returns that one.
+    /// Makes calls until one of them tries the main domain, which does not respond; returns that call.
     async fn probe(&self, client: &TestClient) -> JoinHandle<Result<Response, Error>> {
         loop {
             let (client, before) = (client.clone(), self.requests().0);
             let call = tokio::spawn(async move { client.send(list()).await });
-            // It ends at the standby domain, or it is the one.
+            // The call either completes at the standby domain, or tries the main domain.
             while !call.is_finished() {
                 if self.requests().0 > before {
                     return call;
@@ -104,7 +104,7 @@ async fn what_could_not_be_connected_moves_whatever_it_is() {
             .build()
             .unwrap();
         let response = client.send(terminate("12000").with_replay(replay)).await.unwrap();
-        assert_eq!(response.host(), host(&domains.standby), "nobody listens");
+        assert_eq!(response.host(), host(&domains.standby), "no server listens");
     }
 }
 
@@ -119,7 +119,7 @@ async fn with_both_out_of_reach_nothing_was_sent() {
         .unwrap();
     let error = client.send(terminate("12000")).await.unwrap_err();
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
-    assert_eq!(error.host(), Some(standby.to_string().as_str()), "the last one that was tried");
+    assert_eq!(error.host(), Some(standby.to_string().as_str()), "the last domain tried");
     assert_eq!(error.attempts(), Some(2));
 }
 
@@ -146,7 +146,7 @@ async fn a_gateway_that_fails_moves_only_what_may_be_repeated() {
     }
 }
 
-/// Tries again at once, twice.
+/// Retries twice, without delay.
 #[derive(Debug)]
 struct Quickly;
 
@@ -184,7 +184,7 @@ async fn a_refusal_and_a_failure_of_the_system_never_move() {
 #[tokio::test]
 async fn calls_leave_a_domain_that_keeps_failing() {
     let domains = Domains::start().await;
-    // Nobody tries it again while this test runs.
+    // The main domain is not probed while this test runs.
     let failover = domains.failover().probe_after(Duration::from_secs(3600));
     let client = domains.builder().failover(failover).retry(NoRetry).build().unwrap();
     client.send(list()).await.unwrap();
@@ -194,13 +194,13 @@ async fn calls_leave_a_domain_that_keeps_failing() {
     for _ in 0..5 {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     }
-    // It works again, and nobody knows.
+    // The main domain recovers, but the client has not noticed yet.
     domains.main.fault_always(None);
     let tried = domains.main.connections();
     for _ in 0..5 {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     }
-    assert_eq!(domains.main.connections(), tried, "no call tries it");
+    assert_eq!(domains.main.connections(), tried, "no call probes it");
 }
 
 #[tokio::test]
@@ -213,13 +213,13 @@ async fn calls_come_back_to_a_domain_that_works_again() {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     }
     domains.main.fault_always(None);
-    // One call tries it; then all go back.
+    // One call probes it; then all calls return.
     let back = async {
         while client.send(list()).await.unwrap().host() != host(&domains.main) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), back).await.expect("a call goes back");
+    tokio::time::timeout(Duration::from_secs(120), back).await.expect("a call returns");
     for _ in 0..5 {
         assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.main));
     }
@@ -240,11 +240,11 @@ async fn a_probe_that_is_dropped_leaves_the_way_to_the_next() {
     for _ in 0..5 {
         client.send(list()).await.unwrap();
     }
-    // From now on the main domain takes requests, and does not answer.
+    // From now on the main domain accepts requests, but does not respond.
     domains.main.fault_always(Some(Fault::new(Point::Executed, How::Stall)));
     let probe = tokio::time::timeout(Duration::from_secs(120), domains.probe(&client));
-    let probe = probe.await.expect("a call tries it");
-    // While it is being probed, others do not go there.
+    let probe = probe.await.expect("a call probes it");
+    // Other calls do not use the domain while it is being probed.
     assert_eq!(client.send(list()).await.unwrap().host(), host(&domains.standby));
     probe.abort();
     assert!(probe.await.unwrap_err().is_cancelled());
@@ -271,7 +271,7 @@ async fn each_domain_has_its_own_connections() {
     domains.main.fault_once(Fault::new(Point::Request, How::Close));
     let client_again = domains.builder().retry(Quickly).build().unwrap();
     client_again.send(list()).await.unwrap();
-    assert_eq!(client_again.idle_connections(), 1, "the one to the standby domain");
+    assert_eq!(client_again.idle_connections(), 1, "a connection to the standby domain");
     assert_eq!(domains.standby.connections(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of a call: turned away, tried again, moved to the other domain, cut short, given up.
+//! Courses of calls: refused, retried, moved to the other domain, cancelled, timed out.
 
 mod cancellation;
 mod failover;

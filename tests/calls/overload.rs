@@ -1,4 +1,4 @@
-//! More calls than there may be: so many run, so many wait, the others are told so.
+//! More calls than the limits allow: some run, some wait, the others are refused.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,8 +40,8 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
         assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
         assert!(error.may_retry());
     }
-    assert_eq!(server.journal().len(), 2, "those who wait have sent nothing");
-    // Whoever is dropped makes room: the next two get in.
+    assert_eq!(server.journal().len(), 2, "waiting calls send nothing");
+    // Dropped calls release their places: the next two calls run.
     server.fault_always(None);
     let mut running = running.into_iter();
     for call in running.by_ref().take(2) {
@@ -53,11 +53,11 @@ async fn so_many_run_so_many_wait_and_the_others_are_refused() {
     assert_eq!(server.journal().len(), 5);
 }
 
-/// Waits while the clock stands still: it goes on only when everything waits.
+/// Waits while the clock is paused: it advances only when everything waits.
 async fn until_at_this_time(what: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
     while !what() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it does not happen");
+        assert!(begin.elapsed() < Duration::from_secs(60), "the condition never holds");
         tokio::task::yield_now().await;
     }
 }
@@ -77,15 +77,15 @@ async fn waiting_for_a_turn_counts_towards_the_time_of_the_call() {
         async move { client.send(list()).await }
     });
     until_at_this_time(|| server.journal().len() == 1).await;
-    // It holds the only place for as long as it may, and that is longer than the other one waits: that one
-    // keeps a second for its attempt.
+    // The running call holds the only place for its whole time, which is longer than the other call waits:
+    // that one reserves a second for its attempt.
     let error = client.send(list()).await.unwrap_err();
     let Error::Timeout(timeout) = &error else { panic!("{error:?}") };
     assert_eq!((timeout.limit(), timeout.stage()), (Limit::Call, Stage::Queueing));
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
     assert!(!first.is_finished(), "the place was not free");
     assert_eq!(first.await.unwrap().unwrap_err().outcome(), Outcome::Unknown);
-    assert_eq!(server.journal().len(), 1, "whoever waits sends nothing");
+    assert_eq!(server.journal().len(), 1, "a waiting call sends nothing");
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_rate_that_leaves_no_room_is_said_at_once() {
             }
         }
     }
-    // Two seconds have room for two or three, and nobody waited in vain.
+    // Two seconds allow two or three requests, and no call waited in vain.
     assert!((2..=4).contains(&sent), "{sent} were sent");
     assert_eq!((sent + refused, server.journal().len()), (6, sent));
 }
@@ -121,7 +121,7 @@ async fn a_rate_that_leaves_no_room_is_said_at_once() {
 #[tokio::test]
 async fn clients_may_share_a_limiter_and_each_attempt_counts() {
     let server = WireServer::start_plain().await;
-    // A share of one request an hour: there is no second one, however slow the machine.
+    // A share of one request per hour: no second request, even on a slow machine.
     let limiter = InProcessRateLimiter::new().share_of(NonZeroU32::new(3600).unwrap());
     let limiter = Arc::new(limiter);
     let client = || {
@@ -135,16 +135,16 @@ async fn clients_may_share_a_limiter_and_each_attempt_counts() {
     let (body, signed) = (ErrorBody::json("SYSTEM_ERROR", "told to"), true);
     server.misbehave_once(Misbehaviour::Status { status: 500, body, signed, executed: false });
     let error = client().send(rare()).await.unwrap_err();
-    assert_eq!(error.status().map(|status| status.as_u16()), Some(500), "what the attempt led to");
-    assert_eq!(server.journal().len(), 1, "there was no room for a second attempt");
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(500), "the attempt's result");
+    assert_eq!(server.journal().len(), 1, "no second attempt was permitted");
     let error = client().send(rare()).await.unwrap_err();
     assert!(matches!(error, Error::Overload(_)), "{error:?}");
-    // Another interface has room.
+    // Another interface has its own limit.
     client().send(list()).await.unwrap();
 }
 
-/// In no second more requests arrive than the limit says. The clock stands still until
-/// all that was let through has arrived, so that a busy machine neither spreads nor gathers them.
+/// No second contains more requests than the limit allows. The clock is paused until all permitted requests
+/// have arrived, so a busy machine neither spreads nor bunches them.
 #[tokio::test(start_paused = true)]
 async fn terminating_plans_keeps_to_the_documented_limit() {
     const SECOND: Duration = Duration::from_secs(1);
@@ -172,7 +172,7 @@ async fn terminating_plans_keeps_to_the_documented_limit() {
     }
     let mut ended = 0;
     while ended < 250 {
-        // Whoever may go by now goes.
+        // Let every permitted call proceed.
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
@@ -188,14 +188,14 @@ async fn terminating_plans_keeps_to_the_documented_limit() {
     let in_the_second_from =
         |from: Instant| arrived.iter().filter(|&&at| (from..from + SECOND).contains(&at)).count();
     let most = arrived.iter().map(|&from| in_the_second_from(from)).max();
-    // And hardly fewer, so that it is the limit that is seen, and not how slow the calls are.
+    // Hardly fewer, which shows that the limit is measured and not the speed of the calls.
     assert!(most.is_some_and(|most| (90..=100).contains(&most)), "{most:?} in one second");
-    // A tenth of them goes at once.
+    // A tenth of them is sent at once.
     let at_once = arrived.iter().filter(|&&at| at == arrived[0]).count();
     assert_eq!(at_once, 10);
 }
 
-/// Signs as a key in a file does, and counts: who is let through signs at once.
+/// Signs like a file key and counts signatures: permitted calls sign immediately.
 #[derive(Debug)]
 struct CountingSigner {
     signer: FileKeySigner,

@@ -1,4 +1,4 @@
-//! Calls that are tried again: when, how often, and what is told at the end.
+//! Retries of calls: when, how often, and what is reported at the end.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ async fn each_attempt_is_a_request_of_its_own() {
     let journal = server.journal();
     let signatures: HashSet<_> = journal.iter().map(|entry| entry.authorization()).collect();
     assert_eq!((journal.len(), signatures.len()), (3, 3));
-    // The gateway refuses a nonce that it has seen.
+    // The gateway refuses a nonce that was used before.
     assert!(journal.iter().all(|entry| *entry.verdict() == wxpay_testing::Verdict::Accepted));
 }
 
@@ -94,7 +94,7 @@ async fn attempts_are_counted_and_the_last_one_is_told() {
 
 #[tokio::test]
 async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
-    // Carried out, and the response lost; then refused.
+    // Executed, but the response is lost; then refused.
     let server = WireServer::start_plain().await;
     server.fault_once(Fault::new(Point::Executed, How::Close));
     let request = terminate("12000").with_replay(Replay::Keyed);
@@ -104,8 +104,8 @@ async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
     assert!(error.hint().contains("an earlier attempt was sent"), "{}", error.hint());
     assert_eq!(server.executions(), 1);
 
-    // Carried out, and the response lost; then no connection comes about. With TLS, that is known before
-    // anything is written: by itself, the last attempt would be one that was not sent.
+    // Executed, but the response is lost; then no connection can be opened. With TLS this is known before
+    // anything is written: the last attempt by itself was not sent.
     let server = WireServer::start_tls(ServerTls::Good).await;
     server.fault_once(Fault::new(Point::Executed, How::Close));
     server.fault_once(Fault::new(Point::Accept, How::Close));
@@ -119,7 +119,7 @@ async fn an_unknown_outcome_is_not_forgotten_by_what_comes_after() {
     assert_eq!((server.executions(), server.requests_per_connection()), (1, vec![1, 0, 0]));
 }
 
-/// Counts how often it is asked, and gives up.
+/// Counts how often it is called, and never retries.
 #[derive(Debug, Clone, Default)]
 struct Counting(Arc<AtomicUsize>);
 
@@ -140,7 +140,7 @@ async fn a_policy_is_asked_only_where_trying_again_does_no_harm() {
     client.send(list()).await.unwrap();
     server.misbehave_once(status(500, "SYSTEM_ERROR"));
     client.send(list().with_replay(Replay::Never)).await.unwrap_err();
-    // The connection had carried another request, so it is heard twice.
+    // The connection has carried another request, so the refusal is confirmed by a second request.
     server.misbehave_times(2, status(400, "PARAM_ERROR"));
     client.send(list()).await.unwrap_err();
     assert_eq!(asked(), 0);
@@ -179,10 +179,10 @@ async fn an_outage_is_not_multiplied() {
     for _ in 0..50 {
         client.send(list()).await.unwrap_err();
     }
-    assert_eq!(server.journal().len(), 60, "50 attempts, and 10 further ones");
+    assert_eq!(server.journal().len(), 60, "50 attempts, and 10 retries");
 }
 
-/// Has a connection to the server kept, and closes it so that the client cannot know when it writes.
+/// Keeps a connection to the server, and closes it so that the client cannot notice before it writes.
 async fn kept_and_closed(server: &WireServer, client: &TestClient) {
     client.send(list()).await.unwrap();
     assert_eq!(client.idle_connections(), 1);
@@ -201,9 +201,9 @@ async fn a_kept_connection_that_was_closed_is_told_apart() {
         let Error::Exchange(exchange) = &error else { panic!("{error:?}") };
         assert!(exchange.is_stale(), "{error:?}");
         assert_ne!(exchange.fault(), ExchangeFault::NotHttp);
-        assert_eq!(error.outcome(), Outcome::Unknown, "HTTP/1.1 cannot say more");
+        assert_eq!(error.outcome(), Outcome::Unknown, "HTTP/1.1 gives no more information");
 
-        // A new connection that is closed is not stale, nor is one on which a response had begun.
+        // A closed new connection is not stale, nor is a connection on which a response has begun.
         server.fault_once(Fault::new(Point::RequestBytes(1), How::Close));
         let error = client.send(list().with_replay(replay)).await.unwrap_err();
         assert!(!matches!(&error, Error::Exchange(e) if e.is_stale()), "{error:?}");
@@ -220,7 +220,7 @@ async fn a_kept_connection_that_was_closed_costs_those_nothing_who_may_repeat() 
         [(Replay::Safe, true), (Replay::Keyed, true), (Replay::Never, false)]
     {
         let server = WireServer::start_plain().await;
-        // It would wait for a minute, and has no budget.
+        // The backoff would be a minute, and there is no retry budget.
         let backoff =
             Backoff::new().first(Duration::from_secs(60)).longest(Duration::from_secs(60));
         let client = builder(&server, &server.base_url())

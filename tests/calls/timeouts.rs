@@ -1,4 +1,4 @@
-//! Time-outs, limits, and settings that cannot be.
+//! Timeouts, limits, and invalid settings.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -67,7 +67,7 @@ async fn a_signer_that_hangs_has_sent_nothing() {
     assert_eq!(server.journal().len(), 0);
 }
 
-/// Signs when its time is over, and lets nothing else happen until then.
+/// Blocks the thread until its time has passed, then signs.
 #[derive(Debug)]
 struct TooLate(FileKeySigner);
 
@@ -78,7 +78,7 @@ impl Signer for TooLate {
     }
 
     async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
-        panic!("it is to be told how much time is left")
+        panic!("`sign_within` must be called")
     }
 
     async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
@@ -98,7 +98,7 @@ async fn nothing_is_sent_with_a_signature_that_came_too_late() {
         .unwrap();
     let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!((kind(&error), error.delivery()), ("timeout", Delivery::NotSent));
-    // The server would have read it by then.
+    // By then the server would have read a request.
     server.disconnect(How::Close);
     assert_eq!(server.journal().len(), 0);
 }
@@ -119,7 +119,7 @@ async fn a_call_has_time_to_move_when_connecting_may_take_longer_than_it() {
     assert_eq!(wechat_pay.journal().len(), 1);
 }
 
-/// Notes how much time it is told to have, each time.
+/// Records how much time it is given at each call.
 #[derive(Debug)]
 struct Told(FileKeySigner, Arc<Mutex<Vec<Duration>>>);
 
@@ -130,7 +130,7 @@ impl Signer for Told {
     }
 
     async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
-        panic!("it is to be told how much time is left")
+        panic!("`sign_within` must be called")
     }
 
     async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
@@ -154,7 +154,7 @@ async fn a_signer_is_told_how_much_time_is_left() {
             .call_timeout(call)
             .build()
             .unwrap();
-        // Two attempts, between which time passes.
+        // Two attempts, with time passing between them.
         let (body, signed) = (ErrorBody::json("RATELIMIT_EXCEEDED", "told to"), true);
         let throttled = Misbehaviour::Status { status: 429, body, signed, executed: false };
         server.misbehave_once(throttled);
@@ -205,7 +205,7 @@ async fn an_attempt_may_have_all_of_the_time_and_the_default_is_no_contradiction
     let server = WireServer::start_plain().await;
     let builder = || builder(&server, &server.base_url()).call_timeout(Duration::from_secs(5));
     builder().attempt_timeout(Duration::from_secs(5)).build().unwrap();
-    // 15 s by default.
+    // The default is 15 s.
     builder().build().unwrap();
 }
 
@@ -234,7 +234,7 @@ async fn idle_connections_are_closed_without_anybody_calling() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("it is closed in the end");
+    tokio::time::timeout(Duration::from_secs(60), closed).await.expect("the connection is closed");
     plans.terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(server.connections(), 2);
 }

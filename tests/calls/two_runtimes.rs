@@ -1,4 +1,4 @@
-//! A client that two runtimes share, of which one sleeps: its connections are not used on the other.
+//! A client shared by two runtimes, one of which is idle: its connections are not used on the other.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Leaves a kept connection and one that was opened ahead on a runtime.
+/// Leaves a kept connection and a spare connection on a runtime.
 fn leave_connections(
     runtime: &Runtime,
     server: &WireServer,
@@ -41,7 +41,7 @@ fn a_call_does_not_wait_for_a_runtime_that_sleeps() {
     let (sleeping, awake) = (runtime(), runtime());
     leave_connections(&sleeping, &server, &client, ["1", "2"]);
 
-    // From here on nobody polls the events of the first runtime.
+    // From here on, the I/O events of the first runtime are not polled.
     server.add_plan(Plan::new("3", "1004"));
     awake.block_on(async {
         client.send(list()).await.expect("on a connection of this runtime");
@@ -49,7 +49,7 @@ fn a_call_does_not_wait_for_a_runtime_that_sleeps() {
     });
     assert_eq!(server.executions(), 3);
 
-    // And when it wakes up, its own ones are used again.
+    // When the idle runtime runs again, its own connections are used again.
     let before = server.connections();
     sleeping.block_on(client.send(list())).unwrap();
     assert_eq!(server.connections(), before);

@@ -1,4 +1,4 @@
-//! Names with several addresses, of which not all work.
+//! Host names with several addresses, some of which do not work.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -19,21 +19,21 @@ use wxpay_transport::{
 /// The name in the certificate of the server.
 const NAME: &str = "gateway.example";
 
-/// Where the server is.
+/// The address of the server.
 const GOOD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn local(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-/// A client for a server whose name has these addresses.
+/// Returns a client for a server whose name has these addresses.
 fn client_for(server: &WireServer, addresses: &[IpAddr]) -> ClientBuilder<FileKeySigner, KeyRing> {
     let board = Switchboard::default();
     board.connect_all(NAME, addresses);
     builder(server, &format!("https://{NAME}:{}", server.address().port())).resolver(board)
 }
 
-/// Takes connections on an address and keeps them, without a word.
+/// Accepts connections on an address and keeps them open, but sends nothing.
 async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind(address).await.expect("a free port");
     let taken = Arc::<AtomicUsize>::default();
@@ -77,7 +77,7 @@ async fn many_silent_addresses_have_their_part_of_a_short_time() {
     let silent: Vec<_> = (2..22).map(local).collect();
     let _silent: Vec<_> = silent.iter().map(|address| BlackHole::at(*address, port)).collect();
     let addresses: Vec<_> = silent.into_iter().chain([GOOD]).collect();
-    // A head start of 300 ms for each would be more than all of the time.
+    // A head start of 300 ms for each address would exceed the connect timeout.
     let client = client_for(&server, &addresses).connect_timeout(Duration::from_secs(3));
     let client = client.build().unwrap();
     client.send(list()).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
@@ -91,15 +91,15 @@ async fn an_address_that_failed_is_tried_last() {
         (mute((local(2), port).into()).await, mute((local(3), port).into()).await);
     let client = client_for(&server, &[local(2), local(3), GOOD]).build().unwrap();
     let taken = || (first.load(Ordering::Relaxed), second.load(Ordering::Relaxed));
-    // They take connections and say nothing: each has its part of the time.
+    // The other addresses accept connections but send nothing: each gets a share of the time.
     client.send(list()).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!((taken(), server.connections()), ((1, 1), 1));
     server.disconnect(wxpay_testing::How::Close);
     while server.connections() == 1 {
-        // The end of the kept connection has to arrive.
+        // Wait until the client notices the closed connection.
         let _ = client.send(list()).await;
     }
-    assert_eq!(taken(), (1, 1), "the one that works is tried first");
+    assert_eq!(taken(), (1, 1), "the working address is tried first");
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_proxy_that_refuses_is_not_asked_at_its_other_addresses() {
         .proxy(Proxy::new(format!("http://user:wrong@proxy.example:{port}")).unwrap())
         .build()
         .unwrap();
-    // A wrong password that is sent again and again locks its user out.
+    // Sending a wrong password repeatedly locks the user out.
     let error = client.send(list()).await.unwrap_err();
     let Error::Connect(connect) = &error else { panic!("{error:?}") };
     assert_eq!(connect.proxy_status().map(|status| status.as_u16()), Some(407));

@@ -1,4 +1,4 @@
-//! Who signed what: a record for each signed request, whatever became of it.
+//! Audit: a record for each signed request, whatever its result.
 
 use std::io;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use wxpay_transport::{
     Resolve, Target, Transport,
 };
 
-/// Keeps what it is told, as text.
+/// Keeps the records as text.
 #[derive(Debug, Clone, Default)]
 struct Kept(Arc<Mutex<Vec<String>>>);
 
@@ -81,12 +81,12 @@ async fn each_signed_request_has_one_record() {
     client.send(terminate("12000")).await.unwrap_err();
     assert_eq!(kept.take(), [line(1, "unknown 0 false")]);
 
-    // The server takes the next one, and nothing comes back.
+    // The server accepts the next request, but does not respond.
     server.fault_always(Some(Fault::new(Point::Request, How::Stall)));
     let requests = || server.requests_per_connection().iter().sum::<usize>();
     let before = requests();
     let call = tokio::spawn(async move { client.send(terminate("12000")).await });
-    until("the request came", || requests() > before).await;
+    until("the request arrived", || requests() > before).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
     assert_eq!(kept.take(), [line(1, "unknown 0 false")], "a call that was dropped");
@@ -120,7 +120,7 @@ async fn what_was_signed_and_not_sent_is_recorded_too() {
     assert_eq!(kept.take(), [unsent, verified]);
 }
 
-/// Signs as a key in a file does, and tells of it.
+/// Signs like a file key, and notifies the test.
 #[derive(Debug)]
 struct TellingSigner {
     signer: FileKeySigner,
@@ -140,7 +140,7 @@ impl Signer for TellingSigner {
     }
 }
 
-/// Looks a name up until something has been signed, and does not find it then.
+/// Looks up a name until a signature has been made, then fails.
 #[derive(Debug)]
 struct NotFoundOnceSigned(Arc<Notify>);
 
@@ -172,8 +172,8 @@ async fn what_was_not_signed_has_no_record_and_no_record_has_a_secret() {
         let client = client.clone();
         async move { client.send(terminate("12000")).await }
     });
-    // It has the only place.
-    until("it was carried out", || !server.journal().is_empty()).await;
+    // The call holds the only place.
+    until("the call was executed", || !server.journal().is_empty()).await;
     let refused = client.send(terminate("12001")).await.unwrap_err();
     assert!(matches!(refused, wxpay_transport::Error::Overload(_)), "{refused:?}");
     server.disconnect(How::Close);

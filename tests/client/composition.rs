@@ -88,7 +88,7 @@ async fn a_span_of_the_application_is_not_written_to() {
     let gateway = Gateway::start().await;
     let plans = plans(&gateway, &gateway.base_url());
 
-    // The span of the call itself is not of this level.
+    // The span of the call itself has a lower level.
     let span = tracing::error_span!("order", host = "shop-7", attempt = 42);
     async {
         plans.terminate(&plan_id("12000")).await.unwrap();

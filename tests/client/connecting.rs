@@ -1,4 +1,4 @@
-//! Connections that do not come about have sent nothing.
+//! Failed connections have sent nothing.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ async fn certificates_that_do_not_fit() {
 #[tokio::test]
 async fn an_authority_that_is_not_trusted() {
     let server = WireServer::start_tls(ServerTls::Good).await;
-    // With the roots of the platform, among which the test's authority is not.
+    // With the platform's roots, which do not include the test's authority.
     let client = Client::builder(server.mchid(), server.signer(), server.key_ring())
         .base_url(server.base_url().parse().unwrap())
         .proxy(Proxy::none())
@@ -82,14 +82,14 @@ async fn tls_to_a_server_that_speaks_none() {
     assert_not_connected(&error, ConnectStage::Tls, "nothing was sent");
 }
 
-/// Answers each handshake with these bytes.
+/// Sends these bytes in response to each handshake.
 async fn peer(response: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
-                // Its first record begins with type, version and length.
+                // The first record begins with type, version and length.
                 let mut hello = [0; 5];
                 stream.read_exact(&mut hello).await?;
                 let length = usize::from(u16::from_be_bytes([hello[3], hello[4]]));
@@ -102,7 +102,7 @@ async fn peer(response: &'static [u8]) -> String {
     format!("https://{address}")
 }
 
-/// One that knows TLS 1.1 at most says so by an alert, or chooses 1.1 all the same.
+/// A server that supports at most TLS 1.1 sends an alert, or selects 1.1 anyway.
 #[tokio::test]
 async fn an_old_version_of_tls() {
     const ALERT: &[u8] = b"\x15\x03\x02\x00\x02\x02\x46"; // Fatal, protocol_version.
@@ -128,7 +128,7 @@ async fn a_server_that_speaks_http_2_alone() {
         let (stream, _) = listener.accept().await.unwrap();
         let mut heard = Vec::new();
         if let Ok(mut stream) = acceptor.accept(stream).await {
-            // The preface of the server: its settings.
+            // The server's preface: its settings.
             let _ = stream.write_all(b"\x00\x00\x00\x04\x00\x00\x00\x00\x00").await;
             let _ = stream.read_to_end(&mut heard).await;
         }
@@ -144,18 +144,20 @@ async fn a_server_that_speaks_http_2_alone() {
 async fn a_client_configuration_of_ones_own() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     let mut config = client_config();
-    // Were it kept, the server could choose a protocol that the client does not speak.
+    // With ALPN left in place, the server could select a protocol that the client does not support.
     config.alpn_protocols = vec![b"h2".to_vec()];
     let client = builder(&server, &server.base_url()).tls(config).build().unwrap();
     terminate(client).await.unwrap();
 }
 
-/// A client's own store of sessions has room for all of them. Each connection carries one call, and is closed.
+/// The session store of a client has room for all connections. Each connection carries one call, and is
+/// closed.
 #[tokio::test]
 async fn calls_that_come_at_once_go_on_with_sessions() {
     const CALLS: usize = 32;
     own_process!();
-    // A subscriber that is alone is not asked about events that threads without any came by.
+    // With a single dispatcher, `tracing` caches an event as disabled if a thread without a subscriber
+    // reaches it first.
     let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     for tls in [ServerTls::Good, ServerTls::Tls12] {
         let log = Log::default();
@@ -183,7 +185,8 @@ async fn calls_that_come_at_once_go_on_with_sessions() {
             };
             let ended = (0..CALLS).map(call).collect::<JoinSet<_>>().join_all().await;
             assert!(ended.iter().all(Result::is_ok), "{tls:?}: {ended:?}");
-            // After two rounds there is a session for each, whatever was opened ahead and not used.
+            // After two rounds there is a session for each connection, however many were opened in advance
+            // and not used.
             if round < 2 {
                 full = handshakes("full");
             }

@@ -1,5 +1,5 @@
-//! A client that shares no code with these crates, made of `openssl` and `curl`, against the gateway: an
-//! independent judge of both sides of the signature.
+//! A client that shares no code with these crates, built from `openssl` and `curl`, against the gateway: an
+//! independent check of both sides of the signature.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a client meets on its way: bytes that break, responses that lie, proxies, addresses, its own
-//! application; and what of it may be seen.
+//! Clients under adverse conditions: broken streams, forged responses, proxies, addresses, hooks that panic;
+//! and what logs and errors show of them.
 
 mod addresses;
 mod audit;

@@ -1,4 +1,4 @@
-//! Clients that are made and dropped leave nothing behind: no thread, no descriptor, no task.
+//! Created and dropped clients leave nothing behind: no thread, no descriptor, no task.
 
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Plan, ServerTls, WireServer};
@@ -12,7 +12,7 @@ fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("Linux").count()
 }
 
-/// It is alone in its process: what others do would count.
+/// Runs in a process of its own: the threads of other tests would be counted.
 #[tokio::test]
 #[cfg_attr(not(target_os = "linux"), ignore = "needs Linux")]
 async fn four_hundred_clients_leave_nothing_behind() {
@@ -25,7 +25,7 @@ async fn four_hundred_clients_leave_nothing_behind() {
         let client = builder(server, &server.base_url()).build().unwrap();
         client.send(list()).await.unwrap();
         if round % 20 < 4 {
-            // What flows has connections opened ahead.
+            // A sequence of calls opens connections in advance.
             for call in 0..3 {
                 let plan = format!("{round}-{call}");
                 server.add_plan(Plan::new(&plan, "1004"));
@@ -34,7 +34,7 @@ async fn four_hundred_clients_leave_nothing_behind() {
             }
         }
         drop(client);
-        // Threads that are made once are made by now.
+        // Threads that are started once have been started by now.
         if round == 8 {
             before_threads = Some(threads());
         }

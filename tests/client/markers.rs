@@ -1,4 +1,4 @@
-//! A marker in every text that an application hands over: it is seen nowhere, whether the text is good or not.
+//! A marker in every text that an application passes in: it is never shown, whether the text is valid or not.
 
 use std::error::Error as StdError;
 use std::fmt::Debug;
@@ -20,7 +20,7 @@ use wxpay_transport::{
 
 const MARKER: &str = "m4rk3r";
 
-/// What is logged at TRACE in this process.
+/// Everything logged at TRACE in this process.
 fn log() -> &'static Log {
     static LOG: OnceLock<Log> = OnceLock::new();
     LOG.get_or_init(|| {
@@ -34,7 +34,7 @@ fn log() -> &'static Log {
     })
 }
 
-/// Gathers what can be seen of values and errors.
+/// Collects the visible texts of values and errors.
 #[derive(Default)]
 struct Seen(Vec<String>);
 
@@ -69,13 +69,13 @@ impl Seen {
     }
 }
 
-/// What looks like PEM, and has the marker in it.
+/// Returns text that looks like PEM and contains the marker.
 fn pem(label: &str) -> String {
     let body = format!("MIIE{MARKER}{}", "A".repeat(54));
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }
 
-/// Settings with each thing in each place, and what a client says that is made of them.
+/// Puts each value into each setting, and collects what a client built from them shows.
 #[tokio::test]
 async fn settings_show_nothing_of_what_is_misplaced() {
     own_process!();
@@ -90,7 +90,7 @@ async fn settings_show_nothing_of_what_is_misplaced() {
         "public_key": format!("{keys}/wechat_pay_public_key.pem"),
     });
     let key = pem("PRIVATE KEY");
-    // Where a path belongs, a path is shown: these are none.
+    // A path is shown where a path belongs: these are not paths.
     let anywhere = [
         key.clone(),
         key.replace('\n', "\\n"),
@@ -153,7 +153,7 @@ fn what_is_refused_is_not_repeated() {
     let mut seen = Seen::default();
     let good = Proxy::new(format!("http://{MARKER}:{MARKER}@proxy.example:1")).unwrap();
     seen.value(&good);
-    // Wherever it stands, it may be a part of a password with a raw character in it.
+    // At any position it may be part of a password with a raw character.
     for raw in
         ["@", "#", "/", "?", "%", " ", "\"", "\\", "密", "\n", "[", ":", "@@", "#@", "/@", "?@"]
     {
@@ -161,7 +161,7 @@ fn what_is_refused_is_not_repeated() {
             for scheme in ["http://", "https://", "socks5://", "htp://", "\"http://", ""] {
                 let url = format!("{scheme}{before}{MARKER}{raw}{after}@proxy.example:3128");
                 match Proxy::new(&url) {
-                    // A colon more is a part of the password.
+                    // An additional colon is part of the password.
                     Ok(proxy) => {
                         assert_eq!(raw, ":", "{url}");
                         seen.value(&proxy);
@@ -169,7 +169,7 @@ fn what_is_refused_is_not_repeated() {
                     Err(error) => seen.error(&error, error.hint()),
                 }
                 if !raw.contains('@') {
-                    // Else what follows is a host.
+                    // Otherwise, what follows is a host.
                     seen.config(&Proxy::new(format!("{scheme}user:{MARKER}{raw}{after}")));
                 }
                 seen.config(&BaseUrl::new(&url));
@@ -283,7 +283,7 @@ async fn nothing_of_it_is_logged() {
 
     let log = log().text();
     for shown in ["shown.operation", "wxpay_call", "connecting", "which answered 407"] {
-        assert!(log.contains(shown), "the log tells of {shown}: {log}");
+        assert!(log.contains(shown), "the log contains {shown}: {log}");
     }
     for secret in [MARKER, &STANDARD.encode(format!("user:{MARKER}"))] {
         assert!(!log.contains(secret), "{log}");

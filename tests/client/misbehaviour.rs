@@ -1,4 +1,4 @@
-//! Each misbehaviour of the gateway, end to end: kind, delivery, outcome, hint, and what the journal says.
+//! Each misbehaviour of the gateway, end to end: kind, delivery, outcome, hint, and the journal.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, PlanState};
 use wxpay_tests::{builder, chain, kind, plan_id, plans};
 use wxpay_transport::{Delivery, Outcome, ResponseSignature, UnverifiedCause};
 
-/// What errors call the call.
+/// The operation in errors.
 const OPERATION: &str = "delivery_plans.terminate";
 
 async fn error_of(gateway: &Gateway, misbehaviour: Misbehaviour) -> Error {
@@ -17,7 +17,8 @@ async fn error_of(gateway: &Gateway, misbehaviour: Misbehaviour) -> Error {
     plans.terminate(&plan_id("12000")).await.expect_err("the gateway misbehaves")
 }
 
-/// A 2xx that cannot be trusted: the plan *is* terminated, and the caller must not be told either way.
+/// Checks a 2xx that cannot be trusted: the plan *is* terminated, and the caller must not be told that it is
+/// or is not.
 async fn assert_unverified(misbehaviour: Misbehaviour, cause: &str, hint: &str) -> Error {
     let gateway = Gateway::start().await;
     let error = error_of(&gateway, misbehaviour.clone()).await;
@@ -129,7 +130,7 @@ async fn a_certificate_that_has_expired_is_named() {
     assert!(error.hint().contains("valid now"), "{}", error.hint());
     assert_eq!(gateway.executions(), 1);
 
-    // A client that does not hold it at all does not know the serial.
+    // A client without this certificate does not know the serial.
     let gateway = Gateway::start().await;
     let error = error_of(&gateway, Misbehaviour::ExpiredCertificate).await;
     assert!(matches!(verify_error(&error), VerifyError::UnknownSerial { .. }), "{error:?}");
@@ -193,7 +194,7 @@ async fn a_refusal_in_json_is_a_rejection() {
     }
 }
 
-/// Whatever stands in front may answer so after the call was passed on: then the plan *is* terminated.
+/// A proxy or load balancer may respond this way after it forwarded the call: then the plan *is* terminated.
 #[tokio::test]
 async fn what_wechat_pay_did_not_say_is_no_refusal() {
     for status in [400, 403, 404, 429] {
@@ -222,7 +223,7 @@ async fn what_wechat_pay_did_not_say_is_no_refusal() {
     }
 }
 
-/// With WeChat Pay's signature it is its own, whatever the body.
+/// With WeChat Pay's signature, the refusal is WeChat Pay's, whatever the body.
 #[tokio::test]
 async fn whatever_the_body_of_a_signed_refusal_its_status_counts() {
     for (body, shown) in [
@@ -265,7 +266,7 @@ async fn a_coding_that_nobody_asked_for_is_named() {
     assert!(matches!(source, VerifyError::Mismatch { .. }), "{source:?}");
     assert!(error.to_string().contains("changed the coding of its body"), "{error}");
 
-    // The plan is not there, so the right response would be a signed 404.
+    // The plan does not exist, so the correct response is a signed 404.
     let gateway = Gateway::start().await;
     gateway.misbehave(Misbehaviour::Encoded);
     let error =
@@ -300,7 +301,7 @@ async fn a_server_error_leaves_the_outcome_open() {
 #[tokio::test]
 async fn a_refusal_with_a_bad_signature_is_not_believed() {
     let gateway = Gateway::start().await;
-    // The plan is not there, so the right response would be a signed 404.
+    // The plan does not exist, so the correct response is a signed 404.
     gateway.misbehave(Misbehaviour::TamperedBody);
     let error =
         plans(&gateway, &gateway.base_url()).terminate(&plan_id("99999")).await.unwrap_err();
@@ -342,7 +343,7 @@ async fn a_response_that_comes_too_late_is_unknown() {
 async fn what_the_gateway_refuses_is_a_rejection() {
     let gateway = Gateway::start().await;
     let plans = plans(&gateway, &gateway.base_url());
-    plans.terminate(&plan_id("12000")).await.expect("all is well");
+    plans.terminate(&plan_id("12000")).await.expect("the gateway works");
     for (id, code) in [("12000", "INVALID_REQUEST"), ("99999", "RESOURCE_NOT_EXISTS")] {
         let error = plans.terminate(&plan_id(id)).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Rejected, "{error}");

@@ -1,4 +1,4 @@
-//! What can be watched: metrics and logs of attempts, moves and breakers.
+//! Metrics and logs of attempts, moves and breakers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +12,7 @@ use wxpay_tests::until::until;
 use wxpay_tests::{builder, own_process};
 use wxpay_transport::{Backoff, BaseUrl, Failover, Replay, Transport};
 
-/// Reads all metrics: their names and labels, and what they stand at. A histogram shows how many values
-/// it has. Ports are left out.
+/// Reads all metrics: names, labels and values. The value of a histogram is its count. Ports are left out.
 fn read(snapshotter: &Snapshotter, main: &str, standby: &str) -> BTreeMap<String, f64> {
     let snapshot = snapshotter.snapshot().into_vec();
     let values = snapshot.into_iter().map(|(key, _, _, value)| {
@@ -32,7 +31,7 @@ fn read(snapshotter: &Snapshotter, main: &str, standby: &str) -> BTreeMap<String
 
 #[tokio::test]
 async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
-    // The recorder is one for the process.
+    // The recorder is global to the process.
     own_process!();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -66,15 +65,15 @@ async fn attempts_outcomes_moves_and_breakers_can_be_watched() {
     let both = tokio::join!(client.send(list()), client.send(list()));
     assert!(both.1.is_err(), "there is one place, and no queue");
 
-    // A caller that gives up when its request has come.
+    // The caller cancels the call once its request has arrived.
     main.misbehave_once(Misbehaviour::Slow(Duration::from_secs(600)));
     let before = main.journal().len();
     tokio::select! {
         ended = client.send(list()) => panic!("{ended:?}"),
-        () = until("the request came", || main.journal().len() > before) => {}
+        () = until("the request arrived", || main.journal().len() > before) => {}
     }
 
-    // `snapshot` empties counters and histograms.
+    // `snapshot` resets counters and histograms.
     let [attempts, trips] = ["wxpay_attempts_total", "wxpay_round_trip_seconds"].map(str::to_owned);
     let expected: BTreeMap<_, _> = [
         (format!("{attempts} operation=delivery_plans.list host=MAIN outcome=verified"), 2.0),

@@ -1,4 +1,4 @@
-//! Responses that no server should send: what each becomes, and that it stays within its own call.
+//! Invalid responses: how the call ends, and that other calls are not affected.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use wxpay_testing::{Plan, PlanState, WireServer};
 use wxpay_tests::{builder, chain, kind, plan_id};
 use wxpay_transport::{Backoff, Delivery, Outcome};
 
-/// How a call ends that was carried out: `None` for a success, else the kind of its error and what became of the
-/// request. Whatever it is, nothing else than an unknown outcome is true.
+/// How an executed call ends: `None` for success, otherwise the kind of the error and the delivery. In every
+/// error case, the only correct outcome is unknown.
 type End = Option<(&'static str, Delivery)>;
 
 type Spoil = fn(&Good) -> Vec<u8>;
 
-/// A response of a good server, to be spoilt.
+/// A response of a good server, to be modified.
 struct Good {
     /// Its lines, without the length.
     head: Vec<String>,
@@ -26,7 +26,7 @@ impl Good {
         self.head.iter().skip(1).map(|line| format!("{line}\r\n")).collect()
     }
 
-    /// The response with other lines in its head.
+    /// Returns the response with other lines in its head.
     fn with(&self, lines: &str) -> Vec<u8> {
         format!("HTTP/1.1 204 No Content\r\n{}{lines}\r\n", self.headers()).into_bytes()
     }
@@ -36,7 +36,7 @@ impl Good {
     }
 }
 
-/// Has a good server carry a request out, which has no body.
+/// Forwards a request without a body to a good server.
 async fn ask(upstream: SocketAddr, request: &[u8]) -> Good {
     let mut stream = TcpStream::connect(upstream).await.expect("a server");
     stream.write_all(request).await.expect("it reads");
@@ -55,7 +55,7 @@ async fn ask(upstream: SocketAddr, request: &[u8]) -> Good {
     Good { head: lines }
 }
 
-/// Answers each request as a good server does, spoilt.
+/// Responds to each request like a good server, but with a modified response.
 async fn front(upstream: SocketAddr, spoil: Spoil) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
@@ -68,7 +68,7 @@ async fn front(upstream: SocketAddr, spoil: Spoil) -> SocketAddr {
                 }
                 let response = spoil(&ask(upstream, &request).await);
                 stream.write_all(&response).await?;
-                // It stays open, so that nothing ends but by what was said.
+                // The connection stays open, so that only the response itself ends the call.
                 stream.read_u8().await
             });
         }
@@ -82,13 +82,13 @@ async fn end_of(spoil: Spoil) -> (End, String) {
         server.add_plan(Plan::new(plan, "1004"));
     }
     let address = front(server.address(), spoil).await;
-    // As many attempts as there are by default: it must not be sent again.
+    // With the default number of attempts: the request must not be sent again.
     let client = builder(&server, &format!("http://{address}")).retry(Backoff::new()).build();
     let plans = DeliveryPlans::new(client.unwrap());
     let mut ends = Vec::new();
     for (n, plan) in ["1", "2"].into_iter().enumerate() {
         let ended = plans.terminate(&plan_id(plan)).await;
-        assert_eq!(server.plan_state(plan), Some(PlanState::Terminated), "it was carried out");
+        assert_eq!(server.plan_state(plan), Some(PlanState::Terminated), "the call was executed");
         assert_eq!(server.executions(), n + 1, "and once");
         ends.push(match ended {
             Ok(_) => (None, String::new()),

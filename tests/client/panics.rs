@@ -1,4 +1,4 @@
-//! Hooks of an application that panic: what became of a call is not lost, and nothing is kept from the next.
+//! Hooks of an application that panic: the outcome of a call is not lost, and later calls are not affected.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,10 +31,10 @@ use wxpay_transport::{
     Resolve, RetryPolicy, Transport, async_trait,
 };
 
-/// What a panic says is nobody's business.
+/// The text of a panic must not be shown.
 const SECRET: &str = "text-of-the-panic";
 
-/// A hook that panics when it is asked for these times, counted from 1; 0 is never.
+/// A hook that panics at these calls, counted from 1; 0 means never.
 #[derive(Debug, Clone)]
 struct Panics {
     at: RangeInclusive<usize>,
@@ -46,7 +46,7 @@ impl Panics {
         Self { at: at..=at, asked: Arc::default() }
     }
 
-    /// Never works again.
+    /// Panics from this call on.
     fn from(at: usize) -> Self {
         Self { at: at..=usize::MAX, ..Self::at(at) }
     }
@@ -104,14 +104,14 @@ impl Resolve for Panics {
 
 type Builder = ClientBuilder<FileKeySigner, KeyRing>;
 
-/// One call at a time: a permit that leaked would be missed.
+/// One call at a time: a leaked permit would block the next call.
 fn client(server: &WireServer, set: impl FnOnce(Builder) -> Builder) -> TestClient {
     let url = format!("https://gateway.example:{}", server.address().port());
     let builder = builder(server, &url).resolver(Panics::at(0)).max_concurrent_calls(1);
     set(builder.max_queued_calls(0)).build().unwrap()
 }
 
-/// Makes a call of which a panic is to pass on.
+/// Makes a call through which a panic is to propagate.
 async fn passes_on(client: &TestClient, request: Request) {
     let client = client.clone();
     let ended = tokio::spawn(async move { client.send(request).await.map(|_| ()) }).await;
@@ -139,7 +139,7 @@ async fn an_auditor_changes_no_outcome() {
         let ended = client.send(list()).await;
         assert_eq!(ended.err().map(|e| e.outcome()), outcome);
         client.send(list()).await.unwrap();
-        assert_eq!(audit.asked.load(Ordering::Relaxed), 2, "each attempt has its one record");
+        assert_eq!(audit.asked.load(Ordering::Relaxed), 2, "each attempt has one record");
     }
 }
 
@@ -153,14 +153,14 @@ async fn an_auditor_is_no_danger_to_a_call_that_is_dropped() {
         let client = client.clone();
         async move { client.send(list()).await }
     });
-    until("it was carried out", || !server.journal().is_empty()).await;
+    until("the call was executed", || !server.journal().is_empty()).await;
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled(), "and not a panic");
     assert_eq!(audit.asked.load(Ordering::Relaxed), 1);
     client.send(list()).await.unwrap();
 }
 
-/// Signs, and tells of it.
+/// Signs, and notifies the test.
 #[derive(Debug)]
 struct Tells(FileKeySigner, Arc<Notify>);
 
@@ -177,7 +177,7 @@ impl Signer for Tells {
     }
 }
 
-/// Panics once something has been signed.
+/// Panics once a signature has been made.
 #[derive(Debug)]
 struct PanicsOnceSigned(Arc<Notify>);
 
@@ -202,7 +202,7 @@ async fn two_panics_at_once_do_not_end_the_process() {
         .audit(audit.clone())
         .build()
         .unwrap();
-    // The one of the resolver passes on; while it does, the record is written.
+    // The panic of the resolver propagates; the record is written while it does.
     let call = tokio::spawn(async move { client.send(list()).await });
     assert!(call.await.unwrap_err().is_panic());
     assert_eq!(audit.asked.load(Ordering::Relaxed), 1);
@@ -212,8 +212,8 @@ async fn two_panics_at_once_do_not_end_the_process() {
 async fn a_clock_is_not_needed_to_verify() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     for is_refused in [false, true] {
-        // First it is asked when the client is made, then whether there is a key that is valid, then to sign;
-        // after that, however often that is, for what came back.
+        // The clock is read when the client is built, then to check for a valid key, then to sign; after
+        // that, any number of times for the response.
         for at in 4.. {
             server.add_plan(Plan::new("12000", "1004"));
             let clock = Panics::at(at);
@@ -222,7 +222,7 @@ async fn a_clock_is_not_needed_to_verify() {
             let expected = if is_refused { Err(Outcome::Rejected) } else { Ok(()) };
             assert_eq!(ended.map(|_| ()).map_err(|e| e.outcome()), expected, "asked {at} times");
             if clock.asked.load(Ordering::Relaxed) < at {
-                assert!(at > 5, "it is asked at least twice");
+                assert!(at > 5, "the clock is read at least twice");
                 break;
             }
             client.send(list()).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_clock_is_not_needed_to_verify() {
 
 #[tokio::test]
 async fn a_clock_that_never_works_again_verifies_fresh_responses_alone() {
-    /// Works while the client is made, and for one call until it is signed, and panics whenever it is asked after that.
+    /// Works while the client is built and until one call is signed; panics at every later call.
     #[derive(Debug)]
     struct Broken(AtomicUsize);
     impl Clock for Broken {
@@ -266,7 +266,7 @@ async fn a_policy_ends_the_call_as_its_attempt_ended() {
     assert_eq!(error.status().map(|s| s.as_u16()), Some(500));
     client.send(list()).await.unwrap();
 
-    // A verified 202 stays one.
+    // A verified 202 remains a 202.
     let client = self::client(&server, |b| b.retry(Panics::at(1)));
     server.misbehave_once(Misbehaviour::UnexpectedSuccess { status: 202, body: String::new() });
     assert_eq!(client.send(list()).await.unwrap().status().as_u16(), 202);
@@ -275,7 +275,7 @@ async fn a_policy_ends_the_call_as_its_attempt_ended() {
 #[tokio::test]
 async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
     type Set = fn(Builder, Panics) -> Builder;
-    // How often each is asked when the client is made, and in an attempt, before that is sent.
+    // How often each hook is called when the client is built, and in an attempt before it is sent.
     let hooks: [(&str, usize, usize, Set); 4] = [
         ("RateLimiter", 0, 1, |b, panics| b.rate_limiter(panics)),
         ("NonceSource", 0, 1, |b, panics| b.nonce_source(panics)),
@@ -292,7 +292,7 @@ async fn what_comes_before_sending_passes_on_unless_an_attempt_was_sent() {
         assert_eq!(server.journal().len(), 0, "{name}");
         client.send(limited()).await.unwrap_or_else(|e| panic!("{name}: {e}"));
 
-        // The second attempt is the first that has the panic; the first one may have been carried out.
+        // The hook panics in the second attempt; the first attempt may have been executed.
         let before = server.journal().len();
         server.fault_once(Fault::new(Point::Executed, How::Close));
         let client = client_at(made + times + 1);
@@ -341,7 +341,7 @@ async fn a_response_that_nobody_verified_leaves_the_outcome_open() {
     client.send(list()).await.unwrap();
 }
 
-/// Nor is it by anything else that the tests of this file log.
+/// Nor do other log lines of this file's tests show it.
 #[test]
 fn a_panic_is_logged_without_its_text() {
     own_process!();
@@ -368,7 +368,7 @@ fn a_panic_is_logged_without_its_text() {
     assert!(!log.contains(SECRET), "{log}");
 }
 
-/// Panics in whatever part of a subscriber is asked for this time.
+/// Panics in the selected method of a subscriber.
 impl<S: Subscriber> Layer<S> for Panics {
     fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> Interest {
         Interest::sometimes()
@@ -457,12 +457,13 @@ impl Recorder for Panics {
     }
 }
 
-/// A subscriber that is alone is not asked about events that threads without any came by.
+/// With a single dispatcher, `tracing` caches an event as disabled if a thread without a subscriber reaches
+/// it first.
 fn other_subscriber() -> tracing::Dispatch {
     tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default())
 }
 
-/// Runs something with a recorder or a subscriber that panics, on this thread.
+/// Runs a function with a recorder or subscriber that panics, on this thread.
 type Under = fn(Panics, &mut dyn FnMut());
 
 const WATCHED: [(&str, Under); 2] = [
@@ -473,22 +474,22 @@ const WATCHED: [(&str, Under); 2] = [
     }),
 ];
 
-/// What a call comes to, and whether it is answered 429 first.
+/// The result of a call, and whether it gets a 429 first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Story {
     Done,
     DoneAfter429,
     Refused,
-    /// What came back cannot be verified; so whether it was carried out is unknown.
+    /// The response cannot be verified, so the outcome is unknown.
     Unverified,
-    /// The connection breaks after it was carried out.
+    /// The connection breaks after the call was executed.
     Lost,
-    /// There is no connection, and so for the next call neither: the breaker opens.
+    /// No connection can be opened, so the breaker opens for the next call.
     NotSent,
 }
 
 impl Story {
-    /// Runs it; returns how the call ended, and how many attempts it made.
+    /// Runs the call; returns its result, and the number of attempts.
     async fn run(self, server: &WireServer) -> (Result<u16, Outcome>, usize) {
         let audit = Panics::at(0);
         let url = if self == Self::NotSent { "http://127.0.0.1:1" } else { &server.base_url() };
@@ -516,7 +517,7 @@ impl Story {
         }
         server.add_plan(Plan::new("12000", "1004"));
         let ended = client.send(terminate("12000")).await;
-        // What could not connect may not have been signed, and has no record then.
+        // A call that could not connect may not have been signed, and then has no record.
         let unsent = ended.as_ref().err().filter(|_| self == Self::NotSent);
         let attempts = unsent
             .and_then(Error::attempts)
@@ -524,7 +525,7 @@ impl Story {
         (ended.map(|r| r.status().as_u16()).map_err(|e| e.outcome()), attempts)
     }
 
-    /// How it ends, how many attempts that takes, and how often it is carried out.
+    /// The expected result, the number of attempts, and the number of executions.
     fn expected(self) -> (Result<u16, Outcome>, usize, usize) {
         match self {
             Self::Done => (Ok(204), 1, 1),
@@ -536,7 +537,7 @@ impl Story {
     }
 }
 
-/// Whatever a recorder or a subscriber does, and whenever: calls end as they do without it.
+/// Panics of a recorder or a subscriber never change the result of a call.
 #[test]
 fn what_is_watched_is_as_it_would_be_unwatched() {
     let _other = other_subscriber();
@@ -551,7 +552,7 @@ fn what_is_watched_is_as_it_would_be_unwatched() {
         Story::Lost,
         Story::NotSent,
     ];
-    // Once, and from then on.
+    // Once, and from this call on.
     let manners: [fn(usize) -> Panics; 2] = [Panics::at, Panics::from];
     for ((name, under), story) in WATCHED.iter().flat_map(|w| stories.map(|story| (w, story))) {
         for panics_at in manners {
@@ -575,7 +576,7 @@ fn what_is_watched_is_as_it_would_be_unwatched() {
     }
 }
 
-/// A call that is dropped, and one that passes a panic on, are over as well.
+/// Dropped calls, and calls that propagate a panic, also end.
 #[tokio::test]
 async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
     let _other = other_subscriber();
@@ -594,16 +595,16 @@ async fn a_subscriber_is_no_danger_to_a_call_that_is_dropped() {
             async move { client.send(list()).await }
         });
         if is_dropped {
-            until("it was carried out", || server.journal().len() > before).await;
+            until("the call was executed", || server.journal().len() > before).await;
             call.abort();
         }
-        let error = call.await.expect_err("it did not end by itself");
+        let error = call.await.expect_err("the call did not return normally");
         assert_eq!(error.is_cancelled(), is_dropped, "{error:?}");
         client.send(list()).await.unwrap();
     }
 }
 
-/// A panic is logged under the name of the hook that it is in.
+/// A panic is logged with the name of its hook.
 #[tokio::test]
 async fn the_log_names_the_hook() {
     own_process!();
@@ -663,7 +664,7 @@ async fn the_log_names_the_hook() {
         .retry(Backoff::new().first(Duration::from_millis(1)))
         .build()
         .unwrap();
-    // Its first attempt is not verified, its second one not signed.
+    // The response to the first attempt is not verified; the second attempt is not signed.
     assert_eq!(client.send(list()).await.unwrap_err().outcome(), Outcome::Unknown);
     let all = hooks();
     assert_eq!(all[all.len() - 2..], ["Verifier", "Signer"], "{all:?}");

@@ -1,4 +1,4 @@
-//! Tunnels through proxies, and what a proxy says that opens none.
+//! Tunnels through proxies, and the errors when a proxy opens none.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn through(server: &WireServer, url: &str) -> ClientBuilder<FileKeySigner, KeyRi
     builder(server, &server.base_url()).proxy(Proxy::new(url).unwrap())
 }
 
-/// Calls, and returns how the connection did not come about.
+/// Makes a call, and returns why the connection failed.
 async fn refused(client: ClientBuilder<FileKeySigner, KeyRing>) -> (Error, String) {
     let error = client.build().unwrap().send(list()).await.unwrap_err();
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
@@ -34,7 +34,7 @@ fn connect_error(error: &Error) -> &ConnectError {
 async fn through_a_proxy() {
     for proxy_tls in [false, true] {
         let server = WireServer::start_tls(ServerTls::Good).await;
-        // What has a meaning in a URL, in Basic credentials or in a percent-encoding.
+        // Characters with a meaning in URLs, Basic credentials or percent-encoding.
         let manners = ProxyManners::Credentials("user:p@s#s:/?% 密".to_owned());
         let proxy = match proxy_tls {
             true => ConnectProxy::start_tls(manners).await,
@@ -56,7 +56,7 @@ async fn an_exception_goes_past_the_proxy() {
     for (except, tunnels) in [("example.com", 1), ("127.0.0.0/8", 1), ("*", 1)] {
         let through = Proxy::new(proxy.url()).unwrap().except(except);
         let client = builder(&server, &server.base_url()).proxy(through).build().unwrap();
-        // The first goes through the proxy, the others do not: the count stays.
+        // The first client uses the proxy, the others do not: the count does not change.
         client.send(list()).await.unwrap();
         assert_eq!(proxy.tunnels(), tunnels, "{except}");
     }
@@ -83,7 +83,7 @@ async fn a_proxy_that_refuses_is_named_with_its_status() {
         assert_eq!(connect.stage(), ConnectStage::Proxy, "{shown}");
         assert_eq!(connect.proxy_status().map(|s| s.as_u16()), Some(status), "{shown}");
         assert_eq!(connect.proxy(), Some(authority.as_str()), "{shown}");
-        assert_eq!(error.status(), None, "it is none of WeChat Pay's");
+        assert_eq!(error.status(), None, "it is not WeChat Pay's");
         let expected = format!("(proxy): through the proxy {authority}, which answered {status}");
         assert!(error.to_string().ends_with(&expected), "{error}");
         assert!(error.hint().contains(hint), "{shown}");

@@ -1,4 +1,4 @@
-//! What is signed is what is sent, byte for byte.
+//! The signed bytes are the sent bytes.
 
 use wxpay_auth::{
     KeyRing, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial,
@@ -104,14 +104,14 @@ async fn a_ring_without_a_public_key_asks_for_its_certificate() {
     let asked = server.journal()[0].header("wechatpay-serial").map(str::to_owned);
     assert_eq!(asked.as_deref(), Some(certificate.serial_no().as_str()));
 
-    // Without any key nothing can be verified, and nothing is sent.
+    // Without a key nothing can be verified, so nothing is sent.
     client.verifier().remove(&certificate.serial_no().clone().into());
     let error = DeliveryPlans::new(client).terminate(&plan_id("12001")).await.expect_err("no key");
     assert_eq!(error.outcome(), Outcome::NotSent);
     assert_eq!(server.journal().len(), 1);
 }
 
-/// Verifies whatever key WeChat Pay chooses.
+/// Accepts any key that WeChat Pay selects.
 #[derive(Debug)]
 struct Whichever(KeyRing);
 
@@ -164,7 +164,7 @@ async fn a_query_and_a_body_are_signed_as_they_are_sent() {
     assert_eq!(server.journal()[0].header("accept-language"), Some("zh-CN"));
     assert_eq!(server.journal()[0].header("content-length"), None);
 
-    // A body, for a call that the gateway does not know: it is authentic all the same.
+    // A body for an operation that the gateway does not know: its signature is still valid.
     for method in [Method::POST, Method::PATCH, Method::PUT] {
         let request = Request::new(method.clone(), "unknown", Target::new("/v3/unknown").unwrap())
             .with_json(&serde_json::json!({ "name": "满减", "n": 1 }))

@@ -13,7 +13,7 @@ use wxpay_transport::{Error, Proxy, Request, Target, Transport};
 const SECRET_BODY: &str = "body-that-nobody-may-see";
 const SECRET_PASSWORD: &str = "pa55word-of-the-proxy";
 
-/// Whatever must not be seen, as far as it is known beforehand.
+/// Returns the secrets that are known in advance.
 fn secrets(server: &WireServer) -> Vec<String> {
     let key = server.merchant_key_pem().lines().filter(|line| !line.starts_with("-----"));
     let mut secrets: Vec<String> = key.map(|line| line[..20.min(line.len())].to_owned()).collect();
@@ -36,12 +36,12 @@ fn assert_none(what: &str, text: &str, secrets: &[String]) {
     for secret in secrets {
         assert!(!text.contains(secret.as_str()), "{what} shows {secret:?}: {text}");
     }
-    // A signature is 344 characters of base64, whatever it is.
+    // A signature is 344 characters of base64, whatever its value.
     let longest = text
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '+' || c == '/'))
         .map(str::len)
         .max();
-    assert!(longest.unwrap_or(0) < 200, "{what} shows something like a signature: {text}");
+    assert!(longest.unwrap_or(0) < 200, "{what} may show a signature: {text}");
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn logs_at_trace_and_debug_output_hold_no_secret() {
     let client = client_builder.build().unwrap();
     let plans_through_proxy = DeliveryPlans::new(client.clone());
 
-    // A call that succeeds, with a body there and one back.
+    // A successful call with a request body and a response body.
     let terminated = plans_through_proxy.terminate(&plan_id("12000")).await.unwrap();
     assert_none("a success", &format!("{terminated:?}"), &secrets);
     server.misbehave_once(Misbehaviour::UnexpectedSuccess {
@@ -120,7 +120,7 @@ async fn logs_at_trace_and_debug_output_hold_no_secret() {
     let log = log.text();
     for expected in ["wxpay_call", "delivery_plans.terminate", "request_id", "delivery", "attempt"]
     {
-        assert!(log.contains(expected), "the log tells of {expected}: {log}");
+        assert!(log.contains(expected), "the log contains {expected}: {log}");
     }
     assert_none("the log", &log, &secrets);
 }

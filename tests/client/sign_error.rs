@@ -1,4 +1,4 @@
-//! A 401 `SIGN_ERROR` is explained.
+//! Diagnosis of a 401 `SIGN_ERROR`.
 
 use wxpay_auth::{Clock, FileKeySigner, Mchid, PrivateKey, SerialNo, SystemClock, Timestamp};
 use wxpay_marketing::{DeliveryPlans, Error};
@@ -57,7 +57,7 @@ async fn the_key_of_somebody_else() {
 async fn a_serial_and_a_mchid_of_somebody_else() {
     let server = WireServer::start_plain().await;
     let other_serial: SerialNo = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap();
-    // Two digits were lost while it was copied: it is taken for one that begins with a zero byte.
+    // Two digits were lost in copying: it is parsed as a serial that begins with a zero byte.
     let cut_serial: SerialNo = server.serial_no().as_str()[..38].parse().unwrap();
     let other_mchid = Mchid::new("1900000001").unwrap();
     for (mchid, serial_no, issue) in [

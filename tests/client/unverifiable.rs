@@ -1,4 +1,5 @@
-//! What cannot be verified is not sent: a plan is not terminated when nobody could believe the response.
+//! Requests whose response could not be verified are not sent: a plan is not terminated when the response
+//! could not be trusted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +18,11 @@ use wxpay_transport::{
     RetryPolicy, Target, Transport,
 };
 
-/// Counts how often it is asked.
+/// Counts the signatures requested.
 #[derive(Debug, Clone)]
 struct Counting {
     signer: FileKeySigner,
-    /// It says beforehand under which serial it signs.
+    /// Whether it announces the serial of its next signature.
     tells: bool,
     asked: Arc<AtomicUsize>,
 }
@@ -56,12 +57,12 @@ impl Signer for Counting {
     }
 }
 
-/// A verifier of a user's own, around one that could verify.
+/// A custom verifier around one that can verify.
 #[derive(Debug)]
 struct Own {
     ring: KeyRing,
     missing: Option<NotReady>,
-    /// What it prefers when it was asked so often.
+    /// The preferred serial, and from which call on it is returned.
     prefers: Option<(usize, WechatpaySerial)>,
     asked: AtomicUsize,
 }
@@ -83,7 +84,7 @@ impl Verifier for Own {
     }
 }
 
-/// Makes a service that tries as often as it may.
+/// Returns a service with the maximum number of attempts.
 fn plans<V: Verifier>(
     gateway: &Gateway,
     signer: &Counting,
@@ -99,7 +100,7 @@ fn plans<V: Verifier>(
     DeliveryPlans::new(client)
 }
 
-/// Terminates a plan with this verifier, and returns what is said to be missing.
+/// Terminates a plan with this verifier, and returns what the error reports as missing.
 async fn refused<V: Verifier>(verifier: V, at: u64) -> String {
     let gateway = Gateway::start().await;
     let signer = Counting::new(&gateway);
@@ -114,7 +115,7 @@ async fn refused_by<V: Verifier>(
     signatures: usize,
 ) -> String {
     let plans = plans(gateway, signer, verifier, move || Timestamp::from_unix_secs(at));
-    let error = plans.terminate(&plan_id("12000")).await.expect_err("nobody could verify it");
+    let error = plans.terminate(&plan_id("12000")).await.expect_err("not verifiable");
     let told = chain(&error);
     assert_eq!((error.outcome(), kind(&error)), (Outcome::NotSent, "verifier"), "{told}");
     let wxpay_marketing::Error::Transport(error) = &error else { panic!("{error:?}") };
@@ -170,12 +171,12 @@ async fn a_verifier_of_ones_own_says_what_it_misses() {
     }
 }
 
-/// A merchant's certificate that does not look like one gets into a ring.
+/// A merchant certificate that does not look like one is accepted by a key ring.
 #[tokio::test]
 async fn the_serial_of_the_signer_is_not_asked_for() {
     let gateway = Gateway::start().await;
     let own = gateway.serial_no();
-    // As a number: in lower case it is the same one.
+    // Serials are compared as numbers: lower case makes no difference.
     for written in [own.as_str().to_owned(), format!("00{}", own.as_str().to_lowercase())] {
         let verifier = |before| Own {
             ring: gateway.key_ring(),
@@ -190,11 +191,11 @@ async fn the_serial_of_the_signer_is_not_asked_for() {
         assert!(refused, "{error:?}");
         for told in [
             format!("{error:?}"),
-            // Asked for when the client was made, it preferred another one.
+            // When the client was built, the verifier preferred another serial.
             refused_by(&gateway, &telling, verifier(1), NOW, 0).await,
-            // Only the signature tells.
+            // The serial is known only from the signature.
             refused_by(&gateway, &silent, verifier(0), NOW, 1).await,
-            // It changed its mind while it was signed.
+            // The preferred serial changed during the signature.
             refused_by(&gateway, &telling, verifier(2), NOW, 1).await,
         ] {
             assert!(
@@ -206,7 +207,7 @@ async fn the_serial_of_the_signer_is_not_asked_for() {
     }
 }
 
-/// A ring may be filled through the client that it was given to.
+/// A ring may be filled through the client that owns it.
 #[tokio::test]
 async fn a_ring_that_is_filled_later_sends_from_then_on() {
     let gateway = Gateway::start().await;
@@ -222,8 +223,7 @@ async fn a_ring_that_is_filled_later_sends_from_then_on() {
     assert_eq!((gateway.executions(), signer.asked()), (1, 1));
 }
 
-/// A ring that is emptied between two attempts of a call stops it; the first one may have been carried
-/// out.
+/// A ring that is emptied between two attempts stops the call; the first attempt may have been executed.
 #[tokio::test]
 async fn what_is_no_longer_verifiable_is_not_sent_again() {
     let gateway = Gateway::start().await;
@@ -246,7 +246,7 @@ async fn what_is_no_longer_verifiable_is_not_sent_again() {
     assert_eq!((gateway.journal().len(), signer.asked()), (1, 1));
 }
 
-/// Takes the key away before the next attempt.
+/// Removes the key before the next attempt.
 #[derive(Debug)]
 struct Emptying {
     ring: KeyRing,

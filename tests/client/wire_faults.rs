@@ -1,4 +1,4 @@
-//! What is said of the delivery is what happened on the wire.
+//! The reported delivery matches what happened on the wire.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn assert_not_sent(error: &Error, server: &WireServer) {
     assert_eq!(server.journal().len(), 0, "{shown}");
 }
 
-/// Makes a service whose calls are sent on kept connections, though they must not be repeated.
+/// Returns a service that sends calls on kept connections although they must not be repeated.
 fn plans_on_kept_connections(server: &WireServer) -> DeliveryPlans<TestClient> {
     let builder = builder(server, &server.base_url()).connection_reuse(ConnectionReuse::All);
     DeliveryPlans::new(builder.build().unwrap())
@@ -122,7 +122,7 @@ async fn a_stalled_tls_handshake_ends_with_the_connect_timeout() {
     assert_not_sent(&error, &server);
 }
 
-/// Signs only after the server has broken the connection: not a byte of the request is written by then.
+/// Signs only after the server has broken the connection: no byte of the request has been written by then.
 #[derive(Debug)]
 struct SlowSigner(FileKeySigner);
 
@@ -152,7 +152,7 @@ async fn a_reset_before_the_request_is_written_has_sent_nothing() {
                     .unwrap();
             let plans = DeliveryPlans::new(client);
             let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
-            // A client may notice while it still connects or shakes hands: no byte is sent then either.
+            // A client may notice while it still connects or performs the handshake: again no byte is sent.
             assert!(["exchange", "connect"].contains(&kind(&error)), "{}", chain(&error));
             assert_not_sent(&error, &server);
         }
@@ -167,7 +167,7 @@ async fn kept_connections_that_the_server_ended_are_not_used() {
             plans.terminate(&plan_id("12000")).await.unwrap();
             assert_eq!(plans.transport().idle_connections(), 1);
             server.disconnect(how);
-            // The end has to arrive, as it does in the seconds between two calls.
+            // Wait until the client notices the close, as it does in the seconds between two calls.
             tokio::time::sleep(Duration::from_millis(100)).await;
             plans.terminate(&plan_id("12001")).await.expect("a new connection is opened");
             assert_eq!(server.connections(), 2);
@@ -181,7 +181,7 @@ async fn a_connection_that_ends_behind_its_response_is_not_used_again() {
         for server in servers().await {
             let plans = plans_on_kept_connections(&server);
             for id in ["12000", "12001", "12002"] {
-                // The response says `Keep-Alive`, and the connection ends all the same.
+                // The response says `Keep-Alive`, but the connection ends.
                 server.fault_once(Fault::new(Point::Answered, how));
                 plans.terminate(&plan_id(id)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -306,7 +306,7 @@ async fn a_signer_that_fails_has_sent_nothing_and_costs_no_connection() {
 
 type Form = fn(&[u8]) -> Vec<u8>;
 
-/// Returns another form of the signature than its bytes.
+/// Returns the signature in a form other than its bytes.
 #[derive(Debug)]
 struct FormSigner(FileKeySigner, Form);
 
@@ -345,7 +345,7 @@ async fn a_signature_of_the_wrong_length_is_not_sent() {
         let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
         assert_eq!((kind(&error), error.delivery()), ("signing", Delivery::NotSent), "{length}");
         assert_eq!(error.outcome(), Outcome::NotSent);
-        assert!(!error.may_retry(), "it would be the same again");
+        assert!(!error.may_retry(), "a retry would give the same result");
         let said = chain(&error);
         let what = format!("a signature of {length} bytes, WECHATPAY2-SHA256-RSA2048 needs 256");
         assert!(said.contains(&what), "{said}");
@@ -405,7 +405,7 @@ async fn a_response_without_an_end_is_cut_off() {
             assert_eq!((kind(&error), error.outcome()), ("api", Outcome::Unknown));
             assert_eq!(error.api().unwrap().body_kind(), ErrorBody::TooLarge);
         }
-        // The client has closed the connection; buffers on the way hold a few megabytes at most.
+        // The client has closed the connection; buffers in between hold a few megabytes at most.
         assert!(endless.await.unwrap() < 64 << 20);
     }
 }

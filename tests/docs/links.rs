@@ -1,9 +1,9 @@
-//! Links of the documentation lead somewhere: to a file that is there, and to a heading in it.
+//! Links in the documentation point to existing files and headings.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the Markdown files of the repository, but for those of builds.
+/// Finds the Markdown files of the repository, without build folders.
 fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -30,7 +30,7 @@ fn links(prose: &str) -> Vec<String> {
     links
 }
 
-/// Names a heading as GitHub does.
+/// Returns the anchor that GitHub generates for a heading.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
@@ -50,7 +50,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
     for path in &found {
         let page = fs::read_to_string(path).unwrap();
         for link in links(&prose(&page)) {
-            // Names of items are checked by rustdoc.
+            // Rustdoc checks the names of items.
             if link.contains("://") || link.contains("::") || link.starts_with("crate#") {
                 continue;
             }

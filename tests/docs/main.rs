@@ -1,4 +1,4 @@
-//! What users read and run: the README, the guides, the example programs.
+//! The documentation that users read and run: the README, the guides, the example programs.
 
 mod links;
 mod programs;

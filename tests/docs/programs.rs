@@ -1,4 +1,4 @@
-//! The example programs, run as a user runs them: last line and exit code.
+//! The example programs, run like a user runs them: last line and exit code.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use wxpay_testing::{
 };
 use wxpay_tests::kms_service::KmsService;
 
-/// Where the examples lie, once they are built.
+/// The folder of the built examples.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", "wxpay-examples", "--examples", "--all-features"])
@@ -20,7 +20,7 @@ static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
         .status()
         .expect("cargo");
     assert!(built.success());
-    // This test lies in target/debug/deps.
+    // This test is in target/debug/deps.
     let test = std::env::current_exe().expect("a path");
     test.ancestors().nth(2).expect("a folder").join("examples")
 });
@@ -43,7 +43,7 @@ fn ended(output: &Output) -> (String, String, i32) {
     (stdout, last, output.status.code().expect("a code"))
 }
 
-/// Returns the names of all examples: each file in their folder is one.
+/// Returns the names of all examples: one per file in their folder.
 fn all_examples() -> Vec<String> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples"));
     let paths = folder.expect("a folder").map(|entry| entry.expect("an entry").path());
@@ -55,8 +55,7 @@ fn all_examples() -> Vec<String> {
     names
 }
 
-/// What is not understood is refused, before anything is done: `audit_log --help` once wrote a file of
-/// that name.
+/// Unknown arguments are refused before anything is done: `audit_log --help` once wrote a file of that name.
 #[test]
 fn every_example_answers_help_and_refuses_what_it_does_not_know() {
     let dir = std::env::temp_dir().join(format!("wxpay-arguments-{}", std::process::id()));
@@ -87,7 +86,7 @@ fn every_example_answers_help_and_refuses_what_it_does_not_know() {
     assert_eq!(written, 0, "a program has written a file");
 }
 
-/// An error that leaves `main` is one line, with its cause and what to do.
+/// An error returned from `main` is one line, with its cause and a hint.
 #[test]
 fn an_error_that_main_returns_is_one_line_with_a_hint() {
     let output = example("certificate_request").args(["file:/no/such.pem", "1900007291"]).output();
@@ -137,7 +136,7 @@ fn live(server: &WireServer, keys: &Keys) -> Command {
     command
 }
 
-/// Runs a program beside the server, which lives on this runtime.
+/// Runs a program while the server runs on this runtime.
 async fn run(mut command: Command) -> (String, String, i32) {
     let output = tokio::task::spawn_blocking(move || command.output().expect("a program"));
     ended(&output.await.expect("an end"))
@@ -284,7 +283,7 @@ async fn live_through_the_proxy_and_with_the_roots_of_the_environment() {
     let through = |no_proxy: &str| {
         let mut command = live(&server, &keys);
         command
-            // Only the proxy knows this name.
+            // Only the proxy can resolve this name.
             .env("WXPAY_BASE_URL", format!("https://gateway.example:{port}"))
             .env("SSL_CERT_FILE", keys.path("ca.pem"))
             .env_remove("SSL_CERT_DIR")
@@ -351,7 +350,7 @@ async fn a_proxy_of_the_environment_that_cannot_be_used_is_not_passed_by() {
     }
     assert_eq!(server.connections(), 0);
 
-    // It is not needed on this machine, nor where the host is an exception.
+    // It is not needed for this machine, nor for a host that is an exception.
     let mut direct = live("HTTPS_PROXY", "socks5://proxy.example");
     direct.env("WXPAY_BASE_URL", format!("https://localhost:{port}"));
     let (stdout, last, _) = run(direct).await;
@@ -363,7 +362,7 @@ async fn a_proxy_of_the_environment_that_cannot_be_used_is_not_passed_by() {
     assert!(stdout.contains("(dns)"), "{stdout}");
 }
 
-/// Stops a program when a test ends, however it ends.
+/// Stops a program when the test ends, even by a panic.
 struct Running(Child);
 
 impl Drop for Running {
@@ -421,7 +420,7 @@ fn the_gateway_as_a_program() {
     let _ = std::fs::remove_dir_all(&dir);
 }
 
-/// Runs the gateway with this folder until it listens, or ends with an error.
+/// Runs the gateway with this folder until it listens or fails.
 fn gateway_with_keys(dir: &Path) -> Result<(), String> {
     let mut command = example("gateway");
     command.args(["--port", "0", "--keys"]).arg(dir);
@@ -436,7 +435,7 @@ fn gateway_with_keys(dir: &Path) -> Result<(), String> {
     Err(std::io::read_to_string(stderr).expect("text"))
 }
 
-/// Somebody names the folder with the keys of a live account.
+/// A user passes the folder with the keys of a live account.
 #[test]
 fn the_gateway_leaves_other_keys_alone() {
     let dir = std::env::temp_dir().join(format!("wxpay-own-keys-{}", std::process::id()));
@@ -455,7 +454,7 @@ fn the_gateway_leaves_other_keys_alone() {
     }
     #[cfg(unix)]
     {
-        // A link that leads to a key that is not there at the moment is somebody's too.
+        // A link to a key that does not exist at the moment also belongs to the user.
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink("/nowhere/key.pem", dir.join("apiclient_key.pem")).unwrap();
@@ -465,7 +464,7 @@ fn the_gateway_leaves_other_keys_alone() {
     for other in [
         "{}",
         r#"{"base_url":"https://pay.example"}"#,
-        // A description, and of an account that is another.
+        // A description of another account.
         r#"{"base_url":"","certificate":"apiclient_cert.pem","mchid":"1900000001","plans":[],
             "platform_certificate":"wechatpay_cert.pem","private_key":"apiclient_key.pem",
             "public_key":"pub_key.pem","public_key_id":"PUB_KEY_ID_01","serial_no":"5F1C"}"#,
@@ -478,13 +477,13 @@ fn the_gateway_leaves_other_keys_alone() {
         assert_eq!(std::fs::read_to_string(dir.join("gateway.json")).unwrap(), other);
     }
     let _ = std::fs::remove_dir_all(&dir);
-    gateway_with_keys(&dir).expect("a folder that is not there is made");
+    gateway_with_keys(&dir).expect("a missing folder is created");
     let before = std::fs::read(dir.join("apiclient_key.pem")).unwrap();
-    gateway_with_keys(&dir).expect("its own keys are no others");
+    gateway_with_keys(&dir).expect("its own keys are accepted");
     assert_eq!(std::fs::read(dir.join("apiclient_key.pem")).unwrap(), before);
     #[cfg(unix)]
     {
-        // Nothing is written through a link, not even where the gateway has written before.
+        // Nothing is written through a link, not even if the gateway has written there before.
         let (own, kept) = (dir.join("gateway.json"), dir.join("kept.json"));
         std::fs::rename(&own, &kept).unwrap();
         std::os::unix::fs::symlink(&kept, &own).unwrap();
@@ -584,7 +583,7 @@ fn with_a_key_in_vault() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 fn with_a_key_that_is_born_in_an_hsm() {
     let mut command = example("hsm_born_key");
-    // It makes settings of its own.
+    // It creates its own settings.
     command.env_remove("SOFTHSM2_CONF");
     let (stdout, last, code) = ended(&command.output().unwrap());
     assert_eq!(code, 0, "{stdout}");
@@ -599,7 +598,7 @@ fn with_a_key_that_is_born_in_an_hsm() {
     assert_eq!(code, 4);
 }
 
-/// The example of a cloud, on the double of its key service; the access key is in the environment.
+/// Runs the example of a cloud against the double of its key service; the access key is in the environment.
 fn on_a_double(name: &str, double: &KmsService, arguments: &[&str], variables: [&str; 3]) {
     let access_key = ["id", "secret", "token"]
         .map(|field| double.text(&format!("/credentials/temporary/{field}")).to_owned());
@@ -638,7 +637,7 @@ fn kms_alibaba() {
     on_a_double("kms_alibaba", &double, &arguments, variables);
 }
 
-/// What AWS tools read.
+/// The environment variables that AWS tools read.
 fn aws(double: &KmsService) -> [(&'static str, String); 5] {
     [
         ("AWS_ACCESS_KEY_ID", double.text("/credentials/static/id").to_owned()),
@@ -718,7 +717,7 @@ async fn the_signer_is_chosen_by_its_address() {
     let wechat_pay = WechatPay::builder().build();
     let key = wxpay_tests::token::reference();
     for address in addresses {
-        // Before there is a certificate, one can be asked for.
+        // Before there is a certificate, a request for one can be made.
         let mut request = logged_in(example("certificate_request"));
         request.args([&address, server.mchid().as_str()]);
         let (pem, last, code) = run(request).await;
@@ -741,7 +740,7 @@ async fn the_signer_is_chosen_by_its_address() {
     assert_eq!(code, 4, "{stdout}");
 }
 
-/// The signer alone asks again, and says what it was refused with: so many requests as attempts.
+/// Only the signer retries, and reports the refusal: one request per attempt.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python: run scripts/test"]
 async fn aws_is_asked_once_for_each_attempt() {

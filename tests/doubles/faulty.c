@@ -1,28 +1,28 @@
-/* A PKCS#11 module that lies on top of another one, writes down some of the calls, and does on request
- * what a broken token does. MODULE, CONTROL and LOG come from the command line of the compiler: see
- * scripts/with-tokens. The file CONTROL holds what is to go wrong:
+/* A PKCS#11 module that wraps another one, logs some of the calls, and injects faults of a broken token.
+ * MODULE, CONTROL and LOG are set on the compiler's command line: see scripts/with-tokens. The file CONTROL
+ * contains the faults:
  *
- *   sign HEX     C_SignInit answers with this code
- *   init HEX     C_Initialize answers with this code
- *   init-hang    C_Initialize does not answer until the file is another one
- *   login HEX    C_Login answers with this code
- *   login-hang HEX  C_Login to the token in this slot does not answer until the file is another one
- *   final-try    C_GetTokenInfo says that the token locks after one more wrong PIN
- *   no-slots     C_GetSlotList shows none
- *   find HEX     C_FindObjectsInit answers with this code
- *   open HEX     C_OpenSession answers with this code
+ *   sign HEX     C_SignInit returns this code
+ *   init HEX     C_Initialize returns this code
+ *   init-hang    C_Initialize does not return until the file is replaced
+ *   login HEX    C_Login returns this code
+ *   login-hang HEX  C_Login to the token in this slot does not return until the file is replaced
+ *   final-try    C_GetTokenInfo reports that the token locks after one more wrong PIN
+ *   no-slots     C_GetSlotList returns no slots
+ *   find HEX     C_FindObjectsInit returns this code
+ *   open HEX     C_OpenSession returns this code
  *   blind        C_FindObjects finds nothing
- *   random HEX   C_GenerateRandom answers with this code
- *   no-rng       C_GetTokenInfo says that the token makes no random numbers
- *   generate HEX C_GenerateKeyPair answers with this code
- *   wrong        a bit of each signature is turned over
- *   hang         C_SignInit does not answer until the file is another one
+ *   random HEX   C_GenerateRandom returns this code
+ *   no-rng       C_GetTokenInfo reports that the token has no random number generator
+ *   generate HEX C_GenerateKeyPair returns this code
+ *   wrong        one bit of each signature is flipped
+ *   hang         C_SignInit does not return until the file is replaced
  *   close-all N  the next C_SignInit finds all sessions of its token closed
  *   logout N     the next C_SignInit finds the login lost
  *
- * A line each. The last two happen once for each new number N, and between two calls (between the
- * C_SignInit and the C_Sign of another thread, say): what a module does to calls that are under way is
- * left open by PKCS#11, and SoftHSM and opencryptoki do not survive it.
+ * One per line. The last two happen once for each new number N, and between two calls (which may be
+ * C_SignInit and C_Sign of another thread): PKCS#11 leaves open what happens to calls in progress, and
+ * SoftHSM and opencryptoki crash.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -47,8 +47,8 @@ struct function_list {
 static struct function_list list, real;
 static CK_ULONG slot_of_last_session;
 
-/* Held by each call in a session, and alone while sessions are closed. Whoever wants it alone comes
- * first: on a slow token there is always somebody in a call. */
+/* Read-locked by each call in a session, write-locked while sessions are closed. Writers have priority: on a
+ * slow token, some call is always in progress. */
 static pthread_rwlock_t calls = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 #define REAL(index, ...) ((CK_RV(*)(__VA_ARGS__))real.functions[index])
@@ -66,7 +66,7 @@ static void note(const char *call) {
     }
 }
 
-/* Whether CONTROL holds this word; the number after it goes into `number`. */
+/* Whether CONTROL contains this word; stores the number after it in `number`. */
 static int told(const char *word, CK_ULONG *number) {
     char line[64], found[32];
     int is_told = 0;
@@ -81,7 +81,7 @@ static int told(const char *word, CK_ULONG *number) {
     return is_told;
 }
 
-/* Whether it is told something that was not done yet. */
+/* Whether CONTROL contains a fault that has not been injected yet. */
 static int told_anew(const char *word, CK_ULONG *done) {
     CK_ULONG number;
     return told(word, &number) && __atomic_exchange_n(done, number, __ATOMIC_SEQ_CST) != number;
@@ -113,7 +113,7 @@ static CK_RV get_slot_list(unsigned char with_token, CK_ULONG *slots, CK_ULONG *
     return REAL(GET_SLOT_LIST, unsigned char, CK_ULONG *, CK_ULONG *)(with_token, slots, count);
 }
 
-/* CK_TOKEN_INFO has its flags behind 96 bytes of text. */
+/* In CK_TOKEN_INFO, the flags follow 96 bytes of text. */
 static CK_RV get_token_info(CK_ULONG slot, unsigned char *info) {
     CK_ULONG code, flags;
     CK_RV result = REAL(GET_TOKEN_INFO, CK_ULONG, void *)(slot, info);

@@ -1,4 +1,4 @@
-"""Makes an RSA key in a token with python-pkcs11: MODULE TOKEN PIN LABEL ID FILE; ID in hexadecimal digits, FILE for its public key."""
+"""Generates an RSA key in a token with python-pkcs11: MODULE TOKEN PIN LABEL ID FILE; ID in hexadecimal digits, FILE for the public key."""
 
 import sys
 

@@ -1,12 +1,12 @@
-/* A PKCS#11 module that is NSS softokn, but for C_Initialize, which hands softokn the arguments that
- * it needs and that no portable program can give. MODULE and ARGUMENTS come from the command line of
- * the compiler: see scripts/with-tokens. */
+/* NSS softokn as a PKCS#11 module, except that C_Initialize passes the arguments that softokn needs and that
+ * no portable program can pass. MODULE and ARGUMENTS are set on the compiler's command line: see
+ * scripts/with-tokens. */
 #include <dlfcn.h>
 #include <stddef.h>
 
 typedef unsigned long CK_RV;
 
-/* CK_C_INITIALIZE_ARGS with the member that NSS has in place of pReserved. */
+/* CK_C_INITIALIZE_ARGS with the member that NSS uses instead of pReserved. */
 struct arguments {
     void *create, *destroy, *lock, *unlock;
     unsigned long flags;

@@ -1,4 +1,4 @@
-//! Keys that are born in a token and never leave it.
+//! Keys generated in a token that never leave it.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
@@ -39,7 +39,8 @@ async fn the_whole_way_on_p11_kit_client() {
     }
 }
 
-/// NSS makes the key, and does not vouch for it (`CKA_LOCAL`): it is deleted again.
+/// NSS generates the key, but does not report it as generated in the token (`CKA_LOCAL`): it is deleted
+/// again.
 #[tokio::test]
 #[ignore = "needs NSS softokn: run scripts/test"]
 async fn softokn_does_not_vouch_for_its_keys() {
@@ -56,7 +57,7 @@ async fn softokn_does_not_vouch_for_its_keys() {
     assert_eq!(left.len(), 0);
 }
 
-/// It is stored once under the name of the key, also when it lies there under none.
+/// It is stored once under the name of the key, even if it is already stored without a name.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_certificate_is_stored_where_it_is_found() {
@@ -97,7 +98,7 @@ async fn a_key_may_be_made_for_decrypting_as_well() {
     drop(cleanup);
 }
 
-/// An error that may mean anything is not said to be about the usage.
+/// An ambiguous error is not reported as a problem with the key usage.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_refused_template_is_told_from_other_errors() {

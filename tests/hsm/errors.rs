@@ -1,4 +1,4 @@
-//! What is wrong with a token, a key, a PIN or a certificate is said when the signer connects.
+//! Problems with a token, a key, a PIN or a certificate are reported when the signer connects.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn exactly_one_token_must_fit() {
     let error = refused(builder(any.clone()), SignErrorKind::Configuration).await;
     assert!(matches!(error, Pkcs11Error::SeveralTokens { count: 8, .. }), "{error}");
 
-    // Its serial is enough, and so is its slot.
+    // Its serial is sufficient, and so is its slot.
     let (context, slot) = token.back_door();
     let serial = context.get_token_info(slot).unwrap().serial_number().to_owned();
     builder(any.clone().serial(serial)).connect().await.unwrap().shut_down().await.unwrap();
@@ -143,11 +143,11 @@ async fn exactly_one_usable_key_must_fit() {
     assert!(matches!(error, Pkcs11Error::SeveralKeys { count: 2, .. }), "{error}");
     let any = refused(builder(token.uri()), SignErrorKind::Configuration).await;
     assert!(matches!(any, Pkcs11Error::SeveralKeys { .. }), "{any}");
-    // The id tells them apart.
+    // The id distinguishes them.
     builder(token.uri().id([1])).connect().await.unwrap().shut_down().await.unwrap();
 }
 
-/// Makes a pair that goes with the session.
+/// Generates a pair that exists until the session ends.
 fn rsa(session: &Session, label: &str, bits: u64, private: &[Attribute]) {
     let label = [Attribute::Label(label.as_bytes().to_vec())];
     let public = [Attribute::ModulusBits(bits.into()), Attribute::PublicExponent(vec![1, 0, 1])];
@@ -191,7 +191,8 @@ async fn the_certificate_must_belong_to_the_key() {
     let error = refused(found(), configuration).await;
     assert!(mismatch(&error), "{}", chain(&error));
 
-    // The one that belongs to the key is picked out, whatever else has its id, damaged or not.
+    // The certificate that belongs to the key is selected, whatever other objects have its id, damaged or
+    // not.
     let _first = on_token(&certificate());
     let signer = found().connect().await.unwrap();
     assert_eq!(signer.serial_no(), certificate().serial_no());
@@ -235,6 +236,6 @@ async fn a_wrong_pin_is_sent_once() {
         let error = refused(wrong(), denied).await;
         assert!(matches!(error, Pkcs11Error::PinRefused { sent: false, .. }), "{error}");
     }
-    // Another PIN may be the right one.
+    // A different PIN may be the right one.
     builder(token.merchant()).connect().await.unwrap().shut_down().await.unwrap();
 }

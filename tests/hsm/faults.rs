@@ -1,4 +1,4 @@
-//! Tokens fail while 64 tasks sign: no wrong signature, no hang, no panic, and the service resumes by
+//! Tokens fail while 64 tasks sign: no wrong signature, no hang, no panic, and the service recovers by
 //! itself.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use wxpay_tests::token_checks::{connect, survives_closed_sessions, survives_logo
 use wxpay_tests::until::until;
 use wxpay_tests::{alone, chain};
 
-/// The token that most faults are for.
+/// The token that most faults apply to.
 fn fault() -> Token {
     Token::softhsm("fault").faulty()
 }
@@ -45,8 +45,8 @@ async fn logouts_on_softokn() {
     survives_logouts(&Token::softokn().faulty(), 3, 20).await;
 }
 
-// Not on opencryptoki, which ends in a crash each time: it gives the number of a closed session to the
-// next one, while the thread whose number it was still signs with it.
+// Not on opencryptoki, which crashes each time: it gives the number of a closed session to the next one,
+// while the thread that used this number still signs with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn all_sessions_closed_on_softhsm() {
@@ -82,14 +82,14 @@ async fn a_token_that_is_taken_away_and_put_back() {
         [SignErrorKind::Unavailable, SignErrorKind::SessionLost, SignErrorKind::KeyNotFound];
     only(&kinds, &expected);
     assert!(!kinds.is_empty());
-    // The restarts of the module that bring the one back are not felt on the other token.
+    // The module restarts that recover one token do not affect the other.
     next_door.sign_on(100).await;
     assert_eq!(next_door.stop().await, BTreeMap::new());
     signer.shut_down().await.unwrap();
     neighbour.shut_down().await.unwrap();
 }
 
-/// Between two signatures: PKCS#11 leaves open what happens to calls that are under way.
+/// Between two signatures: PKCS#11 leaves open what happens to calls in progress.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_is_finalized_behind_the_back() {
@@ -179,7 +179,7 @@ async fn a_token_that_hangs_holds_nobody_up_for_long() {
     signer.shut_down().await.unwrap();
 }
 
-/// A module is not restarted while a call hangs in it, and callers are told so.
+/// A module is not restarted while a call hangs in it; the error says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
@@ -203,11 +203,11 @@ async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
             if chain(&error).contains("calls into it hang (1)") {
                 return error;
             }
-            // It is not time for a restart yet.
+            // It is too early for a restart.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let error = tokio::time::timeout(LIMIT, held_up).await.expect("it does not say so");
+    let error = tokio::time::timeout(LIMIT, held_up).await.expect("the error never reports it");
     assert!(chain(&error).contains("C_SignInit answered CKR_DEVICE_ERROR"), "{}", chain(&error));
     assert!(error.hint().contains("restart the program"), "{error:?}");
     faults.clear();
@@ -216,7 +216,7 @@ async fn a_call_that_hangs_keeps_the_module_from_its_restart() {
     signer.shut_down().await.unwrap();
 }
 
-/// The login is lost, and the next one does not come back.
+/// The login is lost, and the next login call hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_hangs_holds_up_its_own_token_only() {
@@ -234,7 +234,7 @@ async fn a_login_that_hangs_holds_up_its_own_token_only() {
     faults.once("logout", &format!("login-hang {:x}", slot.id()));
     load.fail_on(100).await;
 
-    // The neighbour signs, and whoever comes new logs in.
+    // The signer on the other token signs, and new signers there can log in.
     let next_door = Load::start(&neighbour);
     next_door.sign_on(500).await;
     let logins = faults.calls("C_Login");
@@ -243,7 +243,7 @@ async fn a_login_that_hangs_holds_up_its_own_token_only() {
     assert_eq!(faults.calls("C_Login"), logins + 1);
     newcomer.shut_down().await.unwrap();
 
-    // Who waits for the login does so for a while, and hears of it. No session is left behind.
+    // A caller waits a while for the login, then gets an error. No session is left behind.
     let open = || faults.calls("C_OpenSession") - faults.calls("C_CloseSession");
     let before = open();
     let error = patient.sign(b"message").await.unwrap_err();
@@ -263,7 +263,8 @@ async fn a_login_that_hangs_holds_up_its_own_token_only() {
     }
 }
 
-/// One session that hangs, and a queue for 8: the rest is refused, and these are signed in the end.
+/// One session hangs, and the queue holds 8: further calls are refused, and the queued ones are signed in the
+/// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn overload_is_refused_and_passes() {
@@ -283,7 +284,7 @@ async fn overload_is_refused_and_passes() {
         let signer = signer.clone();
         signing.spawn(async move { (i, signer.sign(&[i]).await) });
     }
-    // 8 wait; one is at work, unless the session was late to take it.
+    // 8 are queued; one is being signed, unless the session took it late.
     for throttled in 0..55 {
         let ended = tokio::time::timeout(LIMIT, signing.join_next()).await;
         let (_, refused) = ended.expect("it hangs").unwrap().unwrap();
@@ -307,7 +308,7 @@ async fn overload_is_refused_and_passes() {
     signer.shut_down().await.unwrap();
 }
 
-/// Errors that a token gives for each signature, and in which kind they arrive.
+/// Errors of a token for each signature, and the kind that is reported for each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn codes_arrive_as_kinds() {
@@ -323,7 +324,7 @@ async fn codes_arrive_as_kinds() {
         ("sign 101", SignErrorKind::SessionLost), // CKR_USER_NOT_LOGGED_IN
         ("sign 68", SignErrorKind::PermissionDenied), // CKR_KEY_FUNCTION_NOT_PERMITTED
         ("sign 70", SignErrorKind::Unsupported),  // CKR_MECHANISM_INVALID
-        ("sign 80000001", SignErrorKind::Other),  // a maker's own
+        ("sign 80000001", SignErrorKind::Other),  // vendor-defined
         ("wrong", SignErrorKind::InvalidSignature),
     ] {
         faults.set(code);
@@ -337,7 +338,7 @@ async fn codes_arrive_as_kinds() {
     faults.set("sign 30");
     let error = signer.sign(b"message").await.unwrap_err();
     assert!(chain(&error).contains("C_SignInit answered CKR_DEVICE_ERROR"), "{}", chain(&error));
-    // A token that has no session left for a new one.
+    // A token that has no free session for a new signer.
     faults.set("open b1");
     let connecting = Pkcs11Signer::builder(fault().merchant()).connect();
     assert_eq!(connecting.await.unwrap_err().kind(), SignErrorKind::Throttled);
@@ -358,7 +359,7 @@ async fn one_login_and_one_search_serve_many_signatures() {
     assert_eq!(load.stop().await, BTreeMap::new());
     assert_eq!([count("C_Login"), count("C_OpenSession"), count("C_FindObjectsInit")], before);
 
-    // A second signer on the token finds the login there, and the module, whatever its path.
+    // A second signer on the token shares the login and the module, whatever path names it.
     let link = std::env::temp_dir().join(format!("wxpay-link-{}.so", std::process::id()));
     std::os::unix::fs::symlink(&token.module, &link).unwrap();
     let initialized = count("C_Initialize");
@@ -383,7 +384,7 @@ async fn connecting_in_vain_leaves_no_session_behind() {
     alone!();
     let (faults, token) = (Faults, fault());
     let open = || faults.calls("C_OpenSession") - faults.calls("C_CloseSession");
-    // One that stays, so that the login does.
+    // A signer that stays connected keeps the login.
     let signer = connect(&token).await;
     let before = open();
     let nobody = Pkcs11Signer::builder(token.uri().object("nobody")).connect().await;
@@ -402,7 +403,7 @@ async fn connecting_in_vain_leaves_no_session_behind() {
     assert_eq!(faults.calls("C_OpenSession"), opened + 3);
     assert_eq!(open(), before);
 
-    // A session that has gone is not closed: its number may be another's by now.
+    // A lost session is not closed: its number may already belong to another session.
     for code in ["b3", "b0"] {
         faults.set(&format!("find {code}")); // CKR_SESSION_HANDLE_INVALID, CKR_SESSION_CLOSED
         let closed = faults.calls("C_CloseSession");
@@ -428,7 +429,7 @@ async fn a_pin_that_is_refused_is_not_sent_again() {
     faults.once("logout", "login a0"); // CKR_PIN_INCORRECT
     load.fail_on(300).await;
     assert_eq!(faults.calls("C_Login"), logins + 1);
-    // Not even when the token would take it: a person has to look.
+    // Not even if the token would accept it: an operator must look at it.
     faults.clear();
     load.fail_on(100).await;
     assert_eq!(faults.calls("C_Login"), logins + 1);
@@ -436,13 +437,13 @@ async fn a_pin_that_is_refused_is_not_sent_again() {
     let error = signer.sign(b"message").await.unwrap_err();
     assert!(chain(&error).contains("refused the PIN (CKR_PIN_INCORRECT)"), "{}", chain(&error));
 
-    // Somebody else's login serves.
+    // A login by another application is sufficient.
     back_door.login(UserType::User, Some(&PIN.into())).unwrap();
     signer.sign(b"message").await.unwrap();
     signer.shut_down().await.unwrap();
 }
 
-/// The module does not come up when it is restarted: its server is down, say.
+/// The module does not initialise after a restart, for example because its server is down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_does_not_come_up() {
@@ -454,7 +455,7 @@ async fn a_module_that_does_not_come_up() {
     let initialized = faults.calls("C_Initialize");
     faults.set("sign 30\ninit 5"); // CKR_DEVICE_ERROR, CKR_GENERAL_ERROR
     load.fail_on(1000).await;
-    // Not once for each of these.
+    // Not once for each failed signature.
     let while_away = load.kinds();
     let tries = faults.calls("C_Initialize") - initialized;
     assert!((1..200).contains(&tries), "{tries} restarts");
@@ -468,13 +469,13 @@ async fn a_module_that_does_not_come_up() {
     faults.clear();
     load.sign_on(200).await;
     only(&load.stop().await, &[SignErrorKind::Unavailable, SignErrorKind::SessionLost]);
-    // Whoever shares the module finds it again as well.
+    // Other signers on the module recover as well.
     neighbour.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     signer.shut_down().await.unwrap();
     neighbour.shut_down().await.unwrap();
 }
 
-/// Another key comes under the label of the one that the signer, and its serial, are for.
+/// Another key appears under the label of the key that the signer and its serial belong to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
@@ -493,7 +494,7 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
         let error = signer.sign(b"message").await.unwrap_err();
         assert_eq!(error.kind(), SignErrorKind::KeyNotFound, "{}", chain(&error));
     }
-    // It is the key that has gone, and nothing that a restart would bring back.
+    // The key is gone, which a restart would not repair.
     assert_eq!(Faults.calls("C_Finalize"), restarts);
     let new = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap();
     assert_ne!(old.public_key(), new.public_key());
@@ -504,7 +505,7 @@ async fn a_key_that_is_replaced_is_not_taken_for_the_old_one() {
     delete();
 }
 
-/// A token that shows nothing at all is no token without a key.
+/// A token that shows no objects at all is not treated as a token without the key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_shows_nothing_is_looked_for_again() {

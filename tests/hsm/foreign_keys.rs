@@ -1,4 +1,4 @@
-//! Keys and certificates that other tools have put on a token, by the URIs that tools print.
+//! Keys and certificates that other tools stored on a token, addressed by the URIs that tools print.
 
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
@@ -6,7 +6,7 @@ use wxpay_tests::foreign_tools::{CERTIFICATE, ForeignTools, KEY};
 use wxpay_tests::token::{PIN, Token, certificate, delete, reference, variable};
 use wxpay_tests::{alone, chain};
 
-/// Connects without a word about the certificate, and signs with the merchant key.
+/// Connects without naming a certificate, and signs with the merchant key.
 async fn signs(tools: &ForeignTools, uri: &str) {
     let signer = tools.connect(uri).await.unwrap_or_else(|e| panic!("{uri}: {}", chain(&e)));
     assert_eq!(signer.serial_no(), certificate().serial_no(), "{uri}");
@@ -15,7 +15,7 @@ async fn signs(tools: &ForeignTools, uri: &str) {
     signer.shut_down().await.unwrap();
 }
 
-/// Connects to a key that was made on the token, whose certificate has been issued.
+/// Connects to a key that was generated on the token, and for which a certificate was issued.
 async fn signs_with_its_own(tools: &ForeignTools, uri: &str) -> Pkcs11Signer {
     let signer = tools.connect(uri).await.unwrap_or_else(|e| panic!("{uri}: {}", chain(&e)));
     assert_eq!(signer.serial_no(), certificate().serial_no(), "{uri}");
@@ -38,7 +38,7 @@ async fn p11tool_puts_a_key_and_its_certificate() {
         let uri = tools.printed_uri();
         assert!(uri.contains(";id=%") && uri.ends_with(";type=private"), "{uri}");
         signs(&tools, &uri).await;
-        // p11-kit lists modules by these.
+        // p11-kit lists modules by these attributes.
         let library =
             "library-manufacturer=SoftHSM;library-description=Implementation%20of%20PKCS11";
         signs(&tools, &format!("{uri};{library}")).await;
@@ -55,7 +55,7 @@ async fn pkcs11_tool_puts_them_under_any_names() {
         (&["--label", "merchant", "--id", "01"], &["--label", "another"]),
         (&["--label", "merchant", "--id", "01"], &[]),
         (&["--label", "merchant"], &["--label", "another"]),
-        // What it prints of this one is cut off.
+        // It prints this one truncated.
         (&["--label", "merchant  "], &["--label", "merchant  "]),
     ] {
         let tools = ForeignTools::softhsm("pkcs11-tool");
@@ -68,7 +68,7 @@ async fn pkcs11_tool_puts_them_under_any_names() {
         put("cert", &der, of_certificate);
         signs(&tools, &tools.printed_uri()).await;
         signs(&tools, "pkcs11:token=foreign;object=merchant;type=private").await;
-        // The same certificate a second time is still one.
+        // A second copy of the same certificate is accepted.
         put("cert", &der, of_certificate);
         put("cert", &der, &["--label", "a third"]);
         signs(&tools, &tools.printed_uri()).await;
@@ -90,7 +90,7 @@ async fn softhsm2_util_puts_a_key_and_no_certificate() {
     signs(&tools, &uri).await;
 }
 
-/// It makes a certificate for each key, which holds the place of the right one.
+/// It creates a certificate for each key, as a placeholder for the real one.
 #[tokio::test]
 #[ignore = "needs SoftHSM and keytool: run scripts/test"]
 async fn keytool_makes_a_key() {
@@ -106,7 +106,7 @@ async fn keytool_makes_a_key() {
     assert!(matches!(error, Pkcs11Error::SelfSigned { .. }), "{}", chain(&error));
     assert_eq!(error.kind(), SignErrorKind::Configuration);
     assert!(error.hint().contains("keytool -importcert"), "{}", error.hint());
-    // The name in Java is the label of the certificate alone.
+    // The alias in Java is only the label of the certificate.
     let error = tools.connect("pkcs11:token=foreign;object=merchant").await.unwrap_err();
     let expected = "there are: private key \"\" (id=%6D%65%72%63%68%61%6E%74), certificate \"merchant\" (id=%6D";
     assert!(error.to_string().contains(expected), "{error}");
@@ -154,7 +154,7 @@ async fn python_makes_a_key() {
             "openssl",
             &["rsa", "-RSAPublicKey_in", "-inform", "DER", "-in", &der, "-pubout", "-out", &key],
         );
-        // A certificate for its public key, under a name that has nothing to do with it.
+        // A certificate for its public key, under an unrelated name.
         let request = tools.path("request.pem");
         let other = tools.path("other.key");
         tools.run(
@@ -194,7 +194,7 @@ async fn python_makes_a_key() {
     }
 }
 
-/// It makes a certificate with each key, as `keytool` does.
+/// It creates a certificate with each key, like `keytool`.
 #[tokio::test]
 #[ignore = "needs NSS softokn, p11tool and certutil: run scripts/test"]
 async fn certutil_makes_a_key_in_softokn() {
@@ -221,7 +221,7 @@ async fn certutil_makes_a_key_in_softokn() {
     assert_eq!(tools.printed_uris(), before);
 }
 
-/// It was put there by `pk12util`: `scripts/with-tokens`.
+/// `pk12util` stored it there: see `scripts/with-tokens`.
 #[tokio::test]
 #[ignore = "needs NSS softokn and p11tool: run scripts/test"]
 async fn pk12util_puts_a_key_into_softokn() {

@@ -34,7 +34,7 @@ async fn all_sessions_closed_on_kryoptic() {
     survives_closed_sessions(&Token::kryoptic().faulty(), 20, 100).await;
 }
 
-/// It comes up without its settings, and shows no slot.
+/// Without its settings, it initialises and shows no slot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs kryoptic: run scripts/test"]
 async fn settings_of_kryoptic_come_late() {

@@ -1,9 +1,9 @@
-//! A key in an HSM, on real tokens.
+//! Keys in an HSM, on real tokens.
 //!
-//! A PKCS#11 module has one state in a process, with the sessions and the logins of all that use it; on some
-//! tokens one module lies on top of another; and what is told to `faulty.c` is felt by all. So each test has a
-//! process of its own: `alone!()`, or, where it changes nothing on its token, `own_process!()`;
-//! and shuts its signers down: SoftHSM crashes when the process ends while a thread is still in it.
+//! A PKCS#11 module has one state per process, with the sessions and logins of all its users; on some tokens,
+//! one module wraps another; and faults of `faulty.c` affect all of them. So each test runs in a process of its
+//! own: with `alone!()`, or with `own_process!()` if it changes nothing on its token. Each test also shuts its
+//! signers down: SoftHSM crashes when the process ends while a thread is still in it.
 
 mod born;
 mod errors;

@@ -1,4 +1,4 @@
-//! What errors of PKCS#11 name: what is there, and where to look.
+//! Contents of PKCS#11 errors: the objects found, and the command that lists them.
 
 use std::process::Command;
 
@@ -45,7 +45,7 @@ async fn a_key_that_is_not_found_is_answered_with_those_that_are_there() {
     assert!(text.contains(", and 3 more; list them: ") && text.len() < 1500, "{text}");
     assert_eq!(text.matches("certificate \"c").count(), 16, "{text}");
 
-    // Its command looks at this token, and not at the first one.
+    // The command addresses this token, not the first one.
     let command = text.split("list them: ").nth(1).unwrap();
     let output =
         Command::new("sh").args(["-c", &format!("{command} --pin {PIN}")]).output().unwrap();
@@ -106,7 +106,7 @@ async fn several_tokens_are_those_that_fit() {
     assert!(error.to_string().starts_with("8 tokens fit "), "{error}");
     assert!(!error.to_string().contains("initialised"), "{error}");
 
-    // SoftHSM always has one to spare.
+    // SoftHSM always has a spare token.
     let error = refused(any.token("nowhere")).await;
     let text = error.to_string();
     assert!(text.contains("a token that is not initialised (slot-id "), "{text}");
@@ -114,7 +114,7 @@ async fn several_tokens_are_those_that_fit() {
     assert!(!error.hint().contains("SOFTHSM2_CONF"), "{}", error.hint());
 }
 
-/// Tools print what a token pads its texts with, or leave it out.
+/// Tools print the padding of a token's texts, or omit it.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn padding_makes_no_difference() {
@@ -139,7 +139,7 @@ async fn padding_makes_no_difference() {
 async fn a_module_that_shows_nothing_names_its_settings() {
     alone!();
     let (faults, token) = (Faults, Token::softhsm("other").faulty());
-    // In this process it has not been initialised yet.
+    // It has not been initialised in this process yet.
     faults.set("init 5");
     let error = refused(token.merchant()).await;
     assert_eq!(error.to_string(), "C_Initialize answered CKR_GENERAL_ERROR");

@@ -1,4 +1,4 @@
-//! A module has one state in a process, whatever it is called and however many signers are on it.
+//! A module has one state in a process, whatever path names it and however many signers use it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,7 +20,7 @@ async fn connect(token: &Token) -> Pkcs11Signer {
     builder(token).connect().await.unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
 }
 
-/// The token by another name of its module.
+/// Returns the token under another path of its module.
 fn by(module: impl Into<PathBuf>, token: &Token) -> Token {
     let mut token = token.clone();
     token.module = module.into();
@@ -35,7 +35,7 @@ async fn a_module_is_one_under_all_its_names() {
     let name = token.module.file_name().unwrap().to_owned();
     let folder = std::env::temp_dir().join(format!("wxpay-names-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
-    // A hard link is no other file, wherever it lies.
+    // A hard link is the same file, wherever it is.
     let hard = token.module.with_file_name("hard.so");
     std::fs::hard_link(&token.module, &hard).unwrap();
     let link = folder.join("link.so");
@@ -51,7 +51,7 @@ async fn a_module_is_one_under_all_its_names() {
     }
     signer.shut_down().await.unwrap();
 
-    // Nobody is logged in now. What one name has heard, all know.
+    // No user is logged in now. All paths share what one of them has learned.
     for (nth, module) in [token.module.clone(), "hard.so".into()].into_iter().enumerate() {
         let token = by(&module, &token);
         let wrong = Pkcs11Signer::builder(token.merchant().pin(Pin::new("wr0ng")));
@@ -64,7 +64,7 @@ async fn a_module_is_one_under_all_its_names() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// A daemon that is down is nothing that is set up wrongly.
+/// A daemon that is down is not a configuration error.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_module_that_is_not_initialized_says_why() {
@@ -102,7 +102,7 @@ async fn a_module_that_hangs_holds_up_no_other_one() {
     assert_eq!(error.kind(), SignErrorKind::Unavailable, "{error}");
 }
 
-/// A module of its own: a copy of the file, which never gets as far as the module below it.
+/// A separate module: a copy of the file, which never initialises the module below it.
 struct Copy(Token);
 
 impl Copy {
@@ -123,13 +123,13 @@ impl Drop for Copy {
     }
 }
 
-/// The module was initialised while the token was away: only a restart shows it the token.
+/// The module was initialised while the token was absent: only a restart makes the token visible.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_token_that_comes_late_is_connected_to() {
     alone!();
     let token = Token::softhsm("fault").faulty();
-    // Whatever happens here, the module belongs to the signers.
+    // The module remains in use by its signers throughout.
     let other = Token::softhsm("other").faulty();
     let neighbour = connect(&other).await;
     let folder = softhsm_folder("fault");
@@ -171,13 +171,13 @@ async fn a_token_that_comes_late_is_connected_to() {
     neighbour.shut_down().await.unwrap();
 }
 
-/// Restarts a module behind the back of its signers.
+/// Restarts a module without its signers noticing.
 fn restart(token: &Token) {
     Pkcs11::new(&token.module).unwrap().finalize().unwrap();
     token.back_door();
 }
 
-/// Does it until it works: restarts are spaced out.
+/// Repeats the operation until it succeeds: restarts are spaced out.
 async fn resumes<F: Future<Output = Result<(), Pkcs11Error>>>(something: impl Fn() -> F) {
     let mut last = None;
     for _ in 0..600 {
@@ -187,5 +187,5 @@ async fn resumes<F: Future<Output = Result<(), Pkcs11Error>>>(something: impl Fn
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("it does not resume: {last:?}");
+    panic!("it does not recover: {last:?}");
 }

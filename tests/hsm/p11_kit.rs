@@ -62,7 +62,8 @@ async fn all_sessions_closed_on_p11_kit_proxy() {
     survives_closed_sessions(&Token::p11_kit_proxy("served").faulty(), 20, 100).await;
 }
 
-/// With the process that serves the client. The client finds the new server when it is initialised anew.
+/// Together with the process that serves the client. The client finds the new server when it is initialised
+/// again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn the_server_of_p11_kit_client_is_killed() {
@@ -80,7 +81,7 @@ async fn the_server_of_p11_kit_client_is_killed() {
     signer.shut_down().await.unwrap();
 }
 
-/// A client that starts before its server shows no slot until it is initialised anew.
+/// A client that starts before its server shows no slot until it is initialised again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs p11-kit-client: run scripts/test"]
 async fn the_server_of_p11_kit_client_comes_late() {

@@ -1,4 +1,4 @@
-//! How often a token is sent a PIN: it locks after a few that are wrong.
+//! How often a PIN is sent to a token: it locks after a few wrong ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::token::{Faults, PIN, Token, certificate};
 use wxpay_tests::{alone, chain};
 
-/// Some modules answer a wrong PIN with a code that may mean anything.
+/// Some modules report a wrong PIN with an ambiguous code.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_fails_is_not_tried_again_at_once() {
@@ -21,11 +21,11 @@ async fn a_login_that_fails_is_not_tried_again_at_once() {
         ("7", "CKR_ARGUMENTS_BAD"),
         ("30", "CKR_DEVICE_ERROR"),
         ("102", "CKR_USER_PIN_NOT_INITIALIZED"),
-        // It was not the PIN that locked it, and a TPM unlocks itself.
+        // The PIN did not cause the lock, and a TPM unlocks itself.
         ("a4", "CKR_PIN_LOCKED"),
         ("80000001", "CKR_VENDOR_DEFINED(2147483649)"),
     ] {
-        // Another PIN for each: the one before rests.
+        // A different PIN each time: the previous one is not sent again for a while.
         let wrong = Arc::new(AtomicBool::new(false));
         let pin = {
             let (wrong, other) = (Arc::clone(&wrong), format!("0ther-{code}"));
@@ -62,7 +62,7 @@ async fn a_login_that_fails_is_not_tried_again_at_once() {
         assert!(matches!(error, Pkcs11Error::LoginFailed { sent: false, .. }), "{error}");
         assert_eq!(faults.calls("C_Login"), logins + 1, "{name}");
 
-        // Somebody else's login serves.
+        // A login by another application is sufficient.
         faults.clear();
         back_door.login(UserType::User, Some(&PIN.into())).unwrap();
         signer.sign(b"message").await.unwrap_or_else(|e| panic!("{name}: {}", chain(&e)));
@@ -70,7 +70,7 @@ async fn a_login_that_fails_is_not_tried_again_at_once() {
     }
 }
 
-/// A session that has gone in the middle of a login says nothing about the PIN.
+/// A session lost during a login says nothing about the PIN.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn a_login_that_nobody_looked_at_is_tried_again() {
@@ -84,7 +84,7 @@ async fn a_login_that_nobody_looked_at_is_tried_again() {
         assert!(error.kind() != SignErrorKind::PermissionDenied, "{error}");
         faults.clear();
         connecting().connect().await.unwrap().shut_down().await.unwrap();
-        // The session that is said to have gone is still there, and keeps the login.
+        // The session reported as lost still exists, and keeps the login.
         token.session().logout().unwrap();
     }
 }
@@ -105,7 +105,7 @@ async fn a_callback_that_panics_leaves_no_session_behind() {
     assert_eq!(faults.calls("C_CloseSession"), closed + 1);
 }
 
-/// Nobody has set such a PIN, and each login would count as a wrong one.
+/// No token has such a PIN, and each login would count as a wrong PIN.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn what_is_no_pin_is_not_sent() {
@@ -131,7 +131,7 @@ async fn what_is_no_pin_is_not_sent() {
     std::fs::remove_file(&file).unwrap();
 }
 
-/// A wrong one would lock the token, and nobody knows whether it is wrong.
+/// A wrong PIN would lock the token, and whether it is wrong is unknown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn the_last_try_is_left_to_a_person() {
@@ -141,7 +141,7 @@ async fn the_last_try_is_left_to_a_person() {
     let signer = connecting().connect().await.unwrap();
     let logins = faults.calls("C_Login");
 
-    // Neither when it connects, nor when the login is lost, nor when a key is looked for.
+    // Neither on connecting, nor after a lost login, nor on looking for a key.
     faults.once("logout", "final-try");
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
@@ -156,7 +156,7 @@ async fn the_last_try_is_left_to_a_person() {
     }
     assert_eq!(faults.calls("C_Login"), logins);
 
-    // When somebody says so, or after a login of somebody's.
+    // Only if this is explicitly allowed, or after a login by another application.
     let risked = connecting().use_last_pin_try(true).connect().await.unwrap();
     assert_eq!(faults.calls("C_Login"), logins + 1);
     signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
@@ -165,7 +165,8 @@ async fn the_last_try_is_left_to_a_person() {
     signer.shut_down().await.unwrap();
 }
 
-/// Before it is sent a PIN, a token that makes random numbers is asked for one; another one is not.
+/// Before a PIN is sent, a token with a random number generator is asked for random numbers; other tokens are
+/// not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn random_numbers_are_asked_for_where_there_are_some() {

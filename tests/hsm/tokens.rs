@@ -79,7 +79,7 @@ async fn a_uri_is_enough_when_the_certificate_is_on_the_token() {
     signer.shut_down().await.unwrap();
 }
 
-/// Two keys on two tokens of one module, and a third module, all in one process at once.
+/// Two keys on two tokens of one module, and a third module, all in one process at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs SoftHSM and opencryptoki: run scripts/test"]
 async fn several_signers_share_modules_with_opencryptoki() {
@@ -95,7 +95,7 @@ async fn several_signers_share_modules_with_opencryptoki() {
         signers.push(connect_with(token, Pkcs11Mechanism::RsaPkcs).await);
     }
     sign_at_once(&signers, 256).await;
-    // The end of one leaves the login of the other alone.
+    // Shutting down one signer does not affect the login of the other.
     signers.remove(0).shut_down().await.unwrap();
     signers[0].sign(b"still there").await.unwrap();
     for signer in signers {
@@ -117,13 +117,13 @@ async fn signers_come_and_go_on_opencryptoki() {
     comes_and_goes(&Token::opencryptoki(), 200).await;
 }
 
-/// Not even with everything that is logged.
+/// Not even in the most verbose log.
 #[tokio::test]
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn nothing_shows_the_pin() {
     own_process!();
     let log = Log::default();
-    // Of the whole process: the signer has threads of its own.
+    // For the whole process: the signer has its own threads.
     tracing_subscriber::fmt()
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(log.clone())

@@ -28,7 +28,7 @@ async fn logouts_on_tpm() {
     survives_logouts(&Token::tpm().faulty(), 5, 50).await;
 }
 
-/// Only when the module has been initialised anew does it find a TPM that was away.
+/// The module finds a TPM that was absent only after it is initialised again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_restarts() {
@@ -42,13 +42,13 @@ async fn tpm_restarts() {
     load.sign_on(100).await;
     only(&load.kinds(), &[SignErrorKind::Unavailable, SignErrorKind::SessionLost]);
 
-    // It is away, and the module does not come up: that is what callers hear.
+    // The TPM is absent, and the module does not initialise: callers get this error.
     let lost = || load.kinds().get("session lost").copied().unwrap_or_default();
     let before = lost();
     tpm.kill();
     load.fail_on(500).await;
     only(&load.kinds(), &[SignErrorKind::Unavailable, SignErrorKind::SessionLost]);
-    // Each task may have been in the middle of one.
+    // Each task may have been signing.
     assert!(lost() - before <= 64, "{:?}", load.kinds());
     let error = signer.sign(b"message").await.unwrap_err();
     assert!(
@@ -62,7 +62,7 @@ async fn tpm_restarts() {
     signer.shut_down().await.unwrap();
 }
 
-/// Nobody is logged in, so the first who notices is a login. It must not cost the PIN its rest.
+/// No user is logged in, so the first call that notices is a login. It must not block the PIN for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_restarts_before_a_login() {
@@ -79,7 +79,7 @@ async fn tpm_restarts_before_a_login() {
     signer.shut_down().await.unwrap();
 }
 
-/// Both are one attribute there: what cannot be encrypted to cannot be verified either.
+/// Both usages are one attribute there: a key that cannot encrypt cannot verify either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11 and swtpm: run scripts/test"]
 async fn tpm_makes_no_key_that_only_signs() {
@@ -93,7 +93,7 @@ async fn tpm_makes_no_key_that_only_signs() {
     assert!(matches!(found, Err(Pkcs11Error::KeyNotFound { .. })), "{found:?}");
 }
 
-/// With the usage that a TPM has.
+/// With the key usage that a TPM supports.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs tpm2-pkcs11, swtpm and openssl: run scripts/test"]
 async fn the_whole_way_on_tpm() {

@@ -1,4 +1,4 @@
-//! From a key without a certificate to a call that is signed with it, and what OpenSSL says.
+//! From a key without a certificate to a call signed with it, checked with OpenSSL.
 
 use wxpay_auth::{
     Backend, Certificate, CertificateRequest, CertificateRequestError, CertificateSubject,
@@ -44,7 +44,7 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
     let signer = uncertified(Backend::Ring);
     let public_key = signer.key().public_key();
 
-    // Before that, nothing leaves the process.
+    // Before that, nothing is sent.
     let error = plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
     assert!(
@@ -67,12 +67,12 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
     let key = PrivateKey::from_pem(OTHER_KEY).unwrap();
     let signer = FileKeySigner::with_certificate(key, &certificate).unwrap();
     plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
-    // The certificate that was there before stays valid: both are, during a rotation.
+    // The previous certificate stays valid: both are during a rotation.
     plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(gateway.executions(), 2);
 }
 
-/// As after a rotation: the gateway goes by the new certificate alone.
+/// After a rotation: the gateway accepts only the new certificate.
 #[tokio::test]
 async fn a_gateway_that_goes_by_the_new_certificate_takes_no_other() {
     let signer = uncertified(Backend::AwsLcRs);
@@ -111,7 +111,7 @@ async fn a_certificate_belongs_to_one_key() {
     );
 }
 
-/// 40 zeros are no serial, wherever they come from: copied out of an example, say.
+/// 40 zeros are not a valid serial, for example when copied from an example.
 #[tokio::test]
 async fn a_serial_of_zeros_is_none() {
     let server = WireServer::start_plain().await;
@@ -124,11 +124,11 @@ async fn a_serial_of_zeros_is_none() {
         .unwrap();
     let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
-    // A connection may have been opened meanwhile; no byte of a request went over it.
+    // A connection may have been opened; no byte of a request was sent on it.
     assert!(server.journal().is_empty());
 }
 
-/// A signer that does not sign leaves no request.
+/// A signer that fails produces no request.
 #[tokio::test]
 async fn the_error_of_the_signer_is_kept() {
     #[derive(Debug)]
@@ -161,7 +161,7 @@ async fn the_authority_looks_at_what_it_certifies() {
     let refused = gateway.issue_certificate("no request");
     assert!(matches!(refused, Err(CertificateRefusal::Malformed { .. })), "{refused:?}");
 
-    // One letter of the company's name is another one.
+    // One character of the company name is changed.
     let mut der = request.as_der().to_vec();
     let position = der.windows(3).position(|w| w == "某".as_bytes()).unwrap();
     der[position + 2] ^= 1;

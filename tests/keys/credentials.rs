@@ -1,4 +1,4 @@
-//! Secrets that systemd hands to a service: `LoadCredential=`.
+//! Secrets that systemd passes to a service: `LoadCredential=`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use wxpay_tests::{chain, own_process, this_test};
 
 const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
-/// Runs the test of this name once more, as a service with these credentials.
+/// Runs the test of this name again, as a service with these credentials.
 fn as_a_service(test: &str, credentials: &[(&str, &str)]) {
     let name = format!("wxpay-{}-{}", test.replace("::", "-"), std::process::id());
     let folder = Folder(std::env::temp_dir().join(name));
@@ -20,7 +20,7 @@ fn as_a_service(test: &str, credentials: &[(&str, &str)]) {
     own_process::run(test, &[(DIRECTORY, folder.0.as_os_str())]);
 }
 
-/// Goes with the test, however that ends.
+/// Deletes the folder when the test ends, even by a panic.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -29,7 +29,7 @@ impl Drop for Folder {
     }
 }
 
-/// systemd lets the service in by an access list, which shows as rights of the group.
+/// systemd grants the service access with an access list, which appears as group permissions.
 fn write(path: &Path, content: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, content).unwrap();
@@ -73,7 +73,7 @@ async fn keys_certificates_and_tokens_are_credentials() {
     let signature = signer.sign(b"message").await.unwrap();
     assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
     assert_eq!(signature.serial_no(), certificate().serial_no());
-    // There is no server, so the token was read.
+    // There is no server, so the token has been read.
     let error = signer_from_uri(vault).await.unwrap_err();
     assert_ne!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
     let missing =

@@ -1,4 +1,4 @@
-//! A child that was forked while others signed signs as well.
+//! A child that was forked while other threads sign can sign as well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use wxpay_tests::token::{certificate, reference};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Lets many sign at once, and returns whether all of them do.
+/// Runs many signatures at the same time, and returns whether all succeed.
 fn all_sign(signer: &FileKeySigner) -> bool {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build();
     runtime.expect("a runtime").block_on(async {
@@ -34,7 +34,7 @@ fn all_sign(signer: &FileKeySigner) -> bool {
 
 #[test]
 fn a_child_that_was_forked_while_others_signed_signs() {
-    // It has only the threads that the test starts.
+    // Runs in a process of its own, with only the threads that the test starts.
     own_process!();
     let signer = FileKeySigner::with_certificate(reference(), &certificate()).unwrap();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();

@@ -1,4 +1,4 @@
-//! Keys in files: how they get there, their certificates, and processes that sign with them.
+//! File keys: their formats, their certificates, and processes that sign with them.
 
 mod certificate_request;
 mod credentials;

@@ -5,7 +5,7 @@ use std::process::Command;
 use wxpay_auth::{KeyError, PrivateKey};
 use wxpay_testing::Gateway;
 
-/// WeChat Pay packs keys with RC2, as everybody did: OpenSSL 3 opens such a file with `-legacy` alone.
+/// WeChat Pay encrypts keys with RC2, as was usual: OpenSSL 3 opens such a file only with `-legacy`.
 #[tokio::test]
 #[ignore = "needs openssl: run scripts/test"]
 async fn the_command_of_the_hint_opens_an_old_file() {

@@ -1,4 +1,4 @@
-//! A signer on Alibaba Cloud KMS, or a double of it that checks requests as the service does.
+//! A signer on Alibaba Cloud KMS, or on a double that validates requests like the service.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ fn builder(double: &KmsService, key: &str, version: &str) -> AlibabaKmsBuilder {
         .credentials(credentials(double, "static"))
 }
 
-/// A version is a key pair of its own: it goes with its own certificate, and with no other.
+/// Each version is a separate key pair: it matches only its own certificate.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn versions() {
@@ -94,7 +94,7 @@ async fn versions() {
     assert_eq!(error.code(), Some("Forbidden.AliasNotFound"), "{}", chain(&error));
 }
 
-/// A response names the key and the version that were asked for, also when it signs.
+/// Responses must name the requested key and version, for signatures too.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn answers_about_another_version() {
@@ -114,7 +114,7 @@ async fn answers_about_another_version() {
     signer.sign(b"message").await.unwrap();
 }
 
-/// No two requests have the same nonce: the service takes each one once.
+/// No two requests have the same nonce: the service accepts each nonce once.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn nonces_come_from_the_source() {

@@ -1,8 +1,8 @@
 //! A signer on AWS KMS, through the official SDK, against moto.
 //!
-//! moto signs a digest as if it were a message, lets disabled keys sign, and has more mistakes that
-//! `tests/doubles/kms/moto_kms.py` lists. They are put right there, in the process of moto; the signer knows
-//! nothing of it. What the signer makes of moto as it is published is a test of its own.
+//! moto signs a digest as if it were a message, lets disabled keys sign, and has more bugs, which
+//! `tests/doubles/kms/moto_kms.py` lists and fixes in the process of moto. The signer has no special cases for
+//! moto. A separate test runs the signer against unmodified moto.
 
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
@@ -44,7 +44,7 @@ impl Cloud for Aws {
     }
 }
 
-/// The settings of an application: its credentials, its endpoint, and no attempts of the SDK's own.
+/// The settings of an application: its credentials, its endpoint, and no retries by the SDK.
 fn config(double: &KmsService) -> aws_sdk_kms::config::Builder {
     let [id, secret] =
         ["id", "secret"].map(|field| double.text(&format!("/credentials/static/{field}")));
@@ -73,7 +73,7 @@ cloud_tests! { Aws:
     cloud_faults::hanging,
 }
 
-/// The digest is hashed once more there: the signer notices, and signs nothing.
+/// The double hashes the digest again: the signer detects it, and returns no signature.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn moto_as_it_is_published_is_found_out() {
@@ -81,11 +81,11 @@ async fn moto_as_it_is_published_is_found_out() {
     let setup = Setup::new(&double, "merchant");
     let error = builder::<Aws>(setup).certificate(certificate()).connect().await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::InvalidSignature, "{}", chain(&error));
-    // It did sign: not what it was given.
+    // The double did sign, but not the given message.
     assert_eq!(double.calls("Sign").len(), 1);
 }
 
-/// An alias that is pointed at another key changes nothing for those who are connected.
+/// Pointing an alias to another key does not affect connected signers.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn a_signer_stays_with_the_key_behind_the_alias() {
@@ -109,7 +109,7 @@ async fn a_signer_stays_with_the_key_behind_the_alias() {
     assert_eq!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
 }
 
-/// What is no response of AWS KMS, or no response at all.
+/// Invalid responses, or no response at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Python: run scripts/test"]
 async fn other_responses() {
@@ -142,13 +142,13 @@ async fn other_responses() {
         assert!(!chain(&failed).contains("<html>"), "{}", chain(&failed));
         assert!(!failed.hint().is_empty());
     }
-    // An error with the status 200 has no signature in it.
+    // An error with status 200 contains no signature.
     double.fault(error("KMSInternalException", 200));
     assert_eq!(signer.sign(b"message").await.unwrap_err().kind(), SignErrorKind::Other);
     signer.sign(b"message").await.unwrap();
 }
 
-/// Nobody is there, or nothing to ask for.
+/// No server, or no credentials.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn nothing_is_asked() {
@@ -166,7 +166,7 @@ async fn nothing_is_asked() {
     assert!(double.journal().is_empty());
 }
 
-/// TLS is the client's: it talks to the service itself, and to nobody else.
+/// TLS belongs to the client: it connects only to the service itself.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn tls() {
@@ -196,7 +196,7 @@ async fn tls() {
     }
 }
 
-/// Neither the client nor the signer shows the secret, whatever goes wrong.
+/// Neither the client nor the signer shows the secret in any error.
 #[tokio::test]
 #[ignore = "needs Python: run scripts/test"]
 async fn secrets_stay_secret() {

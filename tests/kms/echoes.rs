@@ -1,4 +1,4 @@
-//! Key services that repeat what they were sent, in every place of a response: nothing of it is shown.
+//! Key services that repeat what they received, at every position of a response: none of it is shown.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,7 @@ use wxpay_auth::{PublicKey, SignError};
 use wxpay_tests::log::Log;
 use wxpay_tests::{chain, own_process};
 
-/// What stands for the echo in a response.
+/// The placeholder of the echo in a response.
 const ECHO: &str = "<ECHO>";
 const TOKEN: &str = "IQoJb3JpZ2luX2VjEHMaCXVzLWVhc3QtMSJHMEUCIQDk7Zt";
 const VAULT_TOKEN: &str = "hvs.CAESIJlr2Qp0vVd3bT8xk7ZyUw";
@@ -26,7 +26,7 @@ const PIECE: usize = 16;
 const KEY: &str =
     include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
 
-/// Answers with what was sent in place of the echo.
+/// Sends the response with the received text in place of the echo.
 #[derive(Clone, Default)]
 struct Echo {
     response: Arc<Mutex<Response>>,
@@ -71,7 +71,7 @@ impl Respond for Echo {
     }
 }
 
-/// Bodies of all services: each of them gets them all.
+/// Bodies of all services: each service gets all of them.
 const BODIES: [&str; 15] = [
     "<html><ECHO></html>",
     "",
@@ -90,7 +90,7 @@ const BODIES: [&str; 15] = [
     r#"{"__type":"AccessDeniedException","message":"<ECHO>","Message":"<ECHO>"}"#,
 ];
 
-/// Asks under each response, and looks through what is told.
+/// Makes requests against each response, and checks all output.
 async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) -> B) {
     let echo = Echo::default();
     let server = MockServer::start().await;
@@ -124,7 +124,7 @@ async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) 
                     assert_nothing_of(&echo.heard.lock().unwrap(), &shown, &case);
                 }
                 if name.contains("login") {
-                    // What was refused rests.
+                    // A refused credential is not used again for a while.
                     backend = make(&server.uri());
                 }
             }
@@ -132,7 +132,7 @@ async fn assert_nothing_is_shown<B: KmsBackend>(name: &str, make: impl Fn(&str) 
     }
     assert!(errors > 200, "{name}: {errors} errors");
     let heard = echo.heard.lock().unwrap().clone();
-    assert!(heard.iter().any(|secret| secret.len() > PIECE), "{name}: nothing was heard");
+    assert!(heard.iter().any(|secret| secret.len() > PIECE), "{name}: no request was received");
     assert_nothing_of(&heard, &LOG.get().unwrap().text(), name);
 }
 
@@ -149,7 +149,7 @@ fn assert_nothing_of(secrets: &[String], text: &str, case: &str) {
 
 static LOG: std::sync::OnceLock<Log> = std::sync::OnceLock::new();
 
-/// What this project logs; the SDK of AWS has its own ways.
+/// Collects the log of this project; the AWS SDK logs on its own terms.
 fn log() {
     LOG.get_or_init(|| {
         let log = Log::default();

@@ -1,4 +1,4 @@
-//! A key in a key service: OpenBao as it is, doubles of the others.
+//! Keys in key services: a real OpenBao, doubles of the others.
 
 mod alibaba;
 mod aws;

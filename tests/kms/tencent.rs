@@ -1,4 +1,4 @@
-//! A signer on Tencent Cloud KMS, or a double of it that checks requests as the service does.
+//! A signer on Tencent Cloud KMS, or on a double that validates requests like the service.
 
 use std::sync::Arc;
 

@@ -72,7 +72,7 @@ async fn a_plan_is_terminated_with_openbao() {
     plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
 
-    // What the service does not sign is not sent.
+    // Without a signature from the service, nothing is sent.
     bao.run(&["token", "revoke", &token]);
     let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
@@ -108,7 +108,7 @@ async fn a_key_is_born_in_openbao() {
     assert_eq!(gateway.executions(), 1);
 }
 
-/// Gets a certificate for a version of a key.
+/// Issues a certificate for a version of a key.
 async fn certified(gateway: &Gateway, signer: &VaultSigner) -> Certificate {
     let subject = CertificateSubject::new(&gateway.mchid());
     let request = wxpay_auth::CertificateRequest::sign(&subject, signer.public_key(), signer);
@@ -129,7 +129,7 @@ async fn a_rotation_in_the_service_changes_nothing_until_a_new_signer_is_connect
     let old_certificate = certified(&gateway, &uncertified(vault()).await.unwrap()).await;
     let old = with(vault(), &old_certificate).await.unwrap();
 
-    // While it signs.
+    // During a signature.
     let signing = tokio::spawn({
         let old = old.clone();
         async move {
@@ -149,7 +149,7 @@ async fn a_rotation_in_the_service_changes_nothing_until_a_new_signer_is_connect
     assert_eq!(old.key_version(), Some("1"));
     client(&gateway, old.clone()).terminate(&plan_id("12000")).await.unwrap();
 
-    // The latest version is not the one of the certificate.
+    // The latest version does not match the certificate.
     let (found, said) = kind(with(vault(), &old_certificate).await);
     assert_eq!(found, SignErrorKind::Configuration);
     assert!(said.contains("name the version"), "{said}");
@@ -175,7 +175,7 @@ async fn versions_that_may_not_sign_or_are_gone_say_so() {
     }
     let signer = uncertified(vault(1)).await.unwrap();
 
-    // The least version that may sign.
+    // The minimum version that may sign.
     bao.run(&["write", &config, "min_encryption_version=2"]);
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
@@ -183,7 +183,7 @@ async fn versions_that_may_not_sign_or_are_gone_say_so() {
     assert_eq!(kind(uncertified(vault(1)).await).0, SignErrorKind::Configuration);
     uncertified(vault(2)).await.unwrap();
 
-    // Archived, trimmed, and never made.
+    // Archived, trimmed, and never created.
     bao.run(&["write", &config, "min_decryption_version=2"]);
     let (found, said) = kind(uncertified(vault(1)).await);
     assert_eq!(found, SignErrorKind::KeyNotFound);
@@ -194,7 +194,7 @@ async fn versions_that_may_not_sign_or_are_gone_say_so() {
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Configuration, "{}", chain(&error));
 
-    // The key is put in its place anew, with fewer versions.
+    // The key is replaced by a new one with fewer versions.
     let signer = uncertified(vault(3)).await.unwrap();
     bao.run(&["write", &config, "deletion_allowed=true"]);
     bao.run(&["delete", &format!("{mount}/keys/k")]);
@@ -247,7 +247,7 @@ async fn what_is_not_there_is_named() {
     assert_eq!(found, SignErrorKind::Configuration, "{said}");
     assert!(said.contains("namespace not found"), "{said}");
 
-    // An engine that stores what it is given, and answers 204.
+    // An engine that stores what it receives, and responds with 204.
     let mount = name("kv");
     bao.run(&["secrets", "enable", &format!("-path={mount}"), "kv"]);
     let vault = bao.backend(&mount, "merchant").build().unwrap();
@@ -256,7 +256,7 @@ async fn what_is_not_there_is_named() {
     assert_eq!(signed.unwrap_err().kind(), SignErrorKind::Configuration);
 }
 
-/// The policy in the documentation is enough, and none of it is too much.
+/// The documented policy is sufficient, and every part of it is necessary.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn two_permissions_are_enough_and_needed() {
@@ -267,7 +267,7 @@ async fn two_permissions_are_enough_and_needed() {
         let token = bao.token(&bao.policy(hcl), settings);
         (bao.backend(&mount, "k").auth(VaultAuth::token(Secret::new(&token))), token)
     };
-    // Without the default policy it may not even look itself up.
+    // Without the default policy, the token may not even look itself up.
     let (vault, token) = with(&both, &["-no-default-policy", "-ttl=1h"]);
     uncertified(vault).await.unwrap().sign(b"message").await.unwrap();
     for too_much in [
@@ -300,7 +300,7 @@ async fn a_namespace_holds_key_and_login() {
     let signer = uncertified(vault()).await.unwrap();
     signer.sign(b"message").await.unwrap();
     uncertified(vault().namespace(format!("{namespace}/"))).await.unwrap();
-    // Elsewhere there is no such login, and no such key.
+    // In another namespace, neither the login nor the key exists.
     let (found, said) = kind(uncertified(bao.backend(&mount, "k").auth(auth)).await);
     assert_eq!(found, SignErrorKind::PermissionDenied, "{said}");
     assert!(said.contains("the mount of the login, and the namespace"), "{said}");

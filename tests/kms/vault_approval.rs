@@ -1,4 +1,4 @@
-//! Signatures that others must approve first: control groups of OpenBao.
+//! Signatures that require approval: OpenBao control groups.
 
 use wxpay_auth::kms::{KmsSigner, Secret, VaultAuth, VaultTransit};
 use wxpay_auth::{SignErrorKind, Signer};
@@ -10,7 +10,7 @@ use wxpay_tests::token::{certificate, reference};
 use wxpay_tests::{chain, own_process, plan_id};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
-/// Those who approve, and a policy whose signatures they must approve.
+/// The approvers, and a policy whose signatures they must approve.
 struct ControlGroup {
     bao: OpenBao,
     approver: String,
@@ -80,7 +80,7 @@ path "transit/sign/merchant/sha2-256" {{
         assert!(self.bao.allows(&self.approver, &approve), "{accessor} is approved");
     }
 
-    /// Connects a signer that does not wait for approval, once its signature for a check is approved.
+    /// Connects a signer that does not wait for approval, after its probe signature has been approved.
     async fn connect(&self, vault: &VaultTransit) -> KmsSigner<VaultTransit> {
         let builder = || KmsSigner::builder(vault.clone()).certificate(certificate()).attempts(1);
         let error = builder().connect().await.unwrap_err();
@@ -90,10 +90,10 @@ path "transit/sign/merchant/sha2-256" {{
     }
 }
 
-/// Asks how a request stands.
+/// Allows reading the status of a request.
 const MAY_ASK: &str = r#"path "sys/control-group/request" { capabilities = ["update"] }"#;
 
-/// Tokens of OpenBao begin like this.
+/// Checks that no token is shown. OpenBao tokens begin with `s.`.
 fn assert_no_token(shown: &str) {
     let after = shown.split("s.").skip(1);
     let longest = after.map(|s| s.chars().take_while(char::is_ascii_alphanumeric).count()).max();
@@ -116,11 +116,11 @@ async fn a_signature_is_had_once_it_is_approved() {
 
     let pending = signer.sign(b"message").await.unwrap_err();
     assert_eq!(pending.kind(), SignErrorKind::ApprovalPending);
-    assert!(!pending.kind().is_transient(), "to ask anew is to ask for another approval");
+    assert!(!pending.kind().is_transient(), "a retry would request another approval");
     let accessor = pending.approval_id().unwrap();
     assert!(pending.to_string().contains(accessor), "{pending}");
     assert!(pending.hint().contains("sys/control-group/authorize"), "{}", pending.hint());
-    // Until then it is the same request, and another message is another one.
+    // Until then the request stays the same, and another message is another request.
     let again = signer.sign(b"message").await.unwrap_err();
     assert_eq!(again.approval_id(), Some(accessor));
     let other = signer.sign(b"another message").await.unwrap_err();
@@ -129,7 +129,7 @@ async fn a_signature_is_had_once_it_is_approved() {
     group.approve(accessor);
     let signature = signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(signature.as_bytes(), reference().sign(b"message").unwrap());
-    // What was fetched is approved no more.
+    // An approval can be used only once.
     let anew = signer.sign(b"message").await.unwrap_err();
     assert_ne!(anew.approval_id(), Some(accessor));
     let still = signer.sign(b"another message").await.unwrap_err();
@@ -150,7 +150,7 @@ async fn an_approval_is_waited_for() {
     let vault = group.vault();
     let impatient = group.connect(&vault).await;
     let accessor = impatient.sign(b"message").await.unwrap_err().approval_id().unwrap().to_owned();
-    // The signature for a check is asked for anew, by each that connects.
+    // Each connecting signer requests a new probe signature.
     let check = KmsSigner::builder(vault.clone()).certificate(certificate()).attempts(1);
     let check = check.connect().await.unwrap_err().approval_id().unwrap().to_owned();
     let patient = tokio::spawn(async move {
@@ -185,7 +185,8 @@ async fn a_call_whose_signature_is_not_approved_is_not_sent() {
     assert_eq!(gateway.executions(), 0);
 }
 
-/// The result of what is revoked can never be had. OpenBao says so only where it may be asked.
+/// The result of a revoked request can never be fetched. OpenBao reports this only to tokens that may read
+/// the status.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_request_that_the_server_has_lost_is_told_where_it_may_be_asked() {
@@ -214,7 +215,7 @@ async fn a_request_that_the_server_has_lost_is_told_where_it_may_be_asked() {
     }
 }
 
-/// A request ends with the token that made it, though it was approved.
+/// A request ends with the token that made it, even if it was approved.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_request_of_a_token_that_was_revoked_is_lost() {
@@ -250,7 +251,7 @@ async fn the_same_message_at_once_is_one_request() {
     }
 }
 
-/// The server does nothing then, and says that all is well.
+/// In this case the server does nothing, and reports success.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_control_group_without_a_time_is_named() {

@@ -6,7 +6,7 @@ use wxpay_tests::chain;
 use wxpay_tests::openbao::{OpenBao, policy};
 use wxpay_tests::openbao_cluster::Cluster;
 
-/// Tells whether a node stands by.
+/// Returns whether a node is on standby.
 fn stands_by(node: &OpenBao) -> bool {
     let leader = node.run(&["read", "-format=json", "sys/leader"]);
     assert!(leader.contains(r#""is_self""#), "{leader}");
@@ -33,10 +33,10 @@ async fn a_standby_signs_by_itself_and_goes_on_when_the_active_node_is_lost() {
     };
     let builder = || KmsSigner::builder(vault()).without_certificate().attempts(1);
 
-    // The login is passed on to the active node.
+    // The standby forwards the login to the active node.
     let signer = builder().connect().await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     let before = signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
-    // So is a rotation, which changes nothing for a signer that is connected.
+    // It forwards a rotation as well, which does not affect a connected signer.
     standby.run(&["write", "-f", &format!("{mount}/keys/merchant/rotate")]);
     assert_eq!(signer.sign(b"message").await.unwrap().as_bytes(), before.as_bytes());
 
@@ -45,12 +45,12 @@ async fn a_standby_signs_by_itself_and_goes_on_when_the_active_node_is_lost() {
         signer.sign(&[number]).await.unwrap_or_else(|e| panic!("{number}: {}", chain(&e)));
     }
     assert_eq!(signer.sign(b"message").await.unwrap().as_bytes(), before.as_bytes());
-    // It tells the public key, too, and looks tokens up.
+    // It can also read the public key and look up tokens.
     let reading = standby.backend(&mount, "merchant").build().unwrap();
     let key = reading.public_key().await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(key.version(), Some("2"));
-    assert!(stands_by(standby), "there is no majority");
-    // What it cannot do alone, it does not.
+    assert!(stands_by(standby), "without a majority");
+    // Without an active node, it cannot log in.
     let error = builder().connect().await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Unavailable, "{}", chain(&error));
     assert!(chain(&error).contains("vault answered 307"), "{}", chain(&error));
@@ -58,7 +58,7 @@ async fn a_standby_signs_by_itself_and_goes_on_when_the_active_node_is_lost() {
 
     tokio::task::block_in_place(|| {
         cluster.restart_first();
-        // Passed on again.
+        // Forwarded again.
         cluster.second.wait_for(&["write", "-f", &format!("{mount}/keys/merchant/rotate")]);
     });
     assert_eq!(signer.sign(b"message").await.unwrap().as_bytes(), before.as_bytes());

@@ -1,4 +1,4 @@
-//! A key service that is away, hangs, asks for patience, or is somebody else.
+//! A key service that is unreachable, hangs, throttles, or is an impostor.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ async fn refused(signer: KmsSignerBuilder<VaultTransit>) -> KmsError {
 async fn sealed_or_stopped_and_back() {
     let mut bao = tokio::task::spawn_blocking(OpenBao::start).await.unwrap();
     let import = |bao: &OpenBao| {
-        // The key of the shared server, as a backup of it would restore it.
+        // The key of the shared server, as restored from a backup.
         bao.run(&["secrets", "enable", "transit"]);
         let file = std::env::temp_dir().join(name("wxpay-key"));
         let pem = concat!(
@@ -81,7 +81,7 @@ async fn sealed_or_stopped_and_back() {
     signer.sign(b"message").await.unwrap();
 }
 
-/// A quota of the service: it says how long to wait, and it is waited for.
+/// A quota of the service: the response says how long to wait, and the signer waits.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_quota_is_waited_for_or_told() {
@@ -109,7 +109,7 @@ async fn a_quota_is_waited_for_or_told() {
     assert!(throttled > 0);
 }
 
-/// Without `signature_algorithm`, the real server signs with PSS; what signs like this is caught.
+/// Without `signature_algorithm`, the real server signs with PSS; such signatures are detected.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_signature_by_pss_is_caught() {
@@ -156,7 +156,7 @@ async fn a_signature_by_pss_is_caught() {
     }
 }
 
-/// The certificate is one of the right CA, for another host.
+/// The certificate is issued by the right CA, for another host.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_certificate_of_the_wrong_host_is_not_accepted() {
@@ -221,7 +221,7 @@ async fn what_is_not_vault_is_told() {
         let error = refused(vault(&server.uri())).await;
         assert_eq!(error.kind(), kind, "{}", chain(&error));
         assert!(error.to_string().contains(says), "{error}");
-        // One to look the token up, and one for the key: nothing is followed.
+        // One to look up the token, and one for the key: no redirect is followed.
         assert_eq!(server.received_requests().await.unwrap().len(), 2);
     }
     let server = MockServer::start().await;

@@ -27,7 +27,7 @@ fn signer_policy(bao: &OpenBao) -> String {
     bao.policy(&policy("transit", "merchant"))
 }
 
-/// A file that goes with the test.
+/// A file that is deleted when the test ends.
 struct File(PathBuf);
 
 impl File {
@@ -54,7 +54,7 @@ impl Drop for File {
     }
 }
 
-/// Signs on for a while, and returns how often it did.
+/// Signs repeatedly for this time, and returns the number of signatures.
 async fn signs_for(signer: &VaultSigner, time: Duration) -> usize {
     let (begin, mut signed) = (std::time::Instant::now(), 0);
     while begin.elapsed() < time {
@@ -84,8 +84,8 @@ async fn no_signature_fails_when_the_token_of_an_app_role_is_revoked() {
             })
         })
         .collect();
-    // A token that is revoked before its first use is taken for one that may do nothing. After so many
-    // signatures, some caller has ended one that it began with the last token.
+    // A token revoked before its first use is treated as one without permissions. After this many signatures,
+    // some caller has completed one that began with the previous token.
     let signs_on = async || {
         let begin = signed.load(Ordering::SeqCst);
         while signed.load(Ordering::SeqCst) < begin + 3 * CALLERS
@@ -112,7 +112,7 @@ async fn a_token_is_renewed_as_long_as_it_can_be() {
     let bao = OpenBao::shared();
     let settings = ["token_ttl=2s", "token_num_uses=0"];
     let (mount, role_id, secret_id) = bao.app_role(&signer_policy(&bao), &settings);
-    // This login can be made once: only renewing helps.
+    // This login works once: only renewal helps.
     bao.run(&["write", &format!("auth/{mount}/role/signer"), "secret_id_num_uses=1"]);
     let once = bao.run(&[
         "write",
@@ -124,12 +124,12 @@ async fn a_token_is_renewed_as_long_as_it_can_be() {
     let auth = VaultAuth::app_role(role_id, Secret::new(once)).mount(&mount);
     let signer = connect(&bao, auth).await.unwrap();
     assert!(signs_for(&signer, Duration::from_secs(7)).await > 1);
-    // Also while nothing is signed.
+    // Also while no signatures are made.
     tokio::time::sleep(Duration::from_secs(5)).await;
     signer.sign(b"message").await.unwrap();
 }
 
-/// Each request uses one up.
+/// Each request uses up one.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_token_whose_uses_are_used_up_is_replaced_by_a_login() {
@@ -183,14 +183,14 @@ async fn a_token_in_a_file_is_read_again_when_it_is_refused_and_when_it_ends() {
     let file = File::new("token", &format!("{first}\n"));
     let signer = connect(&bao, VaultAuth::token(file.secret())).await.unwrap();
 
-    // Refused, and the file has no other.
+    // Refused, and the file contains no other token.
     bao.run(&["token", "revoke", &first]);
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::PermissionDenied);
-    // Refused, and it has.
+    // Refused, and the file contains another token.
     file.write(&bao.token(&allowed, &["-ttl=2s", "-explicit-max-ttl=2s"]));
     signer.sign(b"message").await.unwrap();
-    // It ends, and the agent has put the next one there.
+    // The token expires, and the agent has written the next one.
     file.write(&bao.token(&allowed, &[]));
     assert!(signs_for(&signer, Duration::from_secs(4)).await > 1);
 }
@@ -249,7 +249,7 @@ async fn wrong_logins_are_refused() {
     assert!(error.connect().await.unwrap_err().to_string().contains("no merchant certificate"));
 }
 
-/// The service refuses what is right as well, once it was asked in vain five times.
+/// The service refuses valid credentials as well after five failed logins.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_role_that_is_locked_out_says_so() {
@@ -258,7 +258,7 @@ async fn a_role_that_is_locked_out_says_so() {
     let auth =
         |secret_id: &str| VaultAuth::app_role(&role_id, Secret::new(secret_id)).mount(&mount);
     for _ in 0..5 {
-        // Each of them is a process that was just started.
+        // Each service is a newly started process.
         connect(&bao, auth("wrong")).await.unwrap_err();
     }
     let error = connect(&bao, auth(&secret_id)).await.unwrap_err();
@@ -266,7 +266,7 @@ async fn a_role_that_is_locked_out_says_so() {
     assert!(error.hint().contains("lock the role out"), "{}", error.hint());
 }
 
-/// Not even with everything that is logged, and while logins and renewals go on.
+/// Not even in the most verbose log, during logins and renewals.
 #[tokio::test]
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn nothing_shows_a_secret() {
@@ -302,7 +302,7 @@ async fn nothing_shows_a_secret() {
     assert!(logged.contains("the token of vault was renewed"), "{logged}");
     shown.push(logged);
     for shown in shown {
-        // Those of the service begin like this, whoever has got them.
+        // OpenBao tokens begin with these prefixes, wherever they come from.
         for secret in [&secret_id, &token, jwt.trim(), "s.", "hvs."] {
             let found = shown.match_indices(secret).any(|(at, _)| {
                 let rest = &shown[at + secret.len()..];

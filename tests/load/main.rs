@@ -1,5 +1,5 @@
-//! Many at the same time, and for a while. Each test has the machine to itself, as far as it is ours, and a
-//! process of its own, whose descriptors and memory some of them count.
+//! Load tests and long-running tests. No other test of this repository runs at the same time, and each has a
+//! process of its own, because some count its descriptors and memory.
 
 mod fault_matrix;
 mod foreign_responses;

@@ -1,4 +1,4 @@
-//! A rate limit of several processes on a real Redis server.
+//! A rate limit shared by several processes on a real Redis server.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -22,7 +22,7 @@ use wxpay_transport::{
     Error, LimitKey, RateLimit, RateLimiter, RedisRateLimiter, Request, Target, Transport,
 };
 
-/// A net under waits for events, for machines that are busy.
+/// Safety timeout for events on busy machines.
 const SAFETY: Duration = Duration::from_secs(120);
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,13 +34,13 @@ fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
     LimitKey { identity: "1900007291", operation, limit }
 }
 
-/// One of so many processes. It waits for as long as a busy machine may need.
+/// Returns the limiter of one of this many processes. Its response timeout is long enough for a busy machine.
 fn patient(url: &str, processes: u32) -> Arc<RedisRateLimiter> {
     let limiter = RedisRateLimiter::new(url, NonZeroU32::new(processes).unwrap()).unwrap();
     Arc::new(limiter.answer_within(SAFETY))
 }
 
-/// A request that was let through. Its place lies between the two, whatever held us up.
+/// A permitted request. Its slot lies between the two times, even if this process was delayed.
 #[derive(Debug, Clone, Copy)]
 struct Passage {
     asked: Instant,
@@ -50,12 +50,12 @@ struct Passage {
 async fn pass(limiter: &RedisRateLimiter, key: LimitKey<'_>) -> Passage {
     let asked = Instant::now();
     let acquired = tokio::time::timeout(SAFETY, limiter.acquire(key, MINUTE));
-    acquired.await.expect("nothing hangs").expect("nobody waits for a minute");
+    acquired.await.expect("nothing hangs").expect("no caller waits for a minute");
     Passage { asked, granted: Instant::now() }
 }
 
-/// Returns how many places lie in one second for certain. So it never counts too many, however late
-/// this machine runs; since callers wait a tenth of a second for each place, it misses few.
+/// Returns how many slots are certain to lie in one second. It never counts too many, however slow this
+/// machine is; since callers wait a tenth of a second for each slot, it misses few.
 fn most_in_a_second(passages: &[Passage]) -> usize {
     let in_second = |from: Instant| {
         let to = from + Duration::from_secs(1);
@@ -86,12 +86,12 @@ async fn several_processes_together_keep_the_limit_and_use_it() {
     let passages = callers.join_all().await.concat();
     let most = most_in_a_second(&passages);
     assert!(most <= 100, "{most}");
-    // All places lie between the first question and the last response: 10 at once, 91 a second.
+    // All slots lie between the first query and the last response: 10 at once, 91 a second.
     let first = passages.iter().map(|p| p.asked).min().unwrap();
     let last = passages.iter().map(|p| p.granted).max().unwrap();
     let seconds = (last - first).as_secs_f64();
     assert!(320.0 <= 10.0 + 91.0 * seconds + 1.0, "320 in {seconds} s");
-    // And not much less, on a machine that is not hopelessly busy.
+    // And not much fewer, unless the machine is extremely busy.
     assert!(320.0 >= 40.0 * seconds, "320 in {seconds} s");
 }
 
@@ -111,7 +111,7 @@ async fn one_process_uses_what_the_others_leave() {
         });
     }
     callers.join_all().await;
-    // With its share of one a second it would take 99 s.
+    // With its share of one per second it would take 99 s.
     assert!(start.elapsed() < Duration::from_secs(50), "{:?}", start.elapsed());
 }
 
@@ -121,7 +121,7 @@ async fn keys_are_independent_and_expire() {
     let server = RedisServer::start();
     let limiter = patient(&server.url(), 1);
     pass(&limiter, key("x", 1)).await;
-    // Whoever took this one's place would wait.
+    // A request for this key would have to wait.
     let taken = taken_for(&server, 50);
     server.run(&["SET", KEY, &taken, "KEEPTTL"]);
     pass(&limiter, key("y", 1)).await;
@@ -134,7 +134,7 @@ async fn keys_are_independent_and_expire() {
     assert_eq!(server.run(&["DBSIZE"]), "3");
 }
 
-/// What the key holds when places are taken for so many seconds.
+/// Returns the content of the key when slots are reserved for this many seconds.
 fn taken_for(server: &RedisServer, seconds: u64) -> String {
     let now = micros(server);
     format!("{} {now}", now + 1_000_000 * seconds)
@@ -187,14 +187,14 @@ async fn the_script_is_loaded_again() {
     for _ in 0..3 {
         pass(&limiter, key("x", 10)).await;
         let after = server.run(&["GET", KEY]);
-        assert_ne!(after, before, "it was asked");
+        assert_ne!(after, before, "Redis was queried");
         before = after;
         assert_eq!(server.run(&["SCRIPT", "FLUSH"]), "OK");
     }
     assert!(!limiter.is_degraded());
 }
 
-/// Waits for no time, and asks again at once whether it is back.
+/// Returns a limiter that queries again immediately after a failure.
 fn restless(url: &str, processes: u32) -> RedisRateLimiter {
     Arc::into_inner(patient(url, processes)).unwrap().rest(Duration::ZERO)
 }
@@ -219,17 +219,17 @@ async fn what_cannot_be_under_the_key_is_reset_and_stops_nobody() {
                 pass(&limiter, key("x", 10)).await;
             }
             server.run(&["SET", KEY, &absurd]);
-            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            limiter.acquire(key("x", 10), SECOND).await.expect("no caller is blocked");
             assert!(limiter.is_degraded(), "{absurd}");
             let ahead = tat(&server).saturating_sub(micros(&server));
             assert!(ahead <= 200_000, "{absurd}: {ahead}");
-            limiter.acquire(key("x", 10), SECOND).await.expect("nobody is stopped");
+            limiter.acquire(key("x", 10), SECOND).await.expect("no caller is blocked");
             assert!(!limiter.is_degraded(), "{absurd}");
         }
     }
 }
 
-/// What the key holds.
+/// Returns the content of the key.
 fn tat(server: &RedisServer) -> u64 {
     let stored = server.run(&["GET", KEY]);
     stored.split(' ').next().and_then(|tat| tat.parse().ok()).expect("a number")
@@ -241,7 +241,7 @@ async fn a_server_that_was_flushed_is_told_what_was_reserved() {
     let server = RedisServer::start();
     let taken = taken_for(&server, 60);
     let knows = restless(&server.url(), 1);
-    // Another process may have written less by then.
+    // Another process may have written a smaller value by then.
     for lose in [&["FLUSHALL"][..], &["SET", KEY, "5 5"]] {
         server.run(&["SET", KEY, &taken]);
         assert!(knows.acquire(key("x", 10), SECOND).await.is_err());
@@ -250,7 +250,7 @@ async fn a_server_that_was_flushed_is_told_what_was_reserved() {
         knows.acquire(key("x", 10), SECOND).await.expect("the share");
         assert!(knows.is_degraded(), "{lose:?}");
         assert!(taken.starts_with(&tat(&server).to_string()), "{lose:?}: {}", tat(&server));
-        // Others find it there, and it is kept to.
+        // Other processes find the restored key, and obey it.
         let other = patient(&server.url(), 1);
         assert!(other.acquire(key("x", 10), SECOND).await.is_err());
         assert!(knows.acquire(key("x", 10), SECOND).await.is_err());
@@ -280,7 +280,7 @@ async fn lost_keys_are_warned_of_once_and_other_losses_still() {
     };
     assert_eq!(said(), (1, 1), "{}", log.text());
     assert!(log.text().contains("noeviction"), "{}", log.text());
-    // Of this loss nothing is said, until it is another one.
+    // This loss is not logged again; a different one is.
     server.run(&["FLUSHALL"]);
     pass(&limiter, key("x", 1000)).await;
     assert_eq!((said(), limiter.is_degraded()), ((1, 1), true), "{}", log.text());
@@ -291,7 +291,7 @@ async fn lost_keys_are_warned_of_once_and_other_losses_still() {
     assert_eq!(said(), (2, 1), "{}", log.text());
 }
 
-/// Runs the script by itself; returns what it answers first, and after how many milliseconds.
+/// Runs the script directly; returns the first number of its reply, and the wait in milliseconds.
 fn script(server: &RedisServer, known: (u64, u64)) -> (u64, u64) {
     let text = format!(
         "local function f()\n{SCRIPT}\nend local a = f() return a[1] .. ' ' .. math.floor(a[2] / 1000)"
@@ -319,27 +319,27 @@ async fn a_key_that_expired_or_moved_with_the_clock_is_not_lost() {
     let server = RedisServer::start();
     let now = micros(&server);
     let (before, later) = (now - 61_000_000, now + 3_600_000_000);
-    // It expired, or nobody knows of it.
+    // The key expired, or no process knows it.
     for known in [(0, 0), (before, before)] {
         server.run(&["DEL", KEY]);
         assert_eq!(script(&server, known), (1, 0), "{known:?}");
     }
-    // It did not.
+    // The key did not expire.
     server.run(&["DEL", KEY]);
     assert_eq!(script(&server, (now - 50_000_000, now - 50_000_000)).0, 2);
-    // The clock was set back, and another process has written since: its places are moved.
+    // The clock was set back, and another process has written since: its slots are shifted.
     server.run(&["SET", KEY, &taken_for(&server, 10)]);
     let (what, wait) = script(&server, (later + 5_000_000, later));
     assert!(what == 1 && (9_000..=10_000).contains(&wait), "{what} {wait}");
-    // The same, with all places lost: one's own are moved.
+    // The same with all slots lost: the own slots are shifted.
     server.run(&["DEL", KEY]);
     assert_eq!(script(&server, (later + 5_000_000, later)).0, 2);
     let ahead = tat(&server) - micros(&server);
     assert!(ahead <= 5_000_000, "{ahead}");
 }
 
-/// Sends from four processes what may be sent through a server that always needs room; returns how many
-/// places there were at most in a second, and how many warnings.
+/// Sends the permitted requests from four processes through a server that constantly evicts keys; returns the
+/// maximum number of slots in a second, and the number of warnings.
 async fn most_with_eviction(policy: &str) -> (usize, usize) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
@@ -383,8 +383,8 @@ async fn most_with_eviction(policy: &str) -> (usize, usize) {
 #[ignore = "needs redis-server: run scripts/test"]
 async fn a_server_that_evicts_keys_does_not_undo_the_limit() {
     for policy in ["volatile-ttl", "allkeys-lru"] {
-        // 100 are the shares; 10 the first ones of the shared limit; and each process had asked for two more
-        // before it knew.
+        // 100 from the shares; 10 from the first requests of the shared limit; and each process had made two
+        // more queries before it noticed.
         let (most, warnings) = most_with_eviction(policy).await;
         assert!(most <= 118, "{policy}: {most}");
         assert!((1..=4).contains(&warnings), "{policy}: {warnings}");
@@ -411,7 +411,7 @@ async fn a_server_without_scripts_costs_nothing_but_the_share() {
     assert!(text.contains("the response was an error: ERR"), "{text}");
 }
 
-/// Loses Redis while requests are under way, and lets it come back.
+/// Loses Redis while requests are in progress, then restores it.
 async fn lost_and_back(
     lose: impl FnOnce(&mut RedisServer),
     bring_back: impl FnOnce(&mut RedisServer),
@@ -448,7 +448,7 @@ async fn lost_and_back(
         async move {
             let all =
                 || counts.iter().zip(&before).all(|(c, b)| c.load(Ordering::Relaxed) >= b + more);
-            until("all go on", all).await;
+            until("all continue", all).await;
         }
     };
     go_on(10).await;
@@ -458,13 +458,13 @@ async fn lost_and_back(
     go_on(20).await;
     let found = Instant::now();
     bring_back(&mut server);
-    until("both are back", || !limiters.iter().any(|limiter| limiter.is_degraded())).await;
+    until("both have reconnected", || !limiters.iter().any(|limiter| limiter.is_degraded())).await;
     server.run(&["DEL", KEY]);
     go_on(10).await;
     assert_ne!(server.run(&["GET", KEY]), "", "places are reserved there again");
     ends.store(true, Ordering::Relaxed);
     for load in load {
-        // Of 20, each may send 10, by itself.
+        // Each process may send 10 of the 20 on its own.
         let mut alone = load.join_all().await.concat();
         alone.retain(|passage| passage.asked >= lost && passage.granted <= found);
         assert!(alone.len() >= 10, "{}", alone.len());
@@ -513,7 +513,7 @@ async fn a_password_is_given_and_never_shown() {
         }
         assert!(limiter.is_degraded(), "{why}");
         let text = log.text();
-        assert_eq!(text.matches(" WARN ").count(), before + 1, "one line, not one each: {text}");
+        assert_eq!(text.matches(" WARN ").count(), before + 1, "one line in total: {text}");
         assert!(
             text.lines().rev().any(|line| line.contains(" WARN ") && line.contains(why)),
             "{text}"
@@ -556,7 +556,7 @@ async fn a_limiter_that_is_dropped_closes_its_connection() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let limiter = patient(&server.url(), 1);
     pass(&limiter, key("x", 10)).await;
-    // This question counts as well.
+    // This query counts as well.
     assert_eq!((connections(), tasks()), (2, 1));
     drop(limiter);
     until("the connection is closed", || connections() == 1).await;
@@ -599,7 +599,7 @@ async fn tls_is_spoken_and_the_server_is_verified() {
     pass(&trusting, key("x", 10)).await;
     assert!(!trusting.is_degraded());
     assert_eq!(server.run(&["DBSIZE"]), "1");
-    // The platform does not know this authority.
+    // The platform does not trust this authority.
     let by_default = patient(&url, 1);
     pass(&by_default, key("y", 10)).await;
     assert!(by_default.is_degraded());
@@ -607,7 +607,7 @@ async fn tls_is_spoken_and_the_server_is_verified() {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
-/// Takes connections on an address and says nothing; counts them.
+/// Accepts connections on an address and sends nothing; counts them.
 async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind(address).await.expect("a free port");
     let taken = Arc::<AtomicUsize>::default();
@@ -642,7 +642,7 @@ async fn an_address_that_says_nothing_keeps_nobody_from_the_others() {
     let before = taken.load(Ordering::Relaxed);
     assert!(before >= 1);
 
-    // The next connection begins with the one that works.
+    // The next connection starts with the working address.
     server.run(&["CLIENT", "KILL", "TYPE", "normal"]);
     server.run(&["FLUSHALL"]);
     let reached = async {

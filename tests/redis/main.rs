@@ -1,3 +1,3 @@
-//! What several processes share, on a real Redis server.
+//! State shared by several processes on a real Redis server.
 
 mod limit;

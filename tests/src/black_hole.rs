@@ -1,11 +1,11 @@
-//! Addresses that take connections and say nothing, or do not even take them.
+//! Addresses that accept connections but send nothing, or do not even accept them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 
-/// Listens, and accepts nothing. Connections neither come about nor are refused where its queue is full;
-/// where it is not, they come about, and that is all.
+/// Listens, but accepts nothing. With a full queue, connections are neither established nor refused;
+/// otherwise they are established, and nothing more happens.
 #[derive(Debug)]
 pub struct BlackHole {
     _listener: Socket,
@@ -13,21 +13,21 @@ pub struct BlackHole {
 }
 
 impl BlackHole {
-    /// Where it is: not where the servers are, which have the same ports.
+    /// The address: not that of the servers, which use the same ports.
     pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-    /// Takes no connection: the kernel leaves them without a response, since the queue is full.
+    /// Establishes no connection: the kernel does not respond, since the queue is full.
     ///
     /// # Panics
-    /// When the port is taken.
+    /// Panics if the port is in use.
     pub fn new(port: u16) -> Self {
         Self::at(Self::ADDRESS.into(), port)
     }
 
-    /// The same at another address of this machine.
+    /// Like [`new`](Self::new), at another address of this machine.
     ///
     /// # Panics
-    /// When the port is taken.
+    /// Panics if the port is in use.
     pub fn at(address: IpAddr, port: u16) -> Self {
         let address = SocketAddr::from((address, port));
         let listener = listen(address, 0);
@@ -35,7 +35,7 @@ impl BlackHole {
             .map(|_| {
                 let socket = socket(address);
                 socket.set_nonblocking(true).expect("a socket");
-                // It is in progress: nobody accepts it.
+                // The connection stays pending: it is not accepted.
                 let _ = socket.connect(&address.into());
                 socket
             })
@@ -43,10 +43,10 @@ impl BlackHole {
         Self { _listener: listener, _queued: queued }
     }
 
-    /// Takes connections, and neither reads nor writes.
+    /// Establishes connections, but neither reads nor writes.
     ///
     /// # Panics
-    /// When the port is taken.
+    /// Panics if the port is in use.
     pub fn mute(port: u16) -> Self {
         let address = SocketAddr::from((Self::ADDRESS, port));
         Self { _listener: listen(address, 1024), _queued: Vec::new() }
@@ -55,7 +55,7 @@ impl BlackHole {
 
 fn listen(address: SocketAddr, queue: i32) -> Socket {
     let listener = socket(address);
-    // The one before may have left connections behind that are not quite over.
+    // The previous listener may have left connections that are still closing.
     listener.set_reuse_address(true).expect("a socket");
     listener.bind(&address.into()).expect("a free port");
     listener.listen(queue).expect("a socket");

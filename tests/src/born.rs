@@ -1,4 +1,4 @@
-//! The whole way of a key that is born in a token.
+//! The whole life of a key generated in a token.
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11Uri};
@@ -23,7 +23,7 @@ fn client(
     DeliveryPlans::new(client)
 }
 
-/// Generate, request, certificate, back onto the token, and a call.
+/// Generates a key, requests and stores its certificate, and makes a call.
 pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     let gateway = Gateway::start().await;
     let label = format!("born-{}", std::process::id());
@@ -35,7 +35,7 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     assert!(pair.uri().to_string().contains(";id=%"), "{}", pair.uri());
     never_leaves(token, pair.uri(), usage);
 
-    // It has no certificate yet: it signs the request for one, and nothing else.
+    // Without a certificate, it signs only the certificate request.
     let error = Pkcs11Signer::builder(uri.clone()).connect().await.unwrap_err();
     assert!(matches!(error, Pkcs11Error::NoCertificate), "{}", chain(&error));
     let signer = Pkcs11Signer::builder(uri.clone()).without_certificate().connect().await.unwrap();
@@ -51,7 +51,7 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     let found = Pkcs11KeyPair::find(uri.clone()).await.unwrap();
     assert_eq!(found.public_key(), pair.public_key());
     found.store_certificate(certificate.clone()).await.unwrap();
-    // Twice is once.
+    // Storing it twice changes nothing.
     found.store_certificate(certificate.clone()).await.unwrap();
     let others = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
     let error = found.store_certificate(others).await.unwrap_err();
@@ -62,7 +62,7 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     client(&gateway, certified.clone()).terminate(&plan_id("12000")).await.unwrap();
     assert_eq!(gateway.executions(), 1);
 
-    // The label is taken now.
+    // The label is in use now.
     let again = Pkcs11KeyPair::generate(uri, usage).await.unwrap_err();
     assert!(matches!(again, Pkcs11Error::KeyExists { .. }), "{again}");
     assert_eq!(again.kind(), SignErrorKind::Configuration);
@@ -72,7 +72,7 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     drop(cleanup);
 }
 
-/// The token says so, and does not give the key away when it is asked.
+/// Checks that the token reports the key as not extractable, and does not return it.
 fn never_leaves(token: &Token, uri: &Pkcs11Uri, usage: Pkcs11KeyUsage) {
     let session = token.session();
     let label = uri.to_string();
@@ -95,11 +95,11 @@ fn never_leaves(token: &Token, uri: &Pkcs11Uri, usage: Pkcs11KeyUsage) {
         assert_eq!(said, [attribute], "{}", token.name);
     }
     for secret in [AttributeType::PrivateExponent, AttributeType::Prime1, AttributeType::Prime2] {
-        // An error of the token, or no value: in no case the number.
+        // An error of the token, or no value, but never the number.
         let said = session.get_attributes(key, &[secret]).unwrap_or_default();
         assert_eq!(said, [], "{}", token.name);
     }
-    // The label does not make it so: an imported key may leave.
+    // The label does not cause this: an imported key may be extractable.
     let imported =
         [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Label(b"merchant".to_vec())];
     let imported = session.find_objects(&imported).unwrap();
@@ -107,12 +107,12 @@ fn never_leaves(token: &Token, uri: &Pkcs11Uri, usage: Pkcs11KeyUsage) {
     assert_eq!(said, [Attribute::Local(false)]);
 }
 
-/// Deletes what a test made on a token that stays.
+/// Deletes the objects that a test created on a persistent token.
 #[derive(Debug)]
 pub struct Cleanup {
     /// The token.
     pub token: Token,
-    /// The label of what goes.
+    /// The label of the objects to delete.
     pub label: String,
 }
 

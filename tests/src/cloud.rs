@@ -1,4 +1,4 @@
-//! What the tests of the back ends for Tencent Cloud KMS, Alibaba Cloud KMS and AWS KMS share.
+//! Tests shared by the back ends for Tencent Cloud KMS, Alibaba Cloud KMS and AWS KMS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,23 +18,23 @@ use crate::openssl::check_request;
 use crate::token::{certificate, reference};
 use crate::{chain, plan_id};
 
-/// A cloud, whose key service has a double in `tests/doubles/kms`.
+/// A cloud with a double of its key service in `tests/doubles/kms`.
 pub trait Cloud: Sized + 'static {
     /// The program.
     const PROGRAM: &'static str;
     /// The action that signs.
     const SIGN: &'static str;
-    /// The key that is there for something else than signing.
+    /// The key with a usage other than signing.
     const OTHER_USE: &'static str;
-    /// What the service calls RSASSA-PKCS1-v1_5 with SHA-256.
+    /// The service's name for RSASSA-PKCS1-v1_5 with SHA-256.
     const ALGORITHM: &'static str = "RSA_PKCS1_SHA_256";
-    /// The codes of the service for what goes wrong.
+    /// The error codes of the service.
     const CODES: Codes;
 
-    /// Its back end.
+    /// The back end of the service.
     type Backend: KmsBackend + 'static;
 
-    /// Makes the back end for a key of the double.
+    /// Builds the back end for a key of the double.
     ///
     /// # Errors
     /// [`KmsError`], as the builder.
@@ -47,20 +47,20 @@ pub trait Roles: Cloud {
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider>;
 }
 
-/// The codes of a service.
+/// The error codes of a service.
 #[derive(Debug)]
 pub struct Codes {
     /// Too many requests.
     pub throttled: &'static str,
-    /// The service is broken.
+    /// Internal error of the service.
     pub broken: &'static str,
-    /// There is no such key.
+    /// The key does not exist.
     pub no_key: &'static str,
     /// The key is disabled.
     pub disabled: &'static str,
-    /// The key cannot do this.
+    /// The key has another usage.
     pub other_use: &'static str,
-    /// The secret is not that of the access key.
+    /// The secret does not match the access key.
     pub secret: &'static str,
     /// The access key is unknown.
     pub unknown: &'static str,
@@ -68,40 +68,40 @@ pub struct Codes {
     pub expired: &'static str,
     /// The access key may not do this.
     pub denied: &'static str,
-    /// The clock is off.
+    /// The clock is wrong.
     pub clock: &'static str,
 }
 
-/// What a back end is made of.
+/// The settings of a back end.
 #[derive(Debug)]
 pub struct Setup<'a> {
     /// The double.
     pub double: &'a KmsService,
     /// The id of the key, or its name on the double.
     pub key: &'a str,
-    /// Where access keys come from.
+    /// The source of access keys.
     pub credentials: Arc<dyn CredentialProvider>,
-    /// By how many seconds its clock is ahead.
+    /// How many seconds its clock is ahead.
     pub clock_ahead: i64,
-    /// Whom it trusts.
+    /// The TLS settings.
     pub tls: KmsTls,
 }
 
 impl<'a> Setup<'a> {
-    /// For a key of the double, with an access key that does not expire.
+    /// Uses a key of the double, with an access key that does not expire.
     pub fn new(double: &'a KmsService, key: &'a str) -> Self {
         let credentials = Arc::new(credentials(double, "static"));
         Self { double, key, credentials, clock_ahead: 0, tls: KmsTls::new() }
     }
 
-    /// With other access keys.
+    /// Uses other access keys.
     #[must_use]
     pub fn credentials(mut self, credentials: impl CredentialProvider + 'static) -> Self {
         self.credentials = Arc::new(credentials);
         self
     }
 
-    /// The id of the key.
+    /// Returns the id of the key.
     pub fn key_id(&self) -> &str {
         self.double.find(&format!("/keys/{}", self.key)).unwrap_or(self.key)
     }
@@ -112,7 +112,7 @@ pub fn double<C: Cloud>() -> KmsService {
     KmsService::start(C::PROGRAM, &[])
 }
 
-/// An access key of the double: `static`, `temporary` or `denied`.
+/// Returns an access key of the double: `static`, `temporary` or `denied`.
 pub fn credentials(double: &KmsService, name: &str) -> Credentials {
     let text = |field| double.find(&format!("/credentials/{name}/{field}"));
     let (id, secret) = (text("id").expect("an id"), text("secret").expect("a secret"));
@@ -122,27 +122,28 @@ pub fn credentials(double: &KmsService, name: &str) -> Credentials {
     }
 }
 
-/// All secrets that a double gives out.
+/// Returns all secrets of a double.
 pub fn secrets(double: &KmsService) -> Vec<&str> {
     let of = |name: &str, field| double.find(&format!("/credentials/{name}/{field}"));
     let all = ["static", "temporary", "denied"].map(|name| [of(name, "secret"), of(name, "token")]);
     all.into_iter().flatten().flatten().collect()
 }
 
-/// Begins a signer on a key, patient: the machine may be busy.
+/// Begins a signer on a key, with long timeouts for busy machines.
 pub fn builder<C: Cloud>(setup: Setup<'_>) -> KmsSignerBuilder<C::Backend> {
     let backend = C::backend(setup).unwrap_or_else(|e| panic!("{}", chain(&e)));
     let patience = Duration::from_secs(60);
     KmsSigner::builder(backend).call_timeout(patience).sign_timeout(patience).attempts(1)
 }
 
-/// A signer on the merchant key.
+/// Connects a signer on the merchant key.
 pub async fn merchant<C: Cloud>(double: &KmsService) -> KmsSigner<C::Backend> {
     let builder = builder::<C>(Setup::new(double, "merchant")).certificate(certificate());
     builder.connect().await.unwrap_or_else(|e| panic!("{}", chain(&e)))
 }
 
-/// The same bytes as the same key in this process gives, many at once; and clear errors.
+/// Checks that concurrent signatures have the same bytes as those of the same key in this process, and that
+/// errors are clear.
 pub async fn conforms<C: Cloud>() {
     let double = double::<C>();
     let signer = merchant::<C>(&double).await;
@@ -160,7 +161,7 @@ pub async fn conforms<C: Cloud>() {
     let (disabled, secrets) = (SignErrorKind::Configuration, secrets(&double));
     let failing = conformance.check_failing(Arc::new(signer.clone()), disabled, &secrets);
     failing.await.unwrap_or_else(|e| panic!("{}", chain(&e)));
-    // It is not lost: once the key is enabled again, it goes on.
+    // The signer is still usable: once the key is enabled again, it signs.
     double.set(json!({"states": {"merchant": "Enabled"}}));
     signer.sign(b"message").await.unwrap();
 }
@@ -182,14 +183,14 @@ pub async fn terminates<C: Cloud>() {
     plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
 
-    // What the service does not sign is not sent.
+    // Without a signature from the service, nothing is sent.
     double.set(json!({"states": {"merchant": "PendingDeletion"}}));
     let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{}", chain(&error));
     assert_eq!(gateway.executions(), 1);
 }
 
-/// From a key that is born in the service to a plan that is terminated with it.
+/// From generating a key in the service to terminating a plan with it.
 pub async fn born<C: Cloud>() {
     let (gateway, double) = (Gateway::start().await, double::<C>());
     let builder = || builder::<C>(Setup::new(&double, "born"));
@@ -211,7 +212,7 @@ pub async fn born<C: Cloud>() {
     assert_eq!(gateway.executions(), 1);
 }
 
-/// Many sign while the access keys of the role change several times; no signature fails.
+/// Many tasks sign while the access keys of the role change several times; no signature fails.
 pub async fn refreshes_in_flight<C: Roles>() {
     let double = double::<C>();
     let mut setup = Setup::new(&double, "merchant");
@@ -240,7 +241,7 @@ pub async fn refreshes_in_flight<C: Roles>() {
             json!({"role": {"name": "wxpay-signer", "id": name, "secret": secret, "token": token}}),
         );
         let before = counts();
-        // The second signature from here on is made with the new access key.
+        // From here on, the second signature uses the new access key.
         while counts().iter().zip(&before).any(|(now, before)| now - before < 2) {
             assert!(tasks.iter().all(|task| !task.is_finished()), "a signature failed");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -280,7 +281,7 @@ macro_rules! cloud_tests {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         #[ignore = "needs Python and openssl: run scripts/test"]
         async fn secrets_stay_secret() {
-            // What is logged is gathered for the whole process.
+            // The log is collected for the whole process.
             $crate::own_process!();
             $crate::cloud_faults::secrets_stay_secret::<$cloud>().await;
         }

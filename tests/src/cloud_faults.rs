@@ -1,4 +1,4 @@
-//! What a service, or what lies before it, may answer instead of a signature.
+//! Responses of a service, or of a proxy before it, that contain no valid signature.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::kms_service::KmsService;
 use crate::log::Log;
 use crate::token::{certificate, reference};
 
-/// A signature that does not verify is not returned, and is not asked for again.
+/// A signature that does not verify is neither returned nor requested again.
 pub async fn wrong_signatures<C: Cloud>() {
     let double = double::<C>();
     let signer = merchant::<C>(&double).await;
@@ -24,7 +24,7 @@ pub async fn wrong_signatures<C: Cloud>() {
         assert_eq!(double.calls(C::SIGN).len(), 1, "{kind}");
         assert_eq!(double.journal()[0]["fault"], kind);
 
-        // Who connects hears of it at once.
+        // It is reported on connecting.
         double.fault(json!({"kind": kind, "action": C::SIGN}));
         let builder = builder::<C>(Setup::new(&double, "merchant")).certificate(certificate());
         let error = builder.connect().await.unwrap_err();
@@ -37,7 +37,7 @@ pub async fn wrong_signatures<C: Cloud>() {
     signer.sign(b"message").await.unwrap();
 }
 
-/// A signature without its leading zeros gets them back.
+/// Missing leading zeros of a signature are restored.
 pub async fn short_signatures<C: Cloud>() {
     let double = double::<C>();
     let signer = merchant::<C>(&double).await;
@@ -57,7 +57,7 @@ fn patient<C: Cloud>(double: &KmsService, attempts: u32) -> KmsSignerBuilder<C::
     builder::<C>(Setup::new(double, "merchant")).certificate(certificate()).attempts(attempts)
 }
 
-/// Throttling passes, or is said to last; the wait that the service names comes with it.
+/// Throttling passes, or is reported if it lasts, with the wait that the service names.
 pub async fn throttling<C: Cloud>() {
     let double = double::<C>();
     let signer = patient::<C>(&double, 4).connect().await.unwrap();
@@ -73,7 +73,7 @@ pub async fn throttling<C: Cloud>() {
     assert_eq!((error.kind(), error.code()), (SignErrorKind::Throttled, Some(throttled)));
     assert!(error.request_id().is_some() && error.retry_after().is_none(), "{}", chain(&error));
 
-    // No attempt is made when the wait would end after the deadline.
+    // No attempt is made if the wait would exceed the deadline.
     double.fault(json!({"kind": "throttle", "times": -1, "retry_after": 3600}));
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
@@ -88,8 +88,7 @@ async fn fails<C: Cloud>(double: &KmsService, fault: &Value) -> SignError {
     error
 }
 
-/// Errors with the status 200, pages of proxies, answers that are cut off or have no end in sight.
-/// What may pass does pass when it is tried again.
+/// Errors with status 200, proxy pages, truncated and endless responses. Transient ones succeed on retry.
 pub async fn other_responses<C: Cloud>() {
     let double = double::<C>();
     let (broken, denied) = (C::CODES.broken, C::CODES.denied);
@@ -120,10 +119,10 @@ pub async fn other_responses<C: Cloud>() {
     }
 }
 
-/// A service that does not answer is given up, and asked again.
+/// A request without a response is abandoned, and sent again.
 pub async fn hanging<C: Cloud>() {
     let double = double::<C>();
-    // Long enough for what does not hang, on a busy machine, too.
+    // Long enough for requests that do not hang, even on a busy machine.
     let call_timeout = Duration::from_secs(3);
     let signer = patient::<C>(&double, 1).call_timeout(call_timeout).connect().await.unwrap();
     double.fault(json!({"kind": "hang", "times": -1}));
@@ -135,7 +134,7 @@ pub async fn hanging<C: Cloud>() {
     signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
 }
 
-/// A response names the key that was asked for.
+/// The response must name the requested key.
 pub async fn answers_about_another_key<C: Cloud>() {
     let double = double::<C>();
     double.fault(json!({"kind": "wrong-key-id"}));
@@ -145,11 +144,11 @@ pub async fn answers_about_another_key<C: Cloud>() {
     assert_eq!(double.journal().len(), 1);
 }
 
-/// No secret, no session token, no signature of a request stands in a log, an error or a `Debug`.
+/// No secret, session token or request signature is shown in a log, an error or a `Debug`.
 pub async fn secrets_stay_secret<C: Cloud>() {
     let (double, log) = (double::<C>(), Log::default());
-    // Of the whole process, the other tests in it included: a subscriber of this task alone misses
-    // what others have reached before it.
+    // For the whole process, including its other tests: a subscriber for this task only would miss callsites
+    // that other tests reached first.
     let writer = log.clone();
     tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)

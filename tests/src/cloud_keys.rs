@@ -1,4 +1,4 @@
-//! Keys, access keys, clocks and certificates that are wrong, in a cloud.
+//! Wrong keys, access keys, clocks and certificates in a cloud.
 
 use serde_json::json;
 use wxpay_auth::SignErrorKind;
@@ -23,7 +23,7 @@ async fn refused<C: Cloud>(setup: Setup<'_>, kind: SignErrorKind) -> KmsError {
     error
 }
 
-/// The service has no such key, it is disabled, or made for something else.
+/// The key does not exist, is disabled, or has another usage.
 pub async fn keys_that_do_not_fit<C: Cloud>() {
     let double = double::<C>();
     for (key, kind, code) in [
@@ -36,7 +36,7 @@ pub async fn keys_that_do_not_fit<C: Cloud>() {
         let error = refused::<C>(Setup::new(&double, key), kind).await;
         assert_eq!(error.code(), code, "{key}: {}", chain(&error));
         assert_eq!(error.request_id().is_some(), code.is_some(), "{}", chain(&error));
-        assert!(double.journal().len() <= 2, "it is not asked again: {:?}", double.journal());
+        assert!(double.journal().len() <= 2, "it is not requested again: {:?}", double.journal());
     }
     // The certificate of another key.
     let other = builder::<C>(Setup::new(&double, "other")).certificate(certificate());
@@ -71,7 +71,7 @@ pub async fn access_keys_that_are_refused<C: Cloud>() {
         assert!(code.is_none() || error.code() == code, "{}", chain(&error));
         assert!(!format!("{error:?}").contains("n0t-the"), "{error:?}");
         assert!(error.request_id().is_some(), "{}", chain(&error));
-        assert_eq!(double.journal().len(), 1, "there are no others");
+        assert_eq!(double.journal().len(), 1, "there is no other key to try");
     }
     double.set(json!({"credentials": []}));
     for (credentials, code) in [(temporary, C::CODES.expired), (fixed, C::CODES.unknown)] {
@@ -79,13 +79,13 @@ pub async fn access_keys_that_are_refused<C: Cloud>() {
         let error = refused::<C>(setup, SignErrorKind::PermissionDenied).await;
         assert_eq!(error.code(), Some(code), "{}", chain(&error));
     }
-    // A line break got into the settings.
+    // The settings contain a line break.
     let broken = Credentials::new("id\n", "n0t-the-secret");
     let setup = Setup::new(&double, "merchant").credentials(broken);
     refused::<C>(setup, SignErrorKind::Configuration).await;
 }
 
-/// The role of the machine: by its name or without, missing, or not to be had.
+/// The role of the machine: with and without its name, missing, or unavailable.
 pub async fn roles<C: Roles>() {
     let double = double::<C>();
     let setup = |name| {
@@ -100,7 +100,7 @@ pub async fn roles<C: Roles>() {
         assert!(format!("{signer:?}").contains("Role"), "{signer:?}");
         let asked: Vec<_> =
             double.calls("metadata").iter().map(|c| c["path"].to_string()).collect();
-        // Once for two requests; for the name only where it is not given.
+        // One request for two signatures; the name is requested only if it is not given.
         let names = asked.iter().filter(|path| path.ends_with("-credentials/\"")).count();
         let keys =
             asked.iter().filter(|path| path.ends_with("-credentials/wxpay-signer\"")).count();
@@ -125,7 +125,7 @@ pub async fn roles<C: Roles>() {
     assert!(error.hint().contains("role"), "{}", error.hint());
 }
 
-/// A clock that is off is said to be, whichever way, and is not tried again.
+/// A wrong clock is reported, whether fast or slow, and is not retried.
 pub async fn a_clock_that_is_off<C: Cloud>() {
     let double = double::<C>();
     for ahead in [3600, -3600] {
@@ -139,7 +139,7 @@ pub async fn a_clock_that_is_off<C: Cloud>() {
     }
 }
 
-/// Only the service itself is talked to: its host, and a CA that is trusted.
+/// The signer connects only to the service itself: its host, with a trusted CA.
 pub async fn tls<C: Cloud>() {
     let ca = || KmsTls::new().ca_pem_file(variable("WXPAY_TEST_VAULT_CA")).unwrap();
     let good = ("WXPAY_TEST_KMS_CERTIFICATE", "WXPAY_TEST_KMS_KEY");

@@ -1,4 +1,4 @@
-//! What the process holds: tasks, file descriptors, memory.
+//! Resources of the process: tasks, file descriptors, memory.
 
 use std::collections::HashSet;
 use std::fs::DirEntry;
@@ -12,7 +12,7 @@ pub struct Footprint {
     kind: Kind,
 }
 
-/// Which descriptors are counted.
+/// The descriptors that are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     All,
@@ -21,26 +21,26 @@ enum Kind {
 }
 
 impl Footprint {
-    /// Counts all file descriptors: for a test that is alone in its process.
+    /// Counts all file descriptors: for a test in its own process.
     ///
     /// # Panics
-    /// Outside of Linux, and outside of a runtime.
+    /// Panics outside of Linux, and outside of a runtime.
     pub fn of_process() -> Self {
         Self::count(Kind::All)
     }
 
-    /// Counts those of TCP: runtimes of other tests, which may begin meanwhile, have none.
+    /// Counts TCP descriptors only: runtimes of other tests, which may start meanwhile, have none.
     ///
     /// # Panics
-    /// Outside of Linux, and outside of a runtime.
+    /// Panics outside of Linux, and outside of a runtime.
     pub fn of_sockets() -> Self {
         Self::count(Kind::Tcp)
     }
 
-    /// Counts no descriptors: for a test beside others.
+    /// Counts no descriptors: for a test that runs beside others.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics outside of a runtime.
     pub fn of_tasks() -> Self {
         Self::count(Kind::None)
     }
@@ -51,7 +51,7 @@ impl Footprint {
             Kind::All => descriptors().count(),
             Kind::Tcp => {
                 let inodes = tcp_inodes();
-                // One that is closed meanwhile leads nowhere.
+                // A descriptor closed meanwhile has no link.
                 let links = descriptors().flat_map(|entry| std::fs::read_link(entry.path()));
                 let names = links.map(|link| link.to_string_lossy().into_owned());
                 names.filter(|name| inodes.contains(name)).count()
@@ -61,10 +61,10 @@ impl Footprint {
         Self { tasks, descriptors, kind }
     }
 
-    /// Waits until there is no more than this.
+    /// Waits until the counts are no higher than these.
     ///
     /// # Panics
-    /// When there still is after a minute.
+    /// Panics if they are still higher after a minute.
     pub async fn wait(&self, when: &str) {
         let now = || Self::count(self.kind);
         let is_left = |now: Self| now.tasks > self.tasks || now.descriptors > self.descriptors;
@@ -82,7 +82,7 @@ fn descriptors() -> impl Iterator<Item = DirEntry> {
     std::fs::read_dir("/proc/self/fd").expect("Linux").flatten()
 }
 
-/// Returns what the descriptors of TCP lead to.
+/// Returns the link targets of TCP descriptors.
 fn tcp_inodes() -> HashSet<String> {
     let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
     let tables: Vec<_> = tables.into_iter().flat_map(std::fs::read_to_string).collect();
@@ -91,10 +91,10 @@ fn tcp_inodes() -> HashSet<String> {
     inodes.map(|inode| format!("socket:[{inode}]")).collect()
 }
 
-/// Returns how much memory is resident.
+/// Returns the resident memory of the process.
 ///
 /// # Panics
-/// Outside of Linux.
+/// Panics outside of Linux.
 pub fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");

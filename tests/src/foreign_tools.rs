@@ -1,4 +1,4 @@
-//! The tools of others, which put keys and certificates on a token.
+//! Third-party tools that store keys and certificates on a token.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,31 +13,31 @@ pub const KEY: &str = concat!(
     "/../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem"
 );
 
-/// The certificate that was issued for it.
+/// The certificate of the merchant key.
 pub const CERTIFICATE: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem"
 );
 
-/// Tools that work on one token, and a folder for their files, which goes when it is dropped.
+/// Tools for one token, with a folder for their files that is deleted on drop.
 #[derive(Debug)]
 pub struct ForeignTools {
     /// The token.
     pub token: Token,
-    /// The number of its slot, for tools that cannot tell tokens apart otherwise.
+    /// The number of its slot, for tools that cannot select a token otherwise.
     pub slot: String,
     folder: PathBuf,
 }
 
 impl ForeignTools {
-    /// Tools for the SoftHSM token `foreign`, which is emptied first.
+    /// Returns tools for the SoftHSM token `foreign`, which is emptied first.
     pub fn softhsm(name: &str) -> Self {
         let token = Token::softhsm("foreign");
         delete(&token.session(), &[]);
         Self::on(token, name)
     }
 
-    /// Tools for a token that is left as it is.
+    /// Returns tools for a token without changing it.
     pub fn on(token: Token, name: &str) -> Self {
         let slot = token.back_door().1.id().to_string();
         let folder = std::env::temp_dir().join(format!("wxpay-{name}-{}", std::process::id()));
@@ -45,17 +45,17 @@ impl ForeignTools {
         Self { token, slot, folder }
     }
 
-    /// The path of a file in the folder.
+    /// Returns the path of a file in the folder.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().expect("text").to_owned()
     }
 
-    /// The path of the module.
+    /// Returns the path of the module.
     pub fn module(&self) -> &str {
         self.token.module.to_str().expect("text")
     }
 
-    /// Runs a program to its end, and returns what it prints.
+    /// Runs a program to completion, and returns its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments).env("GNUTLS_PIN", PIN).env("LC_ALL", "C.UTF-8");
@@ -88,7 +88,7 @@ impl ForeignTools {
         self.run("keytool", &[arguments, &provider].concat())
     }
 
-    /// The URIs of the private keys on the token, as `p11tool` prints them.
+    /// Returns the URIs of the private keys on the token, as printed by `p11tool`.
     pub fn printed_uris(&self) -> Vec<String> {
         let slot = self.token.uri();
         let token = slot.to_string();
@@ -97,13 +97,13 @@ impl ForeignTools {
         printed.lines().filter(|line| line.starts_with("pkcs11:")).map(str::to_owned).collect()
     }
 
-    /// The one of them.
+    /// Returns the only one of these URIs.
     pub fn printed_uri(&self) -> String {
         let [uri] = <[String; 1]>::try_from(self.printed_uris()).expect("one private key");
         uri
     }
 
-    /// Connects to a key by a URI without its module and its PIN, as tools print it.
+    /// Connects to a key by a URI without module and PIN, as tools print it.
     ///
     /// # Errors
     /// As [`Pkcs11Signer::connect`].
@@ -112,7 +112,7 @@ impl ForeignTools {
         Pkcs11Signer::connect(&format!("{uri}?module-path={module}&pin-value={PIN}")).await
     }
 
-    /// Issues a certificate for a request, by an authority that is made for it. Returns the chain.
+    /// Issues a certificate for a request with a new authority. Returns the chain.
     pub fn issue(&self, request: &str) -> String {
         let [key, root, leaf, chain] =
             ["ca.key", "ca.pem", "leaf.pem", "chain.pem"].map(|f| self.path(f));

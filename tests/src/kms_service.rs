@@ -1,4 +1,4 @@
-//! A program of `tests/doubles/kms` that stands in for a key service, and its control API.
+//! A program of `tests/doubles/kms` that replaces a key service, and its control API.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::token::variable;
 
-/// A program of `tests/doubles/kms`, which ends when this is dropped. See `tests/doubles/kms/double.py`.
+/// A program of `tests/doubles/kms`, stopped on drop. See `tests/doubles/kms/double.py`.
 #[derive(Debug)]
 pub struct KmsService {
     process: Child,
@@ -20,7 +20,7 @@ pub struct KmsService {
 const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl KmsService {
-    /// Starts a program: `tencent.py`, say. It has the merchant key of the test gateway.
+    /// Starts a program, such as `tencent.py`, with the merchant key of the test gateway.
     pub fn start(program: &str, arguments: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let key = root.join("crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
@@ -41,40 +41,40 @@ impl KmsService {
         Self { process, ready }
     }
 
-    /// Starts a program that speaks TLS, with the certificate and the key in the files that these
-    /// variables name. Its control API is out of reach.
+    /// Starts a program with TLS, with the certificate and key in the files that these variables name. Its
+    /// control API is not reachable.
     pub fn start_tls(program: &str, certificate: &str, key: &str) -> Self {
         Self::start(program, &["--tls", &variable(certificate), &variable(key)])
     }
 
-    /// Returns its address.
+    /// Returns the address of the program.
     pub fn url(&self) -> &str {
         self.text("/url")
     }
 
-    /// Returns a text of its first line, by a JSON pointer: `/keys/merchant`, say.
+    /// Returns a text in its first line by JSON pointer, such as `/keys/merchant`.
     pub fn text(&self, pointer: &str) -> &str {
         self.find(pointer).unwrap_or_else(|| panic!("no {pointer} in {}", self.ready))
     }
 
-    /// The same for what may be missing.
+    /// Like [`text`](Self::text), for a text that may be missing.
     pub fn find(&self, pointer: &str) -> Option<&str> {
         self.ready.pointer(pointer).and_then(Value::as_str)
     }
 
-    /// Changes what the control API can change: `{"role": null}`, say.
+    /// Changes a setting of the control API, such as `{"role": null}`.
     #[expect(clippy::needless_pass_by_value, reason = "json!(…) is written in its place")]
     pub fn set(&self, wishes: Value) {
         let (status, response) = self.exchange("POST", "/_control", &wishes.to_string());
         assert_eq!(status, 200, "{wishes}: {response}");
     }
 
-    /// Breaks it, in place of what was broken before, and forgets the journal.
+    /// Sets the fault, replacing previous ones, and clears the journal.
     pub fn fault(&self, fault: Value) {
         self.set(json!({"faults": [fault], "journal": []}));
     }
 
-    /// Mends it, and forgets the journal.
+    /// Removes all faults, and clears the journal.
     pub fn mend(&self) {
         self.set(json!({"faults": [], "journal": []}));
     }
@@ -92,7 +92,7 @@ impl KmsService {
         self.journal().into_iter().filter(of_action).collect()
     }
 
-    /// Speaks HTTP/1.1 with it, over a connection of its own.
+    /// Sends an HTTP/1.1 request over a new connection.
     fn exchange(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let host = self.url().strip_prefix("http://").expect("a service without TLS");
         let mut stream = TcpStream::connect(host).expect("a connection");
@@ -125,7 +125,7 @@ impl KmsService {
 
 impl Drop for KmsService {
     fn drop(&mut self) {
-        // Its standard input closes first; whether it has noticed or not, it ends.
+        // Closes its standard input first, then kills it in case it does not exit by itself.
         drop(self.process.stdin.take());
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -1,6 +1,6 @@
-//! What the end-to-end tests share.
+//! Code shared by the end-to-end tests.
 
-// The code in the README compiles and runs.
+// The README code compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
@@ -44,8 +44,8 @@ use wxpay_transport::{BaseUrl, Client, ClientBuilder, NoRetry, Proxy};
 /// The client of most tests.
 pub type TestClient = Client<FileKeySigner, KeyRing>;
 
-/// Sets up a client for a gateway, without any proxy of the environment. It makes one attempt, so that a
-/// test sees how that ends.
+/// Returns a client builder for a gateway, without a proxy from the environment. It makes one attempt, so
+/// that tests see the result of that attempt.
 pub fn builder(wechat_pay: &WechatPay, base_url: &str) -> ClientBuilder<FileKeySigner, KeyRing> {
     Client::builder(wechat_pay.mchid(), wechat_pay.signer(), wechat_pay.key_ring())
         .base_url(BaseUrl::new(base_url).expect("an origin"))
@@ -54,17 +54,17 @@ pub fn builder(wechat_pay: &WechatPay, base_url: &str) -> ClientBuilder<FileKeyS
         .tls(client_config())
 }
 
-/// Makes a service for a gateway.
+/// Returns a service for a gateway.
 pub fn plans(wechat_pay: &WechatPay, base_url: &str) -> DeliveryPlans<TestClient> {
     DeliveryPlans::new(builder(wechat_pay, base_url).build().expect("a client"))
 }
 
-/// Makes the id of a plan.
+/// Returns a plan id.
 pub fn plan_id(plan_id: &str) -> PlanId {
     PlanId::new(plan_id).expect("an id")
 }
 
-/// Names the kind of an error, for tables.
+/// Returns the kind of an error, for tables.
 pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
     use wxpay_transport::Error;
     match error {
@@ -87,7 +87,7 @@ pub fn kind(error: &wxpay_marketing::Error) -> &'static str {
     }
 }
 
-/// Joins the messages of an error and of all that lies behind it.
+/// Joins the messages of an error and all its sources.
 pub fn chain(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |&e| e.source())
         .map(ToString::to_string)

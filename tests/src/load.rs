@@ -1,4 +1,4 @@
-//! Many tasks that sign while something goes wrong.
+//! Many tasks that sign while faults occur.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use wxpay_auth::pkcs11::Pkcs11Signer;
 use wxpay_auth::{SignErrorKind, Signer};
 
-/// 64 tasks that sign, check, and count.
+/// 64 tasks that sign, verify and count.
 #[derive(Debug)]
 pub struct Load {
     counts: Arc<Counts>,
@@ -24,11 +24,11 @@ struct Counts {
     kinds: Mutex<BTreeMap<String, usize>>,
 }
 
-/// Longer than anything may take here.
+/// Upper limit of any wait.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 impl Load {
-    /// Starts them.
+    /// Starts the tasks.
     pub fn start(signer: &Pkcs11Signer) -> Self {
         let counts = Arc::new(Counts::default());
         let mut tasks = JoinSet::new();
@@ -69,17 +69,17 @@ impl Load {
         self.counts.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits until as many more signatures were made.
+    /// Waits for this many more signatures.
     pub async fn sign_on(&self, more: usize) {
         let (begin, goal) = (Instant::now(), self.signed() + more);
         while self.signed() < goal {
             let kinds = &self.counts.kinds;
-            assert!(begin.elapsed() < LIMIT, "the service does not resume: {kinds:?}");
+            assert!(begin.elapsed() < LIMIT, "the service does not recover: {kinds:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Waits until as many more signatures failed.
+    /// Waits for this many more failures.
     pub async fn fail_on(&self, more: usize) {
         let (begin, goal) = (Instant::now(), self.failed() + more);
         while self.failed() < goal {
@@ -88,12 +88,12 @@ impl Load {
         }
     }
 
-    /// Returns how many signatures have failed up to now, by kind.
+    /// Returns the number of failures so far, by kind.
     pub fn kinds(&self) -> BTreeMap<String, usize> {
         self.counts.kinds.lock().unwrap().clone()
     }
 
-    /// Ends the tasks, and returns how many signatures failed, by kind.
+    /// Stops the tasks, and returns the number of failures by kind.
     pub async fn stop(mut self) -> BTreeMap<String, usize> {
         self.counts.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
@@ -106,7 +106,7 @@ impl Load {
     }
 }
 
-/// Checks that nothing failed in another way than these.
+/// Checks that there are no failures of other kinds.
 pub fn only(kinds: &BTreeMap<String, usize>, expected: &[SignErrorKind]) {
     let expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
     assert!(kinds.keys().all(|kind| expected.contains(kind)), "{kinds:?}");

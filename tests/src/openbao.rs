@@ -1,5 +1,5 @@
-//! The OpenBao server that `scripts/with-kms` starts, others of a test's own, and the back door to
-//! them: the program `bao`.
+//! The OpenBao server that `scripts/with-kms` starts, separate servers of single tests, and direct access to
+//! them with the program `bao`.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wxpay_auth::kms::{Endpoint, Secret, VaultAuth, VaultTransit, VaultTransitBuilder};
 
-/// The least that a signer needs.
+/// The minimal policy of a signer.
 pub fn policy(mount: &str, key: &str) -> String {
     format!(
         r#"path "{mount}/keys/{key}" {{ capabilities = ["read"] }}
@@ -23,16 +23,16 @@ pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
 
-/// Makes a name that no other test has.
+/// Returns a name that is unique among all tests.
 pub fn name(what: &str) -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     format!("{what}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A server, and a token that may do everything.
+/// A server, and a token with all permissions.
 #[derive(Debug)]
 pub struct OpenBao {
-    /// Where it listens, plain HTTP.
+    /// The address, plain HTTP.
     pub address: String,
     pub(crate) token: String,
     namespace: Option<String>,
@@ -40,14 +40,14 @@ pub struct OpenBao {
 }
 
 impl OpenBao {
-    /// The server that all tests share; its key `transit/keys/merchant` is the test merchant's.
+    /// Returns the server that all tests share; its `transit/keys/merchant` is the merchant key.
     pub fn shared() -> Self {
         let (address, token) =
             (variable("WXPAY_TEST_VAULT_ADDR"), variable("WXPAY_TEST_VAULT_TOKEN"));
         Self { address, token, namespace: None, process: None }
     }
 
-    /// Starts a server of the test's own, which ends with it.
+    /// Starts a separate server for one test, stopped on drop.
     pub fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
         let mut server = Self {
@@ -60,7 +60,7 @@ impl OpenBao {
         server
     }
 
-    /// Stops it.
+    /// Stops the server.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -68,7 +68,7 @@ impl OpenBao {
         }
     }
 
-    /// Starts it again, at the same address; it has forgotten everything.
+    /// Starts it again at the same address, without its previous data.
     pub fn restart(&mut self) {
         self.stop();
         let listen = self.address.trim_start_matches("http://").to_owned();
@@ -78,12 +78,12 @@ impl OpenBao {
         self.wait_for(&["secrets", "list"]);
     }
 
-    /// A server that is not started yet, and what it is asked with.
+    /// Returns a server that is not started yet, with the token to use.
     pub(crate) fn at(address: String, token: String) -> Self {
         Self { address, token, namespace: None, process: None }
     }
 
-    /// Starts it with these arguments.
+    /// Starts the server with these arguments.
     pub(crate) fn serve(&mut self, arguments: &[&str]) {
         let process = Command::new(variable("WXPAY_TEST_BAO"))
             .arg("server")
@@ -96,7 +96,7 @@ impl OpenBao {
         self.process = Some(process);
     }
 
-    /// Runs `bao` until it succeeds, and returns what it prints.
+    /// Runs `bao` until it succeeds, and returns its output.
     pub fn wait_for(&self, arguments: &[&str]) -> String {
         for _ in 0..300 {
             let output = self.command(arguments).output().expect("bao");
@@ -108,7 +108,7 @@ impl OpenBao {
         panic!("{} never does bao {arguments:?}", self.address);
     }
 
-    /// The same server, in a namespace.
+    /// Returns the same server, in a namespace.
     pub fn within(&self, namespace: &str) -> Self {
         let (address, token) = (self.address.clone(), self.token.clone());
         Self { address, token, namespace: Some(namespace.to_owned()), process: None }
@@ -124,7 +124,7 @@ impl OpenBao {
         command
     }
 
-    /// Runs `bao`, which must succeed, and returns what it prints.
+    /// Runs `bao`, which must succeed, and returns its output.
     pub fn run(&self, arguments: &[&str]) -> String {
         self.run_with(arguments, "")
     }
@@ -139,13 +139,13 @@ impl OpenBao {
         text(output.stdout).trim().to_owned()
     }
 
-    /// Tells whether `bao` may do this with another token.
+    /// Returns whether `bao` may do this with another token.
     pub fn allows(&self, token: &str, arguments: &[&str]) -> bool {
         let output = self.command(arguments).env("BAO_TOKEN", token).output().expect("bao");
         output.status.success()
     }
 
-    /// Mounts Transit for one test, and makes a key in it.
+    /// Mounts Transit for one test, and creates a key in it.
     pub fn transit(&self, key: &str) -> String {
         let mount = name("transit");
         self.run(&["secrets", "enable", &format!("-path={mount}"), "transit"]);
@@ -160,14 +160,13 @@ impl OpenBao {
         name
     }
 
-    /// Makes a token with one policy, and more settings.
+    /// Creates a token with one policy, and more settings.
     pub fn token(&self, policy: &str, settings: &[&str]) -> String {
         let policy = format!("-policy={policy}");
         self.run(&[&["token", "create", "-field=token", &policy], settings].concat())
     }
 
-    /// Makes an `AppRole` with one policy, and more settings. Returns its mount, `role_id` and
-    /// `secret_id`.
+    /// Creates an `AppRole` with one policy, and more settings. Returns its mount, `role_id` and `secret_id`.
     pub fn app_role(&self, policy: &str, settings: &[&str]) -> (String, String, String) {
         let mount = name("approle");
         self.run(&["auth", "enable", &format!("-path={mount}"), "approle"]);
@@ -185,7 +184,7 @@ impl OpenBao {
         self.run(&["token", "revoke", "-mode=path", &format!("auth/{mount}")]);
     }
 
-    /// A back end for a key, with the token that may do everything.
+    /// Returns a back end for a key, with the token that has all permissions.
     pub fn backend(&self, mount: &str, key: &str) -> VaultTransitBuilder {
         let endpoint = Endpoint::new(&self.address).expect("an address");
         let builder = VaultTransit::builder(endpoint, key)

@@ -1,4 +1,4 @@
-//! Two nodes of OpenBao with storage of their own (raft): one is active, the other one stands by.
+//! Two nodes of OpenBao with integrated storage (raft): one active, one standby.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use crate::openbao::{OpenBao, name};
 
-/// A cluster of one test, which ends with it.
+/// The cluster of one test, stopped on drop.
 #[derive(Debug)]
 pub struct Cluster {
     folder: PathBuf,
     key: String,
-    /// The active node, as long as it runs: alone it is a majority.
+    /// The active node while it runs: by itself it is a majority.
     pub first: OpenBao,
-    /// The node that stands by.
+    /// The standby node.
     pub second: OpenBao,
 }
 
 impl Cluster {
-    /// Starts both, and unseals them.
+    /// Starts and unseals both nodes.
     pub fn start() -> Self {
         let folder = std::env::temp_dir().join(name("wxpay-cluster"));
         let node = || OpenBao::at(format!("http://{}", free()), String::new());
@@ -53,11 +53,11 @@ impl Cluster {
 
     fn unseal_first(&self) {
         self.unseal(&self.first);
-        // Nothing is written before it is active.
+        // Writes succeed only once it is active.
         self.first.wait_for(&["write", "identity/entity", "name=nobody"]);
     }
 
-    /// A node that joins takes the key before it can use it, and wants it once more.
+    /// A joining node accepts the key before it can use it, and needs it a second time.
     fn unseal(&self, node: &OpenBao) {
         for _ in 0..300 {
             let unseal = ["operator", "unseal", &self.key];

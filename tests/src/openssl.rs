@@ -1,12 +1,12 @@
-//! What OpenSSL says to a certificate request.
+//! Checks of certificate requests with OpenSSL.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject, PublicKey, Signer};
 
-/// Lets a signer sign a certificate request, and OpenSSL check it: the signature, the subject, the
-/// key, and a certificate that is made from it.
+/// Lets a signer sign a certificate request, and checks with OpenSSL the signature, the subject, the key, and
+/// a certificate issued from it.
 pub async fn check_request(
     subject: &CertificateSubject,
     public_key: &PublicKey,
@@ -24,7 +24,7 @@ pub async fn check_request(
     let key = openssl(&["req", "-noout", "-pubkey"], &pem).stdout;
     assert_eq!(PublicKey::from_pem(key).expect("a key"), *public_key);
 
-    // An authority of OpenSSL's makes a certificate of it.
+    // An OpenSSL authority issues a certificate from it.
     let dir =
         std::env::temp_dir().join(format!("wxpay-ca-{}-{:p}", std::process::id(), &raw const pem));
     std::fs::create_dir_all(&dir).expect("a folder");

@@ -1,6 +1,6 @@
-//! Tests that need a process of their own. Tests of one program are threads of one process, and what is set
-//! for a process is felt by all of them: a subscriber, a recorder of metrics, the state of a PKCS#11 module,
-//! the descriptors that are counted.
+//! Tests that need a process of their own. Tests of one program are threads of one process, and process-wide
+//! state affects all of them: a subscriber, a metrics recorder, the state of a PKCS#11 module, the number of
+//! descriptors.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,12 +9,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Names the test in whose process we are.
+/// The variable that names the test of this process.
 const TEST: &str = "WXPAY_TEST_OWN_PROCESS";
 
-/// Moves a test into a process of its own: what stands below runs there, and there alone.
+/// Moves a test into a process of its own: the statements after it run only there.
 ///
-/// `own_process!()` may run beside other tests, `own_process!(alone)` beside none that says either.
+/// `own_process!()` may run beside other tests, `own_process!(alone)` beside no test that uses either form.
 #[macro_export]
 macro_rules! own_process {
     () => {
@@ -29,7 +29,7 @@ macro_rules! own_process {
     };
 }
 
-/// Returns the name of the test in which it stands, as the harness knows it.
+/// Returns the name of the calling test, as the harness knows it.
 #[macro_export]
 macro_rules! this_test {
     () => {{
@@ -38,26 +38,26 @@ macro_rules! this_test {
     }};
 }
 
-/// Which other tests with processes of their own may run at the same time.
+/// Which other tests in their own processes may run at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Those that share it as well.
+    /// Other tests that are also shared.
     Shared,
-    /// None.
+    /// No other test.
     Alone,
 }
 
 impl Turn {
-    /// Runs a test in a process of its own, unless this is it.
+    /// Runs a test in a process of its own, unless this is that process.
     ///
     /// # Panics
-    /// When the test fails there.
+    /// Panics if the test fails there.
     pub fn has_run(self, test: &str) -> bool {
         static TURNS: RwLock<()> = RwLock::new(());
         if std::env::var_os(TEST).is_some_and(|here| here == test) {
             return false;
         }
-        // A test that failed has broken nothing that these locks are for.
+        // A failed test leaves nothing behind that these locks protect.
         match self {
             Self::Shared => {
                 let _turn = TURNS.read().unwrap_or_else(PoisonError::into_inner);
@@ -72,10 +72,10 @@ impl Turn {
     }
 }
 
-/// Runs a test of this program once more, in a process of its own with these variables.
+/// Runs a test of this program again, in a process of its own with these variables.
 ///
 /// # Panics
-/// When the test fails there, or when there is no test of this name.
+/// Panics if the test fails there, or if no test has this name.
 pub fn run(test: &str, variables: &[(&str, &OsStr)]) {
     let mut command = Command::new(this_program());
     command.args(["--exact", test, "--include-ignored", "--nocapture"]).env(TEST, test);
@@ -85,7 +85,7 @@ pub fn run(test: &str, variables: &[(&str, &OsStr)]) {
     assert!(has_passed, "{test} in a process of its own: {status}\n{said}");
 }
 
-/// Returns where this program is, also when it was built anew meanwhile.
+/// Returns the path of this program, even if it has been rebuilt meanwhile.
 fn this_program() -> PathBuf {
     if cfg!(target_os = "linux") {
         return PathBuf::from("/proc/self/exe");
@@ -93,8 +93,8 @@ fn this_program() -> PathBuf {
     std::env::current_exe().expect("a path")
 }
 
-/// Waits for the end of a program, and returns what it said. That goes through a file, and not through a
-/// pipe, which a daemon that the program leaves behind would keep open.
+/// Waits for a program to exit, and returns its output. The output goes to a file rather than a pipe, which a
+/// daemon started by the program would keep open.
 fn end(command: &mut Command) -> (ExitStatus, String) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -108,8 +108,7 @@ fn end(command: &mut Command) -> (ExitStatus, String) {
     (status, String::from_utf8_lossy(&said).into_owned())
 }
 
-/// Returns the name of the test around a function: of `hsm::born::a_test::{{closure}}::here`, it is
-/// `born::a_test`.
+/// Returns the name of the test around a function: `born::a_test` for `hsm::born::a_test::{{closure}}::here`.
 pub fn around<T>(_: T) -> String {
     let path: Vec<_> = std::any::type_name::<T>().split("::").skip(1).collect();
     let is_around = |part: &&str| !matches!(*part, "{{closure}}" | "here");

@@ -1,4 +1,4 @@
-//! A Redis server of a test's own.
+//! A separate Redis server for a test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::signals::{self, Signal};
 
-/// Which program is the server, where it is another one than `redis-server`.
+/// The variable that names the server program if it is not `redis-server`.
 const PROGRAM: &str = "WXPAY_TEST_REDIS_SERVER";
 
-/// A `redis-server` on a port of this machine that nobody else has, which ends with the test.
+/// A `redis-server` on a free port of this machine, stopped on drop.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
@@ -22,12 +22,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one without a password.
+    /// Starts a server without a password.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts one with further arguments.
+    /// Starts a server with additional arguments.
     pub fn start_with(arguments: &[&str]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -35,7 +35,7 @@ impl RedisServer {
         let directory = std::env::temp_dir().join(directory);
         std::fs::create_dir_all(&directory).expect("a directory");
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
-        // Another program may take the port before the server does.
+        // Another program may bind the port before the server does.
         for _ in 0..10 {
             let port = free_port();
             if let Some(process) = launch(port, &arguments, &directory) {
@@ -55,23 +55,23 @@ impl RedisServer {
         self.port
     }
 
-    /// Kills it: it cannot say goodbye.
+    /// Kills the server: it cannot close its connections properly.
     pub fn kill(&mut self) {
         self.process.kill().expect("a process");
         self.process.wait().expect("a process");
     }
 
-    /// Starts it again on the same port, having forgotten everything.
+    /// Starts it again on the same port, without its previous data.
     pub fn restart(&mut self) {
         self.process = launch(self.port, &self.arguments, &self.directory).expect("it starts");
     }
 
-    /// Stops it in its tracks: it keeps its connections, and answers nothing.
+    /// Stops the process: it keeps its connections, but does not respond.
     pub fn freeze(&self) {
         signals::send(Signal::STOP, self.process.id());
     }
 
-    /// Lets it go on.
+    /// Resumes the process.
     pub fn thaw(&self) {
         signals::send(Signal::CONT, self.process.id());
     }
@@ -90,7 +90,7 @@ impl Drop for RedisServer {
     }
 }
 
-/// Finds a port that is free now.
+/// Finds a free port.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
@@ -112,7 +112,7 @@ fn launch(port: u16, arguments: &[String], directory: &PathBuf) -> Option<Child>
         if process.try_wait().expect("a process").is_some() {
             return None;
         }
-        // With a password it refuses, which is a response as well.
+        // A server with a password refuses, which is also a response.
         if run(port, &["PING"]).is_ok() {
             return Some(process);
         }
@@ -137,7 +137,7 @@ fn run(port: u16, command: &[&str]) -> std::io::Result<String> {
     let Some(length) = line.strip_prefix('$').map(str::trim) else {
         return Ok(line.trim().get(1..).unwrap_or_default().to_owned());
     };
-    // `$-1` is no value.
+    // `$-1` means no value.
     let mut value = vec![0; length.parse().unwrap_or(0)];
     response.read_exact(&mut value)?;
     Ok(String::from_utf8_lossy(&value).into_owned())

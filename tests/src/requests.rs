@@ -1,11 +1,11 @@
-//! The requests of most tests, without their typed form.
+//! The requests of most tests, as untyped requests.
 
 use wxpay_transport::{Request, Target};
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
-/// Makes one that may be repeated: lists the plans of a brand. It knows its response, a list of them, so it is
-/// sent on kept connections.
+/// Returns a repeatable request: lists the plans of a brand. It recognises its response, a list of them, so
+/// it is sent on kept connections.
 pub fn list() -> Request {
     let target = Target::new(format!("{PLANS}/1004/delivery-plans")).expect("a target");
     Request::get("delivery_plans.list", target).answered_by(|body| {
@@ -14,7 +14,7 @@ pub fn list() -> Request {
     })
 }
 
-/// Makes one that must not: terminates a plan.
+/// Returns a request that must not be repeated: terminates a plan.
 pub fn terminate(plan_id: &str) -> Request {
     let target = Target::new(format!("{PLANS}/{plan_id}/terminate")).expect("a target");
     Request::post("delivery_plans.terminate", target)

@@ -1,5 +1,5 @@
-//! Signals for processes that the tests started, sent by the system call: the program `kill` comes with a
-//! package that a small machine has not.
+//! Signals for processes started by the tests, sent by system call: small machines lack the package with the
+//! program `kill`.
 
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};

@@ -1,4 +1,4 @@
-//! Host names that lead where a test says.
+//! Host names that resolve as a test specifies.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wxpay_transport::{Resolve, async_trait};
 
-/// Looks names up in a table that can change at any time. Clones share it.
+/// A resolver with a table that can change at any time. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Switchboard(Arc<Mutex<HashMap<String, Line>>>);
 
@@ -18,22 +18,22 @@ enum Line {
 }
 
 impl Switchboard {
-    /// Lets a name lead to an address.
+    /// Makes a name resolve to an address.
     pub fn connect(&self, name: &str, address: IpAddr) {
         self.connect_all(name, &[address]);
     }
 
-    /// Lets a name lead to several addresses.
+    /// Makes a name resolve to several addresses.
     pub fn connect_all(&self, name: &str, addresses: &[IpAddr]) {
         self.set(name, Some(Line::To(addresses.to_vec())));
     }
 
-    /// Lets a name lead nowhere.
+    /// Makes a name unknown.
     pub fn disconnect(&self, name: &str) {
         self.set(name, None);
     }
 
-    /// Lets a name be looked up for ever.
+    /// Makes the lookup of a name never complete.
     pub fn stall(&self, name: &str) {
         self.set(name, Some(Line::Stalled));
     }

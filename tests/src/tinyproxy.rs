@@ -1,4 +1,4 @@
-//! A tinyproxy of a test's own.
+//! A separate tinyproxy for a test.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A `tinyproxy` on a port of this machine that nobody else has, which ends with the test.
+/// A `tinyproxy` on a free port of this machine, stopped on drop.
 #[derive(Debug)]
 pub struct Tinyproxy {
     port: u16,
@@ -15,13 +15,13 @@ pub struct Tinyproxy {
 }
 
 impl Tinyproxy {
-    /// Starts one with further lines of its configuration.
+    /// Starts a proxy with additional configuration lines.
     ///
     /// # Panics
-    /// When it does not start.
+    /// Panics if it does not start.
     pub fn start(lines: &[&str]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        // Another program may take the port before the proxy does.
+        // Another program may bind the port before the proxy does.
         for _ in 0..10 {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let name = format!("wxpay-tinyproxy-{}-{number}.conf", std::process::id());
@@ -55,7 +55,7 @@ impl Tinyproxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Returns the same with `user:password@` in it.
+    /// Returns its URL with `user:password@`.
     pub fn url_with(&self, credentials: &str) -> String {
         self.url().replace("://", &format!("://{credentials}@"))
     }

@@ -1,4 +1,4 @@
-//! The PKCS#11 tokens that `scripts/with-tokens` prepares, and the back door to them.
+//! The PKCS#11 tokens that `scripts/with-tokens` prepares, and direct access to them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,25 +12,25 @@ use cryptoki::slot::Slot;
 use wxpay_auth::pkcs11::{Pin, Pkcs11Uri};
 use wxpay_auth::{Certificate, PrivateKey};
 
-/// The user PIN of all of them.
+/// The user PIN of all tokens.
 pub const PIN: &str = "pin4test";
 
-/// A token with the merchant key of the test gateway, under the label `merchant` and the id 01.
+/// A token with the merchant key of the test gateway, with the label `merchant` and the id 01.
 #[derive(Debug, Clone)]
 pub struct Token {
-    /// How it is called in messages.
+    /// Its name in messages.
     pub name: &'static str,
     /// The PKCS#11 library.
     pub module: PathBuf,
     label: Option<&'static str>,
     slot_id: Option<u64>,
-    /// Whether it says `CKR_GENERAL_ERROR` where others say what is wrong with a session.
+    /// Whether it reports `CKR_GENERAL_ERROR` where others report the problem with a session.
     pub says_general_error: bool,
 }
 
 impl Token {
-    /// A SoftHSM token: `main` is for reading, `odd`, `born`, `pin`, `fault`, `other` and `foreign` for changing,
-    /// `served` for those who come through p11-kit.
+    /// Returns a SoftHSM token: `main` is for reading; `odd`, `born`, `pin`, `fault`, `other` and `foreign`
+    /// are for changes; `served` is for access through p11-kit.
     pub fn softhsm(label: &'static str) -> Self {
         let module = variable("WXPAY_TEST_SOFTHSM").into();
         Self {
@@ -42,7 +42,7 @@ impl Token {
         }
     }
 
-    /// The software token of opencryptoki. Its info cannot be read, so it goes by its slot.
+    /// Returns the software token of opencryptoki. Its info cannot be read, so it is selected by its slot.
     pub fn opencryptoki() -> Self {
         let slot_id = variable("WXPAY_TEST_OPENCRYPTOKI_SLOT").parse().expect("a number");
         let module = variable("WXPAY_TEST_OPENCRYPTOKI").into();
@@ -55,7 +55,7 @@ impl Token {
         }
     }
 
-    /// The token of NSS: some 25 signatures a second.
+    /// Returns the NSS token: about 25 signatures a second.
     pub fn softokn() -> Self {
         let module = variable("WXPAY_TEST_SOFTOKN").into();
         Self {
@@ -67,13 +67,13 @@ impl Token {
         }
     }
 
-    /// The TPM, on tpm2-pkcs11: some 100 signatures a second.
+    /// Returns the TPM, on tpm2-pkcs11: about 100 signatures a second.
     pub fn tpm() -> Self {
         let module = variable("WXPAY_TEST_TPM").into();
         Self { name: "TPM", module, label: Some("tpm"), slot_id: None, says_general_error: false }
     }
 
-    /// A SoftHSM token behind the server of p11-kit.
+    /// Returns a SoftHSM token behind the p11-kit server.
     pub fn p11_kit_client() -> Self {
         let module = variable("WXPAY_TEST_P11_KIT_CLIENT").into();
         Self {
@@ -85,7 +85,7 @@ impl Token {
         }
     }
 
-    /// One of the tokens behind p11-kit-proxy: `served` of SoftHSM, or `tpm`.
+    /// Returns one of the tokens behind p11-kit-proxy: `served` of SoftHSM, or `tpm`.
     pub fn p11_kit_proxy(label: &'static str) -> Self {
         let module = variable("WXPAY_TEST_P11_KIT_PROXY").into();
         Self {
@@ -97,7 +97,7 @@ impl Token {
         }
     }
 
-    /// The token of kryoptic.
+    /// Returns the kryoptic token.
     pub fn kryoptic() -> Self {
         let module = variable("WXPAY_TEST_KRYOPTIC").into();
         Self {
@@ -109,7 +109,7 @@ impl Token {
         }
     }
 
-    /// The same token behind a module that breaks on request: see [`Faults`]. A process uses either
+    /// Returns the same token behind a module that fails on request: see [`Faults`]. A process uses either
     /// this module or the one below it.
     pub fn faulty(self) -> Self {
         let variable_name = match self.name {
@@ -125,7 +125,7 @@ impl Token {
         Self { module: variable(variable_name).into(), ..self }
     }
 
-    /// The address of the token, with its PIN, but without a key.
+    /// Returns the URI of the token, with its PIN but without a key.
     pub fn uri(&self) -> Pkcs11Uri {
         let mut uri = Pkcs11Uri::new(&self.module).pin(Pin::new(PIN));
         if let Some(label) = self.label {
@@ -137,15 +137,15 @@ impl Token {
         uri
     }
 
-    /// The address of the merchant key.
+    /// Returns the URI of the merchant key.
     pub fn merchant(&self) -> Pkcs11Uri {
         self.uri().object("merchant")
     }
 
-    /// A way to the token past the library: the state of a module belongs to the process.
+    /// Returns direct access to the token: the state of a module belongs to the process.
     ///
-    /// The module is not initialised by it when a signer is connected already, and then the library
-    /// may restart it; connect first where that matters.
+    /// Does not initialise the module if a signer is already connected, in which case the library may restart
+    /// it; connect first where that matters.
     pub fn back_door(&self) -> (Pkcs11, Slot) {
         let context = Pkcs11::new(&self.module).expect("a module");
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
@@ -164,7 +164,7 @@ impl Token {
         (context, slot)
     }
 
-    /// A session past the library that may change objects.
+    /// Returns a session with direct access that may change objects.
     pub fn session(&self) -> Session {
         let (context, slot) = self.back_door();
         let session = context.open_rw_session(slot).expect("a session");
@@ -175,12 +175,12 @@ impl Token {
     }
 }
 
-/// Makes an object; it goes when it is dropped.
+/// Creates an object; it is deleted on drop.
 pub fn object<'a>(session: &'a Session, template: &[Attribute]) -> Object<'a> {
     Object { session, handle: session.create_object(template).expect("an object") }
 }
 
-/// Makes an object of this certificate, with these names; it goes when it is dropped.
+/// Creates an object from this certificate, with these names; it is deleted on drop.
 pub fn certificate_object<'a>(session: &'a Session, der: &[u8], names: &[Attribute]) -> Object<'a> {
     let template = [
         Attribute::Class(ObjectClass::CERTIFICATE),
@@ -191,18 +191,18 @@ pub fn certificate_object<'a>(session: &'a Session, der: &[u8], names: &[Attribu
     object(session, &[&template, names].concat())
 }
 
-/// Deletes all objects that fit.
+/// Deletes all matching objects.
 pub fn delete(session: &Session, template: &[Attribute]) {
     for object in session.find_objects(template).expect("a search") {
-        session.destroy_object(object).expect("an object that goes");
+        session.destroy_object(object).expect("a deletable object");
     }
 }
 
-/// An object that goes when it is dropped.
+/// An object that is deleted on drop.
 #[derive(Debug)]
 pub struct Object<'a> {
     session: &'a Session,
-    /// Its number.
+    /// Its handle.
     pub handle: ObjectHandle,
 }
 
@@ -212,9 +212,9 @@ impl Drop for Object<'_> {
     }
 }
 
-/// Leaves all tokens to the test in which it stands, in a process of its own: what is told to a module, and a
-/// restart of it, are felt by all that use it; and SoftHSM crashes when objects are made and deleted while
-/// others look for objects. Whatever a test before left wrong is mended.
+/// Gives the test exclusive use of all tokens, in a process of its own: faults and restarts of a module
+/// affect all its users, and SoftHSM crashes when objects are created and deleted while others look for
+/// objects. Repairs what a previous test left broken.
 #[macro_export]
 macro_rules! alone {
     () => {
@@ -223,33 +223,33 @@ macro_rules! alone {
     };
 }
 
-/// Tells the module of [`Token::faulty`] what to do wrong; all is well again when it is dropped.
+/// Sets the faults of the module of [`Token::faulty`]; removes them on drop.
 #[derive(Debug)]
 pub struct Faults;
 
 impl Faults {
-    /// Breaks it: see `tests/doubles/faulty.c`.
+    /// Sets faults: see `tests/doubles/faulty.c`.
     pub fn set(&self, what: &str) {
-        // In one step: the module may be reading.
+        // Atomically: the module may be reading.
         let path = PathBuf::from(variable("WXPAY_TEST_FAULTY_CONTROL"));
         let new = path.with_extension("new");
         std::fs::write(&new, what).expect("a file");
         std::fs::rename(new, path).expect("a file");
     }
 
-    /// Breaks it once, with `close-all` or `logout`; `more` goes wrong as well.
+    /// Causes a single `close-all` or `logout`; `more` adds further faults.
     pub fn once(&self, what: &str, more: &str) {
         static NUMBER: AtomicUsize = AtomicUsize::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         self.set(&format!("{what} {number:x}\n{more}\n"));
     }
 
-    /// Mends it.
+    /// Removes all faults.
     pub fn clear(&self) {
         self.set("");
     }
 
-    /// Counts the calls of a function since the beginning.
+    /// Counts the calls of a function since the start.
     pub fn calls(&self, function: &str) -> usize {
         let log = std::fs::read_to_string(variable("WXPAY_TEST_FAULTY_LOG")).unwrap_or_default();
         log.lines().filter(|line| *line == function).count()
@@ -262,7 +262,7 @@ impl Drop for Faults {
     }
 }
 
-/// A server behind a module, which tests may kill and start again.
+/// A server behind a module, which tests may kill and restart.
 #[derive(Debug)]
 pub struct Server {
     program: &'static str,
@@ -275,17 +275,17 @@ impl Server {
         Self { program: "swtpm", folder: variable("WXPAY_TEST_TPM_FOLDER") }
     }
 
-    /// The server of p11-kit.
+    /// The p11-kit server.
     pub fn p11_kit() -> Self {
         Self { program: "p11-kit-server", folder: variable("WXPAY_TEST_P11_KIT_FOLDER") }
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts it, and waits until it responds.
     pub fn start(&self) {
         self.run("start");
     }
 
-    /// Kills it, and waits until it has gone.
+    /// Kills it, and waits until it has exited.
     pub fn kill(&self) {
         self.run("kill");
     }
@@ -298,7 +298,7 @@ impl Server {
     }
 }
 
-/// The folder of the SoftHSM token with this label.
+/// Returns the folder of the SoftHSM token with this label.
 pub fn softhsm_folder(label: &str) -> PathBuf {
     let all = std::fs::read_dir(variable("WXPAY_TEST_SOFTHSM_TOKENS")).expect("a folder");
     let holds = |folder: &PathBuf| {
@@ -309,20 +309,20 @@ pub fn softhsm_folder(label: &str) -> PathBuf {
     all.map(|entry| entry.expect("an entry").path()).find(holds).expect("the token's folder")
 }
 
-/// The merchant key, read from the file it was imported from.
+/// Returns the merchant key, read from the file it was imported from.
 pub fn reference() -> PrivateKey {
     let pem = include_str!("../../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
     PrivateKey::from_pem(pem).expect("a key")
 }
 
-/// The merchant certificate that lies beside it on the token `main`.
+/// Returns the merchant certificate that is stored beside it on the token `main`.
 pub fn certificate() -> Certificate {
     let pem =
         include_str!("../../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem");
     Certificate::from_pem(pem).expect("a certificate")
 }
 
-/// An environment variable that `scripts/test` sets.
+/// Returns an environment variable that `scripts/test` sets.
 pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }

@@ -1,4 +1,4 @@
-//! What a signer does on whichever token.
+//! Checks of a signer on any token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::load::{LIMIT, Load, only};
 use crate::token::{Faults, PIN, Token, certificate, reference};
 use crate::{chain, plan_id};
 
-/// Connects as an application does.
+/// Connects like an application.
 pub async fn connect(token: &Token) -> Pkcs11Signer {
     Pkcs11Signer::builder(token.merchant())
         .certificate(certificate())
@@ -22,7 +22,7 @@ pub async fn connect(token: &Token) -> Pkcs11Signer {
         .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
 }
 
-/// Connects to a token that has just come back: restarts of its module are spaced out.
+/// Connects to a token that has just returned: restarts of its module are spaced out.
 pub async fn connect_at_last(token: &Token) -> Pkcs11Signer {
     let connecting = async {
         loop {
@@ -36,10 +36,10 @@ pub async fn connect_at_last(token: &Token) -> Pkcs11Signer {
             }
         }
     };
-    tokio::time::timeout(LIMIT, connecting).await.expect("it stays away")
+    tokio::time::timeout(LIMIT, connecting).await.expect("it does not return")
 }
 
-/// Connects a signer that waits for as long as it takes: nothing here is about how fast a token is.
+/// Connects a signer without a time limit: no check depends on the speed of a token.
 pub async fn connect_with(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Signer {
     Pkcs11Signer::builder(token.merchant())
         .certificate(certificate())
@@ -50,14 +50,14 @@ pub async fn connect_with(token: &Token, mechanism: Pkcs11Mechanism) -> Pkcs11Si
         .unwrap_or_else(|e| panic!("{}: {}", token.name, chain(&e)))
 }
 
-/// Checks it with both mechanisms.
+/// Checks a token with both mechanisms.
 pub async fn conforms(token: &Token) {
     conforms_with(token, Pkcs11Mechanism::RsaPkcs).await;
     conforms_with(token, Pkcs11Mechanism::Sha256RsaPkcs).await;
 }
 
-/// The same key in this process gives the same bytes, whatever the length of the message; callers
-/// may be many, and may give up.
+/// Checks that the signatures have the same bytes as those of the same key in this process, for messages of
+/// any length, with many concurrent and cancelled callers.
 pub async fn conforms_with(token: &Token, mechanism: Pkcs11Mechanism) {
     let signer = connect_with(token, mechanism).await;
     let conformance =
@@ -91,14 +91,14 @@ pub async fn terminates(token: &Token) {
     plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated), "{}", token.name);
 
-    // What the token does not sign is not sent.
+    // Without a signature from the token, nothing is sent.
     signer.shut_down().await.unwrap();
     let error = plans.terminate(&plan_id("12001")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
     assert_eq!(gateway.executions(), 1);
 }
 
-/// Signs so many messages at once, with one signer after the other, and checks each signature.
+/// Signs this many messages concurrently, alternating between the signers, and verifies each signature.
 pub async fn sign_at_once(signers: &[Pkcs11Signer], messages: u32) {
     let signing: Vec<_> = (0..messages)
         .map(|i| {
@@ -112,7 +112,8 @@ pub async fn sign_at_once(signers: &[Pkcs11Signer], messages: u32) {
     }
 }
 
-/// Several signers on one token sign at once. The end of one leaves the login of the others alone.
+/// Several signers on one token sign at the same time. Shutting down one does not affect the login of the
+/// others.
 pub async fn shares(token: &Token) {
     let mut signers = Vec::new();
     for _ in 0..3 {
@@ -125,16 +126,16 @@ pub async fn shares(token: &Token) {
     }
 }
 
-/// The last sessions of a token are closed at the same moment, again and again: with the last one
-/// goes the login, and opencryptoki crashes when two threads close the last one.
+/// The last sessions of a token are closed at the same moment, repeatedly: closing the last one ends the
+/// login, and opencryptoki crashes when two threads close the last session.
 pub async fn comes_and_goes(token: &Token, times: usize) {
     for _ in 0..times {
         connect(token).await.shut_down().await.unwrap();
     }
 }
 
-/// Does this to the sessions of a signer, so many times, with at least so many signatures between.
-/// Returns how many failed.
+/// Repeats a fault of a signer's sessions this many times, with at least this many signatures in between.
+/// Returns the number of failures.
 pub async fn survives(fault: &str, token: &Token, times: usize, signatures: usize) -> usize {
     let signer = connect(token).await;
     let (load, faults) = (Load::start(&signer), Faults);
@@ -145,11 +146,11 @@ pub async fn survives(fault: &str, token: &Token, times: usize, signatures: usiz
         faults.once(fault, "");
     }
     load.sign_on(2 * signatures).await;
-    // Each was felt, and mended.
+    // Each fault was noticed and repaired.
     let mended = faults.calls(mended_by) - before;
     assert!(mended >= times, "{mended} times {mended_by} after {times} times {fault}");
     let kinds = load.stop().await;
-    // Each token has another word for it. Two within one signature are beyond one repair.
+    // Tokens report it with different codes. Two faults within one signature exceed the single repair.
     let mut expected = vec![SignErrorKind::SessionLost, SignErrorKind::KeyNotFound];
     if token.says_general_error {
         expected.push(SignErrorKind::Unavailable);
@@ -159,13 +160,13 @@ pub async fn survives(fault: &str, token: &Token, times: usize, signatures: usiz
     kinds.values().sum()
 }
 
-/// Does so by logouts.
+/// Repeats logouts.
 pub async fn survives_logouts(token: &Token, times: usize, signatures: usize) {
     let failed = survives("logout", token, times, signatures).await;
     assert!(failed <= 64 * times, "{failed} failed in {times} logouts");
 }
 
-/// Does so by closing all sessions.
+/// Repeatedly closes all sessions.
 pub async fn survives_closed_sessions(token: &Token, times: usize, signatures: usize) {
     survives("close-all", token, times, signatures).await;
 }

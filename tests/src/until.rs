@@ -1,11 +1,11 @@
-//! Waiting for what is to become so.
+//! Waiting for conditions.
 
 use std::time::Duration;
 
-/// Waits until something has become so.
+/// Waits until a condition holds.
 ///
 /// # Panics
-/// When it does not within a minute.
+/// Panics if it does not hold within a minute.
 pub async fn until(what: &str, is_so: impl Fn() -> bool) {
     let becomes_so = async {
         while !is_so() {

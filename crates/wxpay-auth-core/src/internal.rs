@@ -10,7 +10,7 @@ pub use crate::text::{
     serde_as_text, without,
 };
 
-/// What signers share whose key is elsewhere: in a token, or in a key service.
+/// Items shared by signers whose key is in a token or a key service.
 pub mod remote {
     use crate::signer::SignError;
 
@@ -19,7 +19,7 @@ pub mod remote {
         credential_hint,
     };
 
-    /// Returns the error of a signer that failed with these details.
+    /// Returns a signer error with these details.
     pub fn sign_error(details: FailureDetails, message: &str) -> SignError {
         SignError::with_details(details, message.to_owned())
     }

@@ -1,8 +1,8 @@
-//! Panics in code of the application that a call runs.
+//! Panics in application code that a call runs.
 //!
-//! One that comes before anything of a call was sent passes on to its caller. Later it must not hide what
-//! became of the call: it is caught, logged, and the call ends with what is known. Logs and metrics decide nothing,
-//! so what panics there is caught at any time.
+//! A panic before anything of a call was sent propagates to the caller. A later one must not hide the
+//! outcome of the call: it is caught and logged, and the call ends with what is known. Logs and metrics do not
+//! affect the result, so their panics are always caught.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -10,16 +10,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-/// What a panic leaves behind. It may be anything, a secret as well: it is never looked at.
+/// The payload of a panic. It may contain a secret, so it is never inspected.
 type Payload = Box<dyn Any + Send>;
 
-/// A panic, and whose it is.
+/// A panic, and the hook that caused it.
 pub(crate) struct Panic {
     hook: &'static str,
     payload: Payload,
 }
 
-/// What runs in a call and has no name of its own: the settings of `rustls` that the application made.
+/// The hook of panics that no other hook caused: the `rustls` settings of the application.
 const OTHER: &str = "rustls";
 
 impl Panic {
@@ -30,21 +30,21 @@ impl Panic {
         }
     }
 
-    /// Passes on to the caller of the call.
+    /// Propagates the panic to the caller of the call.
     pub(crate) fn pass_on(self) -> ! {
         resume_unwind(self.payload)
     }
 
-    /// Logs it, where it goes no further.
+    /// Logs the panic, which does not reach the caller.
     pub(crate) fn tell(self) {
         discard(self.payload);
         tell(self.hook);
     }
 }
 
-/// Calls a hook; `None` when it panics, which is logged.
+/// Calls a hook; logs a panic and returns `None`.
 pub(crate) fn caught<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    // What belongs to the hook is its own, and it may be as it likes; nothing else is changed by it.
+    // State of the hook may be left inconsistent, but that is the hook's own; nothing else is affected.
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(returned) => Some(returned),
         Err(payload) => {
@@ -55,12 +55,12 @@ pub(crate) fn caught<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<
     }
 }
 
-/// Calls a hook whose panic ends the attempt, and gives that its name.
+/// Calls a hook whose panic ends the attempt, and adds the name of the hook to the panic.
 pub(crate) fn named<T>(hook: &'static str, call: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| name(hook, Panic::of(payload)))
 }
 
-/// Runs the future of a hook whose panic ends the attempt, and gives that its name.
+/// Runs the future of a hook whose panic ends the attempt, and adds the name of the hook to the panic.
 pub(crate) async fn named_async<F: Future>(hook: &'static str, future: F) -> F::Output {
     until_panic(pin!(future)).await.unwrap_or_else(|panic| name(hook, panic))
 }
@@ -70,9 +70,9 @@ fn name(hook: &'static str, panic: Panic) -> ! {
     resume_unwind(Box::new(Panic { hook, ..panic }))
 }
 
-/// Runs a future until it has ended, or panicked.
+/// Runs a future until it completes or panics.
 ///
-/// It is pinned by its caller: a future that is moved in and pinned here would take its room twice.
+/// The caller pins it: a future moved in and pinned here would take its space twice.
 pub(crate) async fn until_panic<F: Future>(mut future: Pin<&mut F>) -> Result<F::Output, Panic> {
     // A future that panicked is not polled again.
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -82,8 +82,8 @@ pub(crate) async fn until_panic<F: Future>(mut future: Pin<&mut F>) -> Result<F:
     .await
 }
 
-/// Ends a call whose hook panicked with nothing of that attempt sent: as its earlier attempts did, or, where
-/// there were none, with the panic.
+/// Ends a call whose hook panicked before anything of that attempt was sent: with the result of the earlier
+/// attempts, or else with the panic.
 pub(crate) fn ended<T>(panic: Panic, before: Option<T>) -> T {
     match before {
         Some(before) => {
@@ -94,16 +94,16 @@ pub(crate) fn ended<T>(panic: Panic, before: Option<T>) -> T {
     }
 }
 
-/// Tells of a panic that does not reach the caller.
+/// Logs a panic that does not reach the caller.
 fn tell(hook: &'static str) {
     let told = catch_unwind(|| {
         tracing::error!(hook, "code of the application panicked: the call ends with what is known");
     });
-    // Then it is the log that panics, and there is nobody else to tell.
+    // The subscriber itself panicked: there is no other place to report it.
     let _ = told.map_err(discard);
 }
 
-/// Drops what a panic left behind, which may panic in turn.
+/// Drops a payload, which may panic in turn.
 fn discard(payload: Payload) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(again);
@@ -114,7 +114,7 @@ fn discard(payload: Payload) {
 mod tests {
     use super::*;
 
-    /// Panics with something that panics when it is dropped.
+    /// Panics with a payload that panics when it is dropped.
     fn panics() -> u8 {
         struct PanicsAgain;
         impl Drop for PanicsAgain {

@@ -1,4 +1,4 @@
-//! Servers that repeat what they were sent, in every place of a response: nothing of it is shown.
+//! Servers that repeat what they received, at every position of a response: none of it is shown.
 
 mod server;
 
@@ -17,10 +17,10 @@ use wxpay_transport::{
 use self::server::{ECHO, EchoServer, Heard, Manner};
 
 const SECRET: &str = "a-name-that-nobody-may-see";
-/// How much of what was sent may be shown.
+/// The length of a piece of the request that must not be shown.
 const PIECE: usize = 16;
 
-/// What is repeated of a request.
+/// The parts of a request that are repeated.
 const ECHOES: [fn(&Heard) -> String; 6] = [
     |heard| heard.authorization.clone(),
     |heard| heard.signature().to_owned(),
@@ -30,7 +30,7 @@ const ECHOES: [fn(&Heard) -> String; 6] = [
     |heard| format!("{} {}", heard.authorization, heard.body),
 ];
 
-/// Responses of one status, with the echo in each place of them.
+/// Responses with this status, with the echo at each position.
 fn responses(status: u16) -> Vec<String> {
     let json = |body: &str| {
         format!("HTTP/1.1 {status} No\nContent-Type: application/json\nRequest-ID: 08F7\n\n{body}")
@@ -53,7 +53,7 @@ fn responses(status: u16) -> Vec<String> {
         let body = r#"{"code":"NO","message":"no"}"#;
         responses.push(format!("HTTP/1.1 {status} No\n{name}: {ECHO}\n\n{body}"));
     }
-    // With all the rest of a signature, so that it is looked at.
+    // With all other signature headers, so that the signature is checked.
     let now = SystemClock.now();
     for (serial, signature) in [
         (ECHO.to_owned(), "AAAA".to_owned()),
@@ -89,7 +89,7 @@ fn responses(status: u16) -> Vec<String> {
     responses
 }
 
-/// Keeps the ids that auditors are told.
+/// Keeps the ids that are passed to the audit.
 #[derive(Debug, Default)]
 struct Ids(Mutex<String>);
 
@@ -114,7 +114,7 @@ fn shown(error: &Error) -> String {
     format!("{error} {error:?} {error:#?} {} {} {api}", error.hint(), chain(error))
 }
 
-/// Nothing of what was sent is in a text, in no case.
+/// Checks that the text contains nothing of the request, ignoring case.
 fn assert_nothing_of(heard: &Heard, text: &str, place: &str) {
     let text = text.to_lowercase();
     for secret in [&heard.authorization, SECRET] {
@@ -166,7 +166,7 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
             }
         }
     }
-    assert!(answered > 500, "only {answered} were answers at all");
+    assert!(answered > 500, "only {answered} were valid responses");
 
     // The signature of a success covers no header.
     let behind = keys.base_url().trim_start_matches("http://").to_owned();
@@ -188,5 +188,5 @@ async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
         assert_nothing_of(&heard, &shown(&error), "a signed refusal");
         assert_unseen(&heard, "a signed refusal");
     }
-    assert!(log.text().contains("request_id"), "the log tells of responses");
+    assert!(log.text().contains("request_id"), "the log contains responses");
 }

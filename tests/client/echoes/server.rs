@@ -1,4 +1,4 @@
-//! A server that repeats what it was sent.
+//! A server that repeats what it received.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,10 +6,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// What stands for the echo in a response.
+/// The placeholder of the echo in a response.
 pub(crate) const ECHO: &str = "<ECHO>";
 
-/// What a request had in it.
+/// The contents of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
     head: String,
@@ -50,14 +50,14 @@ impl Heard {
     }
 }
 
-/// What is answered, and what of the request is repeated in it.
+/// The response, and the part of the request that is repeated in it.
 #[derive(Clone)]
 pub(crate) struct Manner {
     pub(crate) response: String,
     pub(crate) echo: fn(&Heard) -> String,
 }
 
-/// The server, which ends with this.
+/// The server; it stops when this is dropped.
 pub(crate) struct EchoServer {
     pub(crate) url: String,
     pub(crate) manner: Arc<Mutex<Manner>>,
@@ -66,7 +66,7 @@ pub(crate) struct EchoServer {
 }
 
 impl EchoServer {
-    /// Answers itself, or passes on what another server answers, with another `Request-ID`.
+    /// Responds itself, or forwards the response of another server with a different `Request-ID`.
     pub(crate) async fn start(behind: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -74,7 +74,7 @@ impl EchoServer {
         let (manner, heard) = (Arc::new(Mutex::new(first)), Arc::<Mutex<Heard>>::default());
         let (manners, hearing) = (Arc::clone(&manner), Arc::clone(&heard));
         let accepting = tokio::spawn(async move {
-            // Beside each other: a connection that was opened ahead says nothing for a while.
+            // Concurrently: a connection that was opened in advance is idle for a while.
             let mut answering = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (manners, hearing) = (Arc::clone(&manners), Arc::clone(&hearing));
@@ -102,7 +102,7 @@ impl Drop for EchoServer {
     }
 }
 
-/// Puts the echo in, with escapes where it stands within JSON, and adds the length of the body.
+/// Inserts the echo, escaped within JSON, and adds the length of the body.
 fn written(response: &str, echo: &str) -> String {
     let (head, body) = response.split_once("\n\n").expect("a head");
     let in_json = serde_json::to_string(echo).expect("a text");
@@ -113,7 +113,7 @@ fn written(response: &str, echo: &str) -> String {
 }
 
 async fn passed_on(address: &str, request: &Heard, echo: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.expect("the server behind");
+    let mut stream = TcpStream::connect(address).await.expect("the upstream server");
     let head = request.head.trim_end().to_owned() + "\r\nConnection: close\r\n\r\n";
     stream.write_all((head + &request.body).as_bytes()).await.expect("an open connection");
     let mut response = String::new();

@@ -1,9 +1,9 @@
 """A strict double of Alibaba Cloud KMS, RPC API of 2016-01-20, and of the metadata service of ECS.
 
-Written after the documentation (signature method V3, AsymmetricSign, GetPublicKey, common error codes);
-check_doubles.py drives it with the vendor's SDK. See double.py for the control API. It is stricter than
-the service where a client can only gain from it: unknown parameters, a Host that is not its own. The
-metadata service speaks the hardened mode only: no role without a token.
+Based on the documentation (signature method V3, AsymmetricSign, GetPublicKey, common error codes);
+check_doubles.py tests it with the vendor's SDK. See double.py for the control API. It is stricter than
+the service where that can only help a client: it refuses unknown parameters and a foreign Host. The
+metadata service supports only the hardened mode: no role without a token.
 """
 
 import datetime
@@ -47,7 +47,7 @@ ROLES = "/latest/meta-data/ram/security-credentials/"
 
 
 def parameters(text, plus_is_space=False):
-    """The names and values of a query or of a form. What is there twice is refused."""
+    """Returns the names and values of a query or a form. Refuses duplicate names."""
     found = {}
     for pair in text.split("&") if text else []:
         name, _, value = (pair.replace("+", " ") if plus_is_space else pair).partition("=")

@@ -1,4 +1,4 @@
-"""Drives alibaba.py with the SDK of Alibaba Cloud, and with requests signed by hand."""
+"""Tests alibaba.py with the SDK of Alibaba Cloud, and with manually signed requests."""
 
 import hashlib
 import http.client
@@ -88,13 +88,13 @@ def alibaba_public_key(client, key, version):
 def alibaba_code(call, *arguments, **named):
     try:
         call(*arguments, **named)
-    except Exception as error:  # The SDK has several kinds, all of them with a code.
+    except Exception as error:  # The SDK has several types, all with a code.
         return error.code, getattr(error, "status_code", None)
     return None
 
 
 def alibaba_request(ready, who="static", query=None, action="AsymmetricSign", at=None, **changes):
-    """The headers, the body and the target of a request that is signed by hand."""
+    """Returns the headers, the body and the target of a manually signed request."""
     known = ready["credentials"][who]
     if query is None:
         query = {
@@ -300,7 +300,7 @@ def check_alibaba_strictness(ready):
     for changed in mutations(target.encode()):
         text = changed.decode()
         if any(c in text for c in " \t#") or not text.startswith("/"):
-            continue  # Does not arrive as it was written, or not here.
+            continue  # Would arrive changed, or elsewhere.
         try:
             found = alibaba_answer(ready, headers, body, text)
         except http.client.HTTPException:

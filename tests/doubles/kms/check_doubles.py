@@ -1,8 +1,8 @@
-"""Checks the doubles: drives them with the vendors' own SDKs, and changes requests until they refuse.
+"""Tests the doubles with the vendors' own SDKs, and with modified requests that they must refuse.
 
     scripts/with-kms sh -c '"$WXPAY_TEST_PYTHON" tests/doubles/kms/check_doubles.py'
 
-Prints `N passed, M failed`, and ends with 1 if something failed.
+Prints `N passed, M failed`, and exits with 1 if any check failed.
 """
 
 import os
@@ -18,7 +18,7 @@ from checks import check, results, started
 
 
 def check_tls():
-    """With the certificates of scripts/with-kms: the right host, another host, another CA."""
+    """Checks TLS with the certificates of scripts/with-kms: the right host, another host, another CA."""
 
     def journal(names, context):
         pair = [os.environ[f"WXPAY_TEST_KMS_{certificate}"] for certificate in names]

@@ -1,4 +1,4 @@
-"""Asks moto_kms.py with boto3: what moto gets wrong as published, and that it is repaired."""
+"""Tests moto_kms.py with boto3: the bugs of moto as published, and their fixes."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def moto_code(call, **arguments):
 
 
 def check_moto():
-    """What moto gets wrong, as published and as repaired; the numbers are those of moto_kms.py."""
+    """Checks each bug of moto, as published and as fixed; the numbers are those of moto_kms.py."""
     for published in (True, False):
         check_one_moto(published)
 

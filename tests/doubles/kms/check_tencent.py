@@ -1,4 +1,4 @@
-"""Drives tencent.py with the SDK of Tencent Cloud, and with requests signed by hand."""
+"""Tests tencent.py with the SDK of Tencent Cloud, and with manually signed requests."""
 
 import hashlib
 import json
@@ -100,7 +100,7 @@ def tencent_code(call, *arguments, **named):
 def tencent_request(
     ready, who="static", body=None, action="SignByAsymmetricKey", at=None, **changes
 ):
-    """The headers and the body of a request that is signed by hand, x-tc-action included."""
+    """Returns the headers and the body of a manually signed request, x-tc-action included."""
     known = ready["credentials"][who]
     timestamp = str(int(at or time.time()))
     date = time.strftime("%Y-%m-%d", time.gmtime(int(timestamp)))
@@ -314,7 +314,7 @@ def check_tencent_strictness(ready):
             try:
                 found = tencent_answer(ready, rest, sent)
             except ValueError:
-                continue  # Not a header: a control character.
+                continue  # A control character is not valid in a header.
             check(f"Tencent: a changed byte of {name}", found != "ok", (changed, found))
         rest = [(n, v) for n, v in headers if n != name]
         check(f"Tencent: without {name}", tencent_answer(ready, rest, sent) != "ok")

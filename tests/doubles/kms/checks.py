@@ -1,4 +1,4 @@
-"""What the checks of the doubles have in common."""
+"""Code shared by the checks of the doubles."""
 
 import contextlib
 import hashlib
@@ -33,7 +33,7 @@ def check(name, holds, seen=None):
 
 @contextlib.contextmanager
 def started(program, *more):
-    """Runs a double; gives its ready line."""
+    """Runs a double; yields its ready line."""
     command = [sys.executable, "-B", str(HERE / program), "--key", str(MERCHANT), *more]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -44,7 +44,7 @@ def started(program, *more):
 
 
 def send(ready, method, target, headers=(), body=b"", timeout=10):
-    """One request, with exactly these headers; the answer's status, headers and body."""
+    """Sends a request with exactly these headers; returns the response's status, headers and body."""
     host = urllib.parse.urlsplit(ready["url"]).netloc
     connection = http.client.HTTPConnection(host, timeout=timeout)
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -85,13 +85,13 @@ def verifies(spki, signature, digest=DIGEST, pss=False):
 
 
 def mutations(text, every=1):
-    """The text with one bit of one byte changed, for every so many-th byte."""
+    """Yields the text with one bit of one byte changed, for every n-th byte."""
     for at in range(0, len(text), every):
         yield text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :]
 
 
 def check_raw_faults(ready, vendor, make, field):
-    """The faults that are about HTTP, seen without an SDK."""
+    """Checks the HTTP faults without an SDK."""
 
     def ask(timeout=10):
         headers, body, *target = make()

@@ -1,6 +1,6 @@
-"""What the doubles of KMS services have in common: keys, credentials, faults and the control API.
+"""Code shared by the doubles of KMS services: keys, credentials, faults and the control API.
 
-A double listens on 127.0.0.1, on a free port, prints one line of JSON when it is ready, and ends when
+A double listens on a free port of 127.0.0.1, prints one line of JSON when it is ready, and exits when
 its standard input is closed:
 
     python tests/doubles/kms/tencent.py [--tls CERTIFICATE KEY] --key MERCHANT_KEY
@@ -9,41 +9,41 @@ its standard input is closed:
 
     {"faults": [F, …]}         replaces the queue of faults
     {"credentials": [C, …]}    replaces the accepted credentials, C: {"id", "secret", "token"?, "denied"?};
-                               "denied": true lets it authenticate, and permits it nothing
-    {"role": R}                what the metadata service gives, R: {"name", "id", "secret", "token",
+                               "denied": true lets it authenticate, but grants no permission
+    {"role": R}                the role of the metadata service, R: {"name", "id", "secret", "token",
                                "expires_in": seconds, "accepted"?: true}, or null for no role. Its
-                               credential is accepted, unless "accepted" is false, and the one of the role
-                               before is not any more
+                               credential is accepted unless "accepted" is false; that of the previous role
+                               is no longer accepted
     {"states": {KEY: STATE}}   KEY is a name of the ready line, STATE "Enabled", "Disabled" or
                                "PendingDeletion"
-    {"clock": seconds}         the clock of the service is that far ahead
-    {"journal": []}            forgets the journal
+    {"clock": seconds}         how far the clock of the service is ahead
+    {"journal": []}            clears the journal
 
-A credential that was accepted before is refused with the service's code for an expired token if it had
-a token, else with its code for an unknown id.
+A credential that is no longer accepted is refused with the service's code for an expired token if it had
+a token, otherwise with its code for an unknown id.
 
-A fault is {"kind": …, "times": 1, "action": …}: it takes the place of the answer to the next request
-that passes authentication, and is used up after so many times (-1: never). `action` limits it to
-requests of that action; the metadata service has the action "metadata", and faults without an action do
-not concern it. The queue is searched from its front for the first fault that fits. Kinds:
+A fault is {"kind": …, "times": 1, "action": …}: it replaces the response to the next request that passes
+authentication, and is used up after this many times (-1: never). `action` limits it to requests of that
+action; the metadata service has the action "metadata", and faults without an action do not affect it. The
+first matching fault of the queue is used. Kinds:
 
-    throttle [retry_after] [code] [status]    the service's answer to too many requests
+    throttle [retry_after] [code] [status]    the service's response to too many requests
     error code [message] [status] [retry_after]
-    html [status]                             a page of a proxy, 502 unless said otherwise
-    hang                                      no answer until the client closes
-    close                                     closes without an answer
-    delay ms                                  the right answer, later
-    truncate                                  the right answer, cut off in its middle, well-formed HTTP
-    huge                                      the right answer with a field of 8 MiB in it
-    wrong-key-id, id                          the right answer names another key
-    wrong-key-version                         the right answer names another version
-    other-key                                 signs with another key, or shows its public key
+    html [status]                             a proxy page, 502 by default
+    hang                                      no response until the client closes the connection
+    close                                     closes without a response
+    delay ms                                  the correct response, delayed
+    truncate                                  the correct response, cut in half, as well-formed HTTP
+    huge                                      the correct response with an additional field of 8 MiB
+    wrong-key-id, id                          the correct response, naming another key
+    wrong-key-version                         the correct response, naming another version
+    other-key                                 signs with another key, or returns its public key
     pss, rehash                               signs with PSS; signs the SHA-256 of the digest
-    strip                                     leaves leading zero bytes of the signature away
+    strip                                     omits leading zero bytes of the signature
 
-`GET /_journal` answers the list of requests so far, in the order in which they were answered:
+`GET /_journal` returns the list of requests so far, in the order of their responses:
 {"action", "key_id", "key_version", "credential", "code": code or "ok", "status", "headers",
-"signed_headers", "message_type", "algorithm", "fault"}. A request that got no answer has the status 0.
+"signed_headers", "message_type", "algorithm", "fault"}. A request without a response has the status 0.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ from keys import Key, Version, new_id, new_rsa
 
 @dataclasses.dataclass
 class Request:
-    """A request as it was received: nothing decoded but the header names, which are lower-case."""
+    """A request as received: nothing is decoded, except that header names are in lower case."""
 
     method: str
     target: str
@@ -76,7 +76,7 @@ class Request:
         return self.target.partition("?")[2]
 
     def header(self, name):
-        """The value of a header that is there once; `None` if it is not there, or more than once."""
+        """Returns the value of a header; `None` if it is missing or repeated."""
         values = [value for key, value in self.headers if key == name]
         return values[0] if len(values) == 1 else None
 
@@ -95,7 +95,7 @@ class Answer:
 
 
 class Refusal(Exception):
-    """The service says no. `status` is the one that the service documents for `code`."""
+    """A refusal of the service. `status` is the one that the service documents for `code`."""
 
     def __init__(self, code, message, status=None):
         super().__init__(code, message)
@@ -114,7 +114,7 @@ class Credential:
 
 
 def unique_object(pairs):
-    """For `json.loads`: refuses an object that has a name twice."""
+    """For `json.loads`: refuses an object with a duplicate name."""
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         raise ValueError("a name is there twice")
@@ -122,12 +122,12 @@ def unique_object(pairs):
 
 
 def quote(text):
-    """RFC 3986: everything but the unreserved characters."""
+    """Percent-encodes everything except the unreserved characters of RFC 3986."""
     return urllib.parse.quote(text, safe="-_.~")
 
 
 def own_host(host):
-    """Whether a Host header names this server: a client that signs another host is not to pass."""
+    """Returns whether a Host header names this server: a client that signs another host must be refused."""
     return bool(re.fullmatch(r"(127\.0\.0\.1|localhost):\d+", host or ""))
 
 
@@ -156,7 +156,7 @@ FAULT_FIELDS = {
 
 
 class Double:
-    """A double of a service. What is particular to one is below `# --`."""
+    """A double of a service. The parts that each service overrides are below `# --`."""
 
     def __init__(self, key_file):
         with open(key_file, "rb") as file:
@@ -235,7 +235,7 @@ class Double:
             return accepted
 
     def credential(self, credential_id):
-        """The accepted credential, or the one that was accepted once, and whether it still is."""
+        """Returns the credential that is or was accepted, and whether it still is."""
         with self.lock:
             found = self.accepted().get(credential_id)
             if found:
@@ -275,11 +275,11 @@ class Double:
 
     # --
 
-    #: The names by which the ready line shows credentials.
+    #: The names of the credentials in the ready line.
     named_credentials = {}
 
     def fault_actions(self):
-        """The actions that a kind of fault can concern at all; a kind that is absent concerns all."""
+        """Returns the actions to which each kind of fault applies; a missing kind applies to all."""
         return {}
 
     def more_ready(self):
@@ -289,24 +289,24 @@ class Double:
         pass
 
     def action(self, request):
-        """The action that a request asks for, as it says without being checked."""
+        """Returns the action that a request names, unchecked."""
         raise NotImplementedError
 
     def authenticate(self, request, entry):
         raise NotImplementedError
 
     def perform(self, request, entry, fault):
-        """The answer to an authenticated request, as an `Answer`; fills in the entry of the journal."""
+        """Returns the response to an authenticated request as an `Answer`; fills in the journal entry."""
         raise NotImplementedError
 
     def refusal(self, refusal):
-        """How the service puts a `Refusal`."""
+        """Returns the response of the service for a `Refusal`."""
         raise NotImplementedError
 
     def throttling(self):
-        """The code, message and status for too many requests."""
+        """Returns the code, message and status for too many requests."""
         raise NotImplementedError
 
     def metadata(self, request):
-        """The answer of the metadata service, `None` if the path is none of its."""
+        """Returns the response of the metadata service, `None` for an unknown path."""
         return None

@@ -1,4 +1,4 @@
-"""The keys of the doubles, and what is done with them."""
+"""The keys of the doubles, and operations on them."""
 
 import base64
 import dataclasses
@@ -51,7 +51,7 @@ def new_ec():
 
 
 def sign_digest(private, digest, pss=False):
-    """Signs a SHA-256 digest, with PSS as the services do it: MGF1 with SHA-256, a salt of 32 bytes."""
+    """Signs a SHA-256 digest; PSS is as in the services: MGF1 with SHA-256, a salt of 32 bytes."""
     prehashed = utils.Prehashed(hashes.SHA256())
     if isinstance(private, ec.EllipticCurvePrivateKey):
         return private.sign(digest, ec.ECDSA(prehashed))
@@ -67,7 +67,7 @@ def base64_of(data):
 
 
 def strict_base64(text):
-    """The bytes that `text` encodes, or `None`: padded, standard alphabet, nothing else in it."""
+    """Decodes strict Base64 (padded, standard alphabet, no other characters), or returns `None`."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:

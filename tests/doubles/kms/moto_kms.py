@@ -1,27 +1,27 @@
-"""AWS KMS by moto, with what moto gets wrong about Sign and GetPublicKey put right in this process.
+"""AWS KMS by moto, with the bugs of moto in Sign and GetPublicKey fixed in this process.
 
-Wrong in moto 5.2.5 (found by reading its kms/responses.py, kms/models.py and kms/utils.py beside the API
-reference of AWS KMS, and by asking it with boto3: check_doubles.py repeats each of these on
-`--as-published`, so a release of moto that mends one is noticed):
+Bugs in moto 5.2.5 (found by comparing its kms/responses.py, kms/models.py and kms/utils.py with the API
+reference of AWS KMS, and by testing it with boto3: check_doubles.py repeats each test with
+`--as-published`, so a moto release that fixes one is noticed):
 
- 1. Sign does not look at MessageType: with DIGEST it signs the SHA-256 of the digest. (Verify likewise;
-    that is left alone.)
- 2. Sign and GetPublicKey work with a key that is disabled or about to be deleted, in place of
-    DisabledException and KMSInvalidStateException.
+ 1. Sign ignores MessageType: with DIGEST it signs the SHA-256 of the digest. (So does Verify, which is not
+    fixed.)
+ 2. Sign and GetPublicKey work with a key that is disabled or pending deletion, instead of raising
+    DisabledException or KMSInvalidStateException.
  3. Sign accepts a raw message of more than 4096 bytes, and a digest of any length.
- 4. Sign with a key that is not for signing, or with an algorithm that is not the key's, is a
-    ValidationException in place of an InvalidKeyUsageException.
- 5. GetPublicKey answers the bare id in KeyId, where AWS answers the ARN; it has no KeySpec beside the
-    outdated CustomerMasterKeySpec; and it has null where AWS leaves a field out.
- 6. GetPublicKey makes up an RSA key for a symmetric one, in place of UnsupportedOperationException.
- 7. PSS signatures have the longest salt in place of one as long as the hash.
- 8. No request is authenticated: Signature Version 4 is not checked. That is left alone: the caller of the
-    signer brings the client, and signing requests is the client's affair.
+ 4. Sign with a key that is not for signing, or with an algorithm that the key does not support, raises
+    ValidationException instead of InvalidKeyUsageException.
+ 5. GetPublicKey returns the plain id in KeyId, where AWS returns the ARN; it has no KeySpec in addition to
+    the outdated CustomerMasterKeySpec; and it returns null where AWS omits a field.
+ 6. GetPublicKey invents an RSA key for a symmetric one, instead of raising UnsupportedOperationException.
+ 7. PSS signatures have the longest possible salt instead of one as long as the hash.
+ 8. No request is authenticated: Signature Version 4 is not checked. This is not fixed: the caller of the
+    signer supplies the client, and the client signs requests.
 
-With `--as-published` nothing of it is put right; the merchant's key is imported all the same.
+With `--as-published`, none of this is fixed; the merchant's key is imported all the same.
 
-The control API is that of double.py, without "credentials" and "role": moto knows neither. The metadata
-service of EC2 is not here.
+The control API is that of double.py, without "credentials" and "role", which moto does not support. There
+is no EC2 metadata service.
 """
 
 import base64
@@ -187,7 +187,7 @@ class Moto(Double):
         return (request.header("x-amz-target") or "").partition(".")[2]
 
     def authenticate(self, request, entry):
-        """Authenticates nobody, as moto does; says who it says it is."""
+        """Does not authenticate, like moto; returns the claimed identity."""
         parts = re.search(r"Credential=([^/]+)/", request.header("authorization") or "")
         entry["credential"] = parts and parts[1]
 
@@ -242,7 +242,7 @@ class Moto(Double):
         return Answer(status, body, "application/x-amz-json-1.1", named, code)
 
     def change(self, value, fields, kind):
-        """Does to the right answer what a fault is about."""
+        """Applies a fault to the correct response."""
         if kind == "wrong-key-id":
             value["KeyId"] = value["KeyId"].rpartition("/")[0] + "/" + new_id()
         elif kind == "other-key" and "PublicKey" in value:

@@ -1,4 +1,4 @@
-"""The server under the doubles: HTTP, TLS, the control API, the journal, and the faults of HTTP."""
+"""The server of the doubles: HTTP, TLS, the control API, the journal, and HTTP faults."""
 
 import argparse
 import json
@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wait_for_close()
 
     def distort(self, fault, answer):
-        """What becomes of the right answer; `None` if there is to be none."""
+        """Applies a fault to the correct response; returns `None` for no response."""
         double, kind = self.server.double, fault["kind"]
         if kind in ("hang", "close"):
             return None
@@ -194,7 +194,7 @@ class Server(ThreadingHTTPServer):
             with self.context.wrap_socket(request, server_side=True) as secured:
                 super().finish_request(secured, client_address)
         except OSError:
-            pass  # The client does not trust this certificate, or went away.
+            pass  # The client does not trust this certificate, or disconnected.
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], OSError):

@@ -1,13 +1,13 @@
 """A strict double of Tencent Cloud KMS, API 3.0 of 2019-01-18, and of the metadata service of CVM.
 
-Written after the documentation (Signature v3, GetPublicKey, SignByAsymmetricKey, error codes) and the
-error codes of the vendor's SDK; check_doubles.py drives it with that SDK. See double.py for the control
-API. It is stricter than the service where a client can only gain from it: unknown fields, a Host that is
-not its own, an unsigned X-TC-Action (`--signed-headers vendor` is as lenient as the service, whose own
-SDK does not sign it).
+Based on the documentation (Signature v3, GetPublicKey, SignByAsymmetricKey, error codes) and the error
+codes of the vendor's SDK; check_doubles.py tests it with that SDK. See double.py for the control API. It is
+stricter than the service where that can only help a client: it refuses unknown fields, a foreign Host, and
+an unsigned X-TC-Action (`--signed-headers vendor` is as lenient as the service, whose own SDK does not sign
+it).
 
-`PublicKeyPem` is as in the example of the documentation of GetPublicKey: between the lines of a PEM the
-Base64 of the Base64 of the DER. `PublicKey` is the Base64 of the DER.
+`PublicKeyPem` follows the documented example of GetPublicKey: between the lines of a PEM, the Base64 of the
+Base64 of the DER. `PublicKey` is the Base64 of the DER.
 """
 
 import datetime

@@ -3,12 +3,12 @@
     python tests/doubles/kms/token_review.py FOLDER
 
 Writes JSON Web Tokens into FOLDER: `wxpay.jwt` of the service account wxpay in the namespace payments,
-`intruder.jwt` of another service account there, and `expired.jwt`, of wxpay, out of date. Prints one line
-of JSON, {"url", "reviewer": the token that OpenBao is to send with its question}, and ends when it is
-killed, or when its parent is gone.
+`intruder.jwt` of another service account there, and `expired.jwt`, an expired one of wxpay. Prints one line
+of JSON, {"url", "reviewer": the token that OpenBao must send with its request}, and exits when it is
+killed, or when its parent has exited.
 
-A token is confirmed if this program signed it (RS256, a key that it makes at its start), it has not
-expired and the audience fits, as the API server of Kubernetes does it.
+As in the Kubernetes API server, a token is confirmed if this program signed it (RS256, with a key generated
+at startup), it has not expired, and the audience matches.
 """
 
 import base64
@@ -63,7 +63,7 @@ def token(namespace, account, lifetime):
 
 
 def claims_of(text):
-    """The claims of a token that is valid now; raises otherwise."""
+    """Returns the claims of a token that is valid now; raises otherwise."""
     signed, _, signature = text.rpartition(".")
     KEY.public_key().verify(
         decoded(signature), signed.encode(), padding.PKCS1v15(), hashes.SHA256()

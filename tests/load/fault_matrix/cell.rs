@@ -21,7 +21,7 @@ use wxpay_transport::{
 
 use super::fault::{Fault, MAX_RESPONSE_BYTES, What};
 
-/// Where a fault is.
+/// The domain or domains with the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     Main,
@@ -29,14 +29,14 @@ pub(crate) enum Place {
     Both,
 }
 
-/// What connections the call finds.
+/// The connections that exist before the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connection {
     /// None.
     Fresh,
     /// One to the main domain.
     Kept,
-    /// One to the main domain, which the server closes just then.
+    /// One to the main domain, which the server closes at that moment.
     Closing,
 }
 
@@ -48,17 +48,17 @@ pub(crate) struct Cell {
     pub(crate) connection: Connection,
 }
 
-/// What the caller was told, and what the servers saw.
+/// The result for the caller, and what the servers recorded.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) end: &'static str,
     pub(crate) delivery: String,
     pub(crate) executions: usize,
-    /// Requests that were carried out, or answered well where there is nothing to carry out.
+    /// Requests that were executed, or got a success response if there is nothing to execute.
     pub(crate) carried_out: usize,
-    /// Requests that were read to their end and not answered with a 429 of WeChat Pay's own.
+    /// Requests that were read completely and did not get WeChat Pay's own 429.
     pub(crate) arrived: usize,
-    /// Requests that were refused because their nonce had been seen.
+    /// Requests that were refused because their nonce was used before.
     pub(crate) replayed: usize,
     pub(crate) names_a_host: bool,
     #[expect(dead_code, reason = "shown when a cell is wrong")]
@@ -71,11 +71,10 @@ const PLAN: &str = "12000";
 const BRAND: &str = "1004";
 
 impl Cell {
-    /// Runs it. What has to be done before the call waits for a turn: it computes, also where the call
-    /// mostly waits.
+    /// Runs the cell. The setup waits for a permit, since it uses CPU time even if the call mostly waits.
     pub(crate) async fn run(&self, turns: &Semaphore) -> Report {
         let turn = turns.acquire().await.expect("it is not closed");
-        // Names are looked up on the switchboard.
+        // The switchboard resolves the names.
         let board = Switchboard::default();
         let is_at = |place| self.place == place || self.place == Place::Both;
         let mut main = Side::start(MAIN, &self.fault, is_at(Place::Main)).await;
@@ -100,7 +99,7 @@ impl Cell {
         };
         let whole = tokio::time::timeout(Duration::from_secs(60), client.send(request));
         let ended = whole.await.expect("no call hangs");
-        // What is still on its way when the caller is told arrives, and counts.
+        // Requests still in flight when the call ends are counted.
         drop(client);
         for side in [&main, &standby] {
             side.settled().await;
@@ -109,11 +108,11 @@ impl Cell {
         report(&ended, &main, &standby, &self.fault.what)
     }
 
-    /// Says how the call must end where there is no doubt; `None` elsewhere.
+    /// Returns how the call must end if that is certain; otherwise `None`.
     pub(crate) fn expectation(&self) -> Option<&'static str> {
         let Fault { what, once } = &self.fault;
         if self.connection == Connection::Closing {
-            // What the client sees of it is a race.
+            // What the client sees depends on a race.
             return None;
         }
         if self.place == Place::Standby {
@@ -125,16 +124,16 @@ impl Cell {
         if !what.hinders_connecting() {
             return None;
         }
-        // Only the query recognises its response, and is sent on a connection that was kept.
+        // Only the query recognises its response, so only it is sent on a kept connection.
         let connection = match self.replay {
             Replay::Safe => self.connection,
             _ => Connection::Fresh,
         };
         match (connection, self.place) {
-            // The servers' end took the kept connection along.
+            // Stopping the server closed the kept connection.
             (Connection::Kept, _) if matches!(what, What::Refused) => None,
             (Connection::Kept, _) => Some("success"),
-            // On a busy machine the other domain may be too slow for such short time-outs.
+            // On a busy machine the other domain may be too slow for these short timeouts.
             (Connection::Fresh, Place::Main) if what.stalls() => None,
             (Connection::Fresh, Place::Main) => Some("success"),
             (Connection::Fresh, Place::Both) if !once => Some("not_sent"),
@@ -142,8 +141,8 @@ impl Cell {
         }
     }
 
-    /// Tells whether the call must end well, since it may be repeated and the standby domain works: that
-    /// is what fail-over is for.
+    /// Returns whether the call must succeed, because it may be repeated and the standby domain works: the
+    /// purpose of failover.
     pub(crate) fn must_succeed(&self) -> bool {
         self.replay != Replay::Never
             && self.place == Place::Main
@@ -157,7 +156,7 @@ impl Cell {
         standby: &Side,
         board: &Switchboard,
     ) -> Client<FileKeySigner, KeyRing> {
-        // Only what stalls is waited out.
+        // Only stalling faults need short timeouts.
         let [connect, attempt, call] =
             if self.fault.what.stalls() { [1000, 1500, 6000] } else { [20_000, 20_000, 50_000] };
         let wechat_pay = &main.seen;
@@ -187,11 +186,11 @@ struct Side {
     seen: Arc<WechatPay>,
 }
 
-/// What a domain has seen.
+/// What a domain has received.
 #[derive(Debug, Default)]
 struct Seen {
     entries: Vec<Entry>,
-    /// Requests that were read to their end.
+    /// Requests that were read completely.
     read: usize,
 }
 
@@ -215,7 +214,7 @@ impl Side {
         BaseUrl::new(format!("https://{}:{}", self.name, self.port)).unwrap()
     }
 
-    /// Lets the fault begin.
+    /// Starts the fault.
     async fn begin(&mut self, board: &Switchboard) {
         board.connect(self.name, Ipv4Addr::LOCALHOST.into());
         let Some(Fault { what, once }) = self.fault.clone() else { return };
@@ -227,7 +226,7 @@ impl Side {
                 self.black_hole = Some(BlackHole::new(self.port));
                 board.connect(self.name, BlackHole::ADDRESS.into());
             }
-            // From the start.
+            // Present from the start.
             What::WrongCertificate => {}
             What::Wire(at, how) => {
                 let fault = wxpay_testing::Fault::new(at, how);
@@ -257,7 +256,7 @@ impl Side {
         }
     }
 
-    /// Waits until nothing more arrives.
+    /// Waits until no more requests arrive.
     async fn settled(&self) {
         let Some(server) = &self.server else { return };
         let settled = tokio::time::timeout(Duration::from_secs(60), server.settled());
@@ -279,10 +278,10 @@ impl Seen {
     }
 }
 
-/// Makes a call that succeeds, since nothing is wrong yet: only a busy machine is in its way.
+/// Makes a call that succeeds, since there is no fault yet; on a busy machine it may take several tries.
 async fn warm_up(client: &Client<FileKeySigner, KeyRing>) {
     let succeeds = async { while client.send(list()).await.is_err() {} };
-    tokio::time::timeout(Duration::from_secs(60), succeeds).await.expect("nothing is wrong yet");
+    tokio::time::timeout(Duration::from_secs(60), succeeds).await.expect("there is no fault yet");
 }
 
 fn list() -> Request {
@@ -300,7 +299,7 @@ fn terminate() -> Request {
 
 fn report(ended: &Result<Response, Error>, main: &Seen, standby: &Seen, what: &What) -> Report {
     let entries = || main.entries.iter().chain(&standby.entries);
-    // Only WeChat Pay's own 429 says that the request was not accepted.
+    // Only WeChat Pay's own 429 means that the request was not accepted.
     let is_throttling = match what {
         What::Refusal(refusal) => refusal.is_throttling() && refusal.is_believed(),
         _ => true,

@@ -1,10 +1,10 @@
-//! What can go wrong.
+//! The faults.
 
 use std::fmt;
 
 use wxpay_testing::{ErrorBody, How, Misbehaviour, Point};
 
-/// One thing that goes wrong with a domain, once or for as long as the cell lasts.
+/// A fault of a domain, once or for the whole cell.
 #[derive(Clone)]
 pub(crate) struct Fault {
     pub(crate) what: What,
@@ -13,27 +13,27 @@ pub(crate) struct Fault {
 
 #[derive(Debug, Clone)]
 pub(crate) enum What {
-    /// Its name is not found.
+    /// The name does not exist.
     NoName,
-    /// Its name is being looked up for ever.
+    /// The name lookup never completes.
     NameStalls,
-    /// Nobody listens.
+    /// No server listens.
     Refused,
-    /// Connections neither come about nor are refused.
+    /// Connections are neither established nor refused.
     BlackHole,
-    /// Its certificate is for another host.
+    /// The certificate is for another host.
     WrongCertificate,
-    /// Something happens on the wire.
+    /// A fault on the wire.
     Wire(Point, How),
-    /// It answers wrong.
+    /// A wrong response.
     Response(Misbehaviour),
-    /// Its clock is off by so many seconds.
+    /// The clock is wrong by this many seconds.
     Clock(i64),
-    /// It refuses the call, or something in front of it does.
+    /// The call is refused, by the domain or by a proxy before it.
     Refusal(Refusal),
 }
 
-/// A refusal, and what it looks like.
+/// A refusal and its form.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     status: u16,
@@ -49,7 +49,7 @@ enum Signature {
     No,
 }
 
-/// How much of a response comes where it is cut: more than its head.
+/// Length of a response that is cut: more than its head.
 const CUT: usize = 2000;
 /// The largest body that is read in a cell.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 4096;
@@ -78,7 +78,7 @@ impl Refusal {
         all
     }
 
-    /// Tells whether WeChat Pay itself said it, and a client can know that.
+    /// Returns whether WeChat Pay itself refused, and a client can know that.
     pub(crate) fn is_believed(&self) -> bool {
         let is_whole = !self.is_cut && !matches!(self.body, ErrorBody::Padded(_));
         match self.signature {
@@ -92,7 +92,7 @@ impl Refusal {
         self.status == 429
     }
 
-    /// What is not WeChat Pay's own comes after the call was carried out.
+    /// Refusals that are not WeChat Pay's own follow after the call was executed.
     pub(crate) fn misbehaviour(&self) -> Misbehaviour {
         let Self { status, body, .. } = self.clone();
         let executed = self.signature != Signature::Good && !self.is_believed();
@@ -112,7 +112,7 @@ impl Refusal {
 }
 
 impl Fault {
-    /// All of them.
+    /// Returns all faults.
     pub(crate) fn all() -> Vec<Self> {
         let lasting = [
             What::NoName,
@@ -134,11 +134,11 @@ impl Fault {
 }
 
 impl Fault {
-    /// Whether a call that may be repeated gets through when it moves to a domain that works: after a
-    /// gateway that failed, a connection that broke, and a response that was lost.
+    /// Whether a repeatable call succeeds when it moves to a working domain: after a failed gateway, a broken
+    /// connection, or a lost response.
     pub(crate) fn is_mended_by_moving(&self) -> bool {
         match &self.what {
-            // Time may run out meanwhile.
+            // The time may run out before the move.
             what if what.stalls() => false,
             What::Wire(..) => true,
             What::Response(Misbehaviour::Status { status, .. }) => matches!(status, 502..=504),
@@ -148,7 +148,7 @@ impl Fault {
 }
 
 impl What {
-    /// Whether it keeps connections from coming about.
+    /// Whether the fault prevents connections.
     pub(crate) fn hinders_connecting(&self) -> bool {
         match self {
             Self::Wire(at, _) => *at == Point::Accept,
@@ -157,7 +157,7 @@ impl What {
         }
     }
 
-    /// Whether it ends in a time-out.
+    /// Whether the fault causes a timeout.
     pub(crate) fn stalls(&self) -> bool {
         matches!(self, Self::NameStalls | Self::BlackHole | Self::Wire(_, How::Stall))
     }

@@ -1,5 +1,5 @@
-//! Every fault, on either domain or both, for every replay class, on new and on kept connections: what
-//! must not be repeated is not, and what a caller is told agrees with the journal of the server.
+//! Every fault, on either or both domains, for every replay class, on new and on kept connections: calls that
+//! must not be repeated are not, and the reported result agrees with the journal of the server.
 
 mod cell;
 mod fault;
@@ -15,7 +15,7 @@ use wxpay_transport::Replay;
 use self::cell::{Cell, Connection, Place, Report};
 use self::fault::{Fault, What};
 
-/// How many cells run at the same time: those that compute, and those that mostly wait.
+/// Maximum number of concurrent cells: those that use CPU time, and those that mostly wait.
 const AT_ONCE: [usize; 2] = [8, 96];
 const SET_UP_AT_ONCE: usize = 4;
 
@@ -25,12 +25,12 @@ fn cells() -> Vec<Cell> {
         for place in [Place::Main, Place::Standby, Place::Both] {
             for replay in [Replay::Safe, Replay::Keyed, Replay::Never] {
                 for connection in [Connection::Fresh, Connection::Kept, Connection::Closing] {
-                    // Nobody keeps a connection to a server that has the wrong certificate.
+                    // There is no kept connection to a server with the wrong certificate.
                     let is_fresh = connection == Connection::Fresh;
                     if matches!(fault.what, What::WrongCertificate) && !is_fresh {
                         continue;
                     }
-                    // Refusals are about what is said, on whatever connection.
+                    // Refusals do not depend on the connection.
                     let is_elsewhere = place == Place::Standby || connection == Connection::Closing;
                     if matches!(fault.what, What::Refusal(_)) && is_elsewhere {
                         continue;
@@ -73,14 +73,14 @@ async fn what_callers_are_told_agrees_with_the_journal() {
     println!("{count} cells: {ends:?}; in {must_succeed} of them the call had to succeed");
     assert!(wrong.is_empty(), "{} of {count} cells:\n{}", wrong.len(), wrong.join("\n"));
     assert!(must_succeed > 0, "no cell in which the call had to succeed");
-    // Were nearly all cells to end alike, they would show nothing.
+    // If nearly all cells ended in the same way, they would prove nothing.
     for end in ["success", "rejected", "not_sent", "unknown"] {
         let n = ends.get(end).copied().unwrap_or_default();
         assert!(n >= 20, "only {n} of {count} cells ended with {end}");
     }
 }
 
-/// Checks a report against the promises. They hold in every cell, whatever its fault.
+/// Checks a report against the promises, which hold in every cell.
 fn check(cell: &Cell, report: &Report) -> Result<(), String> {
     let promise = |holds: bool, broken: &str| holds.then_some(()).ok_or_else(|| broken.to_owned());
     let is_never = cell.replay == Replay::Never;
@@ -95,7 +95,7 @@ fn check(cell: &Cell, report: &Report) -> Result<(), String> {
     promise(report.names_a_host, "no host is named")?;
     promise(
         !cell.must_succeed() || report.end == "success",
-        "no success, though it may be repeated",
+        "no success, although it may be repeated",
     )?;
     cell.expectation().map_or(Ok(()), |expected| {
         let told = format!("expected {expected}, got {}", report.end);

@@ -1,4 +1,4 @@
-//! A server that sends one response more than it was asked for, or closes connections that wait.
+//! A server that sends one response too many, or closes idle connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,34 +13,34 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// The response that nobody asked for.
+/// The surplus response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extra {
-    /// The response that was sent already, once more: signed, and with a good signature.
+    /// A repetition of the previous response, with a valid signature.
     Again,
     /// An error of WeChat Pay without a signature.
     Unsigned(u16),
 }
 
-/// When it is sent.
+/// When the surplus response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
-    /// In one piece with the response.
+    /// In one segment with the regular response.
     InOneSegment,
-    /// So long after the response.
+    /// This long after the regular response.
     After(Duration),
-    /// When the next request has come, on whatever connection, and before that is answered.
+    /// After the next request has arrived on any connection, and before its response.
     InFlight,
 }
 
-/// What is wrong with the next response.
+/// The fault of the next response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Haunting {
     pub(crate) extra: Extra,
     pub(crate) when: When,
 }
 
-/// Stands in front of a good server, and speaks plain HTTP to it.
+/// Runs in front of a good server, and forwards plain HTTP to it.
 #[derive(Debug)]
 pub(crate) struct Ghost {
     address: SocketAddr,
@@ -51,19 +51,19 @@ pub(crate) struct Ghost {
 #[derive(Debug)]
 struct Shared {
     upstream: SocketAddr,
-    /// For the next response.
+    /// The fault of the next response.
     haunting: Mutex<Option<Haunting>>,
-    /// Waits for the next request, to be sent in flight.
+    /// Signals the next request to responses that are sent in flight.
     next_request: Notify,
     waits_in_flight: AtomicUsize,
-    /// Tells connections that wait to send a response though nothing was asked.
+    /// Makes idle connections send a response without a request.
     unasked: broadcast::Sender<()>,
-    /// How many responses nobody asked for have been sent.
+    /// Number of surplus responses sent.
     extras: AtomicUsize,
-    /// How many requests are being worked on.
+    /// Number of requests in progress.
     busy: AtomicUsize,
     close: broadcast::Sender<()>,
-    /// Each is alive for as long as a connection is.
+    /// Each entry is alive as long as its connection.
     connections: Mutex<Vec<Weak<()>>>,
 }
 
@@ -90,30 +90,30 @@ impl Ghost {
         self.address.port()
     }
 
-    /// Haunts the next response.
+    /// Sets the fault of the next response.
     pub(crate) fn haunt(&self, haunting: Haunting) {
         *self.shared.haunting.lock().expect("nobody panics") = Some(haunting);
     }
 
-    /// Sends a response on all connections that wait, though nothing was asked; returns how many there are.
+    /// Sends a response without a request on all idle connections; returns their number.
     pub(crate) fn answer_unasked(&self) -> usize {
         self.shared.unasked.send(()).unwrap_or(0)
     }
 
-    /// Returns how many responses nobody asked for have been sent.
+    /// Returns the number of surplus responses sent.
     pub(crate) fn extras(&self) -> usize {
         self.shared.extras.load(Ordering::SeqCst)
     }
 
-    /// Closes all connections, of whatever sort. They are closed when what is returned is dead.
+    /// Closes all connections. They are closed once none of the returned references is alive.
     pub(crate) fn close_all(&self) -> Vec<Weak<()>> {
         let connections = self.shared.connections.lock().expect("nobody panics").split_off(0);
-        // There may be none.
+        // Fails if there is no connection.
         let _ = self.shared.close.send(());
         connections
     }
 
-    /// Tells whether a request is being worked on.
+    /// Returns whether a request is in progress.
     pub(crate) fn is_busy(&self) -> bool {
         self.shared.busy.load(Ordering::SeqCst) > 0
     }
@@ -150,7 +150,7 @@ async fn serve(tcp: TcpStream, tls: Option<TlsAcceptor>, shared: &Shared) -> io:
     }
 }
 
-/// Counts a request, until it is dropped.
+/// Counts a request until this is dropped.
 struct Busy<'a>(&'a AtomicUsize);
 
 impl<'a> Busy<'a> {
@@ -173,7 +173,7 @@ where
     let mut in_flight: Option<Vec<u8>> = None;
     let mut unasked = shared.unasked.subscribe();
     loop {
-        // A response that waits to be sent in flight goes out when a request comes to any connection.
+        // A response waiting to be sent in flight is sent when a request arrives on any connection.
         let head = match &in_flight {
             None => {
                 tokio::select! {
@@ -203,10 +203,10 @@ where
             }
         };
         if in_flight.take().is_some() {
-            // The client has a response by now. The request is carried out all the same, a little later.
+            // The client has a response by now. The request is still executed, a little later.
             tokio::time::sleep(Duration::from_millis(5)).await;
         } else if shared.waits_in_flight.load(Ordering::SeqCst) > 0 {
-            // It is kept for that one, should it not wait yet.
+            // The permit is stored if the response does not wait yet.
             shared.next_request.notify_one();
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -240,7 +240,7 @@ where
     }
 }
 
-/// Sends what nobody asked for, and counts it.
+/// Sends a surplus response, and counts it.
 async fn send_extra<S>(stream: &mut S, extra: &[u8], shared: &Shared) -> io::Result<()>
 where
     S: AsyncWrite + Unpin,
@@ -261,7 +261,7 @@ fn unsigned(status: u16) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Reads a request that has no body.
+/// Reads a request without a body.
 async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -270,7 +270,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
     Ok(head)
 }
 
-/// Has the good server answer it.
+/// Forwards the request to the good server, and returns its response.
 async fn ask(upstream: SocketAddr, head: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(upstream).await?;
     stream.write_all(head).await?;

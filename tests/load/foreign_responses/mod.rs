@@ -1,5 +1,5 @@
-//! A response belongs to its request: a server, or something in the middle, sends one response more than it was
-//! asked for, or closes connections that wait, and no call takes that for its own.
+//! Responses belong to their requests: a server or an intermediary sends one response too many, or closes
+//! idle connections, and no call accepts a response to another one.
 
 mod ghost;
 mod run;
@@ -14,7 +14,7 @@ use self::run::{Moment, Run, Surplus, Threads, Way, Wrong};
 
 const AT_ONCE: usize = 8;
 
-/// All that goes wrong, each with how often it is run, with other calls and other moments.
+/// Returns all faults, each with the number of runs, which differ in calls and timing.
 fn wrongs() -> Vec<(Wrong, u64)> {
     let mut wrongs = vec![(Wrong::Unasked, 11), (Wrong::Closed, 32)];
     for surplus in [

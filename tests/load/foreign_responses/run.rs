@@ -1,4 +1,4 @@
-//! One run: a few calls of a client while the server sends a response too many, or closes connections.
+//! One run: several calls of a client while the server sends a surplus response, or closes connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use wxpay_transport::{Backoff, Error, Replay, Request, Target, Transport};
 
 use super::ghost::{Extra, Ghost, Haunting, When};
 
-/// What goes wrong between the first call and the second.
+/// The fault between the first call and the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// A response too many is sent.
+    /// A surplus response is sent.
     TooMany(Surplus, Moment),
-    /// An unsigned 400 comes on all connections that wait, those that were opened ahead included.
+    /// An unsigned 400 is sent on all idle connections, including those opened in advance.
     Unasked,
     /// All connections are closed, at least 5 ms before the next call.
     Closed,
 }
 
-/// The response too many.
+/// The surplus response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Surplus {
     SignedNoContent,
@@ -32,7 +32,7 @@ pub(crate) enum Surplus {
     SignedQueryBody,
 }
 
-/// When it comes.
+/// When it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     BeforeTheCall,
@@ -48,13 +48,13 @@ pub(crate) enum Way {
     Tls13,
 }
 
-/// How the client's runtime goes.
+/// The runtime of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
     Current,
     Multi,
     Spawned,
-    /// It is blocked for 100 ms between the calls, and hears nothing of its sockets.
+    /// Blocked for 100 ms between the calls, so that it does not poll its sockets.
     Blocked,
 }
 
@@ -66,23 +66,23 @@ pub(crate) struct Run {
     pub(crate) threads: Threads,
 }
 
-/// What a call does.
+/// The kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum What {
     /// Terminates a plan; must not be repeated.
     Terminate,
-    /// The same, by a request that is recognised when it is repeated.
+    /// Terminates a plan with a request that is recognised when it is repeated.
     TerminateKeyed,
-    /// The same, as if it were a query that takes each response without a body for its own.
+    /// Terminates a plan, but like a query that accepts any response without a body as its own.
     TerminateKept,
-    /// Reads a plan, and recognises it.
+    /// Reads a plan, and recognises the response.
     Find,
-    /// Reads a plan, and leaves it to the caller to look.
+    /// Reads a plan without checking the response.
     FindUnseen,
 }
 
 impl Run {
-    /// Returns what did not end as it had to, and otherwise how many responses nobody asked for were sent.
+    /// Returns what ended wrongly, or else the number of surplus responses sent.
     pub(crate) async fn go(self) -> Result<usize, String> {
         let server = Arc::new(WireServer::start_plain().await);
         let random = fastrand::Rng::with_seed(self.number);
@@ -100,13 +100,13 @@ impl Run {
         for n in 0..CALLS {
             server.add_plan(Plan::new(self.plan(n), BRAND));
         }
-        // The client has a runtime of its own, in a thread of its own.
+        // The client has its own runtime, in its own thread.
         let calls = {
             let (server, ghost) = (server.clone(), ghost.clone());
             tokio::task::spawn_blocking(move || self.calls(&client, &server, &ghost, random))
         };
         let broken = calls.await.expect("no call panics");
-        until("the server has nothing to do", || !ghost.is_busy()).await;
+        until("the server is idle", || !ghost.is_busy()).await;
         broken?;
         self.check_executions(&server)?;
         Ok(ghost.extras())
@@ -125,17 +125,17 @@ impl Run {
         mut random: fastrand::Rng,
     ) -> Result<(), String> {
         let runtime = self.runtime();
-        // Both are sent on the connection that was kept.
+        // Both are sent on the kept connection.
         let first = match self.wrong {
             Wrong::TooMany(Surplus::SignedNoContent, _) => What::TerminateKept,
             _ => What::Find,
         };
-        // A connection is kept, and since calls flow that need an unused one, one is opened ahead.
+        // A connection is kept, and since successive calls need an unused one, one is opened in advance.
         for (n, what) in [What::Find, What::Terminate, What::Terminate].into_iter().enumerate() {
             self.call(&runtime, client, server, what, n)?;
         }
         while !runtime.block_on(is_spare_ready(client)) {
-            // On a machine that is busy these may have come so far apart that none was.
+            // On a busy machine the calls may have been too far apart to open one.
             self.call(&runtime, client, server, What::FindUnseen, 0)?;
         }
         if let Some(haunting) = self.wrong.haunting(&mut random) {
@@ -162,7 +162,7 @@ impl Run {
                 self.wait(&runtime, Duration::from_millis(1));
             }
             Wrong::TooMany(_, Moment::BeforeTheCall) => {
-                runtime.block_on(until("the response too many was sent", was_sent));
+                runtime.block_on(until("the surplus response was sent", was_sent));
                 self.wait(&runtime, Duration::from_millis(1));
             }
             Wrong::TooMany(..) => {}
@@ -173,15 +173,15 @@ impl Run {
         }
         for n in 4..CALLS {
             if n == CALLS - 1 && matches!(self.wrong, Wrong::TooMany(..)) {
-                // However fast the others were, one call at least comes after it, or with it.
-                runtime.block_on(until("the response too many was sent", was_sent));
+                // However fast the others were, at least one call follows the response or coincides with it.
+                runtime.block_on(until("the surplus response was sent", was_sent));
             }
             self.call(&runtime, client, server, random.choice(OTHERS).expect("some"), n)?;
         }
         Ok(())
     }
 
-    /// Lets time go by, during which a blocked runtime does not hear of its sockets.
+    /// Waits, while a blocked runtime does not poll its sockets.
     fn wait(self, runtime: &Runtime, time: Duration) {
         match self.threads {
             Threads::Blocked => runtime.block_on(async { std::thread::sleep(time) }),
@@ -215,7 +215,7 @@ impl Run {
         };
         let is_terminated = server.plan_state(&plan) == Some(PlanState::Terminated);
         match ended {
-            // Nothing was wrong with this call, so nothing but its success is right.
+            // This call had no fault, so it must succeed.
             Err(wrong) => Err(format!("call {n}, {what:?}: {wrong}, executed: {is_terminated}")),
             Ok(()) if what.terminates() && !is_terminated => {
                 Err(format!("call {n}, {what:?}: ok, though the server never heard of it"))
@@ -266,7 +266,7 @@ impl What {
     }
 }
 
-/// Waits for a connection that is opened ahead, and not for ever.
+/// Waits for a connection that is opened in advance, with a time limit.
 async fn is_spare_ready(client: &TestClient) -> bool {
     let ready = async {
         while client.idle_connections() != 2 {

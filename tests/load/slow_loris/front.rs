@@ -1,4 +1,4 @@
-//! What stands in front of a good server, and has no end where it is told to.
+//! A front end of a good server that sends endless responses on selected connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,16 +10,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::manner::Manner;
 
-/// Which connections are answered without an end.
+/// The connections with endless responses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Which {
     /// The first ones, before anything is read.
     First(usize),
-    /// Those whose first request has `slow-N` in it, in the manner `N` of [`Manner::HTTP`].
+    /// Those whose first request contains `slow-N`, in the manner `N` of [`Manner::HTTP`].
     Named,
 }
 
-/// Passes connections on to a server.
+/// Forwards connections to a server.
 #[derive(Debug)]
 pub(crate) struct Front {
     address: SocketAddr,
@@ -40,10 +40,10 @@ impl Front {
         self.address
     }
 
-    /// Waits until so many connections are being answered without an end.
+    /// Waits until this many connections have endless responses.
     pub(crate) async fn slow_connections(&self, n: usize) {
         let mut slow = self.slow.subscribe();
-        slow.wait_for(|slow| *slow == n).await.expect("the sender is here");
+        slow.wait_for(|slow| *slow == n).await.expect("the sender exists");
     }
 }
 
@@ -92,7 +92,7 @@ async fn serve(
     copy_bidirectional(&mut stream, &mut upstream).await.map(|_| ())
 }
 
-/// Reads a request that has no body.
+/// Reads a request without a body.
 pub(crate) async fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

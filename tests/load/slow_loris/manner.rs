@@ -1,24 +1,24 @@
-//! Responses without an end.
+//! Endless responses.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-/// Names the way in which a server does not come to an end.
+/// The form of an endless response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// TLS: the first message of the server.
+    /// The first TLS message of the server.
     HandshakeByteByByte,
     StatusByteByByte,
     HeadersByteByByte,
     HeadersWithoutEnd,
     HeaderWithoutEnd,
-    /// One 100 after the other.
+    /// One 100 after another.
     ContinueWithoutEnd,
-    /// With this status.
+    /// A body with this status.
     BodyByteByByte(u16),
-    /// Its length was not said.
+    /// A body without a declared length.
     OpenBodyByteByByte,
     OpenBodyWithoutEnd,
     ChunksByteByByte,
@@ -28,17 +28,17 @@ pub(crate) enum Manner {
     BodyTooLargeByteByByte,
 }
 
-/// How what follows the beginning comes.
+/// The pace of the repeated part.
 enum Pace {
     ByteByByte,
     AtFullSpeed,
 }
 
-/// How long a slow server rests after each byte.
+/// Pause of a slow server after each byte.
 const REST: Duration = Duration::from_millis(50);
 
 impl Manner {
-    /// Those of HTTP.
+    /// The manners that use HTTP.
     pub(crate) const HTTP: [Self; 16] = [
         Self::StatusByteByByte,
         Self::HeadersByteByByte,
@@ -58,7 +58,7 @@ impl Manner {
         Self::BodyTooLargeByteByByte,
     ];
 
-    /// Tells whether only the clock ends it.
+    /// Returns whether only a timeout ends the response.
     pub(crate) fn ends_by_time(self) -> bool {
         self.is_slow() && self != Self::BodyTooLargeByteByByte
     }
@@ -67,7 +67,7 @@ impl Manner {
         matches!(self.pace(), Pace::ByteByByte)
     }
 
-    /// Responses, until the client has had enough.
+    /// Sends the response until the client closes the connection.
     pub(crate) async fn response(self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         let (begin, then) = self.words();
         to.write_all(&begin).await?;
@@ -104,13 +104,13 @@ impl Manner {
         }
     }
 
-    /// How it begins, and what then comes again and again.
+    /// Returns the beginning, and the part that is then repeated.
     fn words(self) -> (Vec<u8>, Vec<u8>) {
         const OK: &str = "HTTP/1.1 200 OK\r\n";
         const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let many = |piece: &str| piece.repeat(512).into_bytes();
         let (begin, then) = match self {
-            // A record that announces 16 KiB, and in it a server hello that does so, too.
+            // A record that announces 16 KiB, containing a server hello that announces as much.
             Self::HandshakeByteByByte => {
                 return (b"\x16\x03\x03\x3f\xff\x02\x00\x3f\xf0\x03\x03".to_vec(), vec![0]);
             }

@@ -1,4 +1,5 @@
-//! Responses that never come to an end: time and size cut them, others do not notice, and nothing is left.
+//! Endless responses: timeouts and size limits end them, other calls are not affected, and nothing is left
+//! behind.
 
 mod front;
 mod manner;
@@ -18,7 +19,7 @@ use wxpay_transport::{
 use self::front::{Front, Which};
 use self::manner::Manner;
 
-/// How many responses without an end there are at the same time.
+/// Number of concurrent endless responses.
 const MANY: usize = 300;
 
 fn call(name: &str) -> Request {
@@ -26,9 +27,9 @@ fn call(name: &str) -> Request {
     Request::get("delivery_plans.list", Target::new(path).unwrap())
 }
 
-/// What the caller is told: kind, outcome, delivery.
+/// Returns what the caller is told: kind, outcome, delivery.
 fn told(ended: &Result<Response, Error>) -> (&'static str, Outcome, Delivery) {
-    let error = ended.as_ref().expect_err("there is no whole response");
+    let error = ended.as_ref().expect_err("the response never completes");
     let kind = match error {
         Error::Timeout(_) => "timeout",
         Error::Exchange(_) => "exchange",
@@ -46,7 +47,7 @@ fn told(ended: &Result<Response, Error>) -> (&'static str, Outcome, Delivery) {
 fn expected(manner: Manner) -> (&'static str, Outcome, Delivery) {
     match manner {
         Manner::HandshakeByteByByte => ("timeout", Outcome::NotSent, Delivery::NotSent),
-        // Whose response it is is not known.
+        // Whether WeChat Pay sent the response is unknown.
         Manner::BodyByteByByte(403 | 500) => {
             ("truncated refusal", Outcome::Unknown, Delivery::Answered)
         }
@@ -63,7 +64,7 @@ fn expected(manner: Manner) -> (&'static str, Outcome, Delivery) {
     }
 }
 
-/// Sets a client up that gives up early where nothing else than time ends a response.
+/// Returns a client with short timeouts if only a timeout ends the response.
 fn client(server: &WireServer, front: &Front, is_short: bool) -> TestClient {
     let scheme = if server.base_url().starts_with("https") { "https" } else { "http" };
     let time = Duration::from_millis(if is_short { 300 } else { 100_000 });
@@ -126,12 +127,12 @@ async fn hundreds_of_handshakes_do_not_hold_up_the_others() {
     others_go_on(&server, Which::First(MANY)).await;
 }
 
-/// While many responses have no end, calls of the same client end well; and afterwards nothing is left.
+/// During many endless responses, other calls of the same client succeed; afterwards nothing is left behind.
 async fn others_go_on(server: &WireServer, which: Which) {
     let before = Footprint::of_sockets();
     let front = Front::start(server.address(), which).await;
     let client = client(server, &front, false);
-    // Those that size ends would be over soon.
+    // The size limits would end the others soon.
     let is_patient = |n: &usize| Manner::HTTP[*n].ends_by_time();
     let pending: Vec<_> = (0..Manner::HTTP.len()).filter(is_patient).collect();
     let mut slow = JoinSet::new();
@@ -143,11 +144,11 @@ async fn others_go_on(server: &WireServer, which: Which) {
 
     all_end_well(&client, 20, 5).await;
     if let Some(ended) = slow.try_join_next() {
-        panic!("the others are still being answered, but one ended: {ended:?}");
+        panic!("the endless responses continue, but one call ended: {ended:?}");
     }
     assert!(client.idle_connections() <= 20);
 
-    // Dropped, they give back their connections and their places.
+    // Dropped calls release their connections and their places.
     slow.shutdown().await;
     in_time(front.slow_connections(0)).await;
     all_end_well(&client, MANY + 20, 1).await;
@@ -155,7 +156,7 @@ async fn others_go_on(server: &WireServer, which: Which) {
     before.wait("after hundreds").await;
 }
 
-/// Makes so many calls at the same time, so many times.
+/// Makes this many concurrent calls, this many times.
 async fn all_end_well(client: &TestClient, at_once: usize, times: usize) {
     for _ in 0..times {
         let mut calls = JoinSet::new();
@@ -169,7 +170,7 @@ async fn all_end_well(client: &TestClient, at_once: usize, times: usize) {
     }
 }
 
-/// The limits of a head: 64 KiB, and 100 headers.
+/// The limits of a response head: 64 KiB, and 100 headers.
 #[tokio::test]
 async fn a_head_is_bounded() {
     own_process!(alone);
@@ -177,7 +178,7 @@ async fn a_head_is_bounded() {
     let filler = |bytes: usize| format!("X-Filler: {}\r\n", "x".repeat(bytes));
     for (headers, is_taken) in [
         (filler(60 << 10), true),
-        // Hyper looks at the bound only when its buffer is full, which may have twice as much.
+        // Hyper checks the limit only when its buffer is full, which may hold twice as much.
         (filler(200 << 10), false),
         ("X-Name: value\r\n".repeat(99), true),
         ("X-Name: value\r\n".repeat(101), false),
@@ -188,7 +189,7 @@ async fn a_head_is_bounded() {
             let (mut stream, _) = listener.accept().await.unwrap();
             front::read_head(&mut stream).await.unwrap();
             let head = format!("HTTP/1.1 403 Forbidden\r\n{headers}Content-Length: 0\r\n\r\n");
-            // The client may have had enough before the end.
+            // The client may close the connection before the end.
             let _ = stream.write_all(head.as_bytes()).await;
             stream
         });

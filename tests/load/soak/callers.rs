@@ -1,4 +1,4 @@
-//! Who calls: all the time, and some without much patience.
+//! Callers: constantly active, some with little patience.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::world::World;
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
-/// Numbers all calls, so that each has a path of its own.
+/// Numbers all calls, so that each has a unique path.
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 /// Makes calls until the time has passed and the last one has ended.
@@ -51,7 +51,7 @@ impl Caller {
         while Instant::now() < until {
             let call = self.call().await;
             if call.end == End::NotSent {
-                // Who is turned away does not come back at once.
+                // A refused caller waits a little before its next call.
                 tokio::time::sleep(Duration::from_millis(self.random.u64(1..20))).await;
             }
             calls.push(call);
@@ -62,7 +62,7 @@ impl Caller {
     async fn call(&mut self) -> CallMade {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (path, replay) = match self.random.u8(..10) {
-            // The plans of a brand that nobody else asks for.
+            // The plans of a brand that no other call asks for.
             0..4 => (format!("{PLANS}/b-{number:06}/delivery-plans"), Replay::Safe),
             4..6 => (self.terminate(number), Replay::Keyed),
             _ => (self.terminate(number), Replay::Never),
@@ -72,7 +72,7 @@ impl Caller {
             Replay::Safe => Request::get("delivery_plans.list", target),
             _ => Request::post("delivery_plans.terminate", target).with_replay(replay),
         };
-        // From "before anything happens" to "long after it is over".
+        // From before anything happens to long after the call has ended.
         let magnitude = self.random.u32(4..20);
         let patience = match self.random.u8(..8) {
             0 => Duration::from_micros(self.random.u64(..1 << magnitude)),
@@ -84,7 +84,7 @@ impl Caller {
         CallMade { path, replay, end }
     }
 
-    /// Every plan is known to both domains, and terminated by one call only.
+    /// Both domains know every plan; only one call terminates it.
     fn terminate(&self, number: u64) -> String {
         let plan_id = format!("p-{number:06}");
         for domain in &self.domains {

@@ -1,4 +1,4 @@
-//! What goes wrong, at random, all the time.
+//! Random faults, all the time.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,13 +13,13 @@ use wxpay_tests::switchboard::Switchboard;
 
 use super::world::{MAIN, STANDBY, World};
 
-/// Nobody listens there.
+/// No server listens there.
 const NOBODY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const IMPOSTOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 
 type Counts = BTreeMap<&'static str, usize>;
 
-/// Disturbs both domains until it is stopped.
+/// Injects faults into both domains until it is stopped.
 pub(crate) struct Injector {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<Counts>>,
@@ -29,7 +29,7 @@ impl Injector {
     pub(crate) fn start(world: &World, random: &mut fastrand::Rng) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let [main, standby] = world.servers();
-        // The standby domain is the better one.
+        // The standby domain has fewer faults.
         let tasks = [(MAIN, main, 60), (STANDBY, standby, 250)].map(|(name, server, calm)| {
             let board = world.board.clone();
             let trouble = Trouble { name, server, board, calm, random: random.fork(), hole: None };
@@ -38,7 +38,7 @@ impl Injector {
         Self { stop, tasks: tasks.into() }
     }
 
-    /// Ends all faults, and counts those that there were.
+    /// Stops all faults, and returns their counts.
     pub(crate) async fn stop(self) -> Counts {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Counts::new();
@@ -55,10 +55,10 @@ struct Trouble {
     name: &'static str,
     server: Arc<WireServer>,
     board: Switchboard,
-    /// How many milliseconds at most it is calm between two faults.
+    /// Maximum time between two faults in milliseconds.
     calm: u64,
     random: fastrand::Rng,
-    /// It stays for a while, so that whoever came runs into a time-out.
+    /// Kept for a while, so that calls to it time out.
     hole: Option<BlackHole>,
 }
 
@@ -102,7 +102,7 @@ impl Trouble {
         }
         self.server.fault_always(Some(Fault::new(at, how)));
         if matches!(at, Point::Accept | Point::Handshake) {
-            // Only new connections run into it.
+            // It affects only new connections.
             self.server.disconnect(How::Close);
         }
         self.last().await;
@@ -157,7 +157,7 @@ impl Trouble {
     async fn name_leads_nowhere(&mut self) -> &'static str {
         let name = self.choose(&["no name", "name stalls", "refused", "black hole", "mute"]);
         let port = self.server.address().port();
-        // The one before has the same address.
+        // The previous one has the same address.
         self.hole = None;
         self.hole = match name {
             "black hole" => Some(BlackHole::new(port)),
@@ -177,7 +177,7 @@ impl Trouble {
         name
     }
 
-    /// Somebody else is at the address, and would carry requests out.
+    /// Runs another server at the address, which would execute requests.
     async fn wrong_certificate(&mut self) -> &'static str {
         let tls = self.choose(&[ServerTls::WrongHost, ServerTls::UntrustedCa]);
         let port = self.server.address().port();
@@ -187,7 +187,7 @@ impl Trouble {
         self.server.disconnect(How::Close);
         self.last().await;
         self.board.connect(self.name, Ipv4Addr::LOCALHOST.into());
-        // Whoever was told of the address just before may still come.
+        // Calls that resolved the address just before may still arrive.
         self.last().await;
         let requests: usize = impostor.requests_per_connection().iter().sum();
         assert_eq!((requests, impostor.journal().len()), (0, 0), "sent to an impostor");
@@ -206,13 +206,13 @@ impl Trouble {
         "clock"
     }
 
-    /// Waits as long as a fault lasts.
+    /// Waits for the duration of a fault.
     async fn last(&mut self) {
         let millis = self.random.u64(5..150);
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 
     fn choose<T: Clone>(&mut self, all: &[T]) -> T {
-        self.random.choice(all).cloned().expect("there is one")
+        self.random.choice(all).cloned().expect("there is a choice")
     }
 }

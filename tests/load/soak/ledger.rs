@@ -1,4 +1,4 @@
-//! What everybody wrote down, and how much that was.
+//! Records of all participants, and their totals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,11 +8,11 @@ use wxpay_transport::{Error, Outcome, Replay, Response};
 
 use super::notary::{Record, Signed};
 
-/// How a call ended, as its caller sees it.
+/// How a call ended for its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     Success,
-    /// A 202: it is being carried out.
+    /// A 202: it is being executed.
     Accepted,
     Rejected,
     NotSent,
@@ -34,18 +34,18 @@ impl End {
 
 #[derive(Debug, Clone)]
 pub(crate) struct CallMade {
-    /// No other call has it.
+    /// Unique among all calls.
     pub(crate) path: String,
     pub(crate) replay: Replay,
     pub(crate) end: End,
 }
 
-/// What one domain has seen.
+/// What one domain has received.
 #[derive(Debug)]
 pub(crate) struct Domain {
     pub(crate) host: String,
     pub(crate) entries: Vec<Entry>,
-    /// How many requests at least were read to their end.
+    /// Minimum number of requests that were read completely.
     pub(crate) read: usize,
 }
 
@@ -63,9 +63,9 @@ pub(crate) struct Summary {
     pub(crate) faults: BTreeMap<&'static str, usize>,
     /// Signed requests.
     pub(crate) attempts: usize,
-    /// Those that were not their call's first.
+    /// Signed requests that were not the first of their call.
     pub(crate) further: usize,
-    /// Calls that were tried at both domains.
+    /// Calls that were tried on both domains.
     pub(crate) moved: usize,
     pub(crate) arrived: usize,
     pub(crate) executions: usize,
@@ -90,7 +90,7 @@ impl Summary {
         self.ends.values().sum()
     }
 
-    /// A soak in which little happens shows little.
+    /// Checks that enough happened to make the soak meaningful.
     pub(crate) fn assert_that_much_happened(&self) {
         for end in [End::Success, End::Rejected, End::NotSent, End::Unknown, End::Dropped] {
             let n = self.ends.get(&end).copied().unwrap_or_default();

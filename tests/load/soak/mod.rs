@@ -1,5 +1,5 @@
-//! Many callers, and everything that can go wrong, at random and for a while: in the end each call, each
-//! signature, each record of the audit and each request that arrived is accounted for, and nothing is left.
+//! Many callers, and all faults, at random and for a while: in the end each call, signature, audit record and
+//! received request is accounted for, and nothing is left behind.
 //!
 //! `WXPAY_SOAK_SECONDS` makes it longer, `WXPAY_SOAK_SEED` repeats the choices of a run (not its timing).
 
@@ -21,7 +21,7 @@ use self::ledger::Summary;
 use self::world::World;
 
 const CALLERS: usize = 64;
-/// Everything is at rest between rounds.
+/// Between rounds, nothing is in progress.
 const ROUNDS: u32 = 6;
 
 fn setting(name: &str) -> Option<u64> {
@@ -64,10 +64,10 @@ async fn nothing_is_unaccounted_for_and_nothing_is_left() {
     assert_no_growth(&resident, total.calls());
 }
 
-/// The first half of the rounds warms up: the allocator keeps what the largest round needed. The second
-/// half makes thousands of calls, and some thousand connections of at least 40 KiB each (buffers of hyper
-/// and rustls): whatever kept one in ten of them, or 4 KiB for each call, would be beyond this bound. The
-/// bound is wide because rounds differ in size, and the allocator gives little back.
+/// The first half of the rounds warms up: the allocator keeps what the largest round needed. The second half
+/// makes thousands of calls, and some thousand connections of at least 40 KiB each (buffers of hyper and
+/// rustls): a leak of one connection in ten, or of 4 KiB per call, would exceed this bound. The bound is wide
+/// because rounds differ in size, and the allocator returns little memory.
 fn assert_no_growth(resident: &[u64], calls: usize) {
     let (first, second) = resident.split_at(resident.len() / 2);
     let largest = |rounds: &[u64]| rounds.iter().copied().max().unwrap_or_default();

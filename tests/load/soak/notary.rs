@@ -1,4 +1,4 @@
-//! Whoever signs or audits: both write down what they saw.
+//! The signer and the audit: both record what they see.
 
 use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wxpay_auth::{Algorithm, FileKeySigner, SignError, Signature, Signer, async_trait};
 use wxpay_transport::{Audit, AuditOutcome, AuditRecord};
 
-/// A signature that was handed out.
+/// A signature that was made.
 #[derive(Debug, Clone)]
 pub(crate) struct Signed {
     pub(crate) path: String,
     pub(crate) nonce: String,
 }
 
-/// A record of the audit.
+/// An audit record.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     pub(crate) path: String,
@@ -36,7 +36,7 @@ impl<T> Written<T> {
         self.lock().push(item);
     }
 
-    /// Takes all there is.
+    /// Takes all entries.
     pub(crate) fn take(&self) -> Vec<T> {
         take(&mut *self.lock())
     }
@@ -46,7 +46,7 @@ impl<T> Written<T> {
     }
 }
 
-/// Signs as a key in a file does, but not at once, as a key service does.
+/// Signs like a file key, but with a delay like a key service.
 #[derive(Debug)]
 pub(crate) struct Notary {
     pub(crate) signer: FileKeySigner,

@@ -1,4 +1,4 @@
-//! The books against each other.
+//! Reconciles the records of all participants.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use wxpay_transport::{AuditOutcome, Replay};
 use super::ledger::{Books, CallMade, Domain, End, Summary};
 use super::notary::{Record, Signed};
 
-/// What belongs to one call.
+/// All records of one call.
 #[derive(Debug, Default)]
 struct Account<'b> {
     call: Option<&'b CallMade>,
@@ -17,7 +17,7 @@ struct Account<'b> {
     entries: Vec<(&'b Domain, &'b Entry)>,
 }
 
-/// Checks that everything is accounted for; returns what is not.
+/// Checks that everything is accounted for; returns the discrepancies.
 pub(crate) fn reconcile(
     books: &Books,
     faults: BTreeMap<&'static str, usize>,
@@ -63,7 +63,7 @@ fn accounts(books: &Books) -> BTreeMap<&str, Account<'_>> {
     accounts
 }
 
-/// What holds for all calls together.
+/// Checks the conditions on all calls together.
 fn overall(books: &Books) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut seen = HashSet::new();
@@ -87,7 +87,7 @@ fn was_sent(record: &Record) -> bool {
     record.outcome != AuditOutcome::NotSent
 }
 
-/// Returns the nonce of a request that arrived.
+/// Returns the nonce of a received request.
 fn nonce(entry: &Entry) -> &str {
     let authorization = entry.authorization().unwrap_or_default();
     let nonce = authorization.split_once("nonce_str=\"").map(|(_, rest)| rest);
@@ -111,7 +111,7 @@ impl Account<'_> {
         broken.map(|(_, broken)| broken.to_owned()).collect()
     }
 
-    /// And each attempt has a number of its own.
+    /// Each attempt also has its own number.
     fn each_signature_has_one_record(&self) -> bool {
         let attempts: HashSet<_> = self.records.iter().map(|record| record.attempt).collect();
         self.records.len() == self.signed.len() && attempts.len() == self.records.len()
@@ -122,7 +122,7 @@ impl Account<'_> {
         self.entries.iter().all(|(_, entry)| signed.contains(nonce(entry)))
     }
 
-    /// What arrived at a domain was sent there, as often.
+    /// Each request that a domain received was sent there, the same number of times.
     fn each_request_has_a_record(&self) -> bool {
         let mut sent = HashMap::<_, usize>::new();
         for record in self.records.iter().filter(|record| was_sent(record)) {
@@ -134,7 +134,7 @@ impl Account<'_> {
         })
     }
 
-    /// What a record says of a response is in the journal, once.
+    /// Each response in an audit record is in the journal exactly once.
     fn each_response_was_given(&self) -> bool {
         let is_response = |record: &Record, domain: &Domain, entry: &Entry| {
             domain.host == record.host
@@ -154,8 +154,8 @@ impl Account<'_> {
         self.entries.iter().any(|(_, entry)| is_replay(entry))
     }
 
-    /// Carried out once at most, and sent once at most: also where it arrived, and the journal does not
-    /// have it. What was refused with 429 does not count.
+    /// Executed at most once, and sent at most once: including requests that arrived but are missing from the
+    /// journal. Requests refused with 429 do not count.
     fn is_at_most_once(&self) -> bool {
         let arrived = self.entries.iter().filter(|(_, entry)| entry.status() != 429).count();
         let is_sent = |record: &&&Record| was_sent(record) && record.status != Some(429);
@@ -179,7 +179,7 @@ impl Account<'_> {
         match end {
             End::Success | End::Accepted => last == Some(AuditOutcome::Verified),
             End::Rejected => last == Some(AuditOutcome::Rejected),
-            // After a 429 at most.
+            // At most after a 429.
             End::NotSent => {
                 matches!(last, None | Some(AuditOutcome::NotSent | AuditOutcome::Rejected))
             }
@@ -188,7 +188,7 @@ impl Account<'_> {
         }
     }
 
-    /// A read changes nothing: it is carried out when it is answered well.
+    /// A read changes nothing: it counts as executed if it gets a success response.
     fn is_carried_out(&self) -> bool {
         let is_read_well = |e: &Entry| e.method() == "GET" && matches!(e.status(), 200 | 202);
         self.entries.iter().any(|(_, entry)| entry.executed() || is_read_well(entry))

@@ -1,4 +1,4 @@
-//! Two domains and one client, which stays while the domains are opened anew for each round.
+//! Two domains and one client; the domains are restarted for each round, the client is not.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(crate) struct World {
     records: Written<Record>,
 }
 
-/// One domain, with a WeChat Pay of its own, so that a call carried out by both is seen.
+/// One domain, with its own WeChat Pay, so that a call executed by both is detected.
 pub(crate) struct Side {
     name: &'static str,
     port: u16,
@@ -47,18 +47,18 @@ impl World {
         [&self.main, &self.standby].map(|side| Arc::clone(side.server()))
     }
 
-    /// Closes both domains when all calls have ended, and returns what everybody wrote down.
+    /// Closes both domains when all calls have ended, and returns all records.
     pub(crate) async fn close(&mut self, calls: Vec<CallMade>) -> Books {
-        // What was on its way when a call was dropped may arrive until the connections have ended.
+        // Requests in flight when a call was dropped may arrive until the connections have ended.
         let domains = [self.main.close().await, self.standby.close().await];
-        // Idle connections are closed by the clock.
+        // A timer closes idle connections.
         while self.client.idle_connections() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Books { calls, signed: self.signed.take(), records: self.records.take(), domains }
     }
 
-    /// Opens both domains again, at the same addresses and without any memory.
+    /// Opens both domains again, at the same addresses and with empty state.
     pub(crate) async fn open(&mut self) {
         for side in [&mut self.main, &mut self.standby] {
             side.server = Some(Arc::new(server(side.port).await));
@@ -82,11 +82,11 @@ impl Side {
 
     async fn close(&mut self) -> Domain {
         let server = Arc::into_inner(self.server.take().expect("it is open"));
-        let server = server.expect("nobody else has it");
+        let server = server.expect("no other owner");
         let wechat_pay = server.wechat_pay().clone();
         let read = server.requests_per_connection().iter().sum();
         drop(server);
-        // The tasks of the connections hold it as long as they can still take a request.
+        // The connection tasks hold it as long as they can accept a request.
         let ended = async {
             while Arc::strong_count(&wechat_pay) > 1 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -121,11 +121,11 @@ fn client(
         .resolver(board.clone())
         .retry(Backoff::new().first(Duration::from_millis(5)))
         .retry_budget(RetryBudget::new(500, 0.5))
-        // A few callers find no place.
+        // A few callers are refused.
         .max_concurrent_calls(54)
         .max_queued_calls(8)
         .audit(records)
-        // Only faults run into these, and a machine that is very busy.
+        // Only faults, or a very busy machine, reach these timeouts.
         .connect_timeout(Duration::from_millis(400))
         .attempt_timeout(Duration::from_millis(600))
         .call_timeout(Duration::from_secs(2))

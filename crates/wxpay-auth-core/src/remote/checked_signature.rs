@@ -1,9 +1,9 @@
-//! Checking signatures from tokens and key services.
+//! Checks of signatures made by tokens and key services.
 
 use crate::keys::{PublicKey, rsa};
 
-/// The message of the test signature that a signer makes when it connects, to check that the key
-/// signs and is the right one.
+/// Signed when a signer connects, to check that the key signs and is the expected one. The signature is
+/// discarded.
 pub const PROBE: &[u8] = b"is this the key?";
 
 /// Pads a signature to the length of the modulus, since some services and tokens omit leading

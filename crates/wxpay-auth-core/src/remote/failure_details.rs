@@ -1,12 +1,12 @@
-//! The details of a failure, except its text.
+//! Details of a failure, in addition to its text.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::signer::SignErrorKind;
 
-/// The details that a [`SignError`](crate::SignError) and the error of a key service have in
-/// common, so that one can be converted into the other without loss.
+/// The details of a failure that programs can read. Both a [`SignError`](crate::SignError) and the error of a
+/// key service contain them, so converting one into the other loses nothing.
 #[derive(Debug, Clone)]
 pub struct FailureDetails {
     /// The kind of failure.
@@ -15,16 +15,16 @@ pub struct FailureDetails {
     pub code: Option<String>,
     /// The request id of the service.
     pub request_id: Option<String>,
-    /// The id under which others can approve the request.
+    /// The id under which the signature can be approved.
     pub approval_id: Option<String>,
     /// The wait that the service asks for.
     pub retry_after: Option<Duration>,
-    /// What to do, if that is more specific than the kind.
+    /// A hint that is more specific than that of the kind.
     pub hint: Option<&'static str>,
 }
 
 impl FailureDetails {
-    /// Creates the details of a failure of which only the kind is known.
+    /// Creates details that contain only the kind.
     pub fn new(kind: SignErrorKind) -> Self {
         Self {
             kind,
@@ -42,7 +42,7 @@ impl FailureDetails {
     }
 }
 
-/// Formats the code and the ids, to be appended to the text of an error.
+/// Formats the code and the ids as a suffix for the text of an error.
 impl fmt::Display for FailureDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(code) = &self.code {

@@ -1,4 +1,4 @@
-//! The common parts of signers whose key is in a token or in a key service.
+//! Items shared by signers whose key is in a token or a key service.
 
 mod checked_signature;
 mod failure_details;

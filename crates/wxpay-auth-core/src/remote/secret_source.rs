@@ -1,4 +1,4 @@
-//! The source of a secret, such as a PIN, a token or a password.
+//! Sources of secrets: PINs, tokens, passwords.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,21 +16,20 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// The source of a secret.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// The secret itself, zeroed with the last clone.
+    /// The secret itself; wiped when the last clone is dropped.
     Given(Arc<Zeroizing<String>>),
     /// A file, read each time the secret is needed.
     File {
         /// The file.
         file: FileSource,
-        /// The parameter of an address that names the file, if any. It is shown instead of the
-        /// path.
+        /// The address parameter that names the file, if any. It is shown instead of the path.
         parameter: Option<&'static str>,
     },
     /// A function, called each time the secret is needed.
     Callback(Arc<dyn Fn() -> Result<String, BoxError> + Send + Sync>),
 }
 
-/// Why a secret could not be read. Quotes no path that may be the secret itself.
+/// Why a secret could not be read. Never quotes a path that may be the secret itself.
 #[derive(Debug)]
 pub enum UnreadSecret {
     /// The file cannot be read, or the callback failed.
@@ -40,35 +39,35 @@ pub enum UnreadSecret {
 }
 
 impl SecretSource {
-    /// Uses the given secret.
+    /// Uses the secret itself.
     pub fn given(secret: impl Into<String>) -> Self {
         Self::Given(Arc::new(Zeroizing::new(secret.into())))
     }
 
-    /// Reads the secret from the file at a path.
+    /// Reads the secret from a file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::File { file: FileSource::Path(path.into()), parameter: None }
     }
 
-    /// Reads the secret from a credential that systemd passes to the service.
+    /// Reads the secret from a systemd credential.
     pub fn credential(name: impl Into<String>) -> Self {
         Self::File { file: FileSource::Credential(name.into()), parameter: None }
     }
 
-    /// Calls a function for the secret.
+    /// Gets the secret from a function.
     pub fn callback<E: Into<BoxError>>(
         ask: impl Fn() -> Result<String, E> + Send + Sync + 'static,
     ) -> Self {
         Self::Callback(Arc::new(move || ask().map_err(Into::into)))
     }
 
-    /// Returns whether the secret may be different next time.
+    /// Returns whether the next read may return a different secret.
     pub fn may_change(&self) -> bool {
         !matches!(self, Self::Given(_))
     }
 
-    /// Returns the path of the file, if it may be shown: a path that is not absolute may be the
-    /// secret itself, given by mistake.
+    /// Returns the path of the file if it may be shown: anything other than a full path may be the secret
+    /// itself, put there by mistake.
     pub fn shown_path(&self) -> Option<&Path> {
         match self {
             Self::File { file: FileSource::Path(path), parameter: None } => {
@@ -78,12 +77,12 @@ impl SecretSource {
         }
     }
 
-    /// Reads the secret; `noun` names it in errors, such as "PIN", and `trim` reduces the text of a
-    /// file to the secret. May block.
+    /// Reads the secret; may block. Messages call it `noun`, such as "PIN". `trim` extracts the secret from the
+    /// content of a file.
     ///
     /// # Errors
-    /// [`UnreadSecret`]: the file does not exist, cannot be read, or is not UTF-8; the callback
-    /// fails or panics.
+    /// [`UnreadSecret`]: the file does not exist, cannot be read, or is not UTF-8; the callback fails or
+    /// panics.
     pub fn read(
         &self,
         noun: &str,
@@ -98,12 +97,12 @@ impl SecretSource {
                 if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
                     return Err(UnreadSecret::Utf16);
                 }
-                // The error would only quote the position, which is not needed.
+                // The error contains only the position, which is not needed.
                 let text = str::from_utf8(&bytes)
                     .map_err(|_| UnreadSecret::Unavailable("it is not UTF-8".into()))?;
                 Ok(Zeroizing::new(trim(text).to_owned()))
             }
-            // A panic must not abort the operation that needs the secret.
+            // A panic of the callback must not end the operation that needs the secret.
             Self::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
                 .unwrap_or_else(|_| Err("the callback panicked".into()))
                 .map(Zeroizing::new)
@@ -111,7 +110,7 @@ impl SecretSource {
         }
     }
 
-    /// Returns why a file cannot be read, without its path, which errors of files quote.
+    /// Returns why the file cannot be read, without its path if that may be the secret.
     fn unread(&self, noun: &str, error: KeyError) -> BoxError {
         match error {
             error @ (KeyError::NoCredentials | KeyError::CredentialName) => error.into(),
@@ -125,7 +124,7 @@ impl SecretSource {
     }
 }
 
-/// Returns what to do if a secret was not read because the systemd credential is missing.
+/// Returns what to do if the secret was not read because of a missing systemd credential.
 pub fn credential_hint(source: &(dyn StdError + Send + Sync + 'static)) -> Option<&'static str> {
     match source.downcast_ref::<KeyError>() {
         Some(error @ (KeyError::NoCredentials | KeyError::CredentialName)) => Some(error.hint()),
@@ -133,7 +132,7 @@ pub fn credential_hint(source: &(dyn StdError + Send + Sync + 'static)) -> Optio
     }
 }
 
-/// Formats the kind of source, for the parentheses in `Pin(…)`.
+/// Shows the kind of source, for the parentheses in `Pin(…)`.
 impl fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -177,7 +176,7 @@ mod tests {
             assert_eq!(read(&file), expected);
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(read(&file).unwrap_err().contains("wxpay-secret-source"), "a whole path is shown");
+        assert!(read(&file).unwrap_err().contains("wxpay-secret-source"), "a full path is shown");
         let refusing = SecretSource::callback(|| Err::<String, _>("the agent is locked"));
         assert_eq!(read(&refusing).unwrap_err(), "the agent is locked");
         let panicking =

@@ -1,14 +1,14 @@
-//! The source of the serial of the merchant certificate.
+//! Sources of the merchant certificate serial.
 
 use crate::keys::{Certificate, KeyError, PublicKey};
 use crate::serial_no::SerialNo;
 
-/// The source of the serial of the merchant certificate.
+/// Where a signer takes the serial of the merchant certificate from.
 #[derive(Debug, Clone)]
 pub enum SerialSource {
     /// The certificate, which must belong to the key.
     Certificate(Certificate),
-    /// The serial itself. It cannot be checked against the key.
+    /// The serial itself. Whether it belongs to the key cannot be checked.
     Given(SerialNo),
 }
 

@@ -81,11 +81,11 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// Returns the algorithm, which determines the scheme token of the `Authorization` header.
     fn algorithm(&self) -> Algorithm;
 
-    /// Returns the serial that the next signature will carry, where that is known beforehand.
+    /// Returns the serial of the next signature, if it is known in advance.
     ///
-    /// A client has nothing signed then that it would not send: with the serial of a key that has no certificate,
-    /// or where the verifier asks for responses signed with this very certificate. It looks at what
-    /// [`Signature::serial_no`] says all the same. By default it is not known.
+    /// It lets a client refuse before signing what it would not send: the serial of a key that has no
+    /// certificate, or of the certificate that the verifier prefers responses to be signed with. The client
+    /// checks [`Signature::serial_no`] in any case. The default is `None`.
     fn next_serial_no(&self) -> Option<SerialNo> {
         None
     }

@@ -1,7 +1,8 @@
 //! Types that are serialized as text.
 
-/// Implements `Serialize` by `Display` and `Deserialize` by `FromStr`, with the feature `serde`: what is read is
-/// checked as anywhere else. A crate that uses it has that feature, and `serde`, itself.
+/// Implements `Serialize` with `Display` and `Deserialize` with `FromStr` under the feature `serde`;
+/// deserialized values are validated as usual. The crate that uses the macro must have this feature, and
+/// depend on `serde`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! serde_as_text {

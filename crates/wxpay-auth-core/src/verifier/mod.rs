@@ -85,11 +85,11 @@ impl fmt::Debug for SignedMessage<'_> {
 /// for `&V`, `Arc<V>` and `Box<V>`.
 ///
 /// What a verifier accepts becomes a [`Verified`](crate::Verified): an implementation that returns
-/// `Ok(())` without a check gives the protection away.
+/// `Ok(())` without a check removes all protection.
 ///
 /// # Example
 ///
-/// A verifier around another one, which counts:
+/// A verifier that delegates to another one and counts the refused messages:
 ///
 /// ```
 /// # extern crate wxpay_auth_core as wxpay_auth;
@@ -139,11 +139,11 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// Returns whether a response could be verified at this time. A client checks this before it signs,
     /// and sends nothing if the response could not be trusted anyway.
     ///
-    /// A verifier around another one passes the question on. One that always has a key, or can fetch one, returns
-    /// `Ok(())`.
+    /// A verifier that delegates to another one returns that one's result. A verifier that always has a key, or
+    /// can fetch one, returns `Ok(())`.
     ///
     /// # Errors
-    /// [`NotReady`] says what is missing: no key at all, or certificates only that are not valid now.
+    /// [`NotReady`]: no key at all, or only certificates that are not valid now.
     fn readiness(&self, now: Timestamp) -> Result<(), NotReady>;
 
     /// Verifies the signature with the key named in the message; may fetch that key first.

@@ -12,7 +12,7 @@ use crate::panics::Panic;
 
 /// Makes single attempts, each within its deadline.
 pub(crate) trait Attempts: Sync {
-    /// Makes one, and tells how it ended; or that code of the application panicked with nothing sent.
+    /// Makes one attempt and returns its result, or the panic of application code before anything was sent.
     fn attempt(
         &self,
         domain: &Domain,

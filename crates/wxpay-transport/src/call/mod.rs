@@ -250,7 +250,7 @@ impl Calls {
         let key = LimitKey { identity, operation, limit };
         let left = self.time_to_wait(state);
         let waits = named_async("RateLimiter", self.rate_limiter.acquire(key, left));
-        // A limiter that does not keep to its word is not waited for.
+        // Do not wait for a limiter that exceeds the given time.
         let retry_after = match timeout_at(Instant::now() + left, waits).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(limited)) => Some(limited.retry_after),

@@ -23,11 +23,11 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Gathers what must not be shown, for responses that do not end well.
+    /// Collects what must not be shown, for responses that end in an error.
     pub(crate) fn secrets(&self, identity: &Identity, headers: &HeaderMap) -> Secrets {
         let Self { message, nonce, timestamp, algorithm, signature } = self;
         let written = authorization(identity, *algorithm, nonce, *timestamp, signature);
-        // Without a header nothing was sent.
+        // Without a header, nothing was sent.
         let mut secrets = vec![written.unwrap_or_default()];
         let headers = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()));
         // The second line is the target.

@@ -12,7 +12,7 @@ use crate::observe::call_span::CallSpan;
 pub(crate) struct CallState<'c> {
     pub(crate) request: &'c Request,
     pub(crate) identity: &'c str,
-    /// Where it is noted how the call goes.
+    /// The span that records the progress of the call.
     pub(crate) span: &'c CallSpan,
     pub(crate) deadline: Instant,
     /// Number of attempts begun.

@@ -170,7 +170,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }
-        // Each call may open one, and some are opened ahead.
+        // Each call may open a connection; the spares are opened in advance.
         let connections = self.max_concurrent_calls.saturating_add(spares::MOST_ON_ALL);
         self.tls.config(is_spoken, connections)
     }

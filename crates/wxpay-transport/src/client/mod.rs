@@ -129,7 +129,7 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
         };
         count.end(AuditOutcome::of(&result));
         span.ended(&result);
-        // What it recognises its response by is the application's, too.
+        // Drops the `answered_by` check, which is application code and may panic.
         let _ = caught("answered_by", || drop(request));
         result
     }

@@ -195,7 +195,7 @@ impl ClientSettings {
         address.connect().await.map_err(|e| self.uri(setting, e))
     }
 
-    /// Refuses a setting that is there and empty.
+    /// Rejects settings that are set but empty.
     fn require_values(&self) -> Result<(), Error> {
         let given = [
             ("mchid", Some(&self.mchid)),

@@ -21,7 +21,7 @@ pub(crate) const KEEP: Duration = Duration::from_secs(4);
 /// Maximum number of spares on a runtime, including those being opened.
 const MOST: usize = 8;
 
-/// How many there are at most on all runtimes together.
+/// Maximum number of spares on all runtimes together.
 pub(crate) const MOST_ON_ALL: usize = 4 * MOST;
 
 /// Opens connections in advance while calls keep coming, so that a call that needs an unused one finds it ready.
@@ -35,17 +35,17 @@ struct Shared {
     ready: Pool,
     keep: Duration,
     flows: Mutex<Flows>,
-    /// Never locked within `flows`: a runtime that has ended drops a task where it is spawned, and the task
-    /// then says that it is over.
+    /// Never locked while `flows` is locked: a runtime that has ended drops a task when it is spawned, and
+    /// dropping the task locks `flows`.
     tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Default)]
 struct Flows {
-    /// One for each runtime that calls flow on: what one of them opens, another one cannot use, and one that sleeps
-    /// does not open it before it wakes up.
+    /// One entry for each runtime with calls: a connection can be used only on the runtime that opens it, and an
+    /// idle runtime does not open it before it runs again.
     on: HashMap<Option<runtime::Id>, Flow>,
-    /// The last connection did not come about: none is opened ahead until one does.
+    /// Whether the last connection failed: none is opened in advance until one succeeds.
     is_failing: bool,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Demand<'s> {
     is_promised: bool,
 }
 
-/// A connection that is being opened ahead, until it is there or given up.
+/// A connection that is being opened in advance, until it is open or abandoned.
 struct Opening {
     shared: Weak<Shared>,
     runtime: Option<runtime::Id>,
@@ -123,7 +123,7 @@ impl Spares {
 }
 
 impl Flow {
-    /// Tells whether there is something to count: else it need not be remembered.
+    /// Returns whether the entry is still needed.
     fn is_under_way(&self, now: Instant, keep: Duration) -> bool {
         let is_flowing = self.last_call.is_some_and(|last| now - last < keep);
         is_flowing || self.calls > 0 || self.opening > 0
@@ -136,18 +136,18 @@ impl Shared {
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is counted on a runtime.
+    /// Changes the counts of a runtime.
     fn count(&self, runtime: Option<runtime::Id>, change: impl FnOnce(&mut Flow)) {
         change(self.flows().on.entry(runtime).or_default());
     }
 
-    /// Has a task opened a connection; the task ends with the client.
+    /// Spawns a task that opens a connection; it ends with the client.
     fn spawn(self: &Arc<Self>, runtime: Option<runtime::Id>, used: Option<Connection>) {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(open(Opening { shared: Arc::downgrade(self), runtime }, used));
-        // The task that was spawned last waits for this very thread. Behind another one it is there for all
-        // threads of the runtime.
+        // The most recently spawned task waits for this very thread. With another one spawned after it, any
+        // thread of the runtime can take it.
         tasks.spawn(std::future::ready(()));
     }
 }
@@ -272,7 +272,7 @@ mod tests {
         ends.join().unwrap();
     }
 
-    /// A runtime may sleep for long, with a connection that it has not begun to open.
+    /// A runtime may be idle for a long time before it begins to open a connection.
     #[test]
     fn what_another_runtime_opens_is_promised_to_nobody() {
         let client = test_builder().build().unwrap();
@@ -280,24 +280,24 @@ mod tests {
         let runtime = || runtime::Builder::new_current_thread().build().unwrap();
         let (asleep, awake) = (runtime(), runtime());
         let opening = || spares.shared.flows().on.values().map(|flow| flow.opening).sum::<usize>();
-        // The second call of a runtime has one opened for the next.
+        // The second call of a runtime opens a connection for the next one.
         let flows = || {
             drop(spares.demand(true));
             let (demand, before) = (spares.demand(true), opening());
-            assert!(!demand.has_spare(), "one of another runtime is of no use");
+            assert!(!demand.has_spare(), "a spare of another runtime cannot be used");
             demand.open_ahead(None);
             assert_eq!(opening(), before + 1);
         };
         {
             let _entered = asleep.enter();
             flows();
-            assert!(spares.demand(true).has_spare(), "it will be there soon");
+            assert!(spares.demand(true).has_spare(), "it is being opened");
         }
         {
             let _entered = awake.enter();
             flows();
         }
         drop(asleep);
-        assert_eq!(opening(), 1, "that of a runtime that has ended is not opened any more");
+        assert_eq!(opening(), 1, "the runtime of the other one has ended");
     }
 }

@@ -67,8 +67,8 @@ impl Tls {
         Self(Choice::Given(Box::new(config)))
     }
 
-    /// Returns what all connections share. Reading the roots of the platform takes time, so they are read only
-    /// where TLS is spoken. So many connections may be opened at a time.
+    /// Returns the configuration that all connections share, with session tickets for this many `connections`
+    /// opened at a time. Reads the platform's roots, which takes time, only if TLS is used.
     pub(crate) fn config(
         &self,
         is_spoken: bool,
@@ -107,7 +107,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Makes the default settings. The cryptography is passed in: no process-wide provider is read or set.
+/// Builds the default configuration. The provider is passed in: no process-wide one is read or set.
 fn default_config(
     roots: Arc<RootCertStore>,
     connections: usize,
@@ -161,7 +161,7 @@ fn shared(roots: &Mutex<Weak<RootCertStore>>) -> Arc<RootCertStore> {
     let read = RootsRead::now();
     let roots = Arc::new(read.roots);
     *shared = Arc::downgrade(&roots);
-    // A subscriber of logs may take its time, or make a client itself.
+    // Unlock before logging: a subscriber may block, or build a client itself.
     drop(shared);
     let RootsRead { added, ignored, errors, .. } = read;
     log::debug!(added, ignored, errors, "read the platform's roots");
@@ -171,7 +171,7 @@ fn shared(roots: &Mutex<Weak<RootCertStore>>) -> Arc<RootCertStore> {
     roots
 }
 
-/// Roots as they were read, and how many of the platform's there were.
+/// Roots, and the counts of reading those of the platform.
 struct RootsRead {
     roots: RootCertStore,
     added: usize,
@@ -222,7 +222,7 @@ mod tests {
         assert!(!first.is_empty());
     }
 
-    /// Makes a client of its own, on another thread, while an event is written.
+    /// Requests the roots on another thread while it handles an event, as building a client does.
     struct AsksForRoots(mpsc::Sender<bool>);
 
     static OWN: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
@@ -257,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_subscriber_that_needs_the_roots_does_not_wait_for_itself() {
-        // A subscriber that is alone is not asked about events that threads without any came by.
+        // With a single dispatcher, `tracing` caches an event as disabled if a thread without a subscriber
+        // reaches it first.
         let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let (told, heard) = mpsc::channel();
         let roots = tracing::subscriber::with_default(AsksForRoots(told), || shared(&OWN));

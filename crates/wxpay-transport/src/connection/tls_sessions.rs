@@ -1,4 +1,4 @@
-//! TLS sessions to go on with.
+//! TLS sessions for resumption.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,14 +8,14 @@ use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
-/// How many servers are remembered: both domains, and the proxies before them.
+/// Maximum number of servers remembered: both domains, and their proxies.
 const SERVERS: usize = 8;
 
-/// How many tickets are kept for a server, whatever is asked for: each has some hundred bytes.
+/// Upper limit of tickets kept for a server: each has some hundred bytes.
 const MOST_TICKETS: usize = 1024;
 
-/// Remembers sessions of a few servers, and for each as many tickets as connections may be opened at a time: a
-/// ticket of TLS 1.3 is good for one of them. The store of `rustls` has 8.
+/// Stores sessions of a few servers, and for each as many tickets as connections may be opened at a time: a
+/// TLS 1.3 ticket resumes one connection. The store of `rustls` keeps 8.
 pub(crate) struct TlsSessions {
     servers: Mutex<VecDeque<Server>>,
     tickets: usize,
@@ -24,19 +24,19 @@ pub(crate) struct TlsSessions {
 struct Server {
     name: ServerName<'static>,
     group: Option<NamedGroup>,
-    /// Of TLS 1.2, for any number of connections.
+    /// For TLS 1.2; resumes any number of connections.
     session: Option<Tls12ClientSessionValue>,
-    /// Of TLS 1.3; the newest stands last, and is taken first.
+    /// For TLS 1.3; the newest is last, and used first.
     tickets: VecDeque<Tls13ClientSessionValue>,
 }
 
 impl TlsSessions {
-    /// Makes one that has room for so many connections at a time.
+    /// Creates a store for this many connections opened at a time.
     pub(crate) fn new(connections: usize) -> Self {
         Self { servers: Mutex::default(), tickets: connections.clamp(1, MOST_TICKETS) }
     }
 
-    /// Returns what is asked for of a server that is known.
+    /// Reads from the entry of a server, if there is one.
     fn of<T>(
         &self,
         name: &ServerName<'_>,
@@ -45,7 +45,7 @@ impl TlsSessions {
         self.servers().iter_mut().find(|server| server.name == *name).and_then(ask)
     }
 
-    /// Changes what is known of a server. What it drops is returned, to be dropped when the lock is free again.
+    /// Changes the entry of a server. The value that `change` returns is dropped after unlocking.
     fn change<T>(&self, name: ServerName<'static>, change: impl FnOnce(&mut Server) -> T) {
         let mut servers = self.servers();
         let known = servers.iter().position(|server| server.name == name);
@@ -143,7 +143,7 @@ mod tests {
         ServerName::try_from(format!("s{n}.example")).unwrap()
     }
 
-    /// Answers each connection with one byte.
+    /// Starts a server that sends one byte on each connection.
     async fn serve(tls: ServerTls) -> BaseUrl {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = BaseUrl::new(format!("https://{}", listener.local_addr().unwrap())).unwrap();
@@ -155,7 +155,7 @@ mod tests {
                 tokio::spawn(async move {
                     let mut tls = acceptor.accept(tcp).await.unwrap();
                     tls.write_all(b"x").await.unwrap();
-                    // Until the client goes.
+                    // Wait until the client disconnects.
                     let _ = tls.read(&mut [0]).await;
                 });
             }
@@ -163,7 +163,7 @@ mod tests {
         url
     }
 
-    /// Opens so many connections at the same time; returns how many of them went on with a session.
+    /// Opens this many connections at the same time; returns how many of them resumed a session.
     async fn resumed(connector: &Arc<Connector>, connections: usize) -> usize {
         let connect = |_| {
             let connector = Arc::clone(connector);
@@ -173,7 +173,7 @@ mod tests {
         let is_resumed = |stream: &&Stream| stream.handshake() == Some(HandshakeKind::Resumed);
         let resumed = streams.iter().filter(is_resumed).count();
         for mut stream in streams {
-            // As with a call: tickets come before the response, and are read with it.
+            // As in a call: the tickets precede the response, and are read with it.
             assert_eq!(stream.read_u8().await.unwrap(), b'x');
         }
         resumed

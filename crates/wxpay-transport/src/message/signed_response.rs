@@ -1,4 +1,4 @@
-//! Responses as WeChat Pay signs them, for tests.
+//! Signed responses for tests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,10 +8,10 @@ use wxpay_auth::{
     Clock, KeyRing, PrivateKey, PublicKey, SystemClock, Verified, response_message, verify_response,
 };
 
-/// The id of the key that signs them.
+/// The id of the key that signs the responses.
 pub(crate) const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
-/// The keys of a client that believes them.
+/// Returns a key ring that verifies the responses.
 pub(crate) fn key_ring() -> KeyRing {
     const PUBLIC_KEY: &str =
         include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
@@ -20,7 +20,7 @@ pub(crate) fn key_ring() -> KeyRing {
     ring
 }
 
-/// The headers over a body that is signed now.
+/// Returns the headers of a response with this body, signed now.
 pub(crate) fn headers(body: &[u8]) -> HeaderMap {
     const KEY: &str =
         include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
@@ -39,7 +39,7 @@ pub(crate) fn headers(body: &[u8]) -> HeaderMap {
     headers
 }
 
-/// A body that was signed, and verified.
+/// Signs and verifies a body.
 pub(crate) async fn verified(body: &'static str) -> Verified<Bytes> {
     let (ring, headers) = (key_ring(), headers(body.as_bytes()));
     verify_response(&ring, &SystemClock, &headers, Bytes::from(body)).await.unwrap()

@@ -1,7 +1,7 @@
-//! The span of a call, and what is noted on it.
+//! The span of a call, and its fields.
 //!
-//! The application's subscriber runs whenever it is entered, left, noted on or closed. A panic in that changes
-//! nothing of the call.
+//! The application's subscriber runs whenever the span is entered, left, recorded on or closed. Its panics do
+//! not affect the call.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -42,14 +42,14 @@ impl CallSpan {
         Self(Span::none())
     }
 
-    /// Notes which attempt begins, and where it goes.
+    /// Records the number of the attempt that begins, and its host.
     pub(crate) fn attempt(&self, number: u32, host: &str) {
         let _ = caught(SUBSCRIBER, || {
             self.0.record("attempt", number).record("host", host);
         });
     }
 
-    /// Notes, and tells in one event, how the call ended.
+    /// Records the result of the call on the span, and in one event.
     pub(crate) fn ended(&self, result: &Result<Response, Error>) {
         self.within(|| {
             let _ = caught(SUBSCRIBER, || self.note(result));
@@ -90,16 +90,16 @@ impl CallSpan {
         };
     }
 
-    /// Lets a call run within the span, and drops it there.
+    /// Runs a call within the span, and drops it there.
     pub(crate) fn around<'s, F: Future>(&'s self, call: Pin<&'s mut Option<F>>) -> Within<'s, F> {
         Within { span: self, call }
     }
 
-    /// Runs something within the span. What it returned is not lost when the span cannot be left.
+    /// Runs a function within the span. Its return value is not lost if leaving the span panics.
     fn within<T>(&self, run: impl FnOnce() -> T) -> T {
         let entered = caught(SUBSCRIBER, || self.0.enter());
         if entered.is_none() {
-            // One part of a subscriber may have entered it before another one panicked.
+            // One layer of the subscriber may have entered the span before another one panicked.
             let leave = || self.0.with_subscriber(|(id, subscriber)| subscriber.exit(id));
             let _ = caught(SUBSCRIBER, leave);
         }
@@ -129,7 +129,7 @@ impl<F: Future> Future for Within<'_, F> {
         let Self { span, call } = &mut *self;
         match call.as_mut().as_pin_mut() {
             Some(call) => span.within(|| call.poll(cx)),
-            // It is there until this is dropped.
+            // Unreachable: the call is removed only on drop.
             None => Poll::Pending,
         }
     }

@@ -1,6 +1,6 @@
-//! Events of a log. The application's subscriber runs where one is written: a panic in it changes nothing.
+//! Log events. The application's subscriber runs when one is written; its panics are caught.
 
-/// What writes the log, as the code of the application is named.
+/// The name of the subscriber as a hook of the application.
 pub(crate) const SUBSCRIBER: &str = "tracing subscriber";
 
 macro_rules! event {
@@ -27,7 +27,7 @@ pub(crate) use {debug_event as debug, info_event as info, warn_event as warn};
 mod tests {
     use std::path::Path;
 
-    /// Lists the files below a folder in which one of these texts stands.
+    /// Lists the files below a folder that contain one of these texts.
     fn with_any(folder: &Path, texts: &[String], found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -41,7 +41,7 @@ mod tests {
         }
     }
 
-    /// What is not written through these macros is not caught.
+    /// Panics are caught only for events written with the macros of this module.
     #[test]
     fn nothing_is_logged_or_measured_but_where_a_panic_is_caught() {
         let levels = ["trace!", "debug!", "info!", "warn!", "error!", "event!", "info_span!"];

@@ -1,5 +1,4 @@
-//! What can be counted: one place for logs of state and for metrics. A panic in the application's recorder changes
-//! nothing.
+//! State logs and metrics. Panics of the application's recorder are caught.
 
 use std::borrow::Cow;
 #[cfg(feature = "metrics")]
@@ -15,7 +14,7 @@ use crate::observe::log;
 #[cfg(feature = "metrics")]
 use crate::panics::caught;
 
-/// Tells the application's recorder something.
+/// Calls the application's recorder.
 #[cfg(feature = "metrics")]
 fn tell(recorder: impl FnOnce()) {
     let _ = caught("metrics recorder", recorder);

@@ -81,7 +81,8 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
             AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
         let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
         let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
-        // Its connection ends with it: nothing more is written. So may what a hook of the application was at.
+        // Closes its connection: nothing more is written. Also drops the future of a hook of the application,
+        // which may panic.
         let _ = caught("Signer or Verifier", || drop(attempt));
         let ended = match ended {
             Ok(Ok(ended)) => ended,
@@ -97,8 +98,8 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     }
 }
 
-/// Ends an attempt in which code of the application panicked: with the panic, where nothing was sent. Where it may
-/// have been carried out, that is what its caller must know.
+/// Ends an attempt in which application code panicked: with the panic if nothing was sent. If the request may
+/// have been carried out, the caller must get an error that says so.
 fn panicked(
     panic: Panic,
     call: &CallContext,
@@ -124,7 +125,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     ) -> Result<Response, Error> {
         let now = named("Clock", || self.clock.now());
         self.require_verifier(call, now)?;
-        // What would not be sent costs no connection and no signature.
+        // Checked first, so that a request that cannot be sent costs no connection and no signature.
         if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
             self.require_serial(call, &serial_no, now)?;
         }
@@ -152,8 +153,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         } else {
             Err(self.refusal(call, request, received, &signed.sent, &clock, was_kept).await)
         };
-        // How the attempt ended is known. Looking at the connection runs code of TLS, which may be the
-        // application's.
+        // The result of the attempt is already known. Inspecting the connection runs TLS code, which may be the
+        // application's and may panic.
         let _ = caught("rustls", || {
             let used = match connection {
                 Some(connection) if is_orderly(&ended) => domain.keep(connection, may_be_kept),
@@ -172,8 +173,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         named("Verifier", || self.verifier.readiness(now)).map_err(not_ready)
     }
 
-    /// Requires that this serial may be sent: that of a certificate, and not of one that the verifier asks
-    /// for responses to be signed with. Returns what it asks for.
+    /// Requires that the serial belongs to a certificate, and that the verifier does not request responses signed
+    /// with that certificate. Returns the serial that the verifier prefers.
     fn require_serial(
         &self,
         call: &CallContext,
@@ -281,7 +282,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let signature = named_async("Signer", self.signer.sign_within(&message, left));
         let signature = signature.await.map_err(failed)?;
         telemetry::signed(call, begin.elapsed());
-        // A signer may have had its key exchanged meanwhile, and the verifier its keys.
+        // The keys of the signer or the verifier may have been exchanged in the meantime.
         let preferred = self.require_serial(call, signature.serial_no(), timestamp)?;
         let algorithm = named("Signer", || self.signer.algorithm());
         require_length(algorithm, &signature).map_err(failed)?;
@@ -378,8 +379,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 UnverifiedCause::TooLarge { limit: self.max_response_bytes }
             }
             Ok(body) => match self.verified(clock, &headers, body).await {
-                // Accepted and not finished, it may have nothing to say yet: then it is believed where no other
-                // response can have come.
+                // Accepted but not finished, so it may have no content to recognise it by: trust it only if no
+                // other response can have come on this connection.
                 Ok(verified)
                     if (was_kept || status != StatusCode::ACCEPTED)
                         && !named("answered_by", || request.is_answered_by(verified.body())) =>

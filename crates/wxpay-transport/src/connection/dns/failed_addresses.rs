@@ -33,8 +33,8 @@ impl FailedAddresses {
         self.failed().retain(|(other, _)| *other != address);
     }
 
-    /// Puts the addresses into the order in which they are tried: the two families in turn, each in the order it
-    /// came in; then those that failed, the latest one last.
+    /// Sorts addresses for connecting: the two families alternate, each in its given order; addresses that failed
+    /// come last, the most recent failure at the end.
     pub(crate) fn order(&self, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         let mut failed = self.failed();
         while failed.front().is_some_and(|(_, since)| since.elapsed() >= REST) {

@@ -1,4 +1,4 @@
-//! Which of the addresses of Redis is spoken to.
+//! Selects an address of Redis.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::ConnectStage;
 use crate::observe::log;
 use crate::rate_limit::redis::shared_limit::Lost;
 
-/// Tries the addresses of a host, those that failed a moment ago last.
+/// Tries the addresses of a host, those that failed recently last.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
     pub(crate) lookup: Lookup,
@@ -27,12 +27,12 @@ impl Addresses {
         Self { lookup, failed: Arc::default() }
     }
 
-    /// Notes that an address does not answer.
+    /// Records that an address does not respond.
     pub(crate) fn fail(&self, address: SocketAddr) {
         self.failed.add(address);
     }
 
-    /// Connects to one of the addresses and logs in there, within this time.
+    /// Connects to one of the addresses and logs in, within `time`.
     pub(crate) async fn reach<T, F>(
         &self,
         host: &str,
@@ -52,8 +52,8 @@ impl Addresses {
         reached.inspect_err(|_| self.lookup.forget())
     }
 
-    /// Passes by an address that takes no connections. One that takes them and then says nothing has a part of
-    /// the time only.
+    /// Skips an address that accepts no connections. One that accepts them but does not respond gets only a share
+    /// of the time.
     async fn try_all<T, F>(
         &self,
         host: &str,
@@ -83,12 +83,12 @@ impl Addresses {
             let share = now + end.saturating_duration_since(now) / others.saturating_add(1);
             lost = match timeout_at(share, log_in(tcp)).await.unwrap_or(Err(Lost::Slow)) {
                 Ok(reached) => return Ok((address, reached)),
-                // It has answered: the others would say the same, and count another wrong password.
+                // Redis responded: the other addresses would refuse too, and count another wrong password.
                 Err(refused @ Lost::Refused(_)) => return Err(refused),
                 Err(lost) => lost,
             };
             self.failed.add(address);
-            // A response without an end is told, and is the end of this try.
+            // An endless response is reported, without trying the other addresses.
             if addresses.is_empty() || lost == Lost::TooLong {
                 return Err(lost);
             }

@@ -44,7 +44,7 @@ struct Address {
     host: String,
     port: u16,
     addresses: Addresses,
-    /// With the password.
+    /// Contains the password.
     settings: RedisConnectionInfo,
     tls: Option<Tls>,
 }
@@ -59,11 +59,11 @@ struct Tls {
 pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<(SocketAddr, MultiplexedConnection), Lost>>>,
     task: JoinHandle<()>,
-    /// A response was too long.
+    /// Whether a response was too long.
     is_too_long: Arc<AtomicBool>,
-    /// There has been a response, an error perhaps.
+    /// Whether any query got a response, including an error.
     has_answered: AtomicBool,
-    /// There is nothing as yet to the last question.
+    /// Whether the last query has no response yet.
     is_silent: AtomicBool,
 }
 
@@ -96,7 +96,7 @@ impl RedisLink {
         }
     }
 
-    /// Sets who looks up the host.
+    /// Sets the resolver of the host name.
     pub(crate) fn resolver(&mut self, resolver: Arc<dyn Resolve>) {
         Arc::make_mut(&mut self.address).addresses = Addresses::new(Lookup::Given(resolver));
     }
@@ -177,7 +177,7 @@ impl SharedStore for RedisLink {
         if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, line)) {
             return false;
         }
-        // One that is only being made needs its time.
+        // A connection that is still being opened needs its time.
         let Some(made) = &*line.connection.borrow() else { return true };
         *current = None;
         line.task.abort();

@@ -105,17 +105,17 @@ impl RedisRateLimiter {
         self
     }
 
-    /// Sets who looks up the host of the URL. The default is the operating system.
+    /// Sets the resolver of the host name in the URL. The default is the operating system.
     ///
-    /// Of several addresses each is tried: the next one when the one before fails, or beside it when that does
-    /// not answer. One that failed comes last for a minute.
+    /// All addresses are tried: the next one when an address fails, or in parallel when it does not respond. An
+    /// address that failed is tried last for a minute.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.limit.store.resolver(Arc::new(resolver));
         self
     }
 
-    /// Tells whether Redis is lost, as far as is known, so that this process keeps to its share.
+    /// Returns whether Redis is lost, as far as is known, so that this process limits itself to its share.
     pub fn is_degraded(&self) -> bool {
         self.limit.health.is_lost()
     }
