@@ -60,7 +60,7 @@ pub(crate) fn against(
     server: &Server,
     other: &Against,
 ) -> Result<Vec<Comparison>> {
-    let (rounds, calls) = if options.quick { (3, 300) } else { (9, 4000) };
+    let (rounds, calls) = if options.quick { (3, 300) } else { (9, 2000) };
     let mut all = Vec::new();
     for over in &options.over {
         for &signing in options.signing.iter().filter(|s| **s != Signing::SoftHsm) {
