@@ -1,14 +1,12 @@
 //! Host names with several addresses, some of which do not work.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use wxpay_auth::{FileKeySigner, KeyRing};
 use wxpay_testing::{ConnectProxy, ProxyManners, ServerTls, WireServer};
-use wxpay_tests::black_hole::BlackHole;
+use wxpay_tests::black_hole::{BlackHole, mute};
 use wxpay_tests::requests::list;
 use wxpay_tests::switchboard::Switchboard;
 use wxpay_tests::{builder, chain};
@@ -31,21 +29,6 @@ fn client_for(server: &WireServer, addresses: &[IpAddr]) -> ClientBuilder<FileKe
     let board = Switchboard::default();
     board.connect_all(NAME, addresses);
     builder(server, &format!("https://{NAME}:{}", server.address().port())).resolver(board)
-}
-
-/// Accepts connections on an address and keeps them open, but sends nothing.
-async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
-    let listener = TcpListener::bind(address).await.expect("a free port");
-    let taken = Arc::<AtomicUsize>::default();
-    let count = Arc::clone(&taken);
-    tokio::spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((tcp, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::Relaxed);
-            kept.push(tcp);
-        }
-    });
-    taken
 }
 
 #[tokio::test]

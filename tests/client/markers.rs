@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use tracing_subscriber::filter::LevelFilter;
 use wxpay_marketing::PlanId;
 use wxpay_testing::{ConnectProxy, ErrorBody, Misbehaviour, ProxyManners, ServerTls, WireServer};
 use wxpay_tests::log::Log;
@@ -23,15 +22,7 @@ const MARKER: &str = "m4rk3r";
 /// Everything logged at TRACE in this process.
 fn log() -> &'static Log {
     static LOG: OnceLock<Log> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let log = Log::default();
-        tracing_subscriber::fmt()
-            .with_max_level(LevelFilter::TRACE)
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .init();
-        log
-    })
+    LOG.get_or_init(Log::of_process)
 }
 
 /// Collects the visible texts of values and errors.

@@ -345,12 +345,7 @@ async fn a_response_that_nobody_verified_leaves_the_outcome_open() {
 #[test]
 fn a_panic_is_logged_without_its_text() {
     own_process!();
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::of_process();
     for panics in [
         an_auditor_changes_no_outcome,
         an_auditor_is_no_danger_to_a_call_that_is_dropped,

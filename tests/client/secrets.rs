@@ -1,6 +1,5 @@
 //! No key, no `Authorization`, no signature and no body in any log or `Debug`.
 
-use tracing_subscriber::filter::LevelFilter;
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{
     ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Plan, Point, ProxyManners, ServerTls,
@@ -47,12 +46,7 @@ fn assert_none(what: &str, text: &str, secrets: &[String]) {
 #[tokio::test]
 async fn logs_at_trace_and_debug_output_hold_no_secret() {
     own_process!();
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::of_process();
     let server = WireServer::start_tls(ServerTls::Good).await;
     let secrets = secrets(&server);
     let proxy = ConnectProxy::start(ProxyManners::Open).await;

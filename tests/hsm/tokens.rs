@@ -122,12 +122,8 @@ async fn signers_come_and_go_on_opencryptoki() {
 #[ignore = "needs SoftHSM: run scripts/test"]
 async fn nothing_shows_the_pin() {
     own_process!();
-    let log = Log::default();
     // For the whole process: the signer has its own threads.
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::of_process();
 
     let token = Token::softhsm("main");
     let signer = connect_with(&token, Pkcs11Mechanism::RsaPkcs).await;

@@ -7,7 +7,7 @@ use wxpay_auth::{
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{CertificateRefusal, Gateway, WechatPay, WireServer};
 use wxpay_tests::openssl::check_request;
-use wxpay_tests::{chain, plan_id, token};
+use wxpay_tests::{chain, plan_id, signed_plans, token};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
 
 const OTHER_KEY: &str =
@@ -26,18 +26,6 @@ fn uncertified(backend: Backend) -> FileKeySigner {
     FileKeySigner::without_certificate(PrivateKey::from_pem_with(backend, OTHER_KEY).unwrap())
 }
 
-fn plans<S: Signer>(
-    gateway: &Gateway,
-    signer: S,
-) -> DeliveryPlans<impl wxpay_transport::Transport> {
-    let client = Client::builder(gateway.mchid(), signer, gateway.key_ring())
-        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
-        .proxy(Proxy::none())
-        .build()
-        .unwrap();
-    DeliveryPlans::new(client)
-}
-
 #[tokio::test]
 async fn a_key_gets_its_certificate_and_signs_with_it() {
     let gateway = Gateway::start().await;
@@ -45,7 +33,8 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
     let public_key = signer.key().public_key();
 
     // Before that, nothing is sent.
-    let error = plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
+    let error =
+        signed_plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent);
     assert!(
         chain(&error).contains("no merchant certificate yet: request one"),
@@ -66,9 +55,9 @@ async fn a_key_gets_its_certificate_and_signs_with_it() {
 
     let key = PrivateKey::from_pem(OTHER_KEY).unwrap();
     let signer = FileKeySigner::with_certificate(key, &certificate).unwrap();
-    plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
+    signed_plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
     // The previous certificate stays valid: both are during a rotation.
-    plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap();
+    signed_plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap();
     assert_eq!(gateway.executions(), 2);
 }
 
@@ -87,8 +76,9 @@ async fn a_gateway_that_goes_by_the_new_certificate_takes_no_other() {
 
     let key = PrivateKey::from_pem(OTHER_KEY).unwrap();
     let signer = FileKeySigner::with_certificate(key, &certificate).unwrap();
-    plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
-    let error = plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap_err();
+    signed_plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
+    let error =
+        signed_plans(&gateway, gateway.signer()).terminate(&plan_id("12001")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Rejected);
     assert_eq!(gateway.executions(), 1);
 }

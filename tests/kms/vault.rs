@@ -6,13 +6,12 @@ use wxpay_auth::kms::{
     Endpoint, KmsError, KmsSigner, KmsTls, Secret, VaultAuth, VaultTransit, VaultTransitBuilder,
 };
 use wxpay_auth::{Certificate, CertificateSubject, SignErrorKind, Signer};
-use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
 use wxpay_tests::openbao::{OpenBao, name, policy, variable};
 use wxpay_tests::openssl::check_request;
 use wxpay_tests::token::{certificate, reference};
-use wxpay_tests::{chain, plan_id};
-use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
+use wxpay_tests::{chain, plan_id, signed_plans};
+use wxpay_transport::Outcome;
 
 type VaultSigner = KmsSigner<VaultTransit>;
 
@@ -22,18 +21,6 @@ async fn connect(vault: VaultTransitBuilder) -> Result<VaultSigner, KmsError> {
 
 async fn uncertified(vault: VaultTransitBuilder) -> Result<VaultSigner, KmsError> {
     KmsSigner::builder(vault.build()?).without_certificate().connect().await
-}
-
-fn client(
-    gateway: &Gateway,
-    signer: VaultSigner,
-) -> DeliveryPlans<impl wxpay_transport::Transport> {
-    let client = Client::builder(gateway.mchid(), signer, gateway.key_ring())
-        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
-        .proxy(Proxy::none())
-        .build()
-        .unwrap();
-    DeliveryPlans::new(client)
 }
 
 fn kind(result: Result<VaultSigner, KmsError>) -> (SignErrorKind, String) {
@@ -68,7 +55,7 @@ async fn a_plan_is_terminated_with_openbao() {
         .connect()
         .await
         .unwrap();
-    let plans = client(&gateway, signer.clone());
+    let plans = signed_plans(&gateway, signer.clone());
     plans.terminate(&plan_id("12000")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(gateway.plan_state("12000"), Some(PlanState::Terminated));
 
@@ -91,7 +78,8 @@ async fn a_key_is_born_in_openbao() {
     let mount = bao.transit("born");
     let vault = || bao.backend(&mount, "born");
     let signer = uncertified(vault()).await.unwrap();
-    let sent = client(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
+    let sent =
+        signed_plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(sent.outcome(), Outcome::NotSent);
 
     let subject = CertificateSubject::new(&gateway.mchid()).country("CN").unwrap();
@@ -104,7 +92,7 @@ async fn a_key_is_born_in_openbao() {
         .await
         .unwrap();
     assert_eq!(signer.serial_no(), certificate.serial_no());
-    client(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
+    signed_plans(&gateway, signer).terminate(&plan_id("12000")).await.unwrap();
     assert_eq!(gateway.executions(), 1);
 }
 
@@ -147,7 +135,7 @@ async fn a_rotation_in_the_service_changes_nothing_until_a_new_signer_is_connect
     .unwrap();
     signing.await.unwrap();
     assert_eq!(old.key_version(), Some("1"));
-    client(&gateway, old.clone()).terminate(&plan_id("12000")).await.unwrap();
+    signed_plans(&gateway, old.clone()).terminate(&plan_id("12000")).await.unwrap();
 
     // The latest version does not match the certificate.
     let (found, said) = kind(with(vault(), &old_certificate).await);
@@ -160,7 +148,7 @@ async fn a_rotation_in_the_service_changes_nothing_until_a_new_signer_is_connect
     assert_eq!(new.key_version(), Some("2"));
     let new = with(vault(), &certified(&gateway, &new).await).await.unwrap();
     assert_ne!(new.serial_no(), old.serial_no());
-    client(&gateway, new).terminate(&plan_id("12001")).await.unwrap();
+    signed_plans(&gateway, new).terminate(&plan_id("12001")).await.unwrap();
 }
 
 #[tokio::test]

@@ -104,12 +104,7 @@ fn assert_no_token(shown: &str) {
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn a_signature_is_had_once_it_is_approved() {
     own_process!();
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::of_process();
     let group = ControlGroup::new();
     let vault = group.vault();
     let signer = group.connect(&vault).await;

@@ -271,11 +271,7 @@ async fn a_role_that_is_locked_out_says_so() {
 #[ignore = "needs OpenBao: run scripts/test"]
 async fn nothing_shows_a_secret() {
     own_process!();
-    let log = Log::default();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .init();
+    let log = Log::of_process();
 
     let bao = OpenBao::shared();
     let allowed = signer_policy(&bao);

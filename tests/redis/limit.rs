@@ -1,16 +1,15 @@
 //! A rate limit shared by several processes on a real Redis server.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing_subscriber::filter::LevelFilter;
 use wxpay_testing::WireServer;
-use wxpay_tests::black_hole::BlackHole;
+use wxpay_tests::black_hole::{BlackHole, mute};
 use wxpay_tests::builder;
 use wxpay_tests::log::Log;
 use wxpay_tests::redis_server::{RedisServer, free_port};
@@ -605,21 +604,6 @@ async fn tls_is_spoken_and_the_server_is_verified() {
     assert!(by_default.is_degraded());
     assert_eq!(server.run(&["DBSIZE"]), "1");
     std::fs::remove_dir_all(&directory).unwrap();
-}
-
-/// Accepts connections on an address and sends nothing; counts them.
-async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
-    let listener = TcpListener::bind(address).await.expect("a free port");
-    let taken = Arc::<AtomicUsize>::default();
-    let count = Arc::clone(&taken);
-    tokio::spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((tcp, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::Relaxed);
-            kept.push(tcp);
-        }
-    });
-    taken
 }
 
 #[tokio::test]

@@ -1,8 +1,30 @@
 //! Addresses that accept connections but send nothing, or do not even accept them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpListener;
 
 use socket2::{Domain, Socket, Type};
+
+/// Accepts connections on an address and keeps them open, but sends nothing; returns their number.
+///
+/// # Panics
+/// Panics if the port is in use.
+pub async fn mute(address: SocketAddr) -> Arc<AtomicUsize> {
+    let listener = TcpListener::bind(address).await.expect("a free port");
+    let taken = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&taken);
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((tcp, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            kept.push(tcp);
+        }
+    });
+    taken
+}
 
 /// Listens, but accepts nothing. With a full queue, connections are neither established nor refused;
 /// otherwise they are established, and nothing more happens.

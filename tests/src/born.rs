@@ -3,25 +3,12 @@
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer, Pkcs11Uri};
 use wxpay_auth::{Certificate, CertificateSubject, KeyError, SignErrorKind};
-use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::Gateway;
-use wxpay_transport::{BaseUrl, Client, Outcome, Proxy};
+use wxpay_transport::Outcome;
 
 use crate::openssl::check_request;
 use crate::token::{Token, delete};
-use crate::{chain, plan_id};
-
-fn client(
-    gateway: &Gateway,
-    signer: Pkcs11Signer,
-) -> DeliveryPlans<impl wxpay_transport::Transport> {
-    let client = Client::builder(gateway.mchid(), signer, gateway.key_ring())
-        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
-        .proxy(Proxy::none())
-        .build()
-        .unwrap();
-    DeliveryPlans::new(client)
-}
+use crate::{chain, plan_id, signed_plans};
 
 /// Generates a key, requests and stores its certificate, and makes a call.
 pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
@@ -40,7 +27,8 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
     assert!(matches!(error, Pkcs11Error::NoCertificate), "{}", chain(&error));
     let signer = Pkcs11Signer::builder(uri.clone()).without_certificate().connect().await.unwrap();
     assert_eq!(signer.public_key(), pair.public_key());
-    let sent = client(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
+    let sent =
+        signed_plans(&gateway, signer.clone()).terminate(&plan_id("12000")).await.unwrap_err();
     assert_eq!(sent.outcome(), Outcome::NotSent);
     let subject = CertificateSubject::new(&gateway.mchid()).country("CN").unwrap();
     let request = check_request(&subject, pair.public_key(), &signer).await;
@@ -59,7 +47,7 @@ pub async fn the_whole_way(token: &Token, usage: Pkcs11KeyUsage) {
 
     let certified = Pkcs11Signer::builder(uri.clone()).connect().await.unwrap();
     assert_eq!(certified.serial_no(), certificate.serial_no());
-    client(&gateway, certified.clone()).terminate(&plan_id("12000")).await.unwrap();
+    signed_plans(&gateway, certified.clone()).terminate(&plan_id("12000")).await.unwrap();
     assert_eq!(gateway.executions(), 1);
 
     // The label is in use now.

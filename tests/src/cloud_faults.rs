@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tracing_subscriber::filter::LevelFilter;
 use wxpay_auth::kms::KmsSignerBuilder;
 use wxpay_auth::{SignError, SignErrorKind, Signer};
 
@@ -146,15 +145,10 @@ pub async fn answers_about_another_key<C: Cloud>() {
 
 /// No secret, session token or request signature is shown in a log, an error or a `Debug`.
 pub async fn secrets_stay_secret<C: Cloud>() {
-    let (double, log) = (double::<C>(), Log::default());
+    let double = double::<C>();
     // For the whole process, including its other tests: a subscriber for this task only would miss callsites
     // that other tests reached first.
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .init();
+    let log = Log::of_process();
     let shown = async {
         let setup =
             || Setup::new(&double, "merchant").credentials(credentials(&double, "temporary"));

@@ -36,10 +36,10 @@ pub mod token;
 pub mod token_checks;
 pub mod until;
 
-use wxpay_auth::{FileKeySigner, KeyRing};
+use wxpay_auth::{FileKeySigner, KeyRing, Signer};
 use wxpay_marketing::{DeliveryPlans, PlanId};
-use wxpay_testing::{WechatPay, client_config};
-use wxpay_transport::{BaseUrl, Client, ClientBuilder, NoRetry, Proxy};
+use wxpay_testing::{Gateway, WechatPay, client_config};
+use wxpay_transport::{BaseUrl, Client, ClientBuilder, NoRetry, Proxy, Transport};
 
 /// The client of most tests.
 pub type TestClient = Client<FileKeySigner, KeyRing>;
@@ -93,4 +93,14 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(": ")
+}
+
+/// Returns a service for a gateway with this signer.
+pub fn signed_plans<S: Signer>(gateway: &Gateway, signer: S) -> DeliveryPlans<impl Transport> {
+    let client = Client::builder(gateway.mchid(), signer, gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url()).expect("an origin"))
+        .proxy(Proxy::none())
+        .build()
+        .expect("a client");
+    DeliveryPlans::new(client)
 }

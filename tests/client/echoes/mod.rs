@@ -5,7 +5,6 @@ mod server;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use tracing_subscriber::filter::LevelFilter;
 use wxpay_auth::{Clock, SystemClock};
 use wxpay_testing::WireServer;
 use wxpay_tests::log::Log;
@@ -135,12 +134,7 @@ fn client(server: &EchoServer, keys: &WireServer, ids: &Arc<Ids>) -> TestClient 
 #[tokio::test]
 async fn nothing_of_what_was_sent_is_shown_when_it_comes_back() {
     own_process!();
-    let (log, ids) = (Log::default(), Arc::<Ids>::default());
-    tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .init();
+    let (log, ids) = (Log::of_process(), Arc::<Ids>::default());
     let keys = WireServer::start_plain().await;
     let mut logged = 0;
     let mut assert_unseen = |heard: &Heard, place: &str| {
