@@ -493,7 +493,7 @@ async fn a_login_without_a_token_is_none() {
             json!({ "auth": { "client_token": "", "lease_duration": 0, "renewable": false } }),
             "gave no token",
         ),
-        (json!({ "errors": ["no"] }), "asked for: no"),
+        (json!({ "errors": ["no"] }), "requested data: no"),
     ] {
         let server = MockServer::start().await;
         let response = ResponseTemplate::new(200).set_body_json(response);
