@@ -18,8 +18,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::connection::dns::lookup::Lookup;
@@ -59,6 +61,9 @@ struct Tls {
 pub(crate) struct Line {
     connection: watch::Receiver<Option<Result<(SocketAddr, MultiplexedConnection), Lost>>>,
     task: JoinHandle<()>,
+    /// The runtime that drives the task.
+    runtime: Id,
+    begun: Instant,
     /// Whether a response was too long.
     is_too_long: Arc<AtomicBool>,
     /// Whether any query got a response, including an error.
@@ -117,7 +122,17 @@ impl Line {
             }
         });
         let (has_answered, is_silent) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { connection, task, is_too_long, has_answered, is_silent }
+        let (runtime, begun) = (Handle::current().id(), Instant::now());
+        Self { connection, task, runtime, begun, is_too_long, has_answered, is_silent }
+    }
+
+    /// Returns whether the task has ended, or is late in connecting on another runtime, which may not be driven
+    /// at all.
+    fn is_lost(&self) -> bool {
+        self.task.is_finished()
+            || (self.runtime != Handle::current().id()
+                && self.connection.borrow().is_none()
+                && self.begun.elapsed() > CONNECT_TIMEOUT)
     }
 
     /// Waits for the connection; the task that opens it continues when this future is dropped.
@@ -142,7 +157,7 @@ impl SharedStore for RedisLink {
     fn line(&self) -> Arc<Line> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         match &*line {
-            Some(line) if !line.task.is_finished() => Arc::clone(line),
+            Some(line) if !line.is_lost() => Arc::clone(line),
             _ => Arc::clone(line.insert(Arc::new(Line::begin(Arc::clone(&self.address))))),
         }
     }
@@ -507,6 +522,23 @@ mod tests {
         assert_eq!(ask(&link, SHORT).await, None);
         assert!(link.hang_up(&link.line()));
         assert_eq!(ask(&link, SAFETY).await, Some(RESERVED));
+    }
+
+    #[test]
+    fn a_connection_that_a_sleeping_runtime_opens_is_replaced() {
+        let runtime = || {
+            let mut builder = tokio::runtime::Builder::new_current_thread();
+            builder.enable_all().start_paused(true).build().unwrap()
+        };
+        let (sleeping, awake) = (runtime(), runtime());
+        // Nothing connects: the task of the one is not driven, and that of the other is not waited for.
+        let link = RedisLink::new("redis://127.0.0.1:9").unwrap();
+        let first = sleeping.block_on(async { link.line() });
+        awake.block_on(async {
+            assert!(Arc::ptr_eq(&first, &link.line()), "it gets its time");
+            tokio::time::advance(CONNECT_TIMEOUT + Duration::from_secs(1)).await;
+            assert!(!Arc::ptr_eq(&first, &link.line()), "its runtime sleeps");
+        });
     }
 
     #[tokio::test]
