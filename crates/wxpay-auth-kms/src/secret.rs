@@ -19,7 +19,7 @@ use crate::error::KmsError;
 ///
 /// let given = Secret::new("hvs.…");
 /// assert_eq!(format!("{given:?}"), "Secret(given)");
-/// Read again each time it is needed, so that changes are picked up.
+/// // Read again each time it is needed, so that changes are picked up.
 /// let from_file = Secret::file("/run/secrets/vault_token");
 /// # let _ = from_file;
 /// ```

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
 /// use wxpay_auth::kms::{Secret, VaultAuth};
 ///
-/// A token, or the file that a Vault agent writes one to.
+/// // A token, or the file that a Vault agent writes one to.
 /// let token = VaultAuth::token(Secret::file("/run/vault/token"));
 /// let app_role = VaultAuth::app_role("5f1c72e2-…", Secret::file("/run/secrets/secret_id"));
 /// let kubernetes = VaultAuth::kubernetes("wxpay").mount("kubernetes-prod");
