@@ -6,8 +6,8 @@ use serde_json::json;
 use wxpay_auth::kms::{
     AlibabaKms, AlibabaKmsBuilder, AlibabaRole, CredentialProvider, Endpoint, KmsError, KmsSigner,
 };
-use wxpay_auth::{Clock, SignErrorKind, Signer, SystemClock, Timestamp};
-use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup, credentials, double, merchant};
+use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup, credentials, double, merchant, role};
 use wxpay_tests::kms_service::KmsService;
 use wxpay_tests::token::certificate;
 use wxpay_tests::{chain, cloud_tests};
@@ -35,26 +35,15 @@ impl Cloud for Alibaba {
 
     fn backend(setup: Setup<'_>) -> Result<AlibabaKms, KmsError> {
         let version = setup.double.find(&format!("/versions/{}/0", setup.key));
-        AlibabaKms::builder("cn-hangzhou", setup.key_id(), version.unwrap_or("no-version"))
-            .endpoint(Endpoint::new(setup.double.url())?)
-            .clock(move || {
-                let now = SystemClock.now().as_unix_secs();
-                Timestamp::from_unix_secs(now.saturating_add_signed(setup.clock_ahead))
-            })
-            .credentials(setup.credentials)
-            .tls(setup.tls)
-            .build()
+        let version = version.unwrap_or("no-version");
+        let builder = AlibabaKms::builder("cn-hangzhou", setup.key_id(), version);
+        setup.apply(builder)?.build()
     }
 }
 
 impl Roles for Alibaba {
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider> {
-        let role = AlibabaRole::new().unwrap();
-        let role = role.metadata(Endpoint::new(double.text("/metadata_url")).unwrap());
-        Arc::new(match name {
-            Some(name) => role.name(name),
-            None => role,
-        })
+        Arc::new(role(AlibabaRole::new().unwrap(), double, name))
     }
 }
 

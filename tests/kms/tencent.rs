@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use wxpay_auth::kms::{CredentialProvider, Endpoint, KmsError, TencentKms, TencentRole};
-use wxpay_auth::{Clock, SystemClock, Timestamp};
-use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup};
+use wxpay_auth::kms::{CredentialProvider, KmsError, TencentKms, TencentRole};
+use wxpay_tests::cloud::{Cloud, Codes, Roles, Setup, role};
 use wxpay_tests::cloud_tests;
 use wxpay_tests::kms_service::KmsService;
 
@@ -30,26 +29,14 @@ impl Cloud for Tencent {
     type Backend = TencentKms;
 
     fn backend(setup: Setup<'_>) -> Result<TencentKms, KmsError> {
-        TencentKms::builder(setup.double.text("/region"), setup.key_id())
-            .endpoint(Endpoint::new(setup.double.url())?)
-            .clock(move || {
-                let now = SystemClock.now().as_unix_secs();
-                Timestamp::from_unix_secs(now.saturating_add_signed(setup.clock_ahead))
-            })
-            .credentials(setup.credentials)
-            .tls(setup.tls)
-            .build()
+        let builder = TencentKms::builder(setup.double.text("/region"), setup.key_id());
+        setup.apply(builder)?.build()
     }
 }
 
 impl Roles for Tencent {
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider> {
-        let role = TencentRole::new().unwrap();
-        let role = role.metadata(Endpoint::new(double.text("/metadata_url")).unwrap());
-        Arc::new(match name {
-            Some(name) => role.name(name),
-            None => role,
-        })
+        Arc::new(role(TencentRole::new().unwrap(), double, name))
     }
 }
 

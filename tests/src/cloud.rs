@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use wxpay_auth::kms::{
-    CredentialProvider, Credentials, KmsBackend, KmsError, KmsSigner, KmsSignerBuilder, KmsTls,
+    CloudKmsBuilder, CloudRole, CredentialProvider, Credentials, Endpoint, KmsBackend, KmsError,
+    KmsSigner, KmsSignerBuilder, KmsTls,
 };
-use wxpay_auth::{Certificate, CertificateSubject, SignErrorKind, Signer};
+use wxpay_auth::{
+    Certificate, CertificateSubject, Clock, SignErrorKind, Signer, SystemClock, Timestamp,
+};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
 use wxpay_transport::{BaseUrl, Client, Outcome, Proxy, Transport};
@@ -45,6 +48,16 @@ pub trait Cloud: Sized + 'static {
 pub trait Roles: Cloud {
     /// Gets access keys from the metadata service of the double.
     fn role(double: &KmsService, name: Option<&str>) -> Arc<dyn CredentialProvider>;
+}
+
+/// Sets up a role for the metadata service of the double.
+pub fn role<C>(role: CloudRole<C>, double: &KmsService, name: Option<&str>) -> CloudRole<C> {
+    let metadata = Endpoint::new(double.text("/metadata_url")).expect("an address");
+    let role = role.metadata(metadata);
+    match name {
+        Some(name) => role.name(name),
+        None => role,
+    }
 }
 
 /// The error codes of a service.
@@ -88,6 +101,19 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
+    /// Applies these settings to the builder of a cloud.
+    ///
+    /// # Errors
+    /// [`KmsError`], as the builder.
+    pub fn apply<C>(self, builder: CloudKmsBuilder<C>) -> Result<CloudKmsBuilder<C>, KmsError> {
+        let clock_ahead = self.clock_ahead;
+        let builder = builder.endpoint(Endpoint::new(self.double.url())?).clock(move || {
+            let now = SystemClock.now().as_unix_secs();
+            Timestamp::from_unix_secs(now.saturating_add_signed(clock_ahead))
+        });
+        Ok(builder.credentials(self.credentials).tls(self.tls))
+    }
+
     /// Uses a key of the double, with an access key that does not expire.
     pub fn new(double: &'a KmsService, key: &'a str) -> Self {
         let credentials = Arc::new(credentials(double, "static"));
