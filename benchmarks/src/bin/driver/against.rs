@@ -14,6 +14,7 @@ use crate::measure::contender;
 use crate::options::{Against, Options};
 use crate::program::Program;
 use crate::server::{Load, Server};
+use crate::tables::spread;
 
 const LIMIT: Duration = Duration::from_secs(900);
 
@@ -127,8 +128,6 @@ fn in_turns(
 /// Writes the table.
 pub(crate) fn table(text: &mut String, all: &[Comparison]) {
     let Some(first) = all.first() else { return };
-    let ratio =
-        |spread: Spread| format!("{:.3} ({:.3} to {:.3})", spread.median, spread.min, spread.max);
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
@@ -148,13 +147,13 @@ pub(crate) fn table(text: &mut String, all: &[Comparison]) {
         let more = Spread::of(all.rounds.iter().map(|r| memory(&r.this) - memory(&r.other)));
         let start = |value: fn(&Start) -> f64| Spread::of(all.starts.iter().map(value));
         let starts = if all.starts.is_empty() {
-            "| | |".to_owned()
+            "| |".to_owned()
         } else {
             format!(
                 "{:.1} | {:.1} | {}",
                 start(|start| start.other).median,
                 start(|start| start.this).median,
-                ratio(start(|start| start.this / start.other))
+                spread(start(|start| start.this / start.other))
             )
         };
         let _ = writeln!(
@@ -165,10 +164,10 @@ pub(crate) fn table(text: &mut String, all: &[Comparison]) {
             all.callers,
             median(|round| round.other.p50_us),
             median(|round| round.this.p50_us),
-            ratio(all.ratio(|figures| figures.p50_us)),
-            ratio(all.ratio(Figures::cpu_per_1000)),
-            ratio(all.ratio(Figures::calls_per_second)),
-            ratio(all.ratio(|figures| figures.p99_us)),
+            spread(all.ratio(|figures| figures.p50_us)),
+            spread(all.ratio(Figures::cpu_per_1000)),
+            spread(all.ratio(Figures::calls_per_second)),
+            spread(all.ratio(|figures| figures.p99_us)),
             more.median,
             all.failed()
         );

@@ -148,7 +148,7 @@ fn scenario(turns: &Turns) -> String {
     format!("| {} | {} | {} |", what.over, what.signing, what.callers)
 }
 
-fn spread(spread: Spread) -> String {
+pub(crate) fn spread(spread: Spread) -> String {
     format!("**{:.3}** ({:.3} to {:.3})", spread.median, spread.min, spread.max)
 }
 
