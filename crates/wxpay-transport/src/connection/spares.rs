@@ -169,7 +169,7 @@ async fn open(opening: Opening, used: Option<Connection>) {
     let Some(shared) = opening.shared.upgrade() else { return };
     shared.flows().is_failing = opened.is_none();
     let Some((connection, handshake)) = opened else {
-        log::debug!(host = &*shared.host, "no connection could be opened ahead");
+        log::debug!(host = &*shared.host, "cannot open a connection in advance");
         return;
     };
     telemetry::connected(&shared.host, handshake, Purpose::Spare);

@@ -27,7 +27,7 @@ pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
     }
     match after {
         BreakerState::Open => log::warn!(host, "calls leave this domain: it keeps failing"),
-        BreakerState::HalfOpen => log::info!(host, "one call tries this domain again"),
+        BreakerState::HalfOpen => log::info!(host, "one call probes this domain"),
         BreakerState::Closed => log::info!(host, "this domain works again"),
     }
     #[cfg(feature = "metrics")]
@@ -56,7 +56,7 @@ pub(crate) fn connected(host: &str, handshake: Option<HandshakeKind>, purpose: P
         Some(HandshakeKind::Resumed) => "resumed",
         Some(_) => "full",
     };
-    log::debug!(host, tls, ?purpose, "a connection came about");
+    log::debug!(host, tls, ?purpose, "opened a connection");
     #[cfg(feature = "metrics")]
     tell(|| {
         metrics::counter!(
@@ -182,7 +182,7 @@ pub(crate) fn shared_limit_degraded(is_degraded: bool) {
 /// Reports that the store of a shared limit was lost.
 #[cfg(feature = "redis")]
 pub(crate) fn shared_limit_lost(server: &str, why: &dyn std::fmt::Display) {
-    log::warn!(server, %why, "the shared rate limit is lost: this process keeps to its share");
+    log::warn!(server, %why, "the shared rate limit is lost: this process uses its share of the limit");
 }
 
 /// Reports that the store of a shared limit responds again.

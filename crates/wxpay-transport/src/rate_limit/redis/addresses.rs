@@ -67,7 +67,7 @@ impl Addresses {
     {
         let addresses = self.lookup.addresses(host, port).await;
         let mut addresses = addresses.map_err(|error| {
-            log::debug!(host, %error, "the name of redis was not found");
+            log::debug!(host, %error, "cannot resolve the host name of redis");
             Lost::Connection
         })?;
         trail.enter(ConnectStage::Tcp);
@@ -92,7 +92,7 @@ impl Addresses {
             if addresses.is_empty() || lost == Lost::TooLong {
                 return Err(lost);
             }
-            log::debug!(%address, error = %lost, "the next address of redis is tried");
+            log::debug!(%address, error = %lost, "trying the next address of redis");
         }
     }
 }
