@@ -1,4 +1,4 @@
-//! The wait before the next attempt.
+//! The wait before the next attempt, and the randomness that keeps many processes apart.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) fn backoff_throttled(time: u32) -> Duration {
 }
 
 /// Returns a random number between 0 and 1.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let mut random = [0; 4];
     // Without randomness, the longest wait.
     let _ = SystemRandom::new().fill(&mut random).map_err(|_| random = [0xff; 4]);

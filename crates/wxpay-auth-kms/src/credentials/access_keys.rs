@@ -8,20 +8,27 @@ use wxpay_auth_core::{Clock, SignErrorKind};
 
 use super::cache::{CredentialSource, Life};
 use super::provider::{CredentialProvider, Credentials};
+use crate::backoff::random;
 use crate::error::KmsError;
 
-/// How long before its expiry an access key is replaced.
+/// How long before its expiry an access key is replaced at the latest.
 const AHEAD_SECS: i64 = 300;
+/// How much earlier it may be replaced: each process has a random time of its own, so that those
+/// that started together do not call the provider together.
+const SPREAD_SECS: f64 = 60.0;
 
 /// Requests access keys from a provider and knows when they expire.
 pub(crate) struct AccessKeys {
     provider: Arc<dyn CredentialProvider>,
     clock: Arc<dyn Clock>,
+    ahead_secs: i64,
 }
 
 impl AccessKeys {
     pub(crate) fn new(provider: Arc<dyn CredentialProvider>, clock: Arc<dyn Clock>) -> Self {
-        Self { provider, clock }
+        #[expect(clippy::cast_possible_truncation, reason = "at most 60")]
+        let earlier = (random() * SPREAD_SECS) as i64;
+        Self { provider, clock, ahead_secs: AHEAD_SECS + earlier }
     }
 }
 
@@ -37,7 +44,7 @@ impl CredentialSource for AccessKeys {
         let end = credentials.expires_at();
         match end.map_or(i64::MAX, |end| end.seconds_after(self.clock.now())) {
             ..=0 => Life::Ended,
-            1..=AHEAD_SECS => Life::EndsSoon,
+            left if left <= self.ahead_secs => Life::EndsSoon,
             _ => Life::Lasts,
         }
     }
@@ -147,10 +154,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn they_are_kept_until_five_minutes_before_they_expire() {
+    async fn they_are_kept_until_five_or_six_minutes_before_they_expire() {
         let (provider, cache) = cache();
         assert_eq!(id(&cache).await, "id 0");
-        provider.now.store(3299, Ordering::SeqCst);
+        provider.now.store(3239, Ordering::SeqCst);
         assert_eq!(id(&cache).await, "id 0");
         assert_eq!(provider.asked(), 1);
         provider.now.store(3300, Ordering::SeqCst);
@@ -159,6 +166,18 @@ mod tests {
         assert_eq!(id(&cache).await, "id 1");
         provider.now.store(20_000, Ordering::SeqCst);
         assert_eq!(id(&cache).await, "id 2");
+    }
+
+    #[test]
+    fn processes_replace_them_at_different_times() {
+        let source = |_| {
+            let clock = Arc::new(wxpay_auth_core::SystemClock);
+            AccessKeys::new(Arc::new(Credentials::new("id", "secret")), clock).ahead_secs
+        };
+        let ahead: Vec<_> = (0..1000).map(source).collect();
+        assert!(ahead.iter().all(|secs| (300..=360).contains(secs)), "{ahead:?}");
+        assert!(ahead.iter().any(|secs| *secs < 315), "{ahead:?}");
+        assert!(ahead.iter().any(|secs| *secs > 345), "{ahead:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::backoff::random;
+
 /// A token of the service.
 pub(super) struct Token {
     secret: Zeroizing<String>,
@@ -19,6 +21,7 @@ pub(super) struct Token {
 pub(super) struct Lease {
     begin: Instant,
     length: Duration,
+    due: Instant,
     pub(super) renewable: bool,
 }
 
@@ -28,12 +31,14 @@ impl Lease {
     pub(super) fn new(asked: Instant, seconds: u64, renewable: bool) -> Option<Self> {
         // Capped at 100 years, because an `Instant` is limited.
         let length = Duration::from_secs(seconds.min(100 * 365 * 86_400));
-        (seconds > 0).then_some(Self { begin: asked, length, renewable })
+        let due = asked + length.mul_f64(0.6 + random() / 15.0);
+        (seconds > 0).then_some(Self { begin: asked, length, due, renewable })
     }
 
-    /// Returns when the token should be replaced: after two thirds of the lease.
+    /// Returns when the token should be replaced: at a random time between 60 % and two thirds of
+    /// the lease, so that processes that logged in together do not renew together.
     pub(super) fn due(&self) -> Instant {
-        self.begin + self.length * 2 / 3
+        self.due
     }
 
     pub(super) fn end(&self) -> Instant {
@@ -86,10 +91,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_is_due_after_two_thirds_of_it() {
+    async fn a_lease_is_due_before_two_thirds_of_it_have_passed() {
         let begin = Instant::now();
         let lease = Lease::new(begin, 30, true).unwrap();
-        assert_eq!(lease.due(), begin + Duration::from_secs(20));
+        assert!(
+            (begin + Duration::from_secs(18)..=begin + Duration::from_secs(20))
+                .contains(&lease.due())
+        );
         assert_eq!(lease.end(), begin + Duration::from_secs(30));
         assert_eq!(Lease::new(begin, 0, true), None);
         Lease::new(begin, u64::MAX, true).unwrap().end();
@@ -98,6 +106,16 @@ mod tests {
         assert!(!token.has_ended());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(token.has_ended());
+    }
+
+    #[test]
+    fn leases_that_began_together_are_not_due_together() {
+        let begin = Instant::now();
+        let due = |_| Lease::new(begin, 3000, true).unwrap().due().duration_since(begin).as_secs();
+        let due: Vec<_> = (0..1000).map(due).collect();
+        assert!(due.iter().all(|secs| (1800..=2000).contains(secs)), "{due:?}");
+        assert!(due.iter().any(|secs| *secs < 1850), "{due:?}");
+        assert!(due.iter().any(|secs| *secs > 1950), "{due:?}");
     }
 
     #[tokio::test(start_paused = true)]
