@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::connection::base_url::{BaseUrl, authority};
-use crate::connection::dialer::dial;
 use crate::connection::dns::failed_addresses::FailedAddresses;
 use crate::connection::dns::lookup::Lookup;
 use crate::connection::io::paced::paced;
@@ -21,10 +20,10 @@ use crate::connection::io::stream::{CountedTcp, Link, Stream};
 use crate::connection::proxy::tunnel::{self, TunnelError};
 use crate::connection::proxy::url::ProxyUrl;
 use crate::connection::trail::Trail;
+use crate::connection::try_addresses::{Stopped, TryAddresses, Unreachable};
 use crate::deadline::deadline;
 use crate::error::connect_failure::Failure;
 use crate::error::{ConfigError, ConnectStage};
-use crate::observe::log;
 
 /// Opens connections to one origin.
 #[derive(Clone)]
@@ -130,58 +129,29 @@ impl Connector {
         trail.enter(stage(ConnectStage::Dns));
         let end = deadline(Instant::now(), self.patience.divided);
         let addresses = self.lookup.addresses(&hop.host, hop.port).await;
-        let mut addresses =
+        let addresses =
             addresses.map_err(|e| Failure::new(stage(ConnectStage::Dns), NotFound(e)))?;
-        let mut failure = None;
-        loop {
-            addresses = self.failed.order(&addresses);
-            trail.enter(stage(ConnectStage::Tcp));
-            let left = end.saturating_duration_since(Instant::now());
-            let (address, tcp) = match dial(&addresses, left, trail, &self.failed).await {
-                Ok(connected) => connected,
-                Err(error) => {
-                    let unreached = trail.unreached(&hop.authority(), Some(error));
-                    // The failure of an address that accepted a connection is more informative.
-                    let unreached = || Failure::new(stage(ConnectStage::Tcp), unreached);
-                    return Err(failure.unwrap_or_else(unreached));
-                }
+        let enter = |address, tcp| async move {
+            let entered = self.pass(tcp, trail).await;
+            let stopped = |failure: Failure| {
+                let stopped = if failure.is_response { Stopped::Final } else { Stopped::Failed };
+                stopped(failure)
             };
-            addresses.retain(|other| *other != address && !trail.has_failed(*other));
-            let entered = self.pass(tcp, trail);
-            let ended = if addresses.is_empty() {
-                entered.await
-            } else {
-                let share = self.share(end, addresses.len());
-                let silent =
-                    || Failure::new(trail.stage(), io::Error::from(io::ErrorKind::TimedOut));
-                timeout_at(share, entered).await.unwrap_or_else(|_| Err(silent()))
-            };
-            match ended {
-                Ok(way) => {
-                    self.failed.remove(address);
-                    return Ok(way);
-                }
-                Err(ended) if ended.is_response => return Err(ended),
-                Err(ended) => {
-                    self.failed.add(address);
-                    if addresses.is_empty() {
-                        return Err(ended);
-                    }
-                    let error = &ended.source;
-                    log::debug!(%address, %error, "trying the next address");
-                    failure = Some(ended);
-                }
+            let way = entered.map_err(stopped)?;
+            self.failed.remove(address);
+            Ok(way)
+        };
+        let silent = || Failure::new(trail.stage(), io::Error::from(io::ErrorKind::TimedOut));
+        let (failed, time) = (&*self.failed, self.patience.divided);
+        let each = TryAddresses { failed, trail, stage: stage(ConnectStage::Tcp), time, end };
+        let reached = each.run(addresses, enter, silent).await;
+        reached.map_err(|unreachable| match unreachable {
+            Unreachable::Accepted(failure) => failure,
+            Unreachable::NotAccepted(error) => {
+                let source = trail.unreached(&hop.authority(), Some(error));
+                Failure::new(stage(ConnectStage::Tcp), source)
             }
-        }
-    }
-
-    /// Returns the deadline of one address when this many others are left.
-    fn share(&self, end: Instant, others: usize) -> Instant {
-        /// What TLS takes over a slow line; at most a quarter of the time.
-        const LEAST: Duration = Duration::from_secs(1);
-        let (now, count) = (Instant::now(), u32::try_from(others).unwrap_or(u32::MAX));
-        let part = end.saturating_duration_since(now) / count.saturating_add(1);
-        deadline(now, part.max(LEAST.min(self.patience.divided / 4)))
+        })
     }
 
     /// Goes from TCP to the point after which the address of the next hop no longer matters.

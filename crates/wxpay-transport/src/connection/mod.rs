@@ -13,4 +13,5 @@ pub(crate) mod spares;
 pub(crate) mod tls;
 pub(crate) mod tls_sessions;
 pub(crate) mod trail;
+pub(crate) mod try_addresses;
 pub(crate) mod userinfo;

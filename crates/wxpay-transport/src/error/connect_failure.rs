@@ -1,6 +1,7 @@
 //! The stage and the cause of a failed connection.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::net::SocketAddr;
 
 use http::StatusCode;
@@ -53,5 +54,11 @@ impl Failure {
     /// Adds the proxy and the addresses that were tried.
     pub(crate) fn on_the_way(self, proxy: Option<String>, addresses: Vec<SocketAddr>) -> Self {
         Self { proxy, addresses, ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
     }
 }
