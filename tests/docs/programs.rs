@@ -15,7 +15,7 @@ use wxpay_tests::kms_service::KmsService;
 /// The folder of the built examples.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "wxpay-examples", "--examples", "--all-features"])
+        .args(["build", "--quiet", "--workspace", "--examples", "--all-features"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()
         .expect("cargo");
