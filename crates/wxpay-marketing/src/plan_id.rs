@@ -152,6 +152,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_id_is_recognised_in_debug_output() {
+        assert_eq!(format!("{:?}", PlanId::new("12000").unwrap()), "PlanId(\"12000\")");
+    }
+
+    #[test]
+    fn an_error_says_how_to_give_the_id() {
+        for (id, hint) in [
+            ("12000\u{feff}", "copied together with an invisible character"),
+            ("12%30", "not URL-encoded"),
+            ("12000 ", "without spaces around it"),
+            ("a/b", "such as 12000"),
+            ("", "such as 12000"),
+        ] {
+            let error = PlanId::new(id).unwrap_err();
+            assert!(error.hint().contains(hint), "{id:?}: {}", error.hint());
+            assert!(format!("{error:?}").contains(hint), "{error:?}");
+        }
+    }
+
+    #[test]
     fn ids_are_taken_as_they_are() {
         for id in ["12000", "0", "a.b", "...", "a+b", "A-z_~", "a:b@c", "计划", &"9".repeat(40)] {
             assert_eq!(PlanId::new(id).unwrap().as_str(), id);
