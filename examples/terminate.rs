@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --example terminate -- 12000          # on a gateway inside this program
-//! cargo run --example terminate -- --live 12000   # on WeChat Pay, or on WXPAY_BASE_URL
+//! cargo run --example terminate -- --live --brand 1004 12000   # on WeChat Pay, or on WXPAY_BASE_URL
 //! ```
 //!
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
@@ -12,12 +12,13 @@ use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use wxpay_auth::BrandId;
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
-use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome};
+use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome, Request, Target, Transport};
 
 const USAGE: &str = "\
-usage: terminate [--live] [--timeout SECONDS] [--verbose] PLAN_ID
+usage: terminate [--live --brand BRAND_ID | --live --yes] [--timeout SECONDS] [--verbose] PLAN_ID
 
 Terminates a delivery plan. Without --live it does so on a gateway inside this program, which has the
 plans 12000, 12001 and 12002.
@@ -31,6 +32,9 @@ plans 12000, 12001 and 12002.
                                             certificate (certificate=PATH) in place of the serial.
                        WXPAY_PUBLIC_KEY_ID  PUB_KEY_ID_…
                        WXPAY_PUBLIC_KEY     the path of pub_key.pem
+  --brand BRAND_ID   the brand of the plan, with --live: the plan is looked up and shown, and terminated
+                     only if its id is then typed once more
+  --yes              neither look nor ask, with --live: for programs that have looked
   --timeout SECONDS  how long the call may take, 15 by default
   --verbose          show what the library logs, on standard error
   --help             show this
@@ -44,6 +48,8 @@ struct Misuse(String, String);
 #[derive(Default)]
 struct Arguments {
     live: bool,
+    brand: Option<BrandId>,
+    yes: bool,
     verbose: bool,
     timeout: Option<Duration>,
     plan_id: Option<PlanId>,
@@ -77,14 +83,21 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
     }
     let timeout = arguments.timeout.unwrap_or(Duration::from_secs(15));
     let plan_id = arguments.plan_id.ok_or_else(|| usage("there is no PLAN_ID"))?;
+    if arguments.live && arguments.brand.is_some() == arguments.yes {
+        return Err(usage("--live needs either --brand BRAND_ID or --yes"));
+    }
     if arguments.live {
-        terminate_live(&plan_id, timeout).await
+        terminate_live(&plan_id, arguments.brand.as_ref(), timeout).await
     } else {
         terminate_on_embedded_gateway(&plan_id, timeout).await
     }
 }
 
-async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode, Misuse> {
+async fn terminate_live(
+    plan_id: &PlanId,
+    brand_id: Option<&BrandId>,
+    timeout: Duration,
+) -> Result<ExitCode, Misuse> {
     let settings = ClientSettings::from_env().map_err(|e| settings_error(&e))?;
     let mchid = settings.mchid().to_owned();
     let client = settings
@@ -96,7 +109,49 @@ async fn terminate_live(plan_id: &PlanId, timeout: Duration) -> Result<ExitCode,
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;
     println!("calling {} as {mchid}", client.base_url());
+    if let Some(brand_id) = brand_id {
+        let looked = look(&client, brand_id, plan_id).await;
+        if let Err(error) = looked.and_then(|()| ask(plan_id)) {
+            println!("error: {}\noutcome: not_sent", chain(error.as_ref()));
+            return Ok(ExitCode::from(2));
+        }
+    }
     Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
+}
+
+/// Shows the plan that is about to end. The list call has no typed form yet, so this uses an untyped request,
+/// which is signed and verified in the same way.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
+async fn look<T: Transport>(
+    transport: &T,
+    brand_id: &BrandId,
+    plan_id: &PlanId,
+) -> Result<(), Box<dyn StdError>> {
+    let target = Target::new("/v3/marketing/partner/delivery-plan/delivery-plans")?
+        .segment(brand_id.as_str())?
+        .segment("delivery-plans")?
+        .query("plan_id", plan_id.as_str())?;
+    let response = transport.send(Request::get("delivery_plans.list", target)).await?;
+    let list: serde_json::Value = serde_json::from_slice(response.body().body())?;
+    let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // The filter may have been lost on the way: only the requested plan counts.
+    let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
+    let plan = plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}"))?;
+    println!("plan {plan_id} of brand {brand_id}:");
+    for field in ["plan_name", "plan_state", "product_coupon_id", "delivery_end_time"] {
+        println!("  {field}: {}", plan[field].as_str().unwrap_or("not given").escape_debug());
+    }
+    Ok(())
+}
+
+/// Has the id typed once more.
+fn ask(plan_id: &PlanId) -> Result<(), Box<dyn StdError>> {
+    println!("Terminating it cannot be undone. Type its id once more to terminate it:");
+    match std::io::stdin().lines().next().transpose()? {
+        Some(typed) if typed.trim() == plan_id.as_str() => Ok(()),
+        _ => Err("the id was not typed once more: nothing was sent".into()),
+    }
 }
 
 async fn terminate_on_embedded_gateway(
@@ -198,6 +253,12 @@ fn arguments() -> Result<Option<Arguments>, Misuse> {
             "--help" | "-h" => return Ok(None),
             "--live" => parsed.live = true,
             "--verbose" => parsed.verbose = true,
+            "--yes" => parsed.yes = true,
+            "--brand" => {
+                let brand = arguments.next().ok_or_else(|| usage("--brand needs a BRAND_ID"))?;
+                let brand = BrandId::new(brand).map_err(|e| wrong("BRAND_ID", &e, e.hint()))?;
+                parsed.brand = Some(brand);
+            }
             "--timeout" => {
                 let seconds = arguments.next().and_then(|s| s.parse().ok()).filter(|s| *s > 0.0);
                 let timeout = seconds.and_then(|s: f64| Duration::try_from_secs_f64(s).ok());

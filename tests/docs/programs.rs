@@ -1,6 +1,6 @@
 //! The example programs, run like a user runs them: last line and exit code.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -126,7 +126,7 @@ impl Drop for Keys {
 fn live(server: &WireServer, keys: &Keys) -> Command {
     let mut command = example("terminate");
     command
-        .args(["--live", "--timeout", "2", "12000"])
+        .args(["--live", "--yes", "--timeout", "2", "12000"])
         .env("WXPAY_BASE_URL", server.base_url())
         .env("WXPAY_MCHID", server.mchid().as_str())
         .env("WXPAY_SERIAL_NO", server.serial_no().as_str())
@@ -396,25 +396,37 @@ fn the_gateway_as_a_program() {
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
 
-    let terminate = |mchid: &str| {
+    let terminate = |mchid: &str, typed: &str| {
         let text = |name: &str| described[name].as_str().expect("text").to_owned();
-        example("terminate")
-            .args(["12000", "--live"])
+        let mut terminate = example("terminate")
+            .args(["12000", "--live", "--brand", "1004"])
             .env("WXPAY_BASE_URL", &base_url)
             .env("WXPAY_MCHID", mchid)
             .env("WXPAY_SERIAL_NO", text("serial_no"))
             .env("WXPAY_PRIVATE_KEY", dir.join(text("private_key")))
             .env("WXPAY_PUBLIC_KEY_ID", text("public_key_id"))
             .env("WXPAY_PUBLIC_KEY", dir.join(text("public_key")))
-            .output()
-            .expect("a program")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a program");
+        // A program that has refused before it asks has closed its input.
+        let _ = terminate.stdin.take().expect("a pipe").write_all(typed.as_bytes());
+        ended(&terminate.wait_with_output().expect("an end"))
     };
-    let (stdout, last, code) = ended(&terminate(described["mchid"].as_str().unwrap()));
+    let mchid = described["mchid"].as_str().unwrap();
+    let (stdout, last, code) = terminate(mchid, "12001\n");
+    assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+    assert!(stdout.contains("plan_state: DELIVERING"), "{stdout}");
+    assert!(lines.next().unwrap().unwrap().contains("GET "));
+
+    let (stdout, last, code) = terminate(mchid, "12000\n");
     assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+    assert!(lines.next().unwrap().unwrap().contains("GET "));
     assert!(lines.next().unwrap().unwrap().ends_with("/12000/terminate 204 executed"));
 
-    let (stdout, last, code) = ended(&terminate("1900000001"));
-    assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
+    let (stdout, last, code) = terminate("1900000001", "12000\n");
+    assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
     let refused = lines.next().unwrap().unwrap();
     assert!(refused.contains("401 refused: mchid 1900000001 is not"), "{refused}");
     let _ = std::fs::remove_dir_all(&dir);
