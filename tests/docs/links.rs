@@ -49,7 +49,13 @@ fn every_link_leads_to_a_file_and_a_heading() {
     let (mut dead, mut checked) = (Vec::new(), 0);
     for path in &found {
         let page = fs::read_to_string(path).unwrap();
+        let shown = path.strip_prefix(root).unwrap().display();
         for link in links(&prose(&page)) {
+            // The crates are not published: these pages do not exist.
+            if link.contains("docs.rs/wxpay") || link.contains("crates.io/crates/wxpay") {
+                dead.push(format!("{shown}: {link}"));
+                continue;
+            }
             // Rustdoc checks the names of items.
             if link.contains("://") || link.contains("::") || link.starts_with("crate#") {
                 continue;
@@ -65,7 +71,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
                     || has_anchor(&fs::read_to_string(&target).unwrap(), heading));
             checked += 1;
             if !is_there {
-                dead.push(format!("{}: {link}", path.strip_prefix(root).unwrap().display()));
+                dead.push(format!("{shown}: {link}"));
             }
         }
     }
