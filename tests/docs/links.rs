@@ -49,7 +49,19 @@ fn every_link_leads_to_a_file_and_a_heading() {
     let (mut dead, mut checked) = (Vec::new(), 0);
     for path in &found {
         let page = fs::read_to_string(path).unwrap();
+        let shown = path.strip_prefix(root).unwrap().display();
         for link in links(&prose(&page)) {
+            // The crates are not published, so there are no pages about them; and their READMEs are
+            // also pages of rustdoc, from which no path leads into the repository.
+            let unpublished =
+                link.contains("docs.rs/wxpay") || link.contains("crates.io/crates/wxpay");
+            let out_of_rustdoc = path.starts_with(root.join("crates"))
+                && path.ends_with("README.md")
+                && link.starts_with("../../");
+            if unpublished || out_of_rustdoc {
+                dead.push(format!("{shown}: {link}"));
+                continue;
+            }
             // Rustdoc checks the names of items.
             if link.contains("://") || link.contains("::") || link.starts_with("crate#") {
                 continue;
@@ -65,7 +77,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
                     || has_anchor(&fs::read_to_string(&target).unwrap(), heading));
             checked += 1;
             if !is_there {
-                dead.push(format!("{}: {link}", path.strip_prefix(root).unwrap().display()));
+                dead.push(format!("{shown}: {link}"));
             }
         }
     }

@@ -22,6 +22,9 @@ use crate::http::endpoint::Endpoint;
 /// key.
 ///
 /// Each vendor has an alias of it: `TencentKms`, `AlibabaKms`. Clones share all state.
+///
+/// `C` is `TencentCloud` or `AlibabaCloud`. Only with these two is it a [`KmsBackend`]: the trait that describes
+/// a vendor is private.
 pub struct CloudKms<C> {
     pub(super) shared: Arc<Shared<C>>,
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Delivery {
-    /// A response with a status other than 2xx arrived, from WeChat Pay or from something in front of it.
-    /// See [`Outcome`] for what that means.
+    /// A response arrived that is not a success: its status is not 2xx, whether it comes from WeChat Pay or from
+    /// something in front of it, or it is a verified 2xx other than the documented one (`UnexpectedStatus` of
+    /// `wxpay-marketing`). See [`Outcome`] for what that means.
     Answered,
     /// Not a byte of the request was written.
     NotSent,
