@@ -128,7 +128,8 @@ fn has_no_port_or_a_number(authority: &Authority) -> bool {
 
 fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 impl fmt::Display for Endpoint {
@@ -150,6 +151,7 @@ mod tests {
             ("http://127.0.0.1:8200", "http://127.0.0.1:8200/v1"),
             ("http://[::1]:8200", "http://[::1]:8200/v1"),
             ("http://localhost", "http://localhost/v1"),
+            ("http://LOCALHOST", "http://LOCALHOST/v1"),
         ] {
             let endpoint = Endpoint::new(url).unwrap();
             assert_eq!(format!("{endpoint}/v1"), joined);
