@@ -20,10 +20,8 @@ use wxpay_auth::{
 use wxpay_marketing::{DeliveryPlans, PlanId};
 use wxpay_transport::{Error, Request, Response, Transport, async_trait};
 
-const WECHATPAY_KEY: &str =
-    include_str!("../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
-const WECHATPAY_PUBLIC_KEY: &str =
-    include_str!("../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
+const WECHATPAY_KEY: &str = include_str!("../testdata/keys/wechat_pay_private_key.pem");
+const WECHATPAY_PUBLIC_KEY: &str = include_str!("../testdata/keys/wechat_pay_public_key.pem");
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const NONCE: &str = "593BEC0C930BF1AFEB40B4A08C8FB242";
 

@@ -7,8 +7,7 @@ use wxpay_transport::{BaseUrl, Client};
 
 use crate::stub::{PUBLIC_KEY_ID, WECHATPAY_PUBLIC_KEY};
 
-pub(crate) const MERCHANT_KEY: &str =
-    include_str!("../../../wxpay-auth-core/testdata/keys/merchant_private_key.pem");
+pub(crate) const MERCHANT_KEY: &str = include_str!("../../testdata/keys/merchant_private_key.pem");
 pub(crate) const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 pub(crate) const TARGET: &str =
     "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";

@@ -9,10 +9,9 @@ use wxpay_auth::{Clock, PrivateKey, SystemClock, response_message};
 
 use crate::server;
 
-const WECHATPAY_KEY: &str =
-    include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
+const WECHATPAY_KEY: &str = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
 pub(crate) const WECHATPAY_PUBLIC_KEY: &str =
-    include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
+    include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 pub(crate) const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
 /// Starts the server on its own thread. It runs as long as the process.

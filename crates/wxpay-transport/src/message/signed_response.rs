@@ -13,8 +13,7 @@ pub(crate) const SERIAL: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 
 /// Returns a key ring that verifies the responses.
 pub(crate) fn key_ring() -> KeyRing {
-    const PUBLIC_KEY: &str =
-        include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_public_key.pem");
+    const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
     let (ring, key) = (KeyRing::new(), PublicKey::from_pem(PUBLIC_KEY).unwrap());
     ring.insert_public_key(SERIAL.parse().unwrap(), key).unwrap();
     ring
@@ -22,8 +21,7 @@ pub(crate) fn key_ring() -> KeyRing {
 
 /// Returns the headers of a response with this body, signed now.
 pub(crate) fn headers(body: &[u8]) -> HeaderMap {
-    const KEY: &str =
-        include_str!("../../../wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
+    const KEY: &str = include_str!("../../testdata/keys/wechat_pay_private_key.pem");
     let (time, nonce) = (SystemClock.now().to_string(), "593BEC0C930BF1AFEB40B4A08C8FB242");
     let message = response_message(&time, nonce, body);
     let signature = STANDARD.encode(PrivateKey::from_pem(KEY).unwrap().sign(&message).unwrap());
