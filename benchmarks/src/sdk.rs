@@ -50,7 +50,7 @@ impl Sdk {
     pub async fn call(&self) -> Result<()> {
         let mut request = Request::post("benchmark.terminate", self.target.clone());
         if self.is_repeatable {
-            request = request.with_replay(Replay::Safe).answered_by(<[u8]>::is_empty);
+            request = request.with_replay(Replay::Safe).recognised_by(<[u8]>::is_empty);
         }
         let response = self.client.send(request).await?;
         if response.status() == http::StatusCode::NO_CONTENT {

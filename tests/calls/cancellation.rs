@@ -198,7 +198,7 @@ impl Domains {
             Course::Straight => {}
             Course::Kept => self.call_ends_well("before").await,
             Course::Stale => {
-                self.main.fault_once(Fault::new(Point::Answered, How::Close));
+                self.main.fault_once(Fault::new(Point::Responded, How::Close));
                 self.call_ends_well("before").await;
             }
             Course::Retried => self.main.misbehave_times(2, response(500)),
@@ -232,7 +232,7 @@ impl Domains {
 fn list(brand: &str) -> Request {
     let path = format!("/v3/marketing/partner/delivery-plan/delivery-plans/{brand}/delivery-plans");
     let target = Target::new(path).unwrap();
-    Request::get("delivery_plans.list", target).answered_by(|body| body.starts_with(b"{"))
+    Request::get("delivery_plans.list", target).recognised_by(|body| body.starts_with(b"{"))
 }
 
 /// Polls a call up to this many times, then drops it unless it has completed.

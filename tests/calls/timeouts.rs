@@ -175,12 +175,12 @@ async fn settings_that_cannot_be_are_refused() {
     let builder = || builder(&server, &server.base_url());
     let (zero, second) = (Duration::ZERO, Duration::from_secs(1));
     for (builder, expected, hint) in [
-        (builder().connect_timeout(zero), "the connect time-out is zero", "above zero"),
-        (builder().attempt_timeout(zero), "the attempt time-out is zero", "above zero"),
-        (builder().call_timeout(zero), "the call time-out is zero", "above zero"),
+        (builder().connect_timeout(zero), "the connect timeout is zero", "above zero"),
+        (builder().attempt_timeout(zero), "the attempt timeout is zero", "above zero"),
+        (builder().call_timeout(zero), "the call timeout is zero", "above zero"),
         (
             builder().attempt_timeout(second * 6).call_timeout(second * 5),
-            "the attempt time-out (6s) is longer than that of the call (5s)",
+            "the attempt timeout (6s) is longer than that of the call (5s)",
             "several attempts are to fit",
         ),
         (builder().attempt_timeout(second * 31), "(31s) is longer", "several attempts"),

@@ -12,6 +12,7 @@ mod markers;
 mod misbehaviour;
 mod observability;
 mod odd_responses;
+mod own_parts;
 mod panics;
 mod proxies;
 mod request_on_the_wire;

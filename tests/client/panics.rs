@@ -615,9 +615,9 @@ async fn the_log_names_the_hook() {
     };
 
     let client = client(&server, |b| b);
-    let error = client.send(list().answered_by(|_| panic!("{SECRET}"))).await.unwrap_err();
+    let error = client.send(list().recognised_by(|_| panic!("{SECRET}"))).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
-    assert_eq!(hooks(), ["answered_by"]);
+    assert_eq!(hooks(), ["recognised_by"]);
 
     // Before the second attempt of a call is sent.
     type Set = fn(Builder, Panics) -> Builder;

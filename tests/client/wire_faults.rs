@@ -118,7 +118,7 @@ async fn a_stalled_tls_handshake_ends_with_the_connect_timeout() {
         .build()
         .unwrap();
     let error = DeliveryPlans::new(client).terminate(&plan_id("12000")).await.unwrap_err();
-    assert!(error.to_string().contains("connect time-out"), "{error}");
+    assert!(error.to_string().contains("connect timeout"), "{error}");
     assert_not_sent(&error, &server);
 }
 
@@ -182,7 +182,7 @@ async fn a_connection_that_ends_behind_its_response_is_not_used_again() {
             let plans = plans_on_kept_connections(&server);
             for id in ["12000", "12001", "12002"] {
                 // The response says `Keep-Alive`, but the connection ends.
-                server.fault_once(Fault::new(Point::Answered, how));
+                server.fault_once(Fault::new(Point::Responded, how));
                 plans.terminate(&plan_id(id)).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

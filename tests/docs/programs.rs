@@ -310,7 +310,7 @@ async fn the_time_that_is_given_is_that_of_the_call() {
     server.misbehave(Misbehaviour::Slow(std::time::Duration::from_secs(60)));
     let (stdout, last, code) = run(live(&server, &keys)).await;
     assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{stdout}");
-    assert!(stdout.contains("took longer than 2s (call time-out)"), "{stdout}");
+    assert!(stdout.contains("took longer than 2s (call timeout)"), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

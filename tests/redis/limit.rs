@@ -30,7 +30,7 @@ const SCRIPT: &str = include_str!("../../crates/wxpay-transport/src/rate_limit/r
 
 fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
     let limit = RateLimit::per_second(per_second);
-    LimitKey { identity: "1900007291", operation, limit }
+    LimitKey::new("1900007291", operation, limit)
 }
 
 /// Returns the limiter of one of this many processes. Its response timeout is long enough for a busy machine.
@@ -124,7 +124,7 @@ async fn keys_are_independent_and_expire() {
     let taken = taken_for(&server, 50);
     server.run(&["SET", KEY, &taken, "KEEPTTL"]);
     pass(&limiter, key("y", 1)).await;
-    pass(&limiter, LimitKey { identity: "1900000001", ..key("x", 1) }).await;
+    pass(&limiter, LimitKey::new("1900000001", "x", key("x", 1).limit)).await;
     assert_eq!(server.run(&["GET", KEY]), taken);
     for key in [KEY, "wxpay:rate:{1900007291}:y", "wxpay:rate:{1900000001}:x"] {
         let expiry: i64 = server.run(&["PTTL", key]).parse().unwrap();
@@ -594,7 +594,7 @@ async fn tls_is_spoken_and_the_server_is_verified() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let url = format!("rediss://localhost:{port}");
-    let trusting = Arc::into_inner(patient(&url, 1)).unwrap().tls(config);
+    let trusting = Arc::into_inner(patient(&url, 1)).unwrap().tls(config).unwrap();
     pass(&trusting, key("x", 10)).await;
     assert!(!trusting.is_degraded());
     assert_eq!(server.run(&["DBSIZE"]), "1");

@@ -96,7 +96,7 @@ impl KmsService {
     fn exchange(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let host = self.url().strip_prefix("http://").expect("a service without TLS");
         let mut stream = TcpStream::connect(host).expect("a connection");
-        stream.set_read_timeout(Some(CONTROL_TIMEOUT)).expect("a time-out");
+        stream.set_read_timeout(Some(CONTROL_TIMEOUT)).expect("a timeout");
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\

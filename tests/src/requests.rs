@@ -8,7 +8,7 @@ const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 /// it is sent on kept connections.
 pub fn list() -> Request {
     let target = Target::new(format!("{PLANS}/1004/delivery-plans")).expect("a target");
-    Request::get("delivery_plans.list", target).answered_by(|body| {
+    Request::get("delivery_plans.list", target).recognised_by(|body| {
         serde_json::from_slice::<serde_json::Value>(body)
             .is_ok_and(|list| list["total_count"].is_u64())
     })

@@ -44,6 +44,11 @@ impl fmt::Display for Timestamp {
 /// let clock = || Timestamp::from_unix_secs(1_554_208_460);
 /// assert_eq!(clock.now().to_string(), "1554208460");
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Clock`",
+    label = "expected `SystemClock`, a closure that returns a `Timestamp`, or a clock of your own",
+    note = "the type is also `Send + Sync`"
+)]
 pub trait Clock: Send + Sync {
     /// Returns the current time.
     fn now(&self) -> Timestamp;

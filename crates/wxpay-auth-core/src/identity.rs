@@ -84,6 +84,7 @@ pub enum MchidError {
     Empty,
     /// It has more than 32 characters.
     #[error("mchid has {length} characters, at most 32 are allowed")]
+    #[non_exhaustive]
     TooLong {
         /// Its length in bytes.
         length: usize,
@@ -97,6 +98,7 @@ pub enum MchidError {
     },
     /// It has a character other than a digit.
     #[error("mchid has a character other than a digit at position {position}")]
+    #[non_exhaustive]
     NotADigit {
         /// The position of the first such character, from 0.
         position: usize,
@@ -179,6 +181,7 @@ pub enum BrandIdError {
     Empty,
     /// It has more than 32 characters.
     #[error("brand_id has {length} characters, at most 32 are allowed")]
+    #[non_exhaustive]
     TooLong {
         /// Its length in bytes.
         length: usize,
@@ -192,6 +195,7 @@ pub enum BrandIdError {
     },
     /// It has a character outside of `[0-9A-Za-z_-]`.
     #[error("brand_id has a character other than letters, digits, _ and - at position {position}")]
+    #[non_exhaustive]
     NotAllowed {
         /// The position of the first such character, in bytes, from 0.
         position: usize,

@@ -72,6 +72,11 @@ impl NonceFormatError {
 /// A source of nonces, one per request.
 ///
 /// Every `Fn() -> Result<Nonce, NonceError>` is a source.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `NonceSource`",
+    label = "expected `SystemNonce`, a closure that returns `Result<Nonce, NonceError>`, or a source of your own",
+    note = "the type is also `Send + Sync`"
+)]
 pub trait NonceSource: Send + Sync {
     /// Returns a nonce that was never returned before.
     ///

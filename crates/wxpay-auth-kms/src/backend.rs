@@ -35,6 +35,11 @@ use crate::error::KmsError;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `KmsBackend`",
+    label = "expected `VaultTransit`, `TencentKms`, `AlibabaKms`, `AwsKms`, or a back end of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_auth::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait KmsBackend: fmt::Debug + Send + Sync {
     /// Returns the public key and its version. Sends one request, without retries.

@@ -46,10 +46,21 @@ mod signer;
 mod vault;
 
 #[cfg(feature = "_access-key")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent"))))]
 pub use crate::credentials::provider::{CredentialProvider, Credentials};
 #[cfg(feature = "_endpoint")]
+#[cfg_attr(
+    docsrs,
+    doc(cfg(any(
+        feature = "alibaba",
+        feature = "aws-config",
+        feature = "tencent",
+        feature = "vault"
+    )))
+)]
 pub use crate::http::endpoint::Endpoint;
 #[cfg(feature = "_http")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent", feature = "vault"))))]
 pub use crate::http::tls::KmsTls;
 #[cfg(feature = "aws")]
 pub use aws::AwsKms;
@@ -60,9 +71,11 @@ pub use cloud::alibaba::{AlibabaCloud, AlibabaKms, AlibabaKmsBuilder, AlibabaRol
 #[cfg(feature = "tencent")]
 pub use cloud::tencent::{TencentCloud, TencentKms, TencentKmsBuilder, TencentRole};
 #[cfg(feature = "_access-key")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent"))))]
 pub use cloud::{builder::CloudKmsBuilder, kms::CloudKms, role::CloudRole};
 pub use error::KmsError;
 #[cfg(feature = "_http")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent", feature = "vault"))))]
 pub use secret::Secret;
 pub use signer::KmsSigner;
 #[cfg(feature = "vault")]

@@ -129,6 +129,19 @@ pub struct UnexpectedStatusError {
 }
 
 impl UnexpectedStatusError {
+    /// Creates the error of an operation, from the status of its response and the documented one.
+    pub fn new(operation: &'static str, status: StatusCode, expected: StatusCode) -> Self {
+        let (status, expected) = (status.as_u16(), expected.as_u16());
+        Self { operation, status, expected, request_id: None }
+    }
+
+    /// Adds the `Request-ID`.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<String>) -> Self {
+        self.request_id = Some(request_id.into());
+        self
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or_default()

@@ -98,12 +98,14 @@ pub enum PlanIdError {
     Empty,
     /// It has more than 40 characters.
     #[error("plan_id has {characters} characters, at most {} are allowed", PlanId::MAX_CHARACTERS)]
+    #[non_exhaustive]
     TooLong {
         /// Its length in characters.
         characters: usize,
     },
     /// It has a character that is not allowed.
     #[error("plan_id has {character:?} at position {position}")]
+    #[non_exhaustive]
     Forbidden {
         /// The first such character.
         character: char,

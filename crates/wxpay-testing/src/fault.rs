@@ -21,7 +21,7 @@ pub enum Point {
     ResponseBytes(usize),
     /// After a response has been written completely. The response did not announce that the connection
     /// would be closed.
-    Answered,
+    Responded,
 }
 
 /// What is done to a connection.

@@ -131,7 +131,7 @@ impl Script {
             return false;
         }
         now.flushed = true;
-        if let Some(Fault { at: Point::Answered, how }) = now.fault {
+        if let Some(Fault { at: Point::Responded, how }) = now.fault {
             now.over = Some(how);
         }
         now.over.is_some() || self.close_idle_after.is_some()

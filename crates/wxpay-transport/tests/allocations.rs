@@ -58,7 +58,7 @@ async fn a_call_allocates_little_more_than_a_bare_one() {
             (sdk::client(address, backend), Target::new(sdk::TARGET).expect("a target"));
         let whole = allocations(|| async {
             let request = Request::post("bench", target.clone()).with_replay(Replay::Safe);
-            client.send(request.answered_by(<[u8]>::is_empty)).await.expect("a response");
+            client.send(request.recognised_by(<[u8]>::is_empty)).await.expect("a response");
         })
         .await;
         let unused = allocations(|| async {

@@ -289,7 +289,7 @@ fn list() -> Request {
         "/v3/marketing/partner/delivery-plan/delivery-plans/{BRAND}/delivery-plans?plan_id={PLAN}"
     );
     let target = Target::new(path).expect("a target");
-    Request::get("delivery_plans.list", target).answered_by(|body| body.starts_with(b"{"))
+    Request::get("delivery_plans.list", target).recognised_by(|body| body.starts_with(b"{"))
 }
 
 fn terminate() -> Request {

@@ -175,7 +175,7 @@ fn wire() -> Vec<What> {
         Point::ResponseBytes(1),
         Point::ResponseBytes(100),
         Point::ResponseBytes(700),
-        Point::Answered,
+        Point::Responded,
     ];
     let hows = [How::Reset, How::Close, How::Stall];
     points.into_iter().flat_map(|at| hows.map(|how| What::Wire(at, how))).collect()

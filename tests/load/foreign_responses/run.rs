@@ -290,7 +290,7 @@ async fn call(client: TestClient, what: What, plan: String) -> Result<(), String
             let request = Request::post("delivery_plans.terminate", target);
             let request = match what {
                 What::TerminateKept => {
-                    request.with_replay(Replay::Safe).answered_by(<[u8]>::is_empty)
+                    request.with_replay(Replay::Safe).recognised_by(<[u8]>::is_empty)
                 }
                 _ => request.with_replay(Replay::Keyed),
             };
@@ -302,7 +302,7 @@ async fn call(client: TestClient, what: What, plan: String) -> Result<(), String
             let mut request = Request::get("delivery_plans.list", target);
             if what == What::Find {
                 let plan = plan.clone();
-                request = request.answered_by(move |body| is_plan(body, &plan));
+                request = request.recognised_by(move |body| is_plan(body, &plan));
             }
             let response = client.send(request).await.map_err(|error| told(&error))?;
             let body = response.body().body();

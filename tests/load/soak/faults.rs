@@ -93,7 +93,7 @@ impl Trouble {
             ("request", Point::Request),
             ("executed", Point::Executed),
             ("response bytes", Point::ResponseBytes(bytes)),
-            ("answered", Point::Answered),
+            ("answered", Point::Responded),
         ]);
         let how = self.choose(&[How::Reset, How::Reset, How::Close, How::Close, How::Stall]);
         if self.random.u8(..4) > 0 {

@@ -71,7 +71,7 @@ impl SignErrorKind {
             Self::ApprovalPending => "approval pending",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
-            Self::Timeout => "time-out",
+            Self::Timeout => "timeout",
             Self::SessionLost => "session lost",
             Self::InvalidSignature => "invalid signature",
             Self::Unsupported => "unsupported",

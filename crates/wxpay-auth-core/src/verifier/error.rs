@@ -112,6 +112,17 @@ impl VerifyError {
         Self::Mismatch { serial }
     }
 
+    /// Creates a [`KeyNotValid`](Self::KeyNotValid), for custom verifiers: the certificate is valid from
+    /// `not_before` to `not_after`, and it is `now`.
+    pub fn key_not_valid(
+        serial: WechatpaySerial,
+        not_before: Timestamp,
+        not_after: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self::KeyNotValid { serial, not_before, not_after, now }
+    }
+
     /// Creates an [`UnsupportedAlgorithm`](Self::UnsupportedAlgorithm), for custom verifiers.
     pub fn unsupported_algorithm() -> Self {
         Self::UnsupportedAlgorithm

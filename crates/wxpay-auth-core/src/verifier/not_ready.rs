@@ -52,6 +52,17 @@ impl NotReady {
         Self::Other { message: message.into() }
     }
 
+    /// Creates an [`Expired`](Self::Expired), for custom verifiers, from the last certificate to expire.
+    pub fn expired(serial: WechatpaySerial, not_after: Timestamp) -> Self {
+        Self::Expired { serial, not_after }
+    }
+
+    /// Creates a [`NotValidYet`](Self::NotValidYet), for custom verifiers, from the first certificate to become
+    /// valid.
+    pub fn not_valid_yet(serial: WechatpaySerial, not_before: Timestamp) -> Self {
+        Self::NotValidYet { serial, not_before }
+    }
+
     /// Creates a [`NoKey`](Self::NoKey), for custom verifiers.
     pub fn no_key() -> Self {
         Self::NoKey

@@ -266,8 +266,8 @@ fn an_expired_platform_certificate() {
 fn names_that_cannot_be_right() {
     let mchid = |given| Mchid::new(given).expect_err(given);
     assert_eq!(mchid(""), MchidError::Empty);
-    assert_eq!(mchid("wx678efh567hg6787"), MchidError::NotADigit { position: 0 });
-    assert_eq!(mchid("1900007291\n"), MchidError::NotADigit { position: 10 });
+    assert!(matches!(mchid("wx678efh567hg6787"), MchidError::NotADigit { position: 0, .. }));
+    assert!(matches!(mchid("1900007291\n"), MchidError::NotADigit { position: 10, .. }));
     assert!(mchid("x").hint().contains("商户号"), "{}", mchid("x").hint());
 
     let serial_no = |given| SerialNo::new(given).expect_err(given);

@@ -110,6 +110,11 @@ fn beginning(id: &str) -> &str {
 /// caller that stops waiting does not cancel the call. While a key is valid, nobody waits. A new
 /// key that was never accepted is not replaced for 5 s, and after a permanent error the provider is
 /// not called again for 5 s.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `CredentialProvider`",
+    label = "expected `Credentials`, a role of the instance, or a provider of your own",
+    note = "implementations begin with `#[async_trait]` (`wxpay_auth::async_trait`); the type is also `Debug + Send + Sync`"
+)]
 #[async_trait]
 pub trait CredentialProvider: fmt::Debug + Send + Sync {
     /// Returns an access key.
@@ -126,12 +131,18 @@ impl CredentialProvider for Credentials {
     }
 }
 
-#[async_trait]
-impl<P: CredentialProvider + ?Sized> CredentialProvider for Arc<P> {
-    async fn credentials(&self) -> Result<Credentials, KmsError> {
-        (**self).credentials().await
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[async_trait]
+        impl<P: CredentialProvider + ?Sized> CredentialProvider for $pointer {
+            async fn credentials(&self) -> Result<Credentials, KmsError> {
+                (**self).credentials().await
+            }
+        }
+    )+};
 }
+
+forward!(&P, Arc<P>, Box<P>);
 
 #[cfg(test)]
 mod tests {

@@ -176,7 +176,7 @@ async fn a_caller_with_little_time_is_told_what_is_wrong_within_it() {
     let (start, left) = (tokio::time::Instant::now(), Duration::from_millis(1700));
     service.knows(b"message");
     let error = signer.sign_within(b"message", left).await.unwrap_err();
-    assert_eq!(error.kind(), SignErrorKind::Throttled, "not a time-out");
+    assert_eq!(error.kind(), SignErrorKind::Throttled, "not a timeout");
     assert!(start.elapsed() < left, "{:?}", start.elapsed());
     // Without a time limit of the caller, it waits for as long as the signer allows.
     let start = tokio::time::Instant::now();

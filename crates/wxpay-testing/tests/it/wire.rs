@@ -221,7 +221,7 @@ async fn a_stalled_handshake_is_none() {
 async fn a_connection_ends_after_a_response_that_did_not_say_so() {
     for how in [How::Close, How::Reset] {
         let server = WireServer::start_plain().await;
-        server.fault_once(Fault::new(Point::Answered, how));
+        server.fault_once(Fault::new(Point::Responded, how));
         let mut stream = tcp(&server).await;
         let response = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
         assert_eq!((response.status, response.header("connection")), (204, None));
@@ -231,7 +231,7 @@ async fn a_connection_ends_after_a_response_that_did_not_say_so() {
         assert_eq!(ended, expected);
     }
     let server = WireServer::start_tls(ServerTls::Good).await;
-    server.fault_once(Fault::new(Point::Answered, How::Close));
+    server.fault_once(Fault::new(Point::Responded, How::Close));
     let mut stream = tls(&server, "localhost").await.unwrap();
     let response = Call::post(&server, &terminate("12000")).send_on(&mut stream).await.unwrap();
     assert_eq!(response.status, 204);
@@ -358,7 +358,7 @@ async fn a_connection_that_is_stalled_is_settled() {
         Point::Request,
         Point::Executed,
         Point::ResponseBytes(1),
-        Point::Answered,
+        Point::Responded,
     ];
     for at in points {
         let server = WireServer::start_plain().await;

@@ -129,8 +129,8 @@ impl<S: Signer, V: Verifier> Transport for Client<S, V> {
         };
         count.end(AuditOutcome::of(&result));
         span.ended(&result);
-        // Drops the `answered_by` check, which is application code and may panic.
-        let _ = caught("answered_by", || drop(request));
+        // Drops the `recognised_by` check, which is application code and may panic.
+        let _ = caught("recognised_by", || drop(request));
         result
     }
 }

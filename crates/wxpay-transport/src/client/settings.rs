@@ -25,6 +25,9 @@ use crate::error::{Error, SettingsCause, SettingsError};
 /// | `public_key` | `WXPAY_PUBLIC_KEY` | the path of `pub_key.pem` |
 /// | `base_url` | `WXPAY_BASE_URL` | where requests go; WeChat Pay's main domain by default |
 ///
+/// An account that still has platform certificates builds its client with [`Client::builder`] and a
+/// [`KeyRing`] of them.
+///
 /// A member that is present but empty is an error, so that no other key or host is used in its place.
 ///
 /// ```
@@ -32,7 +35,7 @@ use crate::error::{Error, SettingsCause, SettingsError};
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../wxpay-auth/testdata/keys");
+/// # let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys");
 /// # let text = serde_json::json!({
 /// #     "mchid": "1900007291",
 /// #     "signer": format!("file:{keys}/merchant_private_key.pem?certificate={keys}/merchant_certificate.pem"),
@@ -45,7 +48,7 @@ use crate::error::{Error, SettingsCause, SettingsError};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ClientSettings {
     mchid: String,
     private_key: Option<String>,
@@ -77,7 +80,7 @@ impl<'de> Deserialize<'de> for ClientSettings {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ClientSettings, A::Error> {
-                let mut settings = ClientSettings::default();
+                let mut settings = ClientSettings::empty();
                 let mut seen = Vec::with_capacity(MEMBERS.len());
                 while let Some(name) = map.next_key::<String>()? {
                     let Some(member) = MEMBERS.into_iter().find(|member| *member == name) else {
@@ -125,6 +128,20 @@ impl fmt::Display for Expected<'_> {
 }
 
 impl ClientSettings {
+    /// Creates settings of which nothing is set yet.
+    fn empty() -> Self {
+        Self {
+            mchid: String::new(),
+            private_key: None,
+            signer: None,
+            serial_no: None,
+            public_key_id: String::new(),
+            public_key: String::new(),
+            base_url: None,
+            is_from_env: false,
+        }
+    }
+
     /// Reads the settings from the environment.
     ///
     /// # Errors
@@ -283,7 +300,7 @@ mod tests {
     use super::*;
     use crate::connection::proxy::Proxy;
 
-    const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../wxpay-auth/testdata/keys");
+    const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys");
 
     fn settings(changes: Value) -> ClientSettings {
         let mut settings = json!({

@@ -16,7 +16,7 @@ pub enum ConnectionReuse {
     /// No call: each uses a new connection.
     None,
     /// Queries ([`Replay::Safe`]) that recognise their response by its content
-    /// ([`Request::answered_by`]). All other calls use a connection that has carried no request. This is the
+    /// ([`Request::recognised_by`]). All other calls use a connection that has carried no request. This is the
     /// default.
     #[default]
     Recognised,

@@ -291,7 +291,7 @@ impl ApiError {
     }
 
     /// Returns what to do.
-    pub(super) fn hint(&self) -> Cow<'static, str> {
+    pub fn hint(&self) -> Cow<'static, str> {
         if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
         {

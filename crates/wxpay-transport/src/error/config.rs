@@ -6,6 +6,8 @@ use std::time::Duration;
 use thiserror::Error;
 use wxpay_auth::{SerialNo, write_report};
 
+use super::timeout::Limit;
+
 /// An invalid setting of a client.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -42,14 +44,14 @@ pub enum ConfigError {
     #[error("the user agent is empty or has a character that is invalid in a header")]
     UserAgent,
     /// A timeout is zero.
-    #[error("the {which} time-out is zero")]
+    #[error("the {which} timeout is zero")]
     #[non_exhaustive]
     ZeroTimeout {
-        /// `connect`, `attempt` or `call`.
-        which: &'static str,
+        /// Which one.
+        which: Limit,
     },
     /// The attempt timeout is longer than the call timeout.
-    #[error("the attempt time-out ({attempt:?}) is longer than that of the call ({call:?})")]
+    #[error("the attempt timeout ({attempt:?}) is longer than that of the call ({call:?})")]
     #[non_exhaustive]
     AttemptLongerThanCall {
         /// The attempt timeout.
@@ -125,10 +127,10 @@ impl ConfigError {
                  the host in NO_PROXY, or set ClientBuilder::proxy"
             }
             Self::AttemptLongerThanCall { .. } => {
-                "give the call more time, or the attempt less: several attempts are to fit into a call"
+                "give the call more time, or the attempt less: several attempts should fit into a call"
             }
             Self::UserAgent => "give visible ASCII characters, such as my-shop/1.2",
-            Self::ZeroTimeout { .. } => "give a time-out above zero",
+            Self::ZeroTimeout { .. } => "give a timeout above zero",
             Self::IdleTooLong => {
                 "WeChat Pay closes idle connections after 8 s: keep them for less, 7 s by default"
             }

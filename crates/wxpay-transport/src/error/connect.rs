@@ -59,6 +59,21 @@ impl ConnectError {
         Self { call: Box::new(call), failure: Box::new(failure) }
     }
 
+    /// Adds host and port of the proxy, and the status with which it refused the tunnel, if it did.
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: impl Into<String>, status: Option<StatusCode>) -> Self {
+        self.failure.proxy = Some(proxy.into());
+        self.failure.proxy_status = status;
+        self
+    }
+
+    /// Adds the addresses that were tried, in their order.
+    #[must_use]
+    pub fn with_addresses(mut self, addresses: Vec<SocketAddr>) -> Self {
+        self.failure.addresses = addresses;
+        self
+    }
+
     /// Returns the stage at which connecting failed.
     pub fn stage(&self) -> ConnectStage {
         self.failure.stage

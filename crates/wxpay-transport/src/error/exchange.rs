@@ -57,6 +57,13 @@ impl ExchangeError {
         Self { call: Box::new(call), fault, delivery, is_stale: false, source }
     }
 
+    /// Marks the connection as one that was kept, and on which not a byte of a response arrived.
+    #[must_use]
+    pub fn stale(mut self) -> Self {
+        self.is_stale = true;
+        self
+    }
+
     pub(crate) fn of_hyper(
         call: CallContext,
         delivery: Delivery,

@@ -31,6 +31,21 @@ pub(crate) enum SettingsCause {
 }
 
 impl SettingsError {
+    /// Creates the error of a setting that is not set, for custom transports.
+    pub fn missing(setting: &'static str) -> Self {
+        Self::new(setting, false, SettingsCause::Missing)
+    }
+
+    /// Creates the error of a setting that cannot be used, for custom transports: the cause, and what to do.
+    pub fn unusable(
+        setting: &'static str,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (source, hint) = (source.into(), hint.into());
+        Self::new(setting, false, SettingsCause::Unusable { kind: None, source, hint })
+    }
+
     pub(crate) fn new(setting: &'static str, is_from_env: bool, cause: SettingsCause) -> Self {
         Self { setting, is_from_env, cause }
     }

@@ -138,7 +138,7 @@ impl TimeoutError {
 impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, limit, after, stage, .. } = self;
-        write!(f, "{} took longer than {after:?} ({limit} time-out), {stage}", call.operation)
+        write!(f, "{} took longer than {after:?} ({limit} timeout), {stage}", call.operation)
     }
 }
 

@@ -17,7 +17,7 @@ pub enum UnverifiedCause {
     /// It is not signed, or its signature was not accepted.
     Signature(VerifyError),
     /// Its signature was accepted, but it belongs to another request
-    /// ([`Request::answered_by`](crate::Request::answered_by)).
+    /// ([`Request::recognised_by`](crate::Request::recognised_by)).
     Foreign,
     /// Its body has a coding that was not requested, so something on the path changed it: a signature covers
     /// the plain body.

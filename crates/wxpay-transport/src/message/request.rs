@@ -39,7 +39,7 @@ pub struct Request {
     operation: Cow<'static, str>,
     replay: Replay,
     rate_limit: Option<RateLimit>,
-    answered_by: Option<Arc<ResponseCheck>>,
+    recognised_by: Option<Arc<ResponseCheck>>,
 }
 
 /// Returns whether a body is the response to the request.
@@ -74,7 +74,7 @@ impl Request {
             operation: operation.into(),
             replay,
             rate_limit: None,
-            answered_by: None,
+            recognised_by: None,
         }
     }
 
@@ -152,7 +152,7 @@ impl Request {
     /// let target = Target::new("/v3/pay/transactions/out-trade-no")?
     ///     .segment("1217752501201407033233368018")?
     ///     .query("mchid", "1900007291")?;
-    /// let request = Request::get("transactions.query", target).answered_by(|body| {
+    /// let request = Request::get("transactions.query", target).recognised_by(|body| {
     ///     serde_json::from_slice::<serde_json::Value>(body)
     ///         .is_ok_and(|order| order["out_trade_no"] == "1217752501201407033233368018")
     /// });
@@ -160,22 +160,22 @@ impl Request {
     /// # Ok::<(), wxpay_transport::RequestError>(())
     /// ```
     #[must_use]
-    pub fn answered_by(
+    pub fn recognised_by(
         mut self,
         is_response: impl Fn(&[u8]) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.answered_by = Some(Arc::new(is_response));
+        self.recognised_by = Some(Arc::new(is_response));
         self
     }
 
     /// Returns whether it has a check that recognises its response.
     pub(crate) fn recognises_its_response(&self) -> bool {
-        self.answered_by.is_some()
+        self.recognised_by.is_some()
     }
 
     /// Returns whether a verified body may be its response.
-    pub(crate) fn is_answered_by(&self, body: &[u8]) -> bool {
-        self.answered_by.as_ref().is_none_or(|is_response| is_response(body))
+    pub(crate) fn is_recognised_by(&self, body: &[u8]) -> bool {
+        self.recognised_by.as_ref().is_none_or(|is_response| is_response(body))
     }
 
     /// Returns the method.

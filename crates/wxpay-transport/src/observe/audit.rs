@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use wxpay_auth::{Identity, SerialNo, Timestamp};
 
 use crate::error::Error;
@@ -28,11 +29,17 @@ pub trait Audit: fmt::Debug + Send + Sync {
     fn record(&self, record: &AuditRecord<'_>);
 }
 
-impl<T: Audit + ?Sized> Audit for Arc<T> {
-    fn record(&self, record: &AuditRecord<'_>) {
-        (**self).record(record);
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        impl<A: Audit + ?Sized> Audit for $pointer {
+            fn record(&self, record: &AuditRecord<'_>) {
+                (**self).record(record);
+            }
+        }
+    )+};
 }
+
+forward!(&A, Arc<A>, Box<A>);
 
 /// What was signed, by which key, and the outcome. Contains no secrets: no signature, no query, no
 /// body.
@@ -66,7 +73,8 @@ pub struct AuditRecord<'a> {
 }
 
 /// The outcome of a signed request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditOutcome {
     /// A verified 2xx response arrived.

@@ -38,6 +38,7 @@ impl RateLimit {
 
 /// What is limited: one interface, for one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LimitKey<'a> {
     /// The caller: the `mchid`, or the `brand_id`.
     pub identity: &'a str,
@@ -47,11 +48,26 @@ pub struct LimitKey<'a> {
     pub limit: RateLimit,
 }
 
+impl<'a> LimitKey<'a> {
+    /// Names the limited interface and its caller, for tests of custom limiters.
+    pub const fn new(identity: &'a str, operation: &'a str, limit: RateLimit) -> Self {
+        Self { identity, operation, limit }
+    }
+}
+
 /// The request would have to wait for too long. It was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RateLimited {
     /// The time after which a retry is worthwhile.
     pub retry_after: Duration,
+}
+
+impl RateLimited {
+    /// Creates the refusal, for custom limiters, with the time after which a retry is worthwhile.
+    pub const fn new(retry_after: Duration) -> Self {
+        Self { retry_after }
+    }
 }
 
 /// Keeps requests below the limits of WeChat Pay.
@@ -79,12 +95,18 @@ pub trait RateLimiter: fmt::Debug + Send + Sync {
     async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited>;
 }
 
-#[async_trait]
-impl<T: RateLimiter + ?Sized> RateLimiter for Arc<T> {
-    async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
-        (**self).acquire(key, left).await
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[async_trait]
+        impl<L: RateLimiter + ?Sized> RateLimiter for $pointer {
+            async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
+                (**self).acquire(key, left).await
+            }
+        }
+    )+};
 }
+
+forward!(&L, Arc<L>, Box<L>);
 
 /// Limits nothing: for tests, or if something in front of WeChat Pay limits requests.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// It is a token bucket: a retry takes one token, a successful attempt returns a part of one. If it is
 /// empty, calls end with their first attempt. Two cases are free: moving a call that could not connect to
 /// the standby domain, and replacing a kept connection that WeChat Pay had closed.
-/// WeChat Pay had closed.
 ///
 /// ```
 /// use wxpay_transport::RetryBudget;

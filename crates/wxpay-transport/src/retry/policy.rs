@@ -1,6 +1,7 @@
 //! Retry policies.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -44,6 +45,18 @@ pub trait RetryPolicy: fmt::Debug + Send + Sync {
     fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration>;
 }
 
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        impl<P: RetryPolicy + ?Sized> RetryPolicy for $pointer {
+            fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration> {
+                (**self).wait(attempted)
+            }
+        }
+    )+};
+}
+
+forward!(&P, Arc<P>, Box<P>);
+
 /// Describes the last attempt to a [`RetryPolicy`].
 #[derive(Debug)]
 pub struct Attempted<'a> {
@@ -54,7 +67,9 @@ pub struct Attempted<'a> {
 }
 
 impl<'a> Attempted<'a> {
-    pub(crate) fn new(
+    /// Describes an attempt that ended like this, for tests of custom policies: how many attempts there were,
+    /// whether the call may be repeated, and how long it may wait.
+    pub fn new(
         attempts: u32,
         replay: Replay,
         left: Duration,

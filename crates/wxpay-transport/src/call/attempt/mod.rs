@@ -383,7 +383,9 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 // other response can have come on this connection.
                 Ok(verified)
                     if (was_kept || status != StatusCode::ACCEPTED)
-                        && !named("answered_by", || request.is_answered_by(verified.body())) =>
+                        && !named("recognised_by", || {
+                            request.is_recognised_by(verified.body())
+                        }) =>
                 {
                     UnverifiedCause::Foreign
                 }

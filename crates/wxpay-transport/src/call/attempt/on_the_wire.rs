@@ -65,7 +65,7 @@ fn serve(
 
 fn get(name: &'static str) -> Request {
     Request::get("x", Target::new(format!("/v3/{name}")).unwrap())
-        .answered_by(move |body| body == format!(r#"{{"id":"{name}"}}"#).as_bytes())
+        .recognised_by(move |body| body == format!(r#"{{"id":"{name}"}}"#).as_bytes())
 }
 
 fn client<S: Signer>(url: BaseUrl, signer: S, ring: KeyRing) -> Client<S, KeyRing> {

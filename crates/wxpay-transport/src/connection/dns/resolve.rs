@@ -31,9 +31,15 @@ pub trait Resolve: fmt::Debug + Send + Sync {
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-#[async_trait]
-impl<T: Resolve + ?Sized> Resolve for Arc<T> {
-    async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        (**self).resolve(host).await
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[async_trait]
+        impl<R: Resolve + ?Sized> Resolve for $pointer {
+            async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+                (**self).resolve(host).await
+            }
+        }
+    )+};
 }
+
+forward!(&R, Arc<R>, Box<R>);

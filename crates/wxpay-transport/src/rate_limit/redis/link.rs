@@ -95,10 +95,11 @@ impl RedisLink {
     }
 
     /// Sets the TLS settings, if the URL uses TLS.
-    pub(crate) fn tls(&mut self, config: ClientConfig) {
+    pub(crate) fn tls(&mut self, settings: &tls::Tls) -> Result<(), ConfigError> {
         if let Some(tls) = &mut Arc::make_mut(&mut self.address).tls {
-            tls.config = adapted(config);
+            tls.config = config_for_redis(settings)?;
         }
+        Ok(())
     }
 
     /// Sets the resolver of the host name.
@@ -296,16 +297,16 @@ impl Address {
 impl Tls {
     fn new(host: &str) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| ConfigError::RedisUrl)?;
-        let config = adapted(Arc::unwrap_or_clone(tls::Tls::platform().config(true, 1)?));
-        Ok(Self { config, name })
+        Ok(Self { config: config_for_redis(&tls::Tls::platform())?, name })
     }
 }
 
 /// Redis does not use ALPN.
-fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
+fn config_for_redis(settings: &tls::Tls) -> Result<Arc<ClientConfig>, ConfigError> {
+    let mut config = Arc::unwrap_or_clone(settings.config(true, 1)?);
     config.alpn_protocols.clear();
     config.enable_early_data = false;
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// Describes an error without the server's text: an error about a command may repeat its arguments,

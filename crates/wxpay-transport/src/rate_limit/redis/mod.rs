@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustls::ClientConfig;
 
 use crate::connection::dns::resolve::Resolve;
+use crate::connection::tls::Tls;
 use crate::error::ConfigError;
 use crate::rate_limit::redis::link::RedisLink;
 use crate::rate_limit::redis::shared_limit::SharedLimit;
@@ -97,12 +97,15 @@ impl RedisRateLimiter {
         self
     }
 
-    /// Sets the TLS settings for `rediss://`. The default is `ring`, TLS 1.2 and 1.3, and the roots of the
-    /// platform, or those of Mozilla if the platform has none.
-    #[must_use]
-    pub fn tls(mut self, config: ClientConfig) -> Self {
-        self.limit.store.tls(config);
-        self
+    /// Sets the TLS settings for `rediss://`: [`Tls`], a `rustls::RootCertStore`, or a whole
+    /// `rustls::ClientConfig`. The default is `ring`, TLS 1.2 and 1.3, and the roots of the platform, or those
+    /// of Mozilla if the platform has none. Ignored with `redis://`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`] if they cannot be used.
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Result<Self, ConfigError> {
+        self.limit.store.tls(&tls.into())?;
+        Ok(self)
     }
 
     /// Sets the resolver of the host name in the URL. The default is the operating system.
