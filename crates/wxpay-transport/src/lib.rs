@@ -41,6 +41,7 @@ pub use error::{
     VerifierError,
 };
 pub use message::body_error::BodyError;
+pub use message::interface_limit::RateLimit;
 pub use message::replay::Replay;
 pub use message::request::Request;
 pub use message::request_error::RequestError;
@@ -50,7 +51,7 @@ pub use observe::audit::{Audit, AuditOutcome, AuditRecord};
 pub use rate_limit::in_process::InProcessRateLimiter;
 #[cfg(feature = "redis")]
 pub use rate_limit::redis::RedisRateLimiter;
-pub use rate_limit::{LimitKey, NoRateLimit, RateLimit, RateLimited, RateLimiter};
+pub use rate_limit::{LimitKey, NoRateLimit, RateLimited, RateLimiter};
 pub use retry::budget::RetryBudget;
 pub use retry::policy::{Attempted, Backoff, NoRetry, RetryPolicy};
 pub use transport::Transport;

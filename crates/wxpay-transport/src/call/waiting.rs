@@ -4,8 +4,9 @@ use async_trait::async_trait;
 
 use super::model::{End, MAIN, STANDBY, Scripted, builder};
 use super::*;
+use crate::message::interface_limit::RateLimit;
 use crate::message::target::Target;
-use crate::rate_limit::{RateLimit, RateLimited};
+use crate::rate_limit::RateLimited;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,7 @@
 //! Requests and responses.
 
 pub(crate) mod body_error;
+pub(crate) mod interface_limit;
 pub(crate) mod query_pairs;
 pub(crate) mod replay;
 pub(crate) mod request;

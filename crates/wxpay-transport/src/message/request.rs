@@ -9,10 +9,10 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
+use crate::message::interface_limit::RateLimit;
 use crate::message::replay::Replay;
 use crate::message::request_error::RequestError;
 use crate::message::target::Target;
-use crate::rate_limit::RateLimit;
 
 /// A request: what to send, its name in logs, and whether it may be repeated.
 ///

@@ -13,8 +13,9 @@ use tokio::sync::Mutex as FairMutex;
 use tokio::time::Instant;
 
 use crate::bounded_queue::BoundedQueue;
+use crate::message::interface_limit::RateLimit;
 use crate::rate_limit::keyed::Keyed;
-use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
+use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// Limits the requests of this process, separately for each interface.
 ///

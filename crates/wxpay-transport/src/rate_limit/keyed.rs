@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::rate_limit::{LimitKey, RateLimit};
+use crate::message::interface_limit::RateLimit;
+use crate::rate_limit::LimitKey;
 
 /// Holds one `L` per identity, operation and limit.
 #[derive(Debug)]

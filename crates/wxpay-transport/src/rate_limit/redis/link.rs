@@ -345,7 +345,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::rate_limit::{LimitKey, RateLimit};
+    use crate::message::interface_limit::RateLimit;
+    use crate::rate_limit::LimitKey;
 
     #[test]
     fn a_password_that_is_not_encoded_is_no_host() {

@@ -374,7 +374,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::rate_limit::RateLimit;
+    use crate::message::interface_limit::RateLimit;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const MILLISECOND: Duration = Duration::from_millis(1);
