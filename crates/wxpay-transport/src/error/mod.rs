@@ -2,6 +2,7 @@
 
 mod api;
 mod api_body;
+mod api_hint;
 mod call_context;
 mod config;
 mod connect;
@@ -10,6 +11,7 @@ pub(crate) mod delivery;
 mod exchange;
 mod overload;
 mod refusal;
+mod response_signature;
 mod settings;
 mod sign_diagnosis;
 mod signing;
@@ -26,7 +28,7 @@ use wxpay_auth::{SignErrorKind, write_report};
 
 use crate::message::request_error::RequestError;
 
-pub use self::api::{ApiError, ResponseSignature};
+pub use self::api::ApiError;
 pub(crate) use self::api::{ApiResponse, RefusedWith};
 pub use self::api_body::{ErrorBody, ErrorDetail};
 pub use self::call_context::CallContext;
@@ -34,6 +36,7 @@ pub use self::config::ConfigError;
 pub use self::connect::{ConnectError, ConnectStage};
 pub use self::exchange::{ExchangeError, ExchangeFault};
 pub use self::overload::{Overload, OverloadError};
+pub use self::response_signature::ResponseSignature;
 
 pub(crate) use self::settings::SettingsCause;
 pub use self::settings::SettingsError;

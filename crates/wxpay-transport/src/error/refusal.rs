@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::api::ResponseSignature;
 use super::api_body::ErrorBody;
+use super::response_signature::ResponseSignature;
 use crate::error::delivery::Outcome;
 
 /// Returns whether the response comes from WeChat Pay, as far as can be told.
