@@ -264,6 +264,42 @@ mod tests {
     }
 
     #[test]
+    fn a_brand_is_named_by_its_own_scheme() {
+        let brand = |id: &str| {
+            format!(
+                "WECHATPAY-BRAND-SHA256-RSA2048 brand_id=\"{id}\",nonce_str=\"n\",timestamp=\"1\",\
+                 serial_no=\"408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB\",signature=\"+//+\""
+            )
+        };
+        let parsed = Authorization::parse(&brand("1004")).unwrap();
+        assert_eq!(parsed.identity(), &Identity::Brand(BrandId::new("1004").unwrap()));
+        let written = authorization(
+            parsed.identity(),
+            Algorithm::Sha256Rsa2048,
+            &Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").unwrap(),
+            parsed.timestamp(),
+            parsed.signature(),
+        );
+        let written = Authorization::parse(&written.unwrap()).unwrap();
+        assert_eq!((written.scheme(), written.identity()), (parsed.scheme(), parsed.identity()));
+
+        let error = Authorization::parse(&brand("10 04")).unwrap_err();
+        assert_eq!(error, AuthorizationError::Malformed("brand_id"));
+        let merchant = brand("1004").replace("brand_id", "mchid");
+        let error = Authorization::parse(&merchant).unwrap_err();
+        assert_eq!(error, AuthorizationError::UnknownField);
+    }
+
+    #[test]
+    fn its_debug_output_names_the_caller_and_omits_the_signature() {
+        let shown = format!("{:?}", Authorization::parse(&header()).unwrap());
+        for part in ["1900007291", "593BEC0C930BF1AFEB40B4A08C8FB242", "408B07E7"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+        assert!(!shown.contains("+//+") && !shown.contains("251, 255"), "{shown}");
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let parse = |from: &str, to: &str| Authorization::parse(&header().replace(from, to));
         for (from, to, error) in [
