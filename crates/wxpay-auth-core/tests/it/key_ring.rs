@@ -94,6 +94,42 @@ async fn the_validity_of_a_certificate_is_honoured() {
     assert_eq!(ring.preferred_serial(Timestamp::from_unix_secs(last + 1)), None);
 }
 
+#[tokio::test]
+async fn debug_output_names_keys_and_sizes() {
+    let ring = ring();
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    ring.insert_certificate(&certificate()).unwrap();
+    let shown = format!("{ring:?}");
+    assert!(shown.contains("PUB_KEY_ID_1"), "{shown}");
+
+    let (id, signature) = (id(1), signature(b"message"));
+    let message = SignedMessage::new(&id, Algorithm::Sha256Rsa2048, b"message", &signature, NOW);
+    let shown = format!("{message:?}");
+    for part in ["PUB_KEY_ID_1", "[7 bytes]", "[256 bytes]", "1700000000"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
+    let headers = signed_headers(NOW.as_unix_secs());
+    let verified = verify_response(&ring, &|| NOW, &headers, b"{}").await.unwrap();
+    let shown = format!("{verified:?}");
+    for part in [certificate().serial_no().as_str(), "[2 bytes]", "1700000000"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+}
+
+#[test]
+fn what_is_missing_has_a_hint_of_its_own() {
+    let missing = [
+        (NotReady::no_key(), "insert_public_key"),
+        (NotReady::expired(id(1), NOW), "certificate that is valid now"),
+        (NotReady::not_valid_yet(id(1), NOW), "until then"),
+        (NotReady::other("the vault is sealed"), "what its message asks for"),
+    ];
+    for (error, hint) in missing {
+        assert!(error.hint().contains(hint), "{error}: {}", error.hint());
+    }
+}
+
 /// A certificate is valid when added, but not when a response arrives.
 #[tokio::test]
 async fn a_certificate_ends_while_it_is_held() {
