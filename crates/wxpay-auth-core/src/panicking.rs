@@ -1,5 +1,6 @@
 //! Code of an application that panics, for tests.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -56,6 +57,13 @@ pub(crate) fn with_events<T>(
     // it first.
     let _other = Dispatch::new(NoSubscriber::default());
     let events = Arc::default();
-    let ran = with_default(Counting { events: Arc::clone(&events), on_event }, run);
-    (ran, events.load(Ordering::SeqCst))
+    let subscriber = Counting { events: Arc::clone(&events), on_event };
+    match catch_unwind(AssertUnwindSafe(|| with_default(subscriber, run))) {
+        Ok(ran) => (ran, events.load(Ordering::SeqCst)),
+        Err(payload) => {
+            // Its destructor would end the thread of the test without a word.
+            std::mem::forget(payload);
+            panic!("a panic got out");
+        }
+    }
 }
