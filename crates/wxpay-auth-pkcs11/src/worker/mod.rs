@@ -395,7 +395,12 @@ mod tests {
     async fn a_waker_that_panics_costs_no_thread() {
         let (go, gate) = mpsc::channel();
         let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
-        let (_, workers) = start(script, 1, 8);
+        let (script, spawned) = (Arc::new(script), Mutex::new(None));
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            *spawned.lock().unwrap() = Some(thread::spawn(work));
+            Ok(())
+        };
+        let workers = Workers::start_on(&script, vec![()], 8, spawn).unwrap();
         let waker = Waker::from(Arc::new(PanickingWaker));
         let mut panicking = Context::from_waker(&waker);
         let mut first = Box::pin(workers.sign(b"1", SOON));
@@ -411,6 +416,8 @@ mod tests {
         let mut ending = Box::pin(workers.shut_down(SOON));
         assert!(ending.as_mut().poll(&mut panicking).is_pending());
         go.send(()).unwrap();
+        let ended = spawned.into_inner().unwrap().unwrap().join();
+        assert!(ended.map_err(std::mem::forget).is_ok(), "the thread panicked");
         assert_eq!(second.await.unwrap(), b"2");
         ending.await.unwrap();
     }
