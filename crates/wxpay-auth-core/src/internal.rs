@@ -25,7 +25,7 @@ pub mod remote {
     }
 }
 
-/// Log events that no panic of the subscriber leaves.
+/// Macros that write log events, and catch panics of the subscriber.
 pub mod log {
     pub use crate::log::{SUBSCRIBER, debug, error, guarded, info, tracing, warn};
 }

@@ -19,7 +19,7 @@ pub(crate) fn panic_twice() -> ! {
     std::panic::panic_any(PanicsAgain)
 }
 
-/// Counts the events of this workspace, and calls a function for each.
+/// Counts the events of this crate, and calls a function for each.
 struct Counting<F> {
     events: Arc<AtomicUsize>,
     on_event: F,
@@ -27,7 +27,8 @@ struct Counting<F> {
 
 impl<F: Fn(usize) + Send + Sync + 'static> Subscriber for Counting<F> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("wxpay_")
+        let this_crate = env!("CARGO_PKG_NAME").replace('-', "_");
+        metadata.is_event() && metadata.target().split("::").next() == Some(&this_crate)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -47,8 +48,8 @@ impl<F: Fn(usize) + Send + Sync + 'static> Subscriber for Counting<F> {
     fn exit(&self, _: &Id) {}
 }
 
-/// Runs a function on this thread, and another one at each of its events, counted from 1. Also returns the
-/// number of events.
+/// Runs a function on this thread, and another one at each event of this crate, counted from 1. Also returns
+/// the number of events.
 pub(crate) fn with_events<T>(
     on_event: impl Fn(usize) + Send + Sync + 'static,
     run: impl FnOnce() -> T,
