@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki::session::UserType;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use wxpay_auth::pkcs11::{Pin, Pkcs11Error, Pkcs11KeyPair, Pkcs11Signer};
 use wxpay_auth::{SignErrorKind, Signer};
 use wxpay_tests::token::{Faults, PIN, Token, certificate};
@@ -103,6 +105,44 @@ async fn a_callback_that_panics_leaves_no_session_behind() {
     assert!(chain(&error).ends_with("the callback panicked"), "{}", chain(&error));
     assert_eq!(faults.calls("C_OpenSession"), opened + 1);
     assert_eq!(faults.calls("C_CloseSession"), closed + 1);
+}
+
+/// Panics at each event of this workspace.
+struct Panics;
+
+impl<S: Subscriber> Layer<S> for Panics {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        assert!(!event.metadata().target().starts_with("wxpay_"), "told to");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_subscriber_that_panics_sends_no_wrong_pin_again_and_leaves_no_session_behind() {
+    alone!();
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Panics)).unwrap();
+    let (faults, token) = (Faults, Token::softhsm("pin").faulty());
+    let wrong = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&wrong);
+    let pin = move || if asked.load(Ordering::SeqCst) { "0ther" } else { PIN }.to_owned();
+    let pin = Pin::callback(move || Ok::<String, std::io::Error>(pin()));
+    let connecting = Pkcs11Signer::builder(token.merchant().pin(pin)).certificate(certificate());
+    let signer = connecting.sessions(1).connect().await.unwrap();
+    faults.once("close-all", "");
+    signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+
+    wrong.store(true, Ordering::SeqCst);
+    let counts = || ["C_Login", "C_OpenSession", "C_CloseSession"].map(|name| faults.calls(name));
+    let before = counts();
+    faults.once("logout", "");
+    for _ in 0..4 {
+        let error = signer.sign(b"message").await.unwrap_err();
+        assert_eq!(error.kind(), SignErrorKind::PermissionDenied, "{}", chain(&error));
+    }
+    let [logins, opened, closed] = counts();
+    assert_eq!(logins, before[0] + 1);
+    // The first session lost its login, and was closed as well.
+    assert_eq!(closed - before[2], opened - before[1] + 1);
 }
 
 /// No token has such a PIN, and each login would count as a wrong PIN.

@@ -25,6 +25,16 @@ pub mod remote {
     }
 }
 
+/// Macros that write log events, and catch panics of the subscriber.
+pub mod log {
+    pub use crate::log::{SUBSCRIBER, debug, error, guarded, info, tracing, warn};
+}
+
+/// Panics in code of the application.
+pub mod panics {
+    pub use crate::panics::{caught, discard};
+}
+
 /// Key files on disk.
 pub mod files {
     pub use crate::keys::key_file::{read, warn_if_exposed};

@@ -10,8 +10,12 @@ mod identity;
 #[doc(hidden)]
 pub mod internal;
 mod keys;
+mod log;
 mod message;
 mod nonce;
+#[cfg(test)]
+mod panicking;
+mod panics;
 mod remote;
 mod serial_no;
 mod signer;

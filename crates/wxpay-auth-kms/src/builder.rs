@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wxpay_auth_core::internal::log;
 use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
 
@@ -122,7 +123,7 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         let serial_no = serial.serial_no_for(key.public_key())?;
         let signer = KmsSigner::new(self.backend, key, serial_no, limiter);
         signer.try_out(deadline).await.map_err(late)?;
-        tracing::debug!(
+        log::debug!(
             serial_no = %signer.serial_no(),
             key_version = signer.key_version(),
             "connected to a key service"

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use wxpay_auth_core::SignErrorKind;
+use wxpay_auth_core::internal::log;
 
 use crate::backoff::{backoff, backoff_throttled};
 use crate::error::KmsError;
@@ -138,7 +139,7 @@ impl RequestLimiter {
             if !(error.kind().is_transient() || is_pending) || is_last || is_late {
                 return Err(error);
             }
-            tracing::debug!(%error, failed, throttled, ?wait, "a key service failed; retrying");
+            log::debug!(%error, failed, throttled, ?wait, "a key service failed; retrying");
             tokio::time::sleep(wait).await;
         }
     }

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::error::KmsError;
 
-/// The source of a secret, such as a token or a password. It is never shown, and copies of it are
-/// zeroed when dropped, except those that TLS and the system make of sent data.
+/// The source of a secret, such as a token or a password. It is never shown, and this crate zeroes
+/// its own copies when they are dropped. The copies of the libraries for cryptography, JSON, HTTP and
+/// TLS, and of the system, are out of its reach.
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use wxpay_auth_core::internal::log;
+use wxpay_auth_core::internal::panics::caught;
 use wxpay_auth_core::internal::remote::{PROBE, SerialSource};
 use wxpay_auth_core::{Certificate, PublicKey, SerialNo};
 
@@ -166,7 +168,7 @@ impl Pkcs11SignerBuilder {
         let vault = Arc::new(vault);
         let (opened, public_key, serial_no) = vault.twice(|| self.open(&vault))?;
         let workers = Workers::start(&vault, opened, self.queue)?;
-        tracing::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
+        log::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
         Ok((workers, public_key, serial_no))
     }
 
@@ -216,11 +218,29 @@ pub(crate) async fn on_thread<T: Send + 'static>(
     let (reply, response) = oneshot::channel();
     std::thread::Builder::new()
         .name("wxpay-pkcs11-set-up".to_owned())
-        .spawn(move || drop(reply.send(run())))
+        .spawn(move || {
+            let ended = caught(run).unwrap_or(Err(Pkcs11Error::Panicked));
+            // Wakes the caller, with code of its runtime.
+            let _ = caught(|| drop(reply.send(ended)));
+        })
         .map_err(|source| Pkcs11Error::Thread { source })?;
     match tokio::time::timeout(limit, response).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(Pkcs11Error::Panicked),
         Err(_) => Err(Pkcs11Error::Timeout { waited: limit }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::panicking::panic_twice;
+
+    #[tokio::test]
+    async fn a_panic_of_a_blocking_call_is_an_error() {
+        let limit = Duration::from_secs(20);
+        let ended = on_thread(limit, || -> Result<(), Pkcs11Error> { panic_twice() }).await;
+        assert!(matches!(ended, Err(Pkcs11Error::Panicked)), "{ended:?}");
+        assert_eq!(on_thread(limit, || Ok(7)).await.unwrap(), 7);
     }
 }

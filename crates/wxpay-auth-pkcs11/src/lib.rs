@@ -22,6 +22,8 @@ mod key_lookup;
 mod key_pair;
 mod mechanism;
 mod module;
+#[cfg(test)]
+mod panicking;
 mod pin;
 mod return_value;
 mod session;

@@ -10,6 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+use wxpay_auth::internal::panics::{self, discard};
+
+use crate::observe::log;
+
 /// The payload of a panic. It may contain a secret, so it is never inspected.
 type Payload = Box<dyn Any + Send>;
 
@@ -44,15 +48,11 @@ impl Panic {
 
 /// Calls a hook; logs a panic and returns `None`.
 pub(crate) fn caught<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    // State of the hook may be left inconsistent, but that is the hook's own; nothing else is affected.
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(returned) => Some(returned),
-        Err(payload) => {
-            discard(payload);
-            tell(hook);
-            None
-        }
+    let returned = panics::caught(call);
+    if returned.is_none() {
+        tell(hook);
     }
+    returned
 }
 
 /// Calls a hook whose panic ends the attempt, and adds the name of the hook to the panic.
@@ -96,18 +96,7 @@ pub(crate) fn ended<T>(panic: Panic, before: Option<T>) -> T {
 
 /// Logs a panic that does not reach the caller.
 fn tell(hook: &'static str) {
-    let told = catch_unwind(|| {
-        tracing::error!(hook, "code of the application panicked: the call ends with what is known");
-    });
-    // The subscriber itself panicked: there is no other place to report it.
-    let _ = told.map_err(discard);
-}
-
-/// Drops a payload, which may panic in turn.
-fn discard(payload: Payload) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
-    }
+    log::error!(hook, "code of the application panicked: the call ends with what is known");
 }
 
 #[cfg(test)]

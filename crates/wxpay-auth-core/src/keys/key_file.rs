@@ -6,6 +6,8 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::keys::KeyError;
+#[cfg(unix)]
+use crate::log;
 use crate::text::may_be_path;
 
 /// No key or certificate chain is near this size; a wrong path (a log, a device) may be.
@@ -46,7 +48,7 @@ pub fn warn_if_exposed(path: &Path, what: &str) {
         let Ok(metadata) = std::fs::metadata(path) else { return };
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            tracing::warn!(
+            log::warn!(
                 path = %path.display(),
                 mode = %format_args!("{mode:03o}"),
                 "other users can read {what}: chmod 600 {}",

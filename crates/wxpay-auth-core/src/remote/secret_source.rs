@@ -2,13 +2,13 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::keys::{FileSource, KeyError};
+use crate::panics::caught;
 use crate::text::{ShownSecret, may_be_path_of_secret};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -103,8 +103,8 @@ impl SecretSource {
                 Ok(Zeroizing::new(trim(text).to_owned()))
             }
             // A panic of the callback must not end the operation that needs the secret.
-            Self::Callback(ask) => catch_unwind(AssertUnwindSafe(|| ask()))
-                .unwrap_or_else(|_| Err("the callback panicked".into()))
+            Self::Callback(ask) => caught(|| ask())
+                .unwrap_or_else(|| Err("the callback panicked".into()))
                 .map(Zeroizing::new)
                 .map_err(UnreadSecret::Unavailable),
         }
@@ -150,6 +150,7 @@ impl fmt::Debug for SecretSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::panicking::panic_twice;
 
     fn read(source: &SecretSource) -> Result<String, String> {
         match source.read("PIN", str::trim_end) {
@@ -182,6 +183,9 @@ mod tests {
         let panicking =
             SecretSource::callback(|| -> Result<String, BoxError> { panic!("told to") });
         assert_eq!(read(&panicking).unwrap_err(), "the callback panicked");
+        let panicking_twice =
+            SecretSource::callback(|| -> Result<String, BoxError> { panic_twice() });
+        assert_eq!(read(&panicking_twice).unwrap_err(), "the callback panicked");
     }
 
     #[test]

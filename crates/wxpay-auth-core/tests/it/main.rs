@@ -17,6 +17,7 @@ mod certificate_request;
 mod damaged_keys;
 #[cfg(feature = "file-key")]
 mod file_key_signer;
+mod guarded_calls;
 #[cfg(feature = "file-key")]
 mod key_forms;
 #[cfg(feature = "file-key")]

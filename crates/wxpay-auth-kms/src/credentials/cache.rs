@@ -11,6 +11,7 @@ use async_trait::async_trait;
 #[cfg(feature = "vault")]
 use tokio::sync::watch;
 use tokio::time::Instant;
+use wxpay_auth_core::internal::log;
 
 use super::request_failure::RequestFailure;
 use super::single_flight::SingleFlight;
@@ -167,7 +168,7 @@ impl<S: CredentialSource> CredentialCache<S> {
             Err(RequestFailure::Other(error)) => return Err(error),
             Err(RequestFailure::Credential(error)) => error,
         };
-        tracing::debug!(error = %refused, "the credential was refused; requesting another one");
+        log::debug!(error = %refused, "the credential was refused; requesting another one");
         let Some(other) = self.other(&kept).await? else { return Err(refused) };
         let response = request(Arc::clone(&other)).await?;
         other.prove();
@@ -198,9 +199,11 @@ impl<S: CredentialSource> CredentialCache<S> {
             return;
         }
         *ahead = Some(Instant::now());
+        // A failure is logged below.
+        drop(ahead);
         let (shared, old) = (Arc::clone(&self.shared), Some(Arc::clone(kept)));
         let going_on = |error: &KmsError| {
-            tracing::warn!(%error, "cannot obtain new credentials; using the old ones");
+            log::warn!(%error, "cannot obtain new credentials; using the old ones");
         };
         let question = || async move {
             let asked = shared.replace(old, obtain).await;
@@ -270,6 +273,10 @@ async fn obtain<S: CredentialSource>(source: Arc<S>) -> Result<Kept<S::Credentia
     source.obtain().await.map(Kept::new)
 }
 
+fn is_same<C>(one: Option<&Arc<Kept<C>>>, other: Option<&Arc<Kept<C>>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
+}
+
 impl<S: CredentialSource> Shared<S> {
     async fn replace<F>(
         self: Arc<Self>,
@@ -279,14 +286,9 @@ impl<S: CredentialSource> Shared<S> {
     where
         F: Future<Output = Result<Kept<S::Credential>, KmsError>> + Send,
     {
-        match self.kept.load_full() {
-            Some(kept)
-                if !old.is_some_and(|old| Arc::ptr_eq(&old, &kept))
-                    && self.source.life(&kept) != Life::Ended =>
-            {
-                return Ok(kept);
-            }
-            _ => {}
+        let before = self.kept.load_full();
+        if let Some(kept) = self.newer_than(old.as_ref(), before.as_ref()) {
+            return Ok(kept);
         }
         if let Some((until, error)) = &*self.failed.lock().unwrap_or_else(PoisonError::into_inner)
             && Instant::now() < *until
@@ -302,18 +304,134 @@ impl<S: CredentialSource> Shared<S> {
             }
             Err(_) => (Err(self.source.too_late()), S::SILENCE),
         };
-        let failed = asked.as_ref().err().map(|error| (Instant::now() + pause, error.clone()));
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
-        let kept = Arc::new(asked?);
-        self.kept.store(Some(Arc::clone(&kept)));
-        #[cfg(feature = "vault")]
-        self.changed.send_replace(Some(Instant::now()));
-        Ok(kept)
+        self.keep(before.as_ref(), asked.map(Arc::new), pause)
+    }
+
+    /// Caches a response, unless the credential `before` the request was replaced meanwhile by one
+    /// that is still valid, and returns the cached one: the runtime of a request may sleep while
+    /// another one sends the next request, and such a late response counts for nothing.
+    fn keep(
+        &self,
+        before: Option<&Arc<Kept<S::Credential>>>,
+        asked: Result<Arc<Kept<S::Credential>>, KmsError>,
+        pause: Duration,
+    ) -> Result<Arc<Kept<S::Credential>>, KmsError> {
+        loop {
+            // This calls the clock of the application, so it is not done under the lock.
+            let now = self.kept.load_full();
+            if let Some(kept) = self.newer_than(before, now.as_ref()) {
+                return Ok(kept);
+            }
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            // Only changed under the lock.
+            if !is_same(self.kept.load().as_ref(), now.as_ref()) {
+                continue;
+            }
+            *failed = asked.as_ref().err().map(|error| (Instant::now() + pause, error.clone()));
+            let kept = asked?;
+            self.kept.store(Some(Arc::clone(&kept)));
+            drop(failed);
+            #[cfg(feature = "vault")]
+            self.changed.send_replace(Some(Instant::now()));
+            return Ok(kept);
+        }
+    }
+
+    /// Returns the credential that is kept if it is another one than `old`, and still valid.
+    fn newer_than(
+        &self,
+        old: Option<&Arc<Kept<S::Credential>>>,
+        kept: Option<&Arc<Kept<S::Credential>>>,
+    ) -> Option<Arc<Kept<S::Credential>>> {
+        let is_newer = |kept: &&Arc<_>| !is_same(old, Some(*kept));
+        kept.filter(is_newer).filter(|kept| self.source.life(kept) != Life::Ended).cloned()
     }
 }
 
 impl<S: CredentialSource> fmt::Debug for CredentialCache<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("CredentialCache").field(&self.shared.source).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::sync::oneshot;
+    use wxpay_auth_core::SignErrorKind;
+
+    use super::*;
+
+    type Answer = Result<(u8, Life), KmsError>;
+
+    /// Answers each call when the test lets it.
+    #[derive(Debug, Default)]
+    struct Answers(Mutex<VecDeque<oneshot::Receiver<Answer>>>);
+
+    #[async_trait]
+    impl CredentialSource for Answers {
+        type Credential = (u8, Life);
+
+        async fn obtain(&self) -> Answer {
+            let next = self.0.lock().unwrap().pop_front();
+            next.expect("the source is not called again").await.unwrap()
+        }
+
+        fn life(&self, (_, life): &(u8, Life)) -> Life {
+            *life
+        }
+
+        fn is_same(&self, one: &(u8, Life), other: &(u8, Life)) -> bool {
+            one == other
+        }
+
+        fn too_late(&self) -> KmsError {
+            KmsError::timeout(Self::PATIENCE)
+        }
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// Calls the source on a runtime that then sleeps, and on another one, where it answers 2.
+    /// Returns the result of the first call, when it gets this answer, and of a last call.
+    fn answered_late(late: Answer) -> (Result<u8, KmsError>, Result<u8, KmsError>) {
+        let answers = Answers::default();
+        let senders: Vec<_> = (0..2)
+            .map(|_| {
+                let (sender, receiver) = oneshot::channel();
+                answers.0.lock().unwrap().push_back(receiver);
+                sender
+            })
+            .collect();
+        let [first, second] = <[_; 2]>::try_from(senders).unwrap();
+        let cache = Arc::new(CredentialCache::new(answers));
+        let current = || {
+            let cache = Arc::clone(&cache);
+            async move { cache.current().await.map(|kept| kept.0) }
+        };
+        let (sleeping, awake) = (runtime(), runtime());
+        let waiting = sleeping.spawn(current());
+        sleeping.block_on(async {
+            while cache.shared.source.0.lock().unwrap().len() == 2 {
+                tokio::task::yield_now().await;
+            }
+        });
+        second.send(Ok((2, Life::Lasts))).unwrap();
+        assert_eq!(awake.block_on(current()).unwrap(), 2);
+        first.send(late).unwrap();
+        (sleeping.block_on(waiting).unwrap(), awake.block_on(current()))
+    }
+
+    #[test]
+    fn a_late_response_replaces_nothing_that_is_newer() {
+        let refused = || KmsError::new(SignErrorKind::PermissionDenied, "told to");
+        for late in [Ok((1, Life::Ended)), Ok((1, Life::Lasts)), Err(refused())] {
+            let (first, last) = answered_late(late);
+            assert_eq!((first.unwrap(), last.unwrap()), (2, 2));
+        }
     }
 }

@@ -81,7 +81,8 @@ impl Http {
     /// Sends a request and reads its response, whatever its status.
     pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Response, KmsError> {
         let sent = sensitive(request.headers());
-        let request = request.map(|body| Full::new(Bytes::from(body)));
+        // It may contain a secret.
+        let request = request.map(|body| Full::new(Bytes::from_owner(Zeroizing::new(body))));
         let response = self.client().request(request).await.map_err(|e| self.not_answered(e))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {

@@ -25,7 +25,7 @@ const MAX_ACCESSOR: usize = 100;
 /// The reply of the service in place of data.
 #[derive(Deserialize)]
 pub(super) struct WrapInfo {
-    token: String,
+    token: Zeroizing<String>,
     #[serde(default)]
     accessor: String,
     #[serde(default)]
@@ -68,7 +68,7 @@ pub(super) struct Approval {
 
 impl Approval {
     pub(super) fn new(call: Call<'_>, wrapped: WrapInfo) -> Self {
-        let token = Zeroizing::new(wrapped.token);
+        let token = wrapped.token;
         let accessor = foreign_text(&wrapped.accessor, MAX_ACCESSOR, &[&token]);
         // A TTL of 0 means that the service gave none.
         let ttl = if wrapped.ttl == 0 { LONGEST } else { Duration::from_secs(wrapped.ttl) };
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn wrapped(token: &str, accessor: &str) -> WrapInfo {
-        WrapInfo { token: token.to_owned(), accessor: accessor.to_owned(), ttl: 60 }
+        WrapInfo { token: token.to_owned().into(), accessor: accessor.to_owned(), ttl: 60 }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use wxpay_auth_core::internal::log;
 
 use super::login::Login;
 use super::session::Session;
@@ -130,9 +131,9 @@ async fn keep_alive(tokens: &CredentialCache<Login>) -> Option<Instant> {
         Err(error) => error,
     };
     if token.is_first_warning() {
-        tracing::warn!(%error, ?left, "the token of vault expires, and was neither renewed nor replaced");
+        log::warn!(%error, ?left, "the token of vault expires, and was neither renewed nor replaced");
     } else {
-        tracing::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
+        log::debug!(%error, ?left, "the token of vault was neither renewed nor replaced");
     }
     if !auth.has_others() && !error.kind().is_transient() {
         return None;

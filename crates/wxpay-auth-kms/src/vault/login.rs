@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use wxpay_auth_core::SignErrorKind;
+use wxpay_auth_core::internal::log;
 use zeroize::Zeroizing;
 
 use super::auth::{Method, VaultAuth};
@@ -54,12 +55,12 @@ impl Login {
         if lease.renewable && !token.has_ended() {
             match renew(&self.client, token).await {
                 Ok(Some(longer)) if longer.outlasts(&lease) => {
-                    tracing::debug!(lease = ?longer, "the token of vault was renewed");
+                    log::debug!(lease = ?longer, "the token of vault was renewed");
                     return Ok(token.renewed(token.lasting(longer)));
                 }
-                Ok(_) => tracing::debug!("the token of vault has reached its maximum TTL"),
+                Ok(_) => log::debug!("the token of vault has reached its maximum TTL"),
                 Err(error) if error.kind().is_transient() => return Err(error),
-                Err(error) => tracing::debug!(%error, "the token of vault was not renewed"),
+                Err(error) => log::debug!(%error, "the token of vault was not renewed"),
             }
         }
         if self.auth.logs_in() {
@@ -68,7 +69,7 @@ impl Login {
         // The owner of the token may renew it, too.
         let found = look_up(&self.client, token.secret().to_owned().into()).await?;
         if let Some(longer) = found.lease().filter(|longer| longer.outlasts(&lease)) {
-            tracing::debug!(lease = ?longer, "the token of vault was renewed by another client");
+            log::debug!(lease = ?longer, "the token of vault was renewed by another client");
             return Ok(token.renewed(token.lasting(*longer)));
         }
         Err(KmsError::setting(
@@ -92,12 +93,12 @@ impl CredentialSource for Login {
             Method::Token(token) => look_up(client, secret(token, "the token").await?).await,
             Method::AppRole { role_id, secret_id } => {
                 let secret_id = secret(secret_id, "the secret_id").await?;
-                let body = serde_json::json!({ "role_id": role_id, "secret_id": *secret_id });
+                let body = AppRoleLogin { role_id, secret_id: &secret_id };
                 log_in(client, auth, lockout, &body, &secret_id).await
             }
             Method::Kubernetes { role } => {
                 let jwt = secret(&auth.jwt_file(), "the token of the service account").await?;
-                let body = serde_json::json!({ "role": role, "jwt": *jwt });
+                let body = KubernetesLogin { role, jwt: &jwt };
                 log_in(client, auth, lockout, &body, &jwt).await
             }
         }
@@ -145,6 +146,18 @@ async fn secret(secret: &Secret, what: &str) -> Result<Zeroizing<String>, KmsErr
     Ok(read)
 }
 
+#[derive(Serialize)]
+struct AppRoleLogin<'a> {
+    role_id: &'a str,
+    secret_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct KubernetesLogin<'a> {
+    role: &'a str,
+    jwt: &'a str,
+}
+
 #[derive(Deserialize)]
 struct LoggedIn {
     auth: Option<Auth>,
@@ -152,7 +165,7 @@ struct LoggedIn {
 
 #[derive(Deserialize)]
 struct Auth {
-    client_token: String,
+    client_token: Zeroizing<String>,
     lease_duration: u64,
     renewable: bool,
     mfa_requirement: Option<IgnoredAny>,
@@ -162,29 +175,44 @@ async fn log_in(
     client: &Client,
     auth: &VaultAuth,
     lockout: &Lockout,
-    body: &serde_json::Value,
+    body: &impl Serialize,
     secret: &str,
 ) -> Result<Token, KmsError> {
     lockout.check(secret)?;
     let path = auth.login_path()?.unwrap_or_default();
-    let body = Zeroizing::new(body.to_string());
-    let call = Call { doing: Doing::LogIn, path: &path, body: Some(body.as_bytes()) };
+    let body = json_of_secret(body, secret)?;
+    let call = Call { doing: Doing::LogIn, path: &path, body: Some(&body) };
     let asked = Instant::now();
     // The secret was sent in the body.
     let response = client.send(call, None).await?.after_sending(secret);
     let logged_in = logged_in(&response, asked);
     match &logged_in {
-        Ok(_) => lockout.clear(),
+        Ok(token) => {
+            lockout.clear();
+            log::debug!(lease = ?token.lease(), "logged in to vault");
+        }
         Err(error) if !error.kind().is_transient() => lockout.refused(secret, error),
         Err(_) => {}
     }
     logged_in
 }
 
+/// Writes JSON that contains a secret. Its memory is reserved beforehand: a growing buffer would leave
+/// copies behind.
+fn json_of_secret(body: &impl Serialize, secret: &str) -> Result<Zeroizing<Vec<u8>>, KmsError> {
+    // A character takes six bytes at most; the rest is a name, which is shorter.
+    let capacity = secret.len().saturating_mul(6).saturating_add(4096);
+    let mut json = Zeroizing::new(Vec::with_capacity(capacity));
+    serde_json::to_writer(&mut *json, body).map_err(|e| {
+        KmsError::setting("the login cannot be written", "report it").with_source(e)
+    })?;
+    Ok(json)
+}
+
 fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
     let auth = read(response, Doing::LogIn, |part: LoggedIn| part.auth)?;
     let lease = Lease::new(asked, auth.lease_duration, auth.renewable);
-    let token = Zeroizing::new(auth.client_token);
+    let token = auth.client_token;
     if token.is_empty() {
         let (problem, hint) = match auth.mfa_requirement {
             Some(_) => (
@@ -195,7 +223,6 @@ fn logged_in(response: &Response, asked: Instant) -> Result<Token, KmsError> {
         };
         return Err(KmsError::setting(problem, hint));
     }
-    tracing::debug!(?lease, "logged in to vault");
     Ok(Token::new(token, lease))
 }
 
@@ -221,7 +248,7 @@ async fn look_up(client: &Client, secret: Zeroizing<String>) -> Result<Token, Km
             Ok(Token::new(secret, lease))
         }
         Err(error) if error.kind() == SignErrorKind::PermissionDenied => {
-            tracing::debug!(%error, "the lease of the token of vault is unknown");
+            log::debug!(%error, "the lease of the token of vault is unknown");
             Ok(Token::new(secret, None))
         }
         Err(error) => Err(error),
@@ -235,6 +262,5 @@ async fn renew(client: &Client, token: &Token) -> Result<Option<Lease>, KmsError
     let asked = Instant::now();
     let response = client.send(call, Some(token.secret())).await?;
     let auth = read(&response, Doing::Renew, |part: LoggedIn| part.auth)?;
-    drop(Zeroizing::new(auth.client_token));
     Ok(Lease::new(asked, auth.lease_duration, auth.renewable))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::SignErrorKind;
+use wxpay_auth_core::internal::log;
 
 use super::approval::{Approval, Approvals, Standing, StandingResponse};
 use super::auth::VaultAuth;
@@ -75,7 +76,7 @@ impl Session {
         let (response, held) = self.tokens.with(request).await?;
         let Some(wrapped) = held else { return Ok(response) };
         let pending = self.approvals.keep(Approval::new(call, wrapped)).pending();
-        tracing::info!(
+        log::info!(
             approval_id = pending.approval_id(),
             path = call.path,
             "vault requires an approval of the request"
@@ -121,7 +122,7 @@ impl Session {
         };
         if error.kind() != SignErrorKind::ApprovalPending {
             self.approvals.forget(approval);
-            tracing::warn!(approval_id = error.approval_id(), path = call.path, "{error}");
+            log::warn!(approval_id = error.approval_id(), path = call.path, "{error}");
         }
         Err(error)
     }
@@ -141,7 +142,7 @@ impl Session {
             Ok(false) => Ok(Some(Standing::Waiting)),
             Err(error) if error.kind().is_transient() => Err(error),
             Err(error) => {
-                tracing::debug!(%error, "the state of a request for approval is unknown");
+                log::debug!(%error, "the state of a request for approval is unknown");
                 Ok(None)
             }
         }

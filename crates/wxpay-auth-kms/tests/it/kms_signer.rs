@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use wxpay_auth_core::{Certificate, PrivateKey, PublicKey, SerialNo, SignErrorKind, Signer};
 use wxpay_auth_kms::{KmsBackend, KmsError, KmsKey, KmsSigner};
 
+use crate::panicking::{panic_twice, with_events};
+
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 
 fn private_key() -> PrivateKey {
@@ -281,4 +283,18 @@ async fn back_ends_may_be_chosen_at_run_time() {
     let signer: Arc<dyn Signer> = Arc::new(signer.clone());
     service.knows(b"message");
     signer.sign(b"message").await.unwrap();
+}
+
+#[test]
+fn a_subscriber_that_panics_costs_no_signature() {
+    let service = Service::new(Twist::Throttled(3));
+    service.knows(b"a");
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let signing = async {
+        let signer = connect(&service).await.unwrap();
+        signer.sign(b"a").await.unwrap();
+    };
+    let ((), events) = with_events(|_| panic_twice(), || runtime.block_on(signing));
+    assert_eq!(events, 3 + 1, "three retries, and the connection");
 }

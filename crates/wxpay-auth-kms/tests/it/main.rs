@@ -9,7 +9,9 @@
     reason = "a test may panic"
 )]
 
+mod guarded_calls;
 mod kms_signer;
+mod panicking;
 #[cfg(feature = "vault")]
 mod vault_approval;
 #[cfg(feature = "vault")]

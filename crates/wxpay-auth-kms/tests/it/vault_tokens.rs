@@ -14,6 +14,8 @@ use wxpay_auth_kms::{
     Endpoint, KmsBackend, KmsError, KmsKey, Secret, VaultAuth, VaultTransit, VaultTransitBuilder,
 };
 
+use crate::panicking::{panic_twice, with_events};
+
 const PUBLIC_KEY: &str = include_str!("../../testdata/keys/wechat_pay_public_key.pem");
 
 /// A service that issues numbered tokens, of which only the last one is valid.
@@ -307,6 +309,66 @@ async fn the_old_token_serves_while_it_cannot_be_renewed() {
     later(66).await;
     sign(&vault).await.unwrap();
     assert_eq!(script.logins(), 2);
+}
+
+/// Logs in, replaces a revoked token, fails to renew the token, and renews and replaces it. Returns
+/// the number of logins and renewals.
+async fn life_of_a_token() -> [usize; 2] {
+    let (server, script) = service(300).await;
+    let _clock = stopped_clock();
+    let vault = builder(&server).build().unwrap();
+    sign(&vault).await.unwrap();
+    script.revoke();
+    sign(&vault).await.unwrap();
+    assert_eq!(script.logins(), 2);
+    script.0.renewal_fails.store(true, Ordering::SeqCst);
+    later(201).await;
+    until(|| script.renewals() == 1).await;
+    // No signature: only the task that renews the token is at work.
+    script.0.renewal_fails.store(false, Ordering::SeqCst);
+    until_renewed(&script, 2).await;
+    script.0.renewal_refused.store(true, Ordering::SeqCst);
+    later(201).await;
+    until(|| script.logins() == 3).await;
+    sign(&vault).await.unwrap();
+    [script.logins(), script.renewals()]
+}
+
+/// Lets time pass until the token was renewed this often.
+async fn until_renewed(script: &Script, renewals: usize) {
+    for _ in 0..60 {
+        later(1).await;
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(1));
+            tokio::task::yield_now().await;
+        }
+        if script.renewals() == renewals {
+            return;
+        }
+    }
+    panic!("the token is no longer renewed");
+}
+
+/// The subscriber panics at one event, or at all from one on.
+#[test]
+fn a_subscriber_that_panics_costs_no_token() {
+    for first in 1.. {
+        let mut events = 0;
+        for last in [first, usize::MAX] {
+            let panics = move |event| {
+                if (first..=last).contains(&event) {
+                    panic_twice();
+                }
+            };
+            let (counts, counted) = with_events(panics, || runtime().block_on(life_of_a_token()));
+            assert_eq!(counts, [3, 3], "{first}..={last}");
+            events = counted;
+        }
+        if events < first {
+            assert!(first > 5, "{events} events");
+            return;
+        }
+    }
 }
 
 fn runtime() -> Runtime {

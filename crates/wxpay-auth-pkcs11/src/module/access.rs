@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cryptoki::slot::Slot;
+use wxpay_auth_core::internal::log;
 
 use crate::error::Pkcs11Error;
 
@@ -121,7 +122,7 @@ impl ModuleAccess {
     }
 
     /// Runs `restart` while no call is in progress. Returns whether the module has been restarted
-    /// since `generation`, by this thread or another.
+    /// since `generation`, by this thread or another. If it panics, the sessions count as ended.
     pub(crate) fn restart(&self, generation: u64, restart: impl FnOnce() -> Restart) -> bool {
         let closed = match self.close(Scope::Module, generation, PATIENCE) {
             Ok(closed) => closed,
@@ -130,13 +131,14 @@ impl ModuleAccess {
         self.lock().hung = closed.inside;
         if closed.inside > 0 {
             let calls = closed.inside;
-            tracing::error!(calls, "the PKCS#11 module cannot be restarted: calls into it hang");
+            drop(closed);
+            log::error!(calls, "the PKCS#11 module cannot be restarted: calls into it hang");
             return false;
         }
+        // Dropped before `closed`: a call that enters afterwards knows of the restart.
+        let mut ending = EndOfSessions { gate: self, sessions_live_on: false };
         let restarted = restart();
-        if restarted != Restart::Refused {
-            self.lock().generation += 1;
-        }
+        ending.sessions_live_on = restarted == Restart::Refused;
         restarted == Restart::Done
     }
 
@@ -254,13 +256,30 @@ impl Drop for Closed<'_> {
     }
 }
 
+/// Begins the next generation when it is dropped, unless the sessions are still valid.
+struct EndOfSessions<'a> {
+    gate: &'a ModuleAccess,
+    sessions_live_on: bool,
+}
+
+impl Drop for EndOfSessions<'_> {
+    fn drop(&mut self) {
+        if !self.sessions_live_on {
+            self.gate.lock().generation += 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
+    use wxpay_auth_core::internal::panics::caught;
+
     use super::*;
+    use crate::panicking::with_events;
 
     #[test]
     fn nobody_is_inside_during_a_restart_and_each_generation_is_restarted_once() {
@@ -339,6 +358,30 @@ mod tests {
         assert_eq!(gate.generation(), 0);
         assert!(!gate.restart(0, || Restart::Failed));
         assert_eq!(gate.generation(), 1);
+    }
+
+    #[test]
+    fn after_a_panic_during_a_restart_the_sessions_are_of_the_past() {
+        let gate = ModuleAccess::default();
+        assert_eq!(caught(|| gate.restart(0, || panic!("told to"))), None);
+        let entered = gate.enter(Scope::Module).unwrap();
+        assert_eq!(entered.generation(), 1);
+    }
+
+    /// The subscriber may block: nothing else waits for it.
+    #[test]
+    fn calls_that_hang_are_logged_while_others_may_enter() {
+        let gate = Arc::new(ModuleAccess::default());
+        let hanging = gate.enter(Scope::Module).unwrap();
+        let (may_enter, watched) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&gate));
+        let count = Arc::clone(&may_enter);
+        let on_event = move |_| {
+            count.fetch_add(usize::from(!watched.lock().module_is_closed), Ordering::SeqCst);
+        };
+        let restart = || gate.restart(0, || panic!("a call is under way"));
+        assert_eq!(with_events(on_event, restart), (false, 1));
+        assert_eq!(may_enter.load(Ordering::SeqCst), 1);
+        drop(hanging);
     }
 
     fn token(slot: u64) -> Scope {

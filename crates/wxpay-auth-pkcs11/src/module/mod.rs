@@ -14,7 +14,7 @@ use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::AuthPin;
 use wxpay_auth_core::SignErrorKind;
-use wxpay_auth_core::internal::may_be_path;
+use wxpay_auth_core::internal::{log, may_be_path};
 
 use crate::error::Pkcs11Error;
 use crate::module::access::{ModuleAccess, Restart, Scope};
@@ -138,15 +138,16 @@ impl Module {
     /// Finalises and initialises the module, once for all callers with the same `generation`. This
     /// ends all sessions of all its signers. Returns whether a retry is worthwhile.
     pub(crate) fn restart(&self, generation: u64) -> bool {
-        self.gate.restart(generation, || {
+        let mut ended = None;
+        let restarted = self.gate.restart(generation, || {
             let finalized = self.context.clone().finalize();
             let initialized = self.context.initialize(arguments());
-            tracing::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
-            *self.lock_down() = match initialized {
+            *self.lock_down() = match &initialized {
                 Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) | Ok(()) => None,
-                Err(Error::Pkcs11(code, _)) => Some(code),
+                Err(Error::Pkcs11(code, _)) => Some(*code),
                 Err(_) => Some(RvError::GeneralError),
             };
+            let (finalized, initialized) = ended.insert((finalized, initialized));
             match (finalized, initialized) {
                 (_, Ok(())) => Restart::Done,
                 // It was not initialised in the first place.
@@ -155,7 +156,12 @@ impl Module {
                 }
                 _ => Restart::Refused,
             }
-        })
+        });
+        // The module works again while this is written.
+        if let Some((finalized, initialized)) = ended {
+            log::warn!(?finalized, ?initialized, "the PKCS#11 module was restarted");
+        }
+        restarted
     }
 
     /// Returns the error of the last restart, if it failed and the module is not initialised since.

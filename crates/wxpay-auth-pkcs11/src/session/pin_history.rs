@@ -9,7 +9,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::slot::{Slot, TokenInfo};
 use ring::hmac;
 use ring::rand::SystemRandom;
-use wxpay_auth_core::internal::no_randomness;
+use wxpay_auth_core::internal::{log, no_randomness};
 use wxpay_auth_core::{SignErrorKind, foreign_text};
 
 use crate::error::Pkcs11Error;
@@ -98,7 +98,7 @@ impl PinHistory {
     ///
     /// Blocks other calls to the token or the module, depending on `scope`: a login changes the
     /// state of all sessions, and some modules do not support that during a signature. If the PIN
-    /// is not sent, nothing is blocked.
+    /// is not sent, nothing is blocked. A failure is logged when nothing is blocked any more.
     pub(crate) fn log_in(
         &self,
         (gate, slot, scope): (&ModuleAccess, Slot, Scope),
@@ -125,7 +125,11 @@ impl PinHistory {
             self.may_send(token, &pin, Instant::now())?;
             self.learn(token, pin, send()?, Instant::now())
         };
-        gate.alone(scope, generation, log_in)?
+        let ended = gate.alone(scope, generation, log_in)?;
+        if let Err(error) = &ended {
+            log_failure(token, error);
+        }
+        ended
     }
 
     fn may_send(
@@ -181,11 +185,9 @@ impl PinHistory {
         let is_locked = code == RvError::PinLocked;
         let (code, kind, refused) = (name(&code), kind(&code), is_refusal(code));
         if refused {
-            tracing::error!(code, %token, "the token refused the PIN");
             known.trouble = Some(Trouble::Refused { code: code.clone() });
             return Err(Pkcs11Error::PinRefused { code, sent: true });
         }
-        tracing::error!(code, %token, "a login failed; the PIN is not sent again for a while");
         let (times, locked) = match known.trouble {
             Some(Trouble::Doubtful { times, locked, .. }) => (times, locked),
             _ => (0, 0),
@@ -198,6 +200,19 @@ impl PinHistory {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs that a token did not accept a PIN.
+fn log_failure(token: &TokenName, error: &Pkcs11Error) {
+    match error {
+        Pkcs11Error::PinRefused { code, sent: true } => {
+            log::error!(code, %token, "the token refused the PIN");
+        }
+        Pkcs11Error::LoginFailed { code, sent: true, .. } => {
+            log::error!(code, %token, "a login failed; the PIN is not sent again for a while");
+        }
+        _ => {}
     }
 }
 
@@ -262,10 +277,11 @@ impl fmt::Debug for PinHistory {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
     use std::thread;
 
     use super::*;
+    use crate::panicking::{panic_twice, with_events};
 
     const TOKEN: TokenName = TokenName::Slot(7);
 
@@ -489,5 +505,40 @@ mod tests {
             || panic!("logged in"),
         );
         there.unwrap();
+    }
+
+    /// Otherwise the token would lock: the subscriber may panic at each failure. It may also block, and
+    /// nothing waits for it.
+    #[test]
+    fn a_failure_counts_before_it_is_logged_and_blocks_nothing_meanwhile() {
+        for code in [RvError::PinIncorrect, RvError::GeneralError] {
+            let both = Arc::new((PinHistory::new().unwrap(), ModuleAccess::new(Duration::ZERO)));
+            let slot = Slot::try_from(7_u64).unwrap();
+            let (times, told) = (Cell::new(0), Arc::new(Mutex::new(Vec::new())));
+            let log_in = || {
+                let (logins, gate) = &*both;
+                let send = || {
+                    times.set(times.get() + 1);
+                    Ok(Err(Error::Pkcs11(code, Function::Login)))
+                };
+                let scope = Scope::Token(slot);
+                logins.log_in((gate, slot, scope), 0, (&TOKEN, "1234"), || false, send)
+            };
+            let on_event = {
+                let (both, told) = (Arc::clone(&both), Arc::clone(&told));
+                move |_| {
+                    let (logins, gate) = &*both;
+                    let is_free = logins.known.try_lock().is_ok();
+                    told.lock().unwrap().push((is_free, gate.enter(Scope::Token(slot)).is_ok()));
+                    panic_twice()
+                }
+            };
+            let (ended, events) = with_events(on_event, || [log_in(), log_in()]);
+            let [first, second] = ended.map(|ended| ended.unwrap_err().to_string());
+            assert_eq!((times.get(), &first), (1, &second));
+            assert_eq!(events, 1);
+            assert_eq!(*told.lock().unwrap(), [(true, true)]);
+            assert_eq!(both.0.lock().len(), 1);
+        }
     }
 }

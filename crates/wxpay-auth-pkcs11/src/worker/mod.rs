@@ -2,12 +2,13 @@
 
 pub(crate) mod queue;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use std::{io, thread};
 
 use tokio::sync::{oneshot, watch};
+use wxpay_auth_core::internal::log;
+use wxpay_auth_core::internal::panics::caught;
 
 use crate::error::Pkcs11Error;
 use crate::worker::queue::SignatureQueue;
@@ -151,7 +152,8 @@ struct Ended(Arc<watch::Sender<usize>>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running -= 1);
+        // Wakes those that wait for the end of all threads, with code of their runtimes.
+        let _ = caught(|| self.0.send_modify(|running| *running -= 1));
     }
 }
 
@@ -159,11 +161,15 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<J
     let mut session = Some(session);
     while let Some(job) = queue.take() {
         // A panic loses the session; the next job opens another one.
-        let signing = AssertUnwindSafe(|| sign(sessions, &mut session, &job.message));
-        let signed = catch_unwind(signing).unwrap_or(Err(Pkcs11Error::Panicked));
-        let signed = signed.map_err(|error| sessions.explain(error));
-        // The receiver is gone if the caller gave up.
-        let _ = job.reply.send(signed);
+        let signing = || {
+            let signed = sign(sessions, &mut session, &job.message);
+            signed.map_err(|error| sessions.explain(error))
+        };
+        let signed = caught(signing).unwrap_or(Err(Pkcs11Error::Panicked));
+        // The receiver is gone if the caller gave up. Sending wakes it, which runs code of its runtime.
+        if caught(|| drop(job.reply.send(signed))).is_none() {
+            log::error!(hook = "Waker", "code of the application panicked");
+        }
     }
     if let Some(session) = session {
         sessions.close(session, None);
@@ -189,8 +195,8 @@ fn sign<S: Sessions>(
                 return Err(error);
             }
             Err(error) => {
-                tracing::warn!(%error, "a session with the token failed; opening another one");
                 sessions.close(open, Some(&error));
+                log::warn!(%error, "a session with the token failed; opening another one");
             }
         }
     }
@@ -224,8 +230,10 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Wake, Waker};
 
     use super::*;
+    use crate::panicking::{panic_twice, with_events};
 
     /// A token that follows a script, and then works.
     #[derive(Default)]
@@ -264,7 +272,7 @@ mod tests {
             self.log("sign");
             if self.panics.load(Ordering::SeqCst) > 0 {
                 self.panics.fetch_sub(1, Ordering::SeqCst);
-                panic!("told to");
+                panic_twice()
             }
             self.signs.lock().unwrap().pop_front().unwrap_or(Ok(()))?;
             Ok(message.to_vec())
@@ -352,6 +360,65 @@ mod tests {
         assert!(matches!(workers.sign(b"a", SOON).await, Err(Pkcs11Error::Panicked)));
         assert_eq!(workers.sign(b"b", SOON).await.unwrap(), b"b");
         assert_eq!(script.taken_log(), ["sign", "open", "sign"]);
+    }
+
+    /// The subscriber may panic, and may block: the session is closed before it is called.
+    #[tokio::test]
+    async fn a_subscriber_that_panics_costs_no_signature_and_no_session() {
+        let script = Arc::new(Scripted::default());
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            let script = Arc::clone(&script);
+            let on_event = move |_| {
+                script.log("event");
+                panic_twice()
+            };
+            thread::Builder::new().spawn(|| with_events(on_event, work)).map(drop)
+        };
+        let workers = Workers::start_on(&script, vec![()], 8, spawn).unwrap();
+        script.signs.lock().unwrap().push_back(Err(lost()));
+        assert_eq!(workers.sign(b"a", SOON).await.unwrap(), b"a");
+        assert_eq!(script.taken_log(), ["sign", "discard", "event", "open", "sign"]);
+        assert_eq!(workers.sign(b"b", SOON).await.unwrap(), b"b");
+        assert_eq!(script.taken_log(), ["sign"]);
+    }
+
+    struct PanickingWaker;
+
+    impl Wake for PanickingWaker {
+        fn wake(self: Arc<Self>) {
+            panic_twice()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waker_that_panics_costs_no_thread() {
+        let (go, gate) = mpsc::channel();
+        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (script, spawned) = (Arc::new(script), Mutex::new(None));
+        let spawn = |work: Box<dyn FnOnce() + Send>| {
+            *spawned.lock().unwrap() = Some(thread::spawn(work));
+            Ok(())
+        };
+        let workers = Workers::start_on(&script, vec![()], 8, spawn).unwrap();
+        let waker = Waker::from(Arc::new(PanickingWaker));
+        let mut panicking = Context::from_waker(&waker);
+        let mut first = Box::pin(workers.sign(b"1", SOON));
+        assert!(first.as_mut().poll(&mut panicking).is_pending());
+        go.send(()).unwrap();
+        let mut second = Box::pin(workers.sign(b"2", SOON));
+        assert!(futures_poll(&mut second).await.is_none());
+        while workers.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(first.await.unwrap(), b"1");
+        // Nor does it matter to the thread who waits for its end.
+        let mut ending = Box::pin(workers.shut_down(SOON));
+        assert!(ending.as_mut().poll(&mut panicking).is_pending());
+        go.send(()).unwrap();
+        let ended = spawned.into_inner().unwrap().unwrap().join();
+        assert!(ended.map_err(std::mem::forget).is_ok(), "the thread panicked");
+        assert_eq!(second.await.unwrap(), b"2");
+        ending.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,27 +1,6 @@
 //! Log events. The application's subscriber runs when one is written; its panics are caught.
 
-/// The name of the subscriber as a hook of the application.
-pub(crate) const SUBSCRIBER: &str = "tracing subscriber";
-
-macro_rules! event {
-    ($name:ident, $level:ident) => {
-        event! { ($) $name, $level }
-    };
-    (($dollar:tt) $name:ident, $level:ident) => {
-        macro_rules! $name {
-            ($dollar($dollar event:tt)*) => {{
-                let hook = $crate::observe::log::SUBSCRIBER;
-                let _ = $crate::panics::caught(hook, || tracing::$level!($dollar($dollar event)*));
-            }};
-        }
-    };
-}
-
-event!(debug_event, debug);
-event!(info_event, info);
-event!(warn_event, warn);
-
-pub(crate) use {debug_event as debug, info_event as info, warn_event as warn};
+pub(crate) use wxpay_auth::internal::log::{SUBSCRIBER, debug, error, info, warn};
 
 #[cfg(test)]
 mod tests {
@@ -52,6 +31,6 @@ mod tests {
         let mut found = Vec::new();
         with_any(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &texts, &mut found);
         found.sort();
-        assert_eq!(found, ["call_span.rs", "panics.rs", "telemetry.rs"]);
+        assert_eq!(found, ["call_span.rs", "telemetry.rs"]);
     }
 }

@@ -108,6 +108,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::panicking::panic_twice;
 
     fn pool() -> &'static SigningPool {
         Box::leak(Box::new(SigningPool::new()))
@@ -284,8 +285,7 @@ mod tests {
     async fn work_that_panics_harms_nobody_else() {
         let pool = pool();
         let _someone = pool.enter().ok().expect("the first");
-        let panics =
-            pool.enter().err().expect("somebody signs").run(|| -> u8 { panic!("on purpose") });
+        let panics = pool.enter().err().expect("somebody signs").run(|| -> u8 { panic_twice() });
         let works = pool.enter().err().expect("somebody signs").run(|| 7);
         let (panicked, worked) = tokio::join!(panics, works);
         assert!(panicked.is_err());

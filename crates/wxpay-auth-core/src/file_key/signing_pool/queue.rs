@@ -4,7 +4,6 @@
 //! does not delay any signature.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
@@ -12,6 +11,8 @@ use std::{io, thread};
 use tokio::sync::oneshot;
 
 use super::Busy;
+use crate::log;
+use crate::panics::caught;
 
 /// How long an idle thread is kept.
 const STAY: Duration = Duration::from_secs(10);
@@ -164,7 +165,9 @@ enum Then {
 
 fn deliver(job: Box<dyn Job>) {
     // A panic in a waker is its runtime's fault, and must not affect the next caller.
-    let _ = catch_unwind(AssertUnwindSafe(|| job.deliver()));
+    if caught(|| job.deliver()).is_none() {
+        log::error!(hook = "Waker", "code of the application panicked");
+    }
 }
 
 /// Removes its job when dropped.
@@ -199,7 +202,7 @@ impl<W: FnOnce() -> T + Send, T: Send> Job for Task<W, T> {
     fn compute(&mut self) {
         if let Some(work) = self.work.take().filter(|_| !self.caller.is_closed()) {
             // A panic leaves no result, which its caller notices; other callers must not be affected.
-            self.result = catch_unwind(AssertUnwindSafe(work)).ok();
+            self.result = caught(work);
         }
     }
 
@@ -219,6 +222,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::panicking::{panic_twice, with_events};
 
     struct Says(mpsc::Sender<thread::ThreadId>);
 
@@ -262,7 +266,7 @@ mod tests {
         fn compute(&mut self) {}
 
         fn deliver(self: Box<Self>) {
-            panic!("on purpose")
+            panic_twice();
         }
     }
 
@@ -275,5 +279,11 @@ mod tests {
             let _says = queue.push(Box::new(Says(says.clone())));
             heard.recv_timeout(Duration::from_secs(30)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_told_of() {
+        let ((), events) = with_events(|_| panic_twice(), || deliver(Box::new(PanicsInTheEnd)));
+        assert_eq!(events, 2, "its panic, and the loss of that event");
     }
 }

@@ -3,6 +3,7 @@
 //! <https://cloud.tencent.com/document/api/213/30654>
 
 use wxpay_auth_core::Timestamp;
+use zeroize::Zeroizing;
 
 use crate::cloud::digest::{hex, hmac_sha256, sha256_hex};
 use crate::cloud::utc::date;
@@ -31,7 +32,8 @@ impl Tc3<'_> {
     }
 
     fn signature(&self, secret_key: &str) -> Result<String, KmsError> {
-        let secret_date = hmac_sha256(format!("TC3{secret_key}").as_bytes(), &self.date()?);
+        let key = Zeroizing::new(["TC3", secret_key].concat());
+        let secret_date = hmac_sha256(key.as_bytes(), &self.date()?);
         let secret_service = hmac_sha256(secret_date.as_ref(), self.service);
         let secret_signing = hmac_sha256(secret_service.as_ref(), "tc3_request");
         Ok(hex(hmac_sha256(secret_signing.as_ref(), &self.string_to_sign()?).as_ref()))

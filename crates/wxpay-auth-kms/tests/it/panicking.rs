@@ -1,0 +1,1 @@
+../../../wxpay-auth-core/src/panicking.rs
