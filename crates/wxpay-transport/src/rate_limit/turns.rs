@@ -62,6 +62,17 @@ impl Turns {
         state.holding.is_empty() && state.waiting.is_empty()
     }
 
+    /// Takes a turn if there is one and no caller waits for it.
+    pub(crate) fn try_take(&self) -> Option<Turn<'_>> {
+        let mut state = self.lock();
+        if !state.waiting.is_empty() || state.holding.len() >= self.most {
+            return None;
+        }
+        let turn = self.enter_locked(&mut state);
+        state.holding.push((turn.number, Instant::now() + GRACE));
+        Some(turn)
+    }
+
     /// Enters the queue, if `admit` agrees.
     pub(crate) fn enter<E>(
         &self,
