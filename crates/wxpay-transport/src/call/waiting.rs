@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::model::{End, MAIN, STANDBY, Scripted, builder};
 use super::*;
+use crate::domains::router::Health;
 use crate::message::target::Target;
 use crate::rate_limit::{RateLimit, RateLimited};
 
@@ -94,4 +95,22 @@ async fn there_is_time_to_move_however_long_connecting_may_take() {
     let client = builder().connect_timeout(60 * SECOND).build().unwrap();
     let Timeouts { connect, call, .. } = client.inner().calls.timeouts;
     assert_eq!((connect, call), (Duration::from_millis(4500), 9 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_not_polled_leaves_the_domain_to_others_after_its_time() {
+    let client = builder().build().unwrap();
+    let Calls { domains, timeouts, .. } = &client.inner().calls;
+    let first = || domains.first(Replay::Safe);
+    while &*first().domain.name == MAIN {
+        first().report(Health::Bad);
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    let probe = first();
+    assert_eq!(&*probe.domain.name, MAIN);
+    tokio::time::sleep(timeouts.attempt.min(timeouts.call)).await;
+    assert_eq!(&*first().domain.name, STANDBY);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(&*first().domain.name, MAIN);
+    drop(probe);
 }

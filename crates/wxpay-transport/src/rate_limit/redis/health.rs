@@ -146,9 +146,14 @@ impl Drop for Asking<'_> {
 
 const DAY: Duration = Duration::from_secs(86400);
 
+/// A query gets its response within a second, or fails.
+const PROBE: Duration = Duration::from_secs(2);
+
 /// One failure is enough: the fallback is nearly as good.
 fn breaker_with(rest: Duration) -> Breaker {
-    Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
+    let settings =
+        BreakerSettings { threshold: 1, open_for: rest, longest: rest, probe_for: PROBE };
+    Breaker::new(settings)
 }
 
 impl State {

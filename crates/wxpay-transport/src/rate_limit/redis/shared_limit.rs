@@ -835,4 +835,19 @@ mod tests {
         asks.await.unwrap();
         assert!(!limit.health.is_lost());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_not_polled_leaves_the_query_to_another() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        store.set(Mode::Hangs);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let _asks = begin(&limit, 10).await;
+        store.set(Mode::Works);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(!limit.health.is_lost());
+    }
 }
