@@ -114,3 +114,29 @@ async fn a_probe_that_is_not_polled_leaves_the_domain_to_others_after_its_time()
     assert_eq!(&*first().domain.name, MAIN);
     drop(probe);
 }
+
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn the_gauge_of_a_breaker_ends_with_its_last_state() {
+    use crate::breaker::Admission;
+    use crate::observe::gauges::OneGauge;
+
+    let client = Arc::new(builder().build().unwrap());
+    let other = Arc::clone(&client);
+    let first = || client.inner().calls.domains.first(Replay::Safe);
+    let gauge = OneGauge::new("wxpay_breaker_state");
+    let (probing, open) = (1.0, 2.0);
+    while &*first().domain.name == MAIN {
+        first().report(Health::Bad);
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    metrics::with_local_recorder(&gauge, || {
+        // Another call is told that the domain fails while this one reports that it probes the domain.
+        gauge.meanwhile(probing, move || {
+            let main = &other.inner().calls.domains.main;
+            main.change_breaker(|breaker| breaker.failed(Instant::now(), Admission::Probe));
+        });
+        let _probe = first();
+        assert_eq!(gauge.values().last(), Some(&open), "{:?}", gauge.values());
+    });
+}

@@ -63,6 +63,7 @@ impl Turns {
     }
 
     /// Takes a turn if there is one and no caller waits for it.
+    #[cfg(feature = "redis")]
     pub(crate) fn try_take(&self) -> Option<Turn<'_>> {
         let mut state = self.lock();
         if !state.waiting.is_empty() || state.holding.len() >= self.most {
