@@ -18,7 +18,7 @@ use crate::rate_limit::{LimitKey, RateLimit, RateLimited, RateLimiter};
 /// Limits the requests of this process, separately for each interface.
 ///
 /// Never allows more requests in a second than the limit: a tenth of it at once, the others evenly
-/// spread. Waiting requests proceed in order of arrival.
+/// spread. Waiting requests proceed in order of arrival; one whose future is not polled is passed by the others.
 ///
 /// If `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
 /// `RedisRateLimiter` (feature `redis`).

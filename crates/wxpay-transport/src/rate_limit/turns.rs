@@ -186,3 +186,67 @@ impl Drop for Turn<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn enter(turns: &Turns) -> Turn<'_> {
+        turns.enter(|_| Ok::<_, Infallible>(())).unwrap()
+    }
+
+    fn has_come(wait: &mut Pin<Box<impl Future<Output = ()>>>) -> bool {
+        wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_come_in_order_a_few_at_a_time() {
+        let turns = Turns::new(2, SECOND);
+        let callers: Vec<_> = (0..4).map(|_| enter(&turns)).collect();
+        let mut waits: Vec<_> = callers.iter().map(|turn| Box::pin(turn.wait())).collect();
+        // Whatever the order in which they are polled.
+        let come: Vec<bool> = waits.iter_mut().rev().map(has_come).collect();
+        assert_eq!(come, [false, false, false, true]);
+        assert!(has_come(&mut waits[1]) && !has_come(&mut waits[2]));
+        drop(waits);
+        let mut callers = callers.into_iter();
+        let (first, second) = (callers.next(), callers.next());
+        let (third, fourth) = (callers.next().unwrap(), callers.next().unwrap());
+        drop(first);
+        assert!(!has_come(&mut Box::pin(fourth.wait())) && has_come(&mut Box::pin(third.wait())));
+        // One that gives up leaves its place to the next one.
+        drop(third);
+        assert!(has_come(&mut Box::pin(fourth.wait())));
+        drop((fourth, second));
+        assert!(turns.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_ends_and_those_who_do_not_come_are_passed() {
+        let turns = Turns::new(1, SECOND);
+        let holds = enter(&turns);
+        holds.wait().await;
+        holds.keep_until(Instant::now() + SECOND);
+        let (absent, present) = (enter(&turns), enter(&turns));
+        let start = Instant::now();
+        present.wait().await;
+        // The end of the turn, its grace, and the time of the one before.
+        assert!(start.elapsed() <= SECOND + 3 * GRACE, "{:?}", start.elapsed());
+        assert!(start.elapsed() > SECOND + GRACE, "{:?}", start.elapsed());
+        // Those who were passed come first again, in their order.
+        let late = enter(&turns);
+        let mut waits = [&late, &absent, &holds].map(|turn| Box::pin(turn.wait()));
+        assert!(waits.iter_mut().all(|wait| !has_come(wait)));
+        drop(present);
+        assert_eq!(waits.each_mut().map(has_come), [false, false, true]);
+        drop(waits);
+        drop(holds);
+        assert!(has_come(&mut Box::pin(absent.wait())));
+    }
+}
