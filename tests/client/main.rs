@@ -9,6 +9,7 @@ mod echoes;
 mod foreign_client;
 mod many_clients;
 mod markers;
+mod meanwhile;
 mod misbehaviour;
 mod observability;
 mod odd_responses;

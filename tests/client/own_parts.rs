@@ -97,6 +97,6 @@ async fn a_limiter_can_be_asked() {
     let limiter: Box<dyn RateLimiter> = Box::new(Closed);
     let limit = RateLimit::per_second(1);
     let key = LimitKey::new("1900007291", "bills.get", limit);
-    let refused = (&limiter).acquire(key, Duration::ZERO).await.unwrap_err();
+    let refused = limiter.acquire(key, Duration::ZERO).await.unwrap_err();
     assert_eq!(refused.retry_after, Duration::from_secs(7));
 }

@@ -1,13 +1,19 @@
 //! The reported delivery matches what happened on the wire.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use wxpay_auth::{
-    Algorithm, FileKeySigner, SignError, SignErrorKind, Signature, Signer, async_trait,
+    Algorithm, FileKeySigner, KeyRing, SignError, SignErrorKind, Signature, Signer, async_trait,
 };
 use wxpay_marketing::{DeliveryPlans, Error};
-use wxpay_testing::{Fault, How, Misbehaviour, PlanState, Point, ServerTls, WireServer};
+use wxpay_testing::{
+    Fault, How, Misbehaviour, PlanState, Point, ServerTls, WireServer, server_config,
+};
 use wxpay_tests::{TestClient, builder, chain, kind, plan_id, plans};
 use wxpay_transport::{
     BaseUrl, Client, ConnectionReuse, Delivery, ErrorBody, ExchangeFault, NoRetry, Outcome, Proxy,
@@ -138,19 +144,57 @@ impl Signer for SlowSigner {
     }
 }
 
+fn slow_plans(server: &WireServer, base_url: String) -> DeliveryPlans<Client<SlowSigner, KeyRing>> {
+    let client = Client::builder(server.mchid(), SlowSigner(server.signer()), server.key_ring())
+        .base_url(BaseUrl::new(base_url).unwrap())
+        .proxy(Proxy::none())
+        .tls(wxpay_testing::client_config())
+        .build()
+        .unwrap();
+    DeliveryPlans::new(client)
+}
+
+/// Ends a connection after the handshake with something to which TLS responds: a `close_notify`, or what a load
+/// balancer says without TLS.
+async fn end_after_the_handshake(listener: TcpListener, tls: ServerTls, is_orderly: bool) {
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(tls)));
+    loop {
+        let (tcp, _) = listener.accept().await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        let mut tls = acceptor.accept(tcp).await.unwrap();
+        if is_orderly {
+            tls.shutdown().await.unwrap();
+        } else {
+            tls.get_mut().0.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
+        }
+        // Keeps the connection open meanwhile.
+        tokio::spawn(async move { tls.read(&mut [0]).await });
+    }
+}
+
+#[tokio::test]
+async fn an_alert_before_the_request_is_written_is_no_part_of_it() {
+    for tls in [ServerTls::Good, ServerTls::Tls12] {
+        for is_orderly in [true, false] {
+            let server = WireServer::start_plain().await;
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let base_url = format!("https://{}", listener.local_addr().unwrap());
+            let ends = tokio::spawn(end_after_the_handshake(listener, tls, is_orderly));
+            let error = slow_plans(&server, base_url).terminate(&plan_id("12000")).await;
+            let error = error.unwrap_err();
+            assert_eq!(kind(&error), "exchange", "{tls:?} {is_orderly}: {}", chain(&error));
+            assert_not_sent(&error, &server);
+            ends.abort();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_reset_before_the_request_is_written_has_sent_nothing() {
     for how in [How::Reset, How::Close] {
         for server in servers().await {
             server.fault_always(Some(Fault::new(Point::Handshake, how)));
-            let client =
-                Client::builder(server.mchid(), SlowSigner(server.signer()), server.key_ring())
-                    .base_url(BaseUrl::new(server.base_url()).unwrap())
-                    .proxy(Proxy::none())
-                    .tls(wxpay_testing::client_config())
-                    .build()
-                    .unwrap();
-            let plans = DeliveryPlans::new(client);
+            let plans = slow_plans(&server, server.base_url());
             let error = plans.terminate(&plan_id("12000")).await.unwrap_err();
             // A client may notice while it still connects or performs the handshake: again no byte is sent.
             assert!(["exchange", "connect"].contains(&kind(&error)), "{}", chain(&error));

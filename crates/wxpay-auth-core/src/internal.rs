@@ -6,8 +6,8 @@ use crate::nonce::NonceError;
 
 pub use crate::keys::FileSource;
 pub use crate::text::{
-    Number, Shown, ShownSecret, debug_as_report, invisible, may_be_path, may_be_path_of_secret,
-    serde_as_text, without,
+    Number, SentTexts, Shown, ShownSecret, debug_as_report, invisible, may_be_path,
+    may_be_path_of_secret, serde_as_text, without,
 };
 
 /// Items shared by signers whose key is in a token or a key service.

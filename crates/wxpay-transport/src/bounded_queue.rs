@@ -20,7 +20,7 @@ impl BoundedQueue {
         Self { waiting: AtomicUsize::new(0), most }
     }
 
-    /// Returns whether the queue is empty.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) == 0
     }

@@ -13,6 +13,8 @@ pub(crate) struct BreakerSettings {
     pub(crate) open_for: Duration,
     /// Maximum time it stays open.
     pub(crate) longest: Duration,
+    /// After how long a probe without a result no longer keeps others from probing: it may not be polled.
+    pub(crate) probe_for: Duration,
 }
 
 /// How an attempt may use a domain.
@@ -50,7 +52,8 @@ enum State {
     Open {
         until: Instant,
         open_for: Duration,
-        probing: bool,
+        /// When the last probe began, if its result is not known.
+        probing: Option<Instant>,
     },
 }
 
@@ -61,8 +64,8 @@ impl Breaker {
 
     /// Returns a breaker that never opens, for a domain without a standby.
     pub(crate) fn idle() -> Self {
-        let (open_for, longest) = (Duration::ZERO, Duration::ZERO);
-        Self::new(BreakerSettings { threshold: u32::MAX, open_for, longest })
+        let (open_for, longest, probe_for) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        Self::new(BreakerSettings { threshold: u32::MAX, open_for, longest, probe_for })
     }
 
     /// Asks whether an attempt may be made. A caller that gets [`Admission::Probe`] must report the result:
@@ -75,10 +78,13 @@ impl Breaker {
             State::Closed { .. } => Admission::Normal,
             State::Open { until, open_for, probing } => {
                 let due = if is_repeatable { *until } else { *until + *open_for };
-                if *probing || now < due {
+                let probe_for = self.settings.probe_for;
+                let is_probed =
+                    probing.is_some_and(|since| now.saturating_duration_since(since) < probe_for);
+                if is_probed || now < due {
                     return Admission::Barred;
                 }
-                *probing = true;
+                *probing = Some(now);
                 Admission::Probe
             }
         }
@@ -100,12 +106,12 @@ impl Breaker {
                 *failures = failures.saturating_add(1);
                 if *failures >= settings.threshold && settings.threshold != u32::MAX {
                     let open_for = settings.open_for;
-                    self.state = State::Open { until: now + open_for, open_for, probing: false };
+                    self.state = State::Open { until: now + open_for, open_for, probing: None };
                 }
             }
             State::Open { open_for, .. } if admission == Admission::Probe => {
                 let open_for = open_for.saturating_mul(2).min(settings.longest);
-                self.state = State::Open { until: now + open_for, open_for, probing: false };
+                self.state = State::Open { until: now + open_for, open_for, probing: None };
             }
             // Already known.
             State::Open { .. } => {}
@@ -115,15 +121,15 @@ impl Breaker {
     /// Records that an attempt ended without saying anything about the domain.
     pub(crate) fn given_up(&mut self, admission: Admission) {
         if let (Admission::Probe, State::Open { probing, .. }) = (admission, &mut self.state) {
-            *probing = false;
+            *probing = None;
         }
     }
 
     pub(crate) fn state(&self) -> BreakerState {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
-            State::Open { probing: true, .. } => BreakerState::HalfOpen,
-            State::Open { probing: false, .. } => BreakerState::Open,
+            State::Open { probing: Some(_), .. } => BreakerState::HalfOpen,
+            State::Open { probing: None, .. } => BreakerState::Open,
         }
     }
 }
@@ -136,6 +142,7 @@ mod tests {
         threshold: 3,
         open_for: Duration::from_secs(5),
         longest: Duration::from_secs(12),
+        probe_for: Duration::from_secs(3),
     };
 
     fn after(start: Instant, secs: u64) -> Instant {
@@ -208,5 +215,18 @@ mod tests {
         breaker.given_up(Admission::Normal);
         assert_eq!(breaker.admit(after(now, 4), true), Admission::Barred);
         assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+    }
+
+    #[test]
+    fn a_probe_without_a_result_leaves_it_to_another() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 7), true), Admission::Barred);
+        assert_eq!(breaker.admit(after(now, 8), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 10), true), Admission::Barred);
+        breaker.failed(after(now, 10), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 19), true), Admission::Barred);
+        assert_eq!(breaker.admit(after(now, 20), true), Admission::Probe);
     }
 }

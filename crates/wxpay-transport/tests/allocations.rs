@@ -18,7 +18,7 @@ mod server;
 #[path = "../benches/whole_call/stub.rs"]
 mod stub;
 
-use wxpay_auth::Backend;
+use wxpay_auth::{Backend, foreign_text};
 use wxpay_transport::{Replay, Request, Target, Transport};
 
 use crate::floor::Floor;
@@ -74,4 +74,11 @@ async fn a_call_allocates_little_more_than_a_bare_one() {
         assert!(whole <= bare + BUDGET, "{backend}: {whole} for a call, {bare} for a bare one");
         assert!(unused <= whole + CONNECTION, "{backend}: {unused} on a connection of its own");
     }
+    let sent = r"0123456789abcdef \/ %2B &amp; ".repeat(30_000);
+    let before = dhat::HeapStats::get().total_blocks;
+    let shown = foreign_text("a message that is longer than a piece", 300, &[&sent]);
+    let made = dhat::HeapStats::get().total_blocks - before;
+    println!("{made} allocations for a text, after {} bytes were sent", sent.len());
+    assert_eq!(shown, "a message that is longer than a piece");
+    assert!(made < 100, "{made} allocations for {} bytes", sent.len());
 }

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 
 /// Replaces what was removed.
 const CUT: &str = "[…]";
-/// Minimum length of a piece of a secret that is removed by itself.
+/// Minimum length of a piece of a secret that is removed by itself. So many bytes are a `u128`.
 const PIECE: usize = 16;
 /// How much of a text is processed, in bytes. Far less is ever shown.
 const MOST_BYTES: usize = 64 << 10;
@@ -29,24 +30,136 @@ const ESCAPES: usize = 3;
 /// assert_eq!(foreign_text(text, 300, &[sent]), "no such header:  Authorization: […]");
 /// ```
 pub fn foreign_text(text: &str, most: usize, sent: &[&str]) -> String {
-    let seen = |c| if is_seen(c) { c } else { ' ' };
-    without(head(text), sent).chars().map(seen).take(most).collect()
+    SentTexts::new(sent.iter().copied()).foreign_text(text, most)
 }
 
 /// Removes what was sent from a text, and changes nothing else.
 pub fn without<'t>(text: &'t str, sent: &[&str]) -> Cow<'t, str> {
-    let cuts = cuts(text, sent);
-    if cuts.is_empty() {
-        return text.into();
+    SentTexts::new(sent.iter().copied()).without(text)
+}
+
+/// What was sent, prepared once for several texts.
+#[derive(Default)]
+pub struct SentTexts {
+    /// Unescaped; none is empty.
+    secrets: Vec<Vec<u8>>,
+}
+
+impl SentTexts {
+    /// Prepares what was sent.
+    pub fn new<'s>(sent: impl IntoIterator<Item = &'s str>) -> Self {
+        let secrets = sent.into_iter().map(|secret| bytes(&plain(secret)));
+        Self { secrets: secrets.filter(|secret| !secret.is_empty()).collect() }
     }
-    let (mut left, mut at) = (String::new(), 0);
-    for cut in cuts {
-        left.push_str(text.get(at..cut.start).unwrap_or_default());
-        left.push_str(CUT);
-        at = cut.end;
+
+    /// Makes a text safe, as the function of this name does.
+    pub fn foreign_text(&self, text: &str, most: usize) -> String {
+        let seen = |c| if is_seen(c) { c } else { ' ' };
+        self.without(head(text)).chars().map(seen).take(most).collect()
     }
-    left.push_str(text.get(at..).unwrap_or_default());
-    left.into()
+
+    /// Removes what was sent from a text, and changes nothing else.
+    pub fn without<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let cuts = self.cuts(text);
+        if cuts.is_empty() {
+            return text.into();
+        }
+        let (mut left, mut at) = (String::new(), 0);
+        for cut in cuts {
+            left.push_str(text.get(at..cut.start).unwrap_or_default());
+            left.push_str(CUT);
+            at = cut.end;
+        }
+        left.push_str(text.get(at..).unwrap_or_default());
+        left.into()
+    }
+
+    /// Returns the ranges to remove from a text, in order.
+    fn cuts(&self, text: &str) -> Vec<Range<usize>> {
+        if self.secrets.is_empty() {
+            return Vec::new();
+        }
+        let text = plain(text);
+        let searched = bytes(&text);
+        let mut found = self.short(&searched);
+        found.extend(self.pieces(&searched));
+        found.sort_unstable_by_key(|found| found.start);
+        let mut merged: Vec<Range<usize>> = Vec::new();
+        for found in found {
+            match merged.last_mut() {
+                Some(last) if found.start <= last.end => last.end = last.end.max(found.end),
+                _ => merged.push(found),
+            }
+        }
+        let in_text = |range: Range<usize>| {
+            let (first, last) = (text.get(range.start)?, text.get(range.end.checked_sub(1)?)?);
+            Some(first.start..last.end)
+        };
+        merged.into_iter().filter_map(in_text).collect()
+    }
+
+    /// Finds the secrets that are shorter than a piece.
+    fn short(&self, searched: &[u8]) -> Vec<Range<usize>> {
+        let mut short: HashMap<usize, HashSet<&[u8]>> = HashMap::new();
+        for secret in self.secrets.iter().filter(|secret| secret.len() < PIECE) {
+            short.entry(secret.len()).or_default().insert(secret);
+        }
+        let mut found = Vec::new();
+        for (length, secrets) in short {
+            let windows = searched.windows(length).enumerate();
+            let windows = windows.filter(|(_, window)| secrets.contains(window));
+            found.extend(windows.map(|(at, _)| at..at + length));
+        }
+        found
+    }
+
+    /// Finds the pieces of the others. The text, which is short, is indexed, and not what was sent.
+    fn pieces(&self, searched: &[u8]) -> Vec<Range<usize>> {
+        let mut index: HashMap<u128, bool> = pieces(searched).map(|piece| (piece, false)).collect();
+        if index.is_empty() {
+            return Vec::new();
+        }
+        // Most pieces of what was sent end here.
+        let mut may_be = vec![false; 1 << 16];
+        for piece in index.keys() {
+            if let Some(bit) = may_be.get_mut(slot(*piece)) {
+                *bit = true;
+            }
+        }
+        for piece in self.secrets.iter().flat_map(|secret| pieces(secret)) {
+            if may_be.get(slot(piece)) == Some(&true)
+                && let Some(is_found) = index.get_mut(&piece)
+            {
+                *is_found = true;
+            }
+        }
+        let found =
+            pieces(searched).enumerate().filter(|(_, piece)| index.get(piece) == Some(&true));
+        found.map(|(at, _)| at..at + PIECE).collect()
+    }
+}
+
+/// Does not show what was sent.
+impl fmt::Debug for SentTexts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentTexts").finish_non_exhaustive()
+    }
+}
+
+/// Returns each piece as a number.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = u128> {
+    let numbers = bytes.iter().scan(0_u128, |piece, byte| {
+        *piece = *piece << 8 | u128::from(*byte);
+        Some(*piece)
+    });
+    numbers.skip(PIECE - 1)
+}
+
+/// Returns a number below 2^16.
+fn slot(piece: u128) -> usize {
+    let mixed = piece.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let [high, low, ..] = mixed.to_be_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
 }
 
 fn head(text: &str) -> &str {
@@ -78,39 +191,6 @@ struct Plain {
     end: usize,
 }
 
-/// Returns the ranges to remove from a text, in order.
-fn cuts(text: &str, sent: &[&str]) -> Vec<Range<usize>> {
-    let secrets: Vec<Vec<u8>> = sent.iter().map(|secret| bytes(&plain(secret))).collect();
-    let mut pieces: HashMap<usize, HashSet<&[u8]>> = HashMap::new();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        let length = secret.len().min(PIECE);
-        pieces.entry(length).or_default().extend(secret.windows(length));
-    }
-    if pieces.is_empty() {
-        return Vec::new();
-    }
-    let text = plain(text);
-    let searched = bytes(&text);
-    let mut found: Vec<Range<usize>> = Vec::new();
-    for (length, pieces) in pieces {
-        let windows = searched.windows(length).enumerate();
-        found.extend(windows.filter(|(_, w)| pieces.contains(w)).map(|(at, _)| at..at + length));
-    }
-    found.sort_unstable_by_key(|found| found.start);
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for found in found {
-        match merged.last_mut() {
-            Some(last) if found.start <= last.end => last.end = last.end.max(found.end),
-            _ => merged.push(found),
-        }
-    }
-    let in_text = |range: Range<usize>| {
-        let (first, last) = (text.get(range.start)?, text.get(range.end.checked_sub(1)?)?);
-        Some(first.start..last.end)
-    };
-    merged.into_iter().filter_map(in_text).collect()
-}
-
 fn bytes(plain: &[Plain]) -> Vec<u8> {
     plain.iter().map(|plain| plain.byte).collect()
 }
@@ -125,6 +205,9 @@ fn plain(text: &str) -> Vec<Plain> {
     let seen = text.char_indices().filter(|(_, c)| is_seen(*c));
     let mut plain: Vec<Plain> = seen.flat_map(bytes).collect();
     for _ in 0..ESCAPES {
+        if !plain.iter().any(|p| begins_escape(p.byte)) {
+            break;
+        }
         let before = plain.len();
         plain = unescaped(&plain);
         if plain.len() == before {
@@ -155,17 +238,28 @@ fn unescaped(mut rest: &[Plain]) -> Vec<Plain> {
     plain
 }
 
+fn begins_escape(byte: u8) -> bool {
+    matches!(byte, b'%' | b'\\' | b'&')
+}
+
 /// Decodes an escape; returns its value and its length.
 fn escape(text: &[Plain]) -> Option<(u8, usize)> {
     /// Maximum length of a character reference for ASCII.
     const LONGEST: usize = 10;
-    let text: Vec<u8> = text.iter().take(LONGEST).map(|p| p.byte).collect();
+    if !text.first().is_some_and(|first| begins_escape(first.byte)) {
+        return None;
+    }
+    let mut bytes = [0; LONGEST];
+    for (byte, plain) in bytes.iter_mut().zip(text) {
+        *byte = plain.byte;
+    }
+    let text = bytes.get(..text.len().min(LONGEST))?;
     let hex = |digits: &[u8]| {
         let digits =
             str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         u8::from_str_radix(digits?, 16).ok()
     };
-    match text.as_slice() {
+    match text {
         [b'%', a, b, ..] | [b'\\', b'x', a, b, ..] => {
             let length = if text.first() == Some(&b'%') { 3 } else { 4 };
             Some((hex(&[*a, *b])?, length))
@@ -298,6 +392,31 @@ mod tests {
             let shown = foreign_text(&text, most, &["abc", "0123456789abcdef0123456789abcdef"]);
             proptest::prop_assert!(shown.chars().count() <= most);
             proptest::prop_assert!(shown.chars().all(is_seen));
+        }
+
+        /// Compared with a search for each piece.
+        #[test]
+        fn every_piece_is_found(
+            text in "[ab]{0,60}",
+            sent in proptest::collection::vec("[ab]{0,40}", 0..4),
+        ) {
+            let mut is_cut = vec![false; text.len()];
+            for secret in sent.iter().filter(|secret| !secret.is_empty()) {
+                let length = secret.len().min(PIECE);
+                for piece in secret.as_bytes().windows(length) {
+                    for (at, window) in text.as_bytes().windows(length).enumerate() {
+                        if window == piece {
+                            is_cut[at..at + length].fill(true);
+                        }
+                    }
+                }
+            }
+            let sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+            let left: String = text.chars().zip(&is_cut).map(|(c, cut)| if *cut { '.' } else { c }).collect();
+            let pieces: Vec<&str> = left.split('.').filter(|piece| !piece.is_empty()).collect();
+            let shown = without(&text, &sent);
+            let shown: Vec<&str> = shown.split(CUT).filter(|piece| !piece.is_empty()).collect();
+            proptest::prop_assert_eq!(shown, pieces);
         }
 
         #[test]

@@ -6,7 +6,7 @@ mod report;
 mod serde_as_text;
 mod shown_path;
 
-pub use self::foreign_text::{foreign_text, without};
+pub use self::foreign_text::{SentTexts, foreign_text, without};
 pub(crate) use self::invisible::InPath;
 pub use self::invisible::{Number, invisible};
 pub use self::report::{debug_as_report, write_report};

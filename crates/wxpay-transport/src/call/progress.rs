@@ -26,8 +26,16 @@ pub(crate) struct Progress {
 pub(crate) struct SignedBy {
     pub(crate) serial_no: SerialNo,
     pub(crate) signed_at: Timestamp,
-    /// When it was signed.
+    /// When the clock read that.
     pub(crate) at: Instant,
+}
+
+impl SignedBy {
+    /// Returns the time, without asking the clock of the application again.
+    pub(crate) fn now(&self) -> Timestamp {
+        let seconds = self.signed_at.as_unix_secs().saturating_add(self.at.elapsed().as_secs());
+        Timestamp::from_unix_secs(seconds)
+    }
 }
 
 /// The byte counter of the connection in use, and its value before the request.
@@ -64,9 +72,8 @@ impl Progress {
     }
 
     /// Records that the request was signed.
-    pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp) {
+    pub(crate) fn signed(&self, serial_no: SerialNo, signed_at: Timestamp, at: Instant) {
         // An attempt signs once.
-        let at = Instant::now();
         let _ = self.signed.set(SignedBy { serial_no, signed_at, at });
     }
 

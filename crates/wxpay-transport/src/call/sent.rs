@@ -45,7 +45,7 @@ impl Sent {
             Ok(body) => texts(body, &mut secrets),
             Err(_) => secrets.push(String::from_utf8_lossy(body).into_owned()),
         }
-        Secrets::new(secrets)
+        Secrets::new(&secrets)
     }
 }
 

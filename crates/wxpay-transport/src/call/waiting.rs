@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::model::{End, MAIN, STANDBY, Scripted, builder};
 use super::*;
+use crate::domains::router::Health;
 use crate::message::interface_limit::RateLimit;
 use crate::message::target::Target;
 use crate::rate_limit::RateLimited;
@@ -95,4 +96,48 @@ async fn there_is_time_to_move_however_long_connecting_may_take() {
     let client = builder().connect_timeout(60 * SECOND).build().unwrap();
     let Timeouts { connect, call, .. } = client.inner().calls.timeouts;
     assert_eq!((connect, call), (Duration::from_millis(4500), 9 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_not_polled_leaves_the_domain_to_others_after_its_time() {
+    let client = builder().build().unwrap();
+    let Calls { domains, timeouts, .. } = &client.inner().calls;
+    let first = || domains.first(Replay::Safe);
+    while &*first().domain.name == MAIN {
+        first().report(Health::Bad);
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    let probe = first();
+    assert_eq!(&*probe.domain.name, MAIN);
+    tokio::time::sleep(timeouts.attempt.min(timeouts.call)).await;
+    assert_eq!(&*first().domain.name, STANDBY);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(&*first().domain.name, MAIN);
+    drop(probe);
+}
+
+#[cfg(feature = "metrics")]
+#[tokio::test(start_paused = true)]
+async fn the_gauge_of_a_breaker_ends_with_its_last_state() {
+    use crate::breaker::Admission;
+    use crate::observe::gauges::OneGauge;
+
+    let client = Arc::new(builder().build().unwrap());
+    let other = Arc::clone(&client);
+    let first = || client.inner().calls.domains.first(Replay::Safe);
+    let gauge = OneGauge::new("wxpay_breaker_state");
+    let (probing, open) = (1.0, 2.0);
+    while &*first().domain.name == MAIN {
+        first().report(Health::Bad);
+    }
+    tokio::time::sleep(5 * SECOND).await;
+    metrics::with_local_recorder(&gauge, || {
+        // Another call is told that the domain fails while this one reports that it probes the domain.
+        gauge.meanwhile(probing, move || {
+            let main = &other.inner().calls.domains.main;
+            main.change_breaker(|breaker| breaker.failed(Instant::now(), Admission::Probe));
+        });
+        let _probe = first();
+        assert_eq!(gauge.values().last(), Some(&open), "{:?}", gauge.values());
+    });
 }

@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use wxpay_auth::{Scheme, Signer, Verifier};
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, BreakerSettings};
 use crate::call::Calls;
 use crate::call::attempt::SignedAttempts;
 use crate::call::concurrency::ConcurrencyLimit;
@@ -28,6 +28,9 @@ use crate::rate_limit::in_process::InProcessRateLimiter;
 
 /// Default timeout of an attempt.
 const DEFAULT_ATTEMPT: Duration = Duration::from_secs(15);
+
+/// How late the result of a probe may be.
+const PROBE_MARGIN: Duration = Duration::from_secs(1);
 
 /// Minimum capacity of the pool of kept connections.
 const MOST_KEPT: usize = 64;
@@ -130,7 +133,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             return Err(ConfigError::SameDomain);
         }
         let tls = self.tls_config(&[&main, &failover.standby])?;
-        let breaker = || Breaker::new(failover.breaker);
+        // A probe ends with its attempt, if it is polled.
+        let probe_for = timeouts.attempt.min(timeouts.call).saturating_add(PROBE_MARGIN);
+        let breaker = || Breaker::new(BreakerSettings { probe_for, ..failover.breaker });
         let standby = self.domain(failover.standby.clone(), &tls, breaker(), timeouts)?;
         let main = self.domain(main, &tls, breaker(), timeouts)?;
         Ok(Domains::new(main, Some(standby), failover.sample_one_in))

@@ -34,7 +34,7 @@ pub(crate) struct Connection {
 /// A failed exchange.
 #[derive(Debug)]
 pub(crate) struct Broken {
-    /// Hyper returned the request: it had not begun to write it.
+    /// Hyper returned the request: it had not begun to write it. Bytes that were written are alerts of TLS.
     pub(crate) untouched: bool,
     /// A kept connection ended before the first byte of a response.
     pub(crate) is_stale: bool,
@@ -90,7 +90,7 @@ impl Connection {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Broken> {
-        let (heard_before, written_before) = (self.traffic.heard(), self.traffic.written());
+        let heard_before = self.traffic.heard();
         let mut response = std::pin::pin!(unconstrained(self.sender.try_send_request(request)));
         let (driver, traffic) = (&mut self.driver, &self.traffic);
         let mut has_looked = false;
@@ -115,7 +115,7 @@ impl Connection {
         })
         .await
         .map_err(|mut e| Broken {
-            untouched: e.take_message().is_some() && self.traffic.written() == written_before,
+            untouched: e.take_message().is_some(),
             is_stale: self.is_reused && self.traffic.heard() == heard_before,
             source: e.into_error(),
         })
@@ -204,5 +204,71 @@ fn drive(
             log::debug!(%error, "a connection ended");
         }
         *driver = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::server::TlsStream;
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+    use wxpay_testing::{ServerTls, client_config, server_config};
+
+    use super::*;
+    use crate::connection::io::stream::{CountedTcp, Link};
+
+    async fn connected(tls: ServerTls) -> (Connection, TlsStream<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        accepted.set_nodelay(true).unwrap();
+        let connector = TlsConnector::from(Arc::new(client_config()));
+        let name = ServerName::try_from("localhost").unwrap();
+        let link = Link::Tcp(CountedTcp::counted(tcp));
+        let (stream, server) = tokio::join!(
+            connector.connect(name, link),
+            TlsAcceptor::from(Arc::new(server_config(tls))).accept(accepted),
+        );
+        let connection = Connection::open(Stream::Tls(Box::new(stream.unwrap()))).await;
+        (connection.unwrap(), server.unwrap())
+    }
+
+    fn request() -> Request<Full<Bytes>> {
+        Request::post("/v3/x").header("host", "x").body(Full::from("{}")).unwrap()
+    }
+
+    /// TLS responds to what it reads with alerts of its own: `close_notify`, or what was wrong.
+    #[tokio::test]
+    async fn an_alert_is_no_part_of_a_request_that_was_not_begun() {
+        for tls in [ServerTls::Good, ServerTls::Tls12] {
+            for (is_used, is_orderly) in
+                [(false, true), (true, true), (false, false), (true, false)]
+            {
+                let (mut connection, mut server) = connected(tls).await;
+                if is_used {
+                    let (response, ()) = tokio::join!(connection.send(request()), async {
+                        assert_ne!(server.read(&mut [0; 1024]).await.unwrap(), 0);
+                        server.write_all(b"HTTP/1.1 204 X\r\n\r\n").await.unwrap();
+                    });
+                    connection.read(response.unwrap().into_body(), 0).await.unwrap();
+                    connection.mark_reused();
+                }
+                if is_orderly {
+                    server.shutdown().await.unwrap();
+                } else {
+                    // As a load balancer does that has no TLS of its own.
+                    server.get_mut().0.write_all(b"HTTP/1.1 408 X\r\n\r\n").await.unwrap();
+                }
+                let before = connection.traffic().written();
+                let broken = connection.send(request()).await.unwrap_err();
+                let case = format!("{tls:?}, used: {is_used}, orderly: {is_orderly}");
+                let written = connection.traffic().written() - before;
+                assert!(broken.untouched, "{case}: {written} bytes, {:?}", broken.source);
+            }
+        }
     }
 }

@@ -58,7 +58,9 @@ impl Domain {
         let changed = change(&mut breaker);
         let after = breaker.state();
         drop(breaker);
-        telemetry::breaker(&self.name, before, after);
+        if before != after {
+            telemetry::breaker(&self.name, after, || self.breaker().state());
+        }
         changed
     }
 

@@ -43,6 +43,8 @@ impl Failover {
             threshold: 5,
             open_for: Duration::from_secs(5),
             longest: Duration::from_secs(60),
+            // Set when the timeout of an attempt is known.
+            probe_for: Duration::MAX,
         };
         Self { standby, breaker, sample_one_in: None }
     }

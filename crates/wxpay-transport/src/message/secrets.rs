@@ -1,22 +1,23 @@
 //! What a response may repeat but no error may show.
 
-use wxpay_auth::{VerifyError, foreign_text};
+use wxpay_auth::VerifyError;
+use wxpay_auth::internal::SentTexts;
 
 /// Maximum number of characters shown of a foreign text.
 const MAX_TEXT: usize = 300;
 
 /// What was sent and must not be shown.
 #[derive(Default)]
-pub(crate) struct Secrets(Vec<String>);
+pub(crate) struct Secrets(SentTexts);
 
 impl Secrets {
-    pub(crate) fn new(secrets: Vec<String>) -> Self {
-        Self(secrets)
+    pub(crate) fn new(secrets: &[String]) -> Self {
+        Self(SentTexts::new(secrets.iter().map(String::as_str)))
     }
 
     #[cfg(test)]
     pub(crate) fn of(secrets: &[&str]) -> Self {
-        Self(secrets.iter().map(|secret| (*secret).to_owned()).collect())
+        Self(SentTexts::new(secrets.iter().copied()))
     }
 
     /// Makes a text of a response safe to show.
@@ -25,8 +26,7 @@ impl Secrets {
     }
 
     pub(crate) fn shown_within(&self, text: &str, most: usize) -> String {
-        let secrets: Vec<&str> = self.0.iter().map(String::as_str).collect();
-        foreign_text(text, most, &secrets)
+        self.0.foreign_text(text, most)
     }
 
     /// Makes an error that quotes a response header safe to show.

@@ -20,24 +20,39 @@ fn tell(recorder: impl FnOnce()) {
     let _ = caught("metrics recorder", recorder);
 }
 
-/// Reports a changed state of a domain's breaker.
-pub(crate) fn breaker(host: &str, before: BreakerState, after: BreakerState) {
-    if before == after {
-        return;
+/// Sets a gauge to a state, and again if the state has changed meanwhile: of two threads, the one that changed it
+/// first may set the gauge last.
+pub(crate) fn settle<T: PartialEq>(mut state: T, set: impl Fn(&T), current: impl Fn() -> T) {
+    loop {
+        set(&state);
+        let now = current();
+        if now == state {
+            return;
+        }
+        state = now;
     }
+}
+
+/// Reports a changed state of a domain's breaker.
+pub(crate) fn breaker(host: &str, after: BreakerState, current: impl Fn() -> BreakerState) {
     match after {
         BreakerState::Open => log::warn!(host, "calls leave this domain: it keeps failing"),
         BreakerState::HalfOpen => log::info!(host, "one call probes this domain"),
         BreakerState::Closed => log::info!(host, "this domain works again"),
     }
+    settle(after, |after| breaker_state(host, *after), current);
+}
+
+fn breaker_state(host: &str, state: BreakerState) {
     #[cfg(feature = "metrics")]
     tell(|| {
-        metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match after {
+        metrics::gauge!("wxpay_breaker_state", "host" => host.to_owned()).set(match state {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 1.0,
             BreakerState::Open => 2.0,
         });
     });
+    let _ = (host, state);
 }
 
 /// What a connection was opened for.

@@ -9,18 +9,17 @@ use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter as Governor};
-use tokio::sync::Mutex as FairMutex;
 use tokio::time::Instant;
 
-use crate::bounded_queue::BoundedQueue;
 use crate::message::interface_limit::RateLimit;
 use crate::rate_limit::keyed::Keyed;
+use crate::rate_limit::turns::Turns;
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// Limits the requests of this process, separately for each interface.
 ///
 /// Never allows more requests in a second than the limit: a tenth of it at once, the others evenly
-/// spread. Waiting requests proceed in order of arrival.
+/// spread. Waiting requests proceed in order of arrival; one whose future is not polled is passed by the others.
 ///
 /// If `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
 /// `RedisRateLimiter` (feature `redis`).
@@ -37,9 +36,9 @@ pub(crate) const QUEUE: usize = 1000;
 struct Lane {
     interval: Duration,
     governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
-    /// The holder is first in the queue.
-    turn: FairMutex<()>,
-    queue: BoundedQueue,
+    /// The first in the queue has the turn.
+    turns: Turns,
+    queue: usize,
 }
 
 impl InProcessRateLimiter {
@@ -94,30 +93,38 @@ impl Lane {
         Self {
             interval,
             governor: Governor::direct_with_clock(quota, TokioClock),
-            turn: FairMutex::new(()),
-            queue: BoundedQueue::new(queue),
+            turns: Turns::new(1, interval),
+            queue,
         }
     }
 
     async fn acquire(&self, left: Duration) -> Result<(), RateLimited> {
         // Do not overtake waiting requests.
-        if self.queue.is_empty() && self.governor.check().is_ok() {
+        if self.turns.is_idle() && self.governor.check().is_ok() {
             return Ok(());
         }
-        let place = self.queue.enter().map_err(|full| self.limited(full.waiting))?;
-        if self.interval.saturating_mul(count(place.before())) >= left {
-            return Err(self.limited(place.before()));
-        }
+        let turn = self.turns.enter(|ahead| self.admit(ahead.holding + ahead.waiting, left))?;
         let deadline = Instant::now().checked_add(left);
-        let _turn = self.turn.lock().await;
         loop {
+            turn.wait().await;
             let Err(not_yet) = self.governor.check() else { return Ok(()) };
             let wait = not_yet.wait_time_from(TokioClock.now());
             if deadline.is_some_and(|deadline| Instant::now() + wait >= deadline) {
                 return Err(RateLimited { retry_after: wait });
             }
+            turn.keep_until(Instant::now() + wait);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn admit(&self, before: usize, left: Duration) -> Result<(), RateLimited> {
+        if before >= self.queue {
+            return Err(self.limited(self.queue));
+        }
+        if self.interval.saturating_mul(count(before)) >= left {
+            return Err(self.limited(before));
+        }
+        Ok(())
     }
 
     fn limited(&self, before: usize) -> RateLimited {
@@ -154,7 +161,11 @@ impl Clock for TokioClock {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::sync::{Arc, Mutex};
+    use std::task::{Context, Waker};
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -265,6 +276,76 @@ mod tests {
         let start = Instant::now();
         limiter.acquire(key("x", 1), MINUTE).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+
+    /// Begins to wait, and is not polled after that.
+    fn begin<'l>(
+        limiter: &'l InProcessRateLimiter,
+        per_second: u32,
+    ) -> Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'l>> {
+        let mut waits = limiter.acquire(key("x", per_second), MINUTE);
+        assert!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        waits
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_polled_holds_nobody_up() {
+        let limiter = InProcessRateLimiter::new();
+        limiter.acquire(key("x", 1), MINUTE).await.unwrap();
+        let mut sleeping: Vec<_> = (0..5).map(|_| begin(&limiter, 1)).collect();
+        let start = Instant::now();
+        for second in 1..=3 {
+            let waits = limiter.acquire(key("x", 1), Duration::from_secs(30));
+            assert_eq!(timeout(MINUTE, waits).await, Ok(Ok(())));
+            // The turns of five were waited for, once.
+            let late = start.elapsed().saturating_sub(Duration::from_secs(second));
+            assert!(late <= Duration::from_millis(650), "{late:?}");
+        }
+        // A call with little time is not refused for their sake.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(limiter.acquire(key("x", 1), Duration::from_millis(10)).await, Ok(()));
+        // All at once, they still keep to the limit.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for sleeper in &mut sleeping {
+            sleeper.await.unwrap();
+            times.push(start.elapsed().as_millis() / 1000);
+        }
+        assert_eq!(times, [0, 1, 2, 3, 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_were_passed_and_others_keep_to_the_limit_together() {
+        let limiter = Arc::new(InProcessRateLimiter::new());
+        let start = Instant::now();
+        limiter.acquire(key("x", 10), MINUTE).await.unwrap();
+        let sleeping: Vec<_> = (0..7).map(|_| begin(&limiter, 10)).collect();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let (limiter, times) = (Arc::clone(&limiter), Arc::clone(&times));
+                tokio::spawn(async move {
+                    limiter.acquire(key("x", 10), MINUTE).await.unwrap();
+                    times.lock().unwrap().push(start.elapsed());
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for sleeper in sleeping {
+            sleeper.await.unwrap();
+            times.lock().unwrap().push(start.elapsed());
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let mut times = times.lock().unwrap().clone();
+        times.sort_unstable();
+        assert_eq!(times.len(), 27);
+        let gaps = times.windows(2).map(|pair| pair[1].abs_diff(pair[0]));
+        assert!(gaps.clone().all(|gap| gap >= Duration::from_millis(99)), "{times:?}");
+        assert!(gaps.max() <= Some(Duration::from_millis(201)), "{times:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ pub(crate) mod in_process;
 pub(crate) mod keyed;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
+pub(crate) mod turns;
 
 use std::fmt;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use wxpay_auth::{
 
 use crate::call::attempt_plan::{AttemptPlan, Attempts};
 use crate::call::clock_after::ClockAfter;
-use crate::call::progress::Progress;
+use crate::call::progress::{Progress, SignedBy};
 use crate::call::record::AttemptRecord;
 use crate::call::sent::Sent;
 use crate::call::signature_length::require_length;
@@ -132,22 +132,23 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
-        let (connection, signed) = prepared.await?;
+        let (connection, mut signed) = prepared.await?;
         if Instant::now() >= progress.deadline() {
             // The signature came too late. Send nothing; the timeout ends the attempt.
             drop(connection);
             return std::future::pending().await;
         }
-        // Signing and connecting took time, in which the last key may have been removed or expired.
-        if let Some(signed_by) = progress.signed_by() {
-            self.require_verifier(call, signed_by.signed_at)?;
-        }
+        // Signing and connecting took time, in which the keys of the signer or the verifier may have been exchanged,
+        // or have expired.
+        let now = progress.signed_by().map_or(now, SignedBy::now);
+        self.require_verifier(call, now)?;
+        let preferred = self.require_serial(call, signed.sent.signature.serial_no(), now)?;
+        request_key(&mut signed.request, preferred.as_ref());
         let was_kept = connection.is_reused();
         let mut received = self.exchange(call, connection, signed.request, progress).await?;
         progress.enter(Stage::Verifying);
         let connection = received.connection.take();
-        let signed_by = progress.signed_by().map(|signed| (signed.signed_at, signed.at));
-        let clock = ClockAfter { clock: &*self.clock, signed: signed_by };
+        let clock = ClockAfter { clock: &*self.clock, signed: progress.signed_by() };
         let ended = if received.status.is_success() {
             self.verify(call, request, received, &signed.sent, &clock, was_kept).await
         } else {
@@ -269,7 +270,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let target = request.target().to_path_and_query()?;
         let nonce = named("NonceSource", || self.nonces.nonce())
             .map_err(|e| Error::Signing(SigningError::nonce(call.clone(), e)))?;
-        let timestamp = named("Clock", || self.clock.now());
+        let (timestamp, begin) = (named("Clock", || self.clock.now()), Instant::now());
         let message = request_message(
             request.method().as_str(),
             target.as_str(),
@@ -277,13 +278,10 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             nonce.as_str(),
             request.body(),
         );
-        let begin = Instant::now();
         let left = progress.deadline().saturating_duration_since(begin);
         let signature = named_async("Signer", self.signer.sign_within(&message, left));
         let signature = signature.await.map_err(failed)?;
         telemetry::signed(call, begin.elapsed());
-        // The keys of the signer or the verifier may have been exchanged in the meantime.
-        let preferred = self.require_serial(call, signature.serial_no(), timestamp)?;
         let algorithm = named("Signer", || self.signer.algorithm());
         require_length(algorithm, &signature).map_err(failed)?;
         let authorization = authorization(&self.identity, algorithm, &nonce, timestamp, &signature)
@@ -291,34 +289,25 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let mut authorization = HeaderValue::try_from(authorization)
             .map_err(|_| failed(SignError::new(SignErrorKind::Other, "no header value")))?;
         authorization.set_sensitive(true);
-        progress.signed(signature.serial_no().clone(), timestamp);
+        progress.signed(signature.serial_no().clone(), timestamp, begin);
 
         let mut sent = http::Request::new(Full::new(request.body().clone()));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = Uri::from(target);
-        *sent.headers_mut() = self.headers(domain, request, preferred.as_ref());
+        *sent.headers_mut() = self.headers(domain, request);
         sent.headers_mut().insert(header::AUTHORIZATION, authorization);
         let sent_with = Sent { message, nonce, timestamp, algorithm, signature };
         Ok(Signed { request: sent, sent: sent_with })
     }
 
-    fn headers(
-        &self,
-        domain: &Domain,
-        request: &Request,
-        serial: Option<&WechatpaySerial>,
-    ) -> HeaderMap {
+    fn headers(&self, domain: &Domain, request: &Request) -> HeaderMap {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
-        const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
         let mut headers = HeaderMap::with_capacity(8 + request.headers().len());
         headers.extend(request.headers().iter().map(|(n, v)| (n.clone(), v.clone())));
         headers.insert(header::HOST, domain.host.clone());
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::CONTENT_TYPE, JSON);
         headers.insert(header::USER_AGENT, self.user_agent.clone());
-        if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
-            headers.insert(WECHATPAY_SERIAL, serial);
-        }
         // Hyper omits it for an empty body, and servers in front of WeChat Pay respond with 411 then.
         if request.body().is_empty() && request.method() != Method::GET {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -447,6 +436,14 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     /// Collects what a response may repeat and no error may show.
     fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
         sent.secrets(&self.identity, request.headers())
+    }
+}
+
+/// Asks WeChat Pay to sign its response with this key. The header is not part of what is signed.
+fn request_key(request: &mut http::Request<Full<Bytes>>, serial: Option<&WechatpaySerial>) {
+    const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
+    if let Some(serial) = serial.and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
+        request.headers_mut().insert(WECHATPAY_SERIAL, serial);
     }
 }
 

@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use crate::connection::dns::recent_addresses::RecentAddresses;
 use crate::connection::dns::resolve::Resolve;
+use crate::connection::dns::system_lookup::SystemLookup;
 use crate::panics::named_async;
 
 /// Maximum number of addresses of a name: connections to all of them may be pending at the same time.
@@ -15,7 +15,7 @@ const MOST: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) enum Lookup {
     /// The operating system; its response is cached for a few seconds.
-    System(Arc<RecentAddresses>),
+    System(Arc<SystemLookup>),
     /// The application's resolver.
     Given(Arc<dyn Resolve>),
     /// No lookup: plain HTTP does not leave this machine, whatever a name server says.
@@ -29,16 +29,7 @@ impl Lookup {
             (Ok(address), _) => vec![address],
             (_, Self::Loopback) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
             (_, Self::Given(resolver)) => named_async("Resolve", resolver.resolve(host)).await?,
-            (_, Self::System(recent)) => {
-                if let Some(addresses) = recent.known() {
-                    addresses
-                } else {
-                    let found = tokio::net::lookup_host((host, port)).await?;
-                    let found: Vec<_> = found.map(|found| found.ip()).collect();
-                    recent.remember(&found);
-                    found
-                }
-            }
+            (_, Self::System(system)) => system.addresses(host, port).await?,
         };
         let mut addresses: Vec<SocketAddr> = Vec::with_capacity(found.len().min(MOST));
         for address in found {
@@ -55,8 +46,8 @@ impl Lookup {
 
     /// Discards the cached addresses after a failed connection.
     pub(crate) fn forget(&self) {
-        if let Self::System(recent) = self {
-            recent.forget();
+        if let Self::System(system) = self {
+            system.forget();
         }
     }
 }

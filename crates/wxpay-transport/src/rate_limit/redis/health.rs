@@ -85,7 +85,8 @@ impl SharedHealth {
         // A log subscriber may be slow, or query this very store.
         drop(state);
         if is_changed {
-            telemetry::shared_limit_degraded(is_lost);
+            let set = |is_lost: &bool| telemetry::shared_limit_degraded(*is_lost);
+            telemetry::settle(is_lost, set, || self.is_lost());
         }
         match lost {
             Some(lost) if is_news => telemetry::shared_limit_lost(&self.server, lost),
@@ -146,9 +147,14 @@ impl Drop for Asking<'_> {
 
 const DAY: Duration = Duration::from_secs(86400);
 
+/// A query gets its response within a second, or fails.
+const PROBE: Duration = Duration::from_secs(2);
+
 /// One failure is enough: the fallback is nearly as good.
 fn breaker_with(rest: Duration) -> Breaker {
-    Breaker::new(BreakerSettings { threshold: 1, open_for: rest, longest: rest })
+    let settings =
+        BreakerSettings { threshold: 1, open_for: rest, longest: rest, probe_for: PROBE };
+    Breaker::new(settings)
 }
 
 impl State {
@@ -167,48 +173,18 @@ impl State {
 mod tests {
     use std::sync::Arc;
 
-    use metrics::{
-        Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-    };
-
     use super::*;
+    use crate::observe::gauges::OneGauge;
 
-    /// Records the values of the gauge.
-    #[derive(Default)]
-    struct Gauges(Arc<Values>);
-
-    #[derive(Default)]
-    struct Values(Mutex<Vec<f64>>);
-
-    impl GaugeFn for Values {
-        fn increment(&self, _: f64) {}
-        fn decrement(&self, _: f64) {}
-        fn set(&self, value: f64) {
-            self.0.lock().unwrap().push(value);
-        }
-    }
-
-    impl Recorder for Gauges {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-            Counter::noop()
-        }
-        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-            assert_eq!(key.name(), "wxpay_rate_limiter_degraded");
-            Gauge::from_arc(Arc::clone(&self.0))
-        }
-        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::noop()
-        }
+    fn health() -> SharedHealth {
+        SharedHealth::new("redis.test:6379".to_owned(), Duration::ZERO)
     }
 
     #[test]
     fn the_gauge_is_set_at_each_change_only() {
-        let gauges = Gauges::default();
-        metrics::with_local_recorder(&gauges, || {
-            let health = SharedHealth::new("redis.test:6379".to_owned(), Duration::ZERO);
+        let gauge = OneGauge::new("wxpay_rate_limiter_degraded");
+        metrics::with_local_recorder(&gauge, || {
+            let health = health();
             health.ask().unwrap().answered();
             for _ in 0..3 {
                 health.ask().unwrap().failed(&Lost::Slow);
@@ -217,6 +193,19 @@ mod tests {
                 health.ask().unwrap().answered();
             }
         });
-        assert_eq!(*gauges.0.0.lock().unwrap(), [0.0, 1.0, 0.0]);
+        assert_eq!(gauge.values(), [0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn the_gauge_ends_with_the_last_state() {
+        let gauge = OneGauge::new("wxpay_rate_limiter_degraded");
+        metrics::with_local_recorder(&gauge, || {
+            let health = Arc::new(health());
+            let other = Arc::clone(&health);
+            gauge.meanwhile(1.0, move || other.ask().unwrap().answered());
+            health.ask().unwrap().failed(&Lost::Slow);
+            assert!(!health.is_lost());
+        });
+        assert_eq!(gauge.values().last(), Some(&0.0), "{:?}", gauge.values());
     }
 }

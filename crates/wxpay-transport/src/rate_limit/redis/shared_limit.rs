@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::bounded_queue::BoundedQueue;
 use crate::rate_limit::in_process::{InProcessRateLimiter, QUEUE, count, spread};
 use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::redis::health::{Asking, SharedHealth};
+use crate::rate_limit::turns::{Turn, Turns};
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// The store in which the processes reserve their slots.
@@ -113,11 +112,17 @@ enum Without {
     Lost,
     /// This call cannot wait for it. That says nothing about the store.
     Late,
+    /// The caller was not polled in time.
+    Missed,
 }
 
 /// Margin on how far ahead slots may be reserved.
 const SLACK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86400);
+
+/// How late a caller may use a response or a slot. One that is kept without being polled would send later than
+/// the others expect.
+const LATEST: Duration = Duration::from_secs(1);
 
 /// One interface of one caller, as known to this process.
 struct KeyState {
@@ -128,8 +133,7 @@ struct KeyState {
     known: Mutex<Option<Reach>>,
     /// How many slots may be reserved and not yet reached. Other requests wait here, where nothing is lost
     /// when the caller gives up.
-    window: Semaphore,
-    queue: BoundedQueue,
+    window: Turns,
     /// Slots reserved by callers that gave up.
     spare: Mutex<Vec<Instant>>,
 }
@@ -167,8 +171,10 @@ impl<S: SharedStore> SharedLimit<S> {
                 Err(without) => without,
             };
             let left = remaining();
-            if without == Without::Late {
-                return self.share.acquire(key, left).await;
+            match without {
+                Without::Lost => {}
+                Without::Late => return self.share.acquire(key, left).await,
+                Without::Missed => continue,
             }
             // Callers that wait for the share return to the shared limit as soon as the others do: both
             // together would exceed the limit.
@@ -190,7 +196,7 @@ impl<S: SharedStore> SharedLimit<S> {
         let key_state = self.keyed.state(key, || KeyState::new(key, self.processes));
         let deadline = Instant::now().checked_add(left);
         // A probe does not block other callers.
-        let (asking, _turn) = if asking.is_probe() {
+        let (asking, turn) = if asking.is_probe() {
             (asking, None)
         } else {
             let turn = match key_state.turn(deadline, left).await {
@@ -200,6 +206,9 @@ impl<S: SharedStore> SharedLimit<S> {
             // The store may have been lost meanwhile.
             (self.health.ask().ok_or(Without::Lost)?, Some(turn))
         };
+        // A turn lasts for the query, and then until the slot begins.
+        let keep_turn = |end| turn.as_ref().into_iter().for_each(|turn| turn.keep_until(end));
+        keep_turn(Instant::now() + self.answer_within);
         let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
         let reserved = match self.reserve(&key_state, key, left, asking).await? {
             Ok(reserved) => reserved,
@@ -209,8 +218,8 @@ impl<S: SharedStore> SharedLimit<S> {
             let retry_after = reserved.at.saturating_duration_since(Instant::now());
             return Ok(Err(RateLimited { retry_after }));
         }
-        reserved.take().await;
-        Ok(Ok(()))
+        keep_turn(reserved.at);
+        if reserved.take().await { Ok(Ok(())) } else { Err(Without::Missed) }
     }
 
     async fn reserve<'l>(
@@ -228,8 +237,12 @@ impl<S: SharedStore> SharedLimit<S> {
         let wanted = key_state.wanted(key, longest);
         let on = self.store.line();
         // Half of the time is reserved for the share of this process, in case there is no response.
-        let patience = self.answer_within.min(longest / 2);
-        let response = match timeout(patience, self.store.reserve(&on, wanted)).await {
+        let (patience, asked) = (self.answer_within.min(longest / 2), Instant::now());
+        let response = timeout(patience, self.store.reserve(&on, wanted)).await;
+        if asked.elapsed() > patience + LATEST {
+            return Err(Without::Missed);
+        }
+        let response = match response {
             Ok(response) => response,
             Err(_) if patience < self.answer_within => return Err(Without::Late),
             Err(_) => Err(Lost::Slow),
@@ -293,8 +306,7 @@ impl KeyState {
             // Callers that give up between query and response push slots back, too.
             farthest: interval.saturating_mul(places).saturating_add(SLACK).min(DAY),
             known: Mutex::default(),
-            window: Semaphore::new(usize::try_from(window).unwrap_or(1)),
-            queue: BoundedQueue::new(QUEUE),
+            window: Turns::new(usize::try_from(window).unwrap_or(1), interval),
             spare: Mutex::default(),
         }
     }
@@ -316,21 +328,34 @@ impl KeyState {
         &self,
         deadline: Option<Instant>,
         left: Duration,
-    ) -> Result<SemaphorePermit<'_>, RateLimited> {
+    ) -> Result<Turn<'_>, RateLimited> {
         // Do not overtake waiting callers.
-        if let Ok(turn) = self.window.try_acquire() {
+        if let Some(turn) = self.window.try_take() {
             return Ok(turn);
         }
-        let place = self.queue.enter().map_err(|full| self.limited(full.waiting))?;
-        if self.interval.saturating_mul(count(place.before())) >= left {
-            return Err(self.limited(place.before()));
+        let mut before = 0;
+        let turn = self.window.enter(|ahead| {
+            before = ahead.waiting;
+            self.admit(before, left)
+        })?;
+        match deadline {
+            None => turn.wait().await,
+            Some(deadline) => {
+                let came = timeout_at(deadline, turn.wait()).await;
+                came.map_err(|_| self.limited(before))?;
+            }
         }
-        let turn = match deadline {
-            Some(deadline) => timeout_at(deadline, self.window.acquire()).await.ok(),
-            None => Some(self.window.acquire().await),
-        };
-        // The semaphore is never closed.
-        turn.and_then(Result::ok).ok_or_else(|| self.limited(place.before()))
+        Ok(turn)
+    }
+
+    fn admit(&self, before: usize, left: Duration) -> Result<(), RateLimited> {
+        if before >= QUEUE {
+            return Err(self.limited(QUEUE));
+        }
+        if self.interval.saturating_mul(count(before)) >= left {
+            return Err(self.limited(before));
+        }
+        Ok(())
     }
 
     fn limited(&self, before: usize) -> RateLimited {
@@ -352,9 +377,11 @@ impl KeyState {
 }
 
 impl Reserved<'_> {
-    async fn take(mut self) {
+    /// Waits for the slot; returns `false` if it was missed.
+    async fn take(mut self) -> bool {
         sleep_until(self.at).await;
         self.is_taken = true;
+        self.at.elapsed() <= LATEST
     }
 }
 
@@ -368,6 +395,7 @@ impl Drop for Reserved<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -750,5 +778,76 @@ mod tests {
         let start = Instant::now();
         all[0].acquire(key(20), MINUTE).await.unwrap();
         assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
+    }
+    /// Begins to wait, and is not polled after that.
+    async fn begin<'l>(
+        limit: &'l Limit,
+        per_second: u32,
+    ) -> Pin<Box<dyn Future<Output = Result<(), RateLimited>> + Send + 'l>> {
+        let mut waits = Box::pin(limit.acquire(key(per_second), MINUTE));
+        assert!(timeout(5 * MILLISECOND, waits.as_mut()).await.is_err());
+        waits
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_polled_while_it_waits_holds_nobody_up() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        limit.acquire(key(1), MINUTE).await.unwrap();
+        let mut sleeping = Vec::new();
+        for _ in 0..3 {
+            sleeping.push(begin(&limit, 1).await);
+        }
+        assert_eq!(store.questions(), 2);
+        let start = Instant::now();
+        for second in 2..=4 {
+            let waits = limit.acquire(key(1), MINUTE);
+            assert_eq!(timeout(MINUTE, waits).await, Ok(Ok(())));
+            // One of them had reserved a slot.
+            let late = start.elapsed().saturating_sub(Duration::from_secs(second));
+            assert!(late <= Duration::from_millis(500), "{late:?}");
+        }
+        // A slot that was missed is not used later.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let start = Instant::now();
+        let mut times = Vec::new();
+        for sleeper in &mut sleeping {
+            sleeper.await.unwrap();
+            times.push(start.elapsed().as_millis() / 100);
+        }
+        assert!(times[0] <= 5, "{times:?}");
+        assert!(times.windows(2).all(|pair| (10..=11).contains(&(pair[1] - pair[0]))), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_polled_while_it_asks_holds_nobody_up() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        store.set(Mode::Hangs);
+        let asks = begin(&limit, 10).await;
+        store.set(Mode::Works);
+        let start = Instant::now();
+        assert_eq!(timeout(MINUTE, limit.acquire(key(10), MINUTE)).await, Ok(Ok(())));
+        assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
+        assert!(!limit.health.is_lost());
+        // What it finds out much later is not about the store.
+        tokio::time::sleep(MINUTE).await;
+        asks.await.unwrap();
+        assert!(!limit.health.is_lost());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_not_polled_leaves_the_query_to_another() {
+        let store = Arc::new(Double::default());
+        let limit = process(&store, 1);
+        store.set(Mode::Hangs);
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(limit.health.is_lost());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let _asks = begin(&limit, 10).await;
+        store.set(Mode::Works);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        limit.acquire(key(10), MINUTE).await.unwrap();
+        assert!(!limit.health.is_lost());
     }
 }
