@@ -14,8 +14,8 @@ use wxpay_tests::builder;
 use wxpay_tests::requests::list;
 use wxpay_tests::until::until;
 use wxpay_transport::{
-    Backoff, BaseUrl, Client, Delivery, Error, InProcessRateLimiter, Limit, NoRetry, Outcome,
-    Overload, Proxy, RateLimit, Stage, Transport,
+    Backoff, BaseUrl, CallStage, Client, Delivery, Error, InProcessRateLimiter, NoRetry, Outcome,
+    Overload, Proxy, RateLimit, TimeoutKind, Transport,
 };
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn waiting_for_a_turn_counts_towards_the_time_of_the_call() {
     // that one reserves a second for its attempt.
     let error = client.send(list()).await.unwrap_err();
     let Error::Timeout(timeout) = &error else { panic!("{error:?}") };
-    assert_eq!((timeout.limit(), timeout.stage()), (Limit::Call, Stage::Queueing));
+    assert_eq!((timeout.kind(), timeout.stage()), (TimeoutKind::Call, CallStage::Queueing));
     assert_eq!((error.delivery(), error.outcome()), (Delivery::NotSent, Outcome::NotSent));
     assert!(!first.is_finished(), "the place was not free");
     assert_eq!(first.await.unwrap().unwrap_err().outcome(), Outcome::Unknown);

@@ -11,8 +11,8 @@ use wxpay_testing::{
 use wxpay_tests::requests::list;
 use wxpay_tests::{builder, kind, plan_id, plans};
 use wxpay_transport::{
-    Backoff, BaseUrl, Client, ClientBuilder, ConfigError, Delivery, Error, Failover, Limit, Proxy,
-    Stage, Transport,
+    Backoff, BaseUrl, CallStage, Client, ClientBuilder, ConfigError, Delivery, Error, Failover,
+    Proxy, TimeoutKind, Transport,
 };
 
 #[tokio::test]
@@ -20,7 +20,8 @@ async fn the_shorter_time_out_is_named() {
     let server = WireServer::start_plain().await;
     server.misbehave(Misbehaviour::Slow(Duration::from_secs(60)));
     let (short, long) = (Duration::from_secs(1), Duration::from_secs(60));
-    for (attempt, call, limit) in [(Some(short), long, Limit::Attempt), (None, short, Limit::Call)]
+    for (attempt, call, limit) in
+        [(Some(short), long, TimeoutKind::Attempt), (None, short, TimeoutKind::Call)]
     {
         // An attempt may take 15 s, unless the call has less.
         let builder = builder(&server, &server.base_url()).call_timeout(call);
@@ -30,8 +31,8 @@ async fn the_shorter_time_out_is_named() {
         let wxpay_marketing::Error::Transport(Error::Timeout(timeout)) = &error else {
             panic!("{error:?}")
         };
-        assert_eq!((timeout.limit(), timeout.after()), (limit, short));
-        assert_eq!(timeout.stage(), Stage::Waiting);
+        assert_eq!((timeout.kind(), timeout.after()), (limit, short));
+        assert_eq!(timeout.stage(), CallStage::Waiting);
         server.add_plan(wxpay_testing::Plan::new("12000", "1004"));
     }
 }

@@ -11,7 +11,7 @@ use wxpay_tests::requests::list;
 use wxpay_tests::switchboard::Switchboard;
 use wxpay_tests::{builder, chain};
 use wxpay_transport::{
-    BaseUrl, ClientBuilder, ConnectStage, Delivery, Error, Limit, Proxy, Transport,
+    BaseUrl, ClientBuilder, ConnectStage, Delivery, Error, Proxy, TimeoutKind, Transport,
 };
 
 /// The name in the certificate of the server.
@@ -97,7 +97,7 @@ async fn an_error_names_the_host_and_its_addresses() {
     let error = client.send(list()).await.unwrap_err();
     let shown = chain(&error);
     let Error::Timeout(timeout) = &error else { panic!("{shown}") };
-    assert_eq!((timeout.limit(), error.delivery()), (Limit::Connect, Delivery::NotSent));
+    assert_eq!((timeout.kind(), error.delivery()), (TimeoutKind::Connect, Delivery::NotSent));
     for expected in [
         format!("{authority} (tcp)"),
         format!("127.0.0.2:{port} does not answer"),

@@ -189,7 +189,7 @@ async fn a_certificate_of_the_wrong_host_is_not_accepted() {
 async fn a_server_that_hangs_ends_in_a_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let error = refused(vault(&address).call_timeout(Duration::from_millis(200))).await;
+    let error = refused(vault(&address).attempt_timeout(Duration::from_millis(200))).await;
     assert_eq!(error.kind(), SignErrorKind::Timeout, "{}", chain(&error));
 }
 

@@ -36,7 +36,7 @@ fn key(operation: &'static str, per_second: u32) -> LimitKey<'static> {
 /// Returns the limiter of one of this many processes. Its response timeout is long enough for a busy machine.
 fn patient(url: &str, processes: u32) -> Arc<RedisRateLimiter> {
     let limiter = RedisRateLimiter::new(url, NonZeroU32::new(processes).unwrap()).unwrap();
-    Arc::new(limiter.answer_within(SAFETY))
+    Arc::new(limiter.response_timeout(SAFETY))
 }
 
 /// A permitted request. Its slot lies between the two times, even if this process was delayed.
@@ -420,7 +420,7 @@ async fn lost_and_back(
         .map(|_| {
             let limiter =
                 RedisRateLimiter::new(&server.url(), NonZeroU32::new(2).unwrap()).unwrap();
-            let limiter = limiter.answer_within(Duration::from_millis(500));
+            let limiter = limiter.response_timeout(Duration::from_millis(500));
             Arc::new(limiter.rest(Duration::from_millis(50)))
         })
         .collect();

@@ -159,7 +159,7 @@ pub fn secrets(double: &KmsService) -> Vec<&str> {
 pub fn builder<C: Cloud>(setup: Setup<'_>) -> KmsSignerBuilder<C::Backend> {
     let backend = C::backend(setup).unwrap_or_else(|e| panic!("{}", chain(&e)));
     let patience = Duration::from_secs(60);
-    KmsSigner::builder(backend).call_timeout(patience).sign_timeout(patience).attempts(1)
+    KmsSigner::builder(backend).attempt_timeout(patience).sign_timeout(patience).attempts(1)
 }
 
 /// Connects a signer on the merchant key.

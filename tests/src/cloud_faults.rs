@@ -70,7 +70,7 @@ pub async fn throttling<C: Cloud>() {
     assert_eq!(codes, [throttled, throttled, throttled, "ok"]);
 
     // It is waited for until the end of the time for a signature, however few the attempts.
-    let signer = patient::<C>(&double, 2).call_timeout(HURRIED).sign_timeout(HURRIED);
+    let signer = patient::<C>(&double, 2).attempt_timeout(HURRIED).sign_timeout(HURRIED);
     let signer = signer.connect().await.unwrap();
     double.fault(json!({"kind": "throttle", "times": -1}));
     let error = signer.sign(b"message").await.unwrap_err();
@@ -128,13 +128,13 @@ pub async fn other_responses<C: Cloud>() {
 pub async fn hanging<C: Cloud>() {
     let double = double::<C>();
     // Long enough for requests that do not hang, even on a busy machine.
-    let call_timeout = Duration::from_secs(3);
-    let signer = patient::<C>(&double, 1).call_timeout(call_timeout).connect().await.unwrap();
+    let attempt_timeout = Duration::from_secs(3);
+    let signer = patient::<C>(&double, 1).attempt_timeout(attempt_timeout).connect().await.unwrap();
     double.fault(json!({"kind": "hang", "times": -1}));
     let error = signer.sign(b"message").await.unwrap_err();
     assert_eq!(error.kind(), SignErrorKind::Timeout, "{}", chain(&error));
     double.mend();
-    let signer = patient::<C>(&double, 3).call_timeout(call_timeout).connect().await.unwrap();
+    let signer = patient::<C>(&double, 3).attempt_timeout(attempt_timeout).connect().await.unwrap();
     double.fault(json!({"kind": "hang"}));
     signer.sign(b"message").await.unwrap_or_else(|e| panic!("{}", chain(&e)));
 }

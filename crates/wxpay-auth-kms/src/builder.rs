@@ -62,8 +62,8 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
     }
 
     /// Sets the time limit of one request: 3 s by default.
-    pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.call_timeout = timeout;
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.attempt_timeout = timeout;
         self
     }
 

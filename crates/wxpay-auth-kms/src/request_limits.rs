@@ -19,7 +19,7 @@ pub(crate) struct Limits {
     /// Maximum number of callers in the queue.
     pub(crate) queue: usize,
     /// Time limit of one request.
-    pub(crate) call_timeout: Duration,
+    pub(crate) attempt_timeout: Duration,
     /// Time limit of a call, including queueing and all attempts.
     pub(crate) total_timeout: Duration,
     /// Maximum number of attempts per call, not counting throttled ones. With 1, nothing is
@@ -32,7 +32,7 @@ impl Default for Limits {
         Self {
             concurrency: 32,
             queue: 256,
-            call_timeout: Duration::from_secs(3),
+            attempt_timeout: Duration::from_secs(3),
             total_timeout: Duration::from_secs(10),
             attempts: 4,
         }
@@ -45,8 +45,8 @@ impl Limits {
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.concurrency) {
             return wrong("concurrency must be at least 1");
         }
-        if !is_sensible(self.call_timeout) {
-            return wrong("call_timeout must be greater than zero, and at most a day");
+        if !is_sensible(self.attempt_timeout) {
+            return wrong("attempt_timeout must be greater than zero, and at most a day");
         }
         if !is_sensible(self.total_timeout) {
             return wrong("sign_timeout must be greater than zero, and at most a day");
@@ -110,7 +110,7 @@ impl RequestLimiter {
         let mut said = None;
         loop {
             let begin = Instant::now();
-            let end = deadline.min(begin + self.limits.call_timeout);
+            let end = deadline.min(begin + self.limits.attempt_timeout);
             let error = match tokio::time::timeout_at(end, request()).await {
                 Ok(Ok(done)) => return Ok(done),
                 Ok(Err(error)) => {
@@ -448,7 +448,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn waiting_for_a_turn_ends_in_a_time_out() {
         let limits = Limits { concurrency: 1, attempts: 1, ..Limits::default() };
-        let limits = Limits { call_timeout: Duration::from_secs(60), ..limits };
+        let limits = Limits { attempt_timeout: Duration::from_secs(60), ..limits };
         let limiter = Arc::new(RequestLimiter::new(limits));
         let permit = limiter.permit().await.unwrap();
         let error = limiter.run(|| async { Ok(()) }).await.unwrap_err();
@@ -463,9 +463,9 @@ mod tests {
         for wrong in [
             Limits { concurrency: 0, ..good },
             Limits { concurrency: usize::MAX, ..good },
-            Limits { call_timeout: Duration::ZERO, ..good },
+            Limits { attempt_timeout: Duration::ZERO, ..good },
             Limits { total_timeout: Duration::ZERO, ..good },
-            Limits { call_timeout: Duration::MAX, ..good },
+            Limits { attempt_timeout: Duration::MAX, ..good },
             Limits { total_timeout: Duration::MAX, ..good },
             Limits { attempts: 0, ..good },
         ] {

@@ -59,10 +59,10 @@ use crate::request_limits::RequestLimiter;
 /// # }
 /// ```
 pub struct KmsSigner<B> {
-    shared: Arc<Shared<B>>,
+    shared: Arc<SignerState<B>>,
 }
 
-struct Shared<B> {
+struct SignerState<B> {
     backend: B,
     key: KmsKey,
     serial_no: SerialNo,
@@ -81,11 +81,11 @@ impl<B: KmsBackend> KmsSigner<B> {
         serial_no: SerialNo,
         limiter: RequestLimiter,
     ) -> Self {
-        Self { shared: Arc::new(Shared { backend, key, serial_no, limiter }) }
+        Self { shared: Arc::new(SignerState { backend, key, serial_no, limiter }) }
     }
 
     async fn sign_checked(&self, message: &[u8], left: Duration) -> Result<Vec<u8>, KmsError> {
-        let Shared { backend, key, limiter, .. } = &*self.shared;
+        let SignerState { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(message);
         let signature = limiter.run_within(left, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), message, signature)
@@ -93,7 +93,7 @@ impl<B: KmsBackend> KmsSigner<B> {
 
     /// Makes a test signature: a service may return a public key and then refuse to sign.
     pub(crate) async fn try_out(&self, deadline: Instant) -> Result<(), KmsError> {
-        let Shared { backend, key, limiter, .. } = &*self.shared;
+        let SignerState { backend, key, limiter, .. } = &*self.shared;
         let digest = sha256(PROBE);
         let signature = limiter.run_until(deadline, || backend.sign_sha256(key, &digest)).await?;
         checked(key.public_key(), PROBE, signature).map(drop)

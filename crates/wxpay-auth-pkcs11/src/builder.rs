@@ -164,10 +164,10 @@ impl Pkcs11SignerBuilder {
     }
 
     fn connect_blocking(self) -> Result<(Workers, PublicKey, SerialNo), Pkcs11Error> {
-        let vault = KeySessions::new(self.uri.clone(), self.mechanism, self.restart_module)?;
-        let vault = Arc::new(vault);
-        let (opened, public_key, serial_no) = vault.twice(|| self.open(&vault))?;
-        let workers = Workers::start(&vault, opened, self.queue)?;
+        let key_sessions = KeySessions::new(self.uri.clone(), self.mechanism, self.restart_module)?;
+        let key_sessions = Arc::new(key_sessions);
+        let (opened, public_key, serial_no) = key_sessions.twice(|| self.open(&key_sessions))?;
+        let workers = Workers::start(&key_sessions, opened, self.queue)?;
         log::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
         Ok((workers, public_key, serial_no))
     }
@@ -175,21 +175,21 @@ impl Pkcs11SignerBuilder {
     /// Opens the sessions, and makes a test signature.
     fn open(
         &self,
-        vault: &KeySessions,
+        key_sessions: &KeySessions,
     ) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
-        let (first, serial_no) = vault.open_and(|session, key| match &self.serial {
+        let (first, serial_no) = key_sessions.open_and(|session, key| match &self.serial {
             Some(source) => Ok(source.serial_no_for(&key.public_key)?),
             None => Ok(key_lookup::certificate(session, key)?.serial_no().clone()),
         })?;
         let public_key = first.public_key().clone();
-        let mut opened = Opened { vault, sessions: vec![first] };
+        let mut opened = Opened { key_sessions, sessions: vec![first] };
         while opened.sessions.len() < self.sessions {
-            opened.sessions.push(vault.open()?);
+            opened.sessions.push(key_sessions.open()?);
         }
         // A key with `CKA_SIGN` may still fail to sign.
         if let Some(session) = opened.sessions.pop() {
-            if let Err(error) = vault.sign(&session, PROBE) {
-                vault.close(session, Some(&error));
+            if let Err(error) = key_sessions.sign(&session, PROBE) {
+                key_sessions.close(session, Some(&error));
                 return Err(error);
             }
             opened.sessions.push(session);
@@ -200,13 +200,13 @@ impl Pkcs11SignerBuilder {
 
 /// Closes the opened sessions if connecting fails.
 struct Opened<'a> {
-    vault: &'a KeySessions,
+    key_sessions: &'a KeySessions,
     sessions: Vec<KeySession>,
 }
 
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        self.sessions.drain(..).for_each(|session| self.vault.close(session, None));
+        self.sessions.drain(..).for_each(|session| self.key_sessions.close(session, None));
     }
 }
 

@@ -161,7 +161,7 @@ fn on_token<T>(
         let (LoggedIn { session, slot, generation }, done) =
             log_in(module, uri, access, |session, _| something(module, session))?;
         // If a login hangs, the session stays open: the operation is done.
-        let inside = module.gate().enter(Scope::Token(slot));
+        let inside = module.access().enter(Scope::Token(slot));
         if inside.is_ok_and(|inside| inside.generation() == generation) {
             module.close_session(session);
         }

@@ -35,10 +35,10 @@ pub use connection::tls::Tls;
 pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
-    ApiError, CallContext, ConfigError, ConnectError, ConnectStage, Error, ErrorBody, ErrorDetail,
-    ExchangeError, ExchangeFault, Limit, Overload, OverloadError, ResponseSignature, SettingsError,
-    SignDiagnosis, SignedLine, SigningError, Stage, TimeoutError, UnverifiedCause, UnverifiedError,
-    VerifierError,
+    ApiError, CallContext, CallStage, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
+    ErrorDetail, ExchangeError, ExchangeFault, Overload, OverloadError, ResponseSignature,
+    SettingsError, SignDiagnosis, SignedLine, SigningError, TimeoutError, TimeoutKind,
+    UnverifiedCause, UnverifiedError, VerifierError,
 };
 pub use message::body_error::BodyError;
 pub use message::interface_limit::RateLimit;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use wxpay_auth_core::{Clock, SystemClock};
 
-use super::kms::{CloudKms, Shared};
+use super::kms::{CloudKms, KmsState};
 use super::vendor::Vendor;
 use crate::credentials::access_keys::AccessKeys;
 use crate::credentials::cache::CredentialCache;
@@ -91,7 +91,7 @@ pub(super) fn build<C: Vendor>(builder: CloudKmsBuilder<C>) -> Result<CloudKms<C
     };
     let http = Http::new(C::SERVICE, &tls)?;
     let credentials = CredentialCache::new(AccessKeys::new(provider, Arc::clone(&clock)));
-    let shared = Shared { cloud, region, key_id, endpoint, http, credentials, clock };
+    let shared = KmsState { cloud, region, key_id, endpoint, http, credentials, clock };
     Ok(CloudKms { shared: Arc::new(shared) })
 }
 

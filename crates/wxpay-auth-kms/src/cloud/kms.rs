@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::{Clock, SignErrorKind};
 
-use super::vendor::{ApiRequest, Place, Vendor};
+use super::vendor::{ApiRequest, RequestContext, Vendor};
 use crate::backend::{KmsBackend, KmsKey};
 use crate::credentials::access_keys::AccessKeys;
 use crate::credentials::cache::{CredentialCache, Kept};
@@ -26,10 +26,10 @@ use crate::http::endpoint::Endpoint;
 /// `C` is `TencentCloud` or `AlibabaCloud`. Only with these two is it a [`KmsBackend`]: the trait that describes
 /// a vendor is private.
 pub struct CloudKms<C> {
-    pub(super) shared: Arc<Shared<C>>,
+    pub(super) shared: Arc<KmsState<C>>,
 }
 
-pub(super) struct Shared<C> {
+pub(super) struct KmsState<C> {
     pub(super) cloud: C,
     pub(super) region: String,
     pub(super) key_id: String,
@@ -39,13 +39,16 @@ pub(super) struct Shared<C> {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-impl<C: Vendor> Shared<C> {
+impl<C: Vendor> KmsState<C> {
     async fn ask<T: DeserializeOwned>(&self, request: ApiRequest) -> Result<T, KmsError> {
         let request = &request;
         let signed_with = |credentials: Arc<Kept<Credentials>>| async move {
-            let place =
-                Place { endpoint: &self.endpoint, region: &self.region, now: self.clock.now() };
-            let signed = self.cloud.signed(request, &place, &credentials)?;
+            let context = RequestContext {
+                endpoint: &self.endpoint,
+                region: &self.region,
+                now: self.clock.now(),
+            };
+            let signed = self.cloud.signed(request, &context, &credentials)?;
             let response = self.http.send(signed).await?;
             C::read(&response, &credentials)
         };
@@ -56,13 +59,13 @@ impl<C: Vendor> Shared<C> {
 #[async_trait]
 impl<C: Vendor> KmsBackend for CloudKms<C> {
     async fn public_key(&self) -> Result<KmsKey, KmsError> {
-        let Shared { cloud, key_id, .. } = &*self.shared;
+        let KmsState { cloud, key_id, .. } = &*self.shared;
         let response = self.shared.ask(cloud.get_public_key(key_id)?).await?;
         cloud.public_key(key_id, response)
     }
 
     async fn sign_sha256(&self, _: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError> {
-        let Shared { cloud, key_id, .. } = &*self.shared;
+        let KmsState { cloud, key_id, .. } = &*self.shared;
         let response = self.shared.ask(cloud.sign(key_id, digest)?).await?;
         cloud.signature(key_id, response)
     }

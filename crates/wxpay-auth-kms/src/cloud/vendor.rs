@@ -25,7 +25,7 @@ pub(crate) struct ApiRequest {
 }
 
 /// The host, region and time of a request.
-pub(crate) struct Place<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) endpoint: &'a Endpoint,
     #[allow(dead_code, reason = "a vendor may have it in the name of the host alone")]
     pub(crate) region: &'a str,
@@ -59,7 +59,7 @@ pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
     fn signed(
         &self,
         request: &ApiRequest,
-        place: &Place<'_>,
+        context: &RequestContext<'_>,
         credentials: &Credentials,
     ) -> Result<Request<Vec<u8>>, KmsError>;
 

@@ -77,7 +77,7 @@ pub(crate) enum Life {
 /// or error. While the credential is valid, nobody waits for its replacement; a caller that stops
 /// waiting does not cancel the call.
 pub(crate) struct CredentialCache<S: CredentialSource> {
-    shared: Arc<Shared<S>>,
+    shared: Arc<CacheState<S>>,
     flight: SingleFlight<Arc<Kept<S::Credential>>>,
     /// When the last early replacement was started.
     #[cfg(feature = "_access-key")]
@@ -85,7 +85,7 @@ pub(crate) struct CredentialCache<S: CredentialSource> {
 }
 
 /// The state shared with the task that calls the source.
-struct Shared<S: CredentialSource> {
+struct CacheState<S: CredentialSource> {
     source: Arc<S>,
     kept: ArcSwapOption<Kept<S::Credential>>,
     /// The last failure, and until when it is cached.
@@ -137,7 +137,7 @@ impl<C> Deref for Kept<C> {
 
 impl<S: CredentialSource> CredentialCache<S> {
     pub(crate) fn new(source: S) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(CacheState {
             source: Arc::new(source),
             kept: ArcSwapOption::empty(),
             failed: Mutex::new(None),
@@ -277,7 +277,7 @@ fn is_same<C>(one: Option<&Arc<Kept<C>>>, other: Option<&Arc<Kept<C>>>) -> bool 
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
-impl<S: CredentialSource> Shared<S> {
+impl<S: CredentialSource> CacheState<S> {
     async fn replace<F>(
         self: Arc<Self>,
         old: Option<Arc<Kept<S::Credential>>>,

@@ -299,7 +299,7 @@ mod tests {
 
         let http = Http::new("vault", &KmsTls::new()).unwrap();
         let request = Request::get(format!("http://{address}/")).body(Vec::new()).unwrap();
-        let call = tokio::time::timeout(Limits::default().call_timeout, http.send(request));
+        let call = tokio::time::timeout(Limits::default().attempt_timeout, http.send(request));
         let Err(error) = call.await.unwrap() else { panic!("a response") };
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
         assert_eq!(error.to_string(), "vault cannot be reached");

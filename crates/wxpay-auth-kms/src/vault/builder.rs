@@ -97,7 +97,7 @@ impl VaultTransitBuilder {
         let client = Client { http, endpoint: self.endpoint, namespace };
         Ok(VaultTransit {
             session: Arc::new(Session::new(client, auth)),
-            keeper: Arc::default(),
+            renewal: Arc::default(),
             mount,
             key: self.key,
             version: self.key_version,

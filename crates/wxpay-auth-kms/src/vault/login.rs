@@ -105,7 +105,7 @@ impl CredentialSource for Login {
     }
 
     /// The actual lifetime of a given token may be longer than known here, so only the service
-    /// decides. The keeper renews tokens before they expire.
+    /// decides. The renewal task replaces tokens before they expire.
     fn life(&self, token: &Token) -> Life {
         if token.has_ended() && self.auth.has_others() { Life::Ended } else { Life::Lasts }
     }

@@ -6,15 +6,15 @@ mod builder;
 mod client;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod keeper;
 mod key;
 mod lockout;
 mod login;
 mod names;
-mod questions;
 mod refusal;
 mod session;
+mod shared_requests;
 mod token;
+mod token_renewal;
 mod transit;
 
 pub use auth::VaultAuth;

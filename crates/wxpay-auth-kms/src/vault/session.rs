@@ -11,8 +11,8 @@ use super::approval::{Approval, Approvals, Standing, StandingResponse};
 use super::auth::VaultAuth;
 use super::client::{Call, Client, held, read};
 use super::login::Login;
-use super::questions::Questions;
 use super::refusal::{Doing, NotHad, is_unknown, not_had, refusal};
+use super::shared_requests::SharedRequests;
 use super::token::Token;
 use crate::credentials::cache::{CredentialCache, Kept};
 use crate::credentials::request_failure::RequestFailure;
@@ -27,7 +27,7 @@ pub(super) struct Session {
     /// Requests that wait for approval.
     approvals: Approvals,
     /// Requests in flight.
-    questions: Questions,
+    requests: SharedRequests,
 }
 
 impl Session {
@@ -37,7 +37,7 @@ impl Session {
             tokens: CredentialCache::new(Login::new(Arc::clone(&client), auth)),
             client,
             approvals: Approvals::default(),
-            questions: Questions::default(),
+            requests: SharedRequests::default(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Session {
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
-        let response = self.questions.share(call, self.response(call)).await?;
+        let response = self.requests.share(call, self.response(call)).await?;
         read(&response, call.doing, part)
     }
 

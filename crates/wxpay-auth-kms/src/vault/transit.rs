@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 
 use super::builder::VaultTransitBuilder;
 use super::client::Call;
-use super::keeper::Keeper;
 use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use super::session::Session;
+use super::token_renewal::TokenRenewal;
 use crate::backend::{KmsBackend, KmsKey};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
@@ -46,7 +46,7 @@ use crate::http::endpoint::Endpoint;
 #[derive(Clone)]
 pub struct VaultTransit {
     pub(super) session: Arc<Session>,
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) renewal: Arc<TokenRenewal>,
     /// As in the path of a request.
     pub(super) mount: String,
     pub(super) key: String,
@@ -64,7 +64,7 @@ impl VaultTransit {
         call: Call<'_>,
         part: impl FnOnce(P) -> Option<T>,
     ) -> Result<T, KmsError> {
-        self.keeper.watch(&self.session);
+        self.renewal.watch(&self.session);
         self.session.ask(call, part).await
     }
 }

@@ -234,8 +234,8 @@ async fn settings_are_looked_at_before_anything_is_asked() {
         (builder().concurrency(0), "concurrency must be at least 1"),
         (builder().attempts(0), "attempts must be at least 1"),
         (
-            builder().call_timeout(Duration::ZERO),
-            "call_timeout must be greater than zero, and at most a day",
+            builder().attempt_timeout(Duration::ZERO),
+            "attempt_timeout must be greater than zero, and at most a day",
         ),
         (
             builder().sign_timeout(Duration::ZERO),

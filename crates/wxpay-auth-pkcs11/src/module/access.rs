@@ -118,7 +118,7 @@ impl ModuleAccess {
         let mut state = self.lock_when(self.patience, may_enter)?;
         let slot = scope.slot();
         *state.inside.entry(slot).or_default() += 1;
-        Ok(Inside { generation: state.generation, slot, gate: self })
+        Ok(Inside { generation: state.generation, slot, access: self })
     }
 
     /// Runs `restart` while no call is in progress. Returns whether the module has been restarted
@@ -136,7 +136,7 @@ impl ModuleAccess {
             return false;
         }
         // Dropped before `closed`: a call that enters afterwards knows of the restart.
-        let mut ending = EndOfSessions { gate: self, sessions_live_on: false };
+        let mut ending = EndOfSessions { access: self, sessions_live_on: false };
         let restarted = restart();
         ending.sessions_live_on = restarted == Restart::Refused;
         restarted == Restart::Done
@@ -179,7 +179,7 @@ impl ModuleAccess {
             .changed
             .wait_timeout_while(state, PATIENCE, |state| state.inside(scope) > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(Closed { inside: state.inside(scope), scope, gate: self })
+        Ok(Closed { inside: state.inside(scope), scope, access: self })
     }
 
     /// Returns how many hanging calls prevented the last restart.
@@ -218,7 +218,7 @@ impl ModuleAccess {
 pub(crate) struct Inside<'a> {
     generation: u64,
     slot: Option<u64>,
-    gate: &'a ModuleAccess,
+    access: &'a ModuleAccess,
 }
 
 impl Inside<'_> {
@@ -229,11 +229,11 @@ impl Inside<'_> {
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
+        let mut state = self.access.lock();
         if let Some(inside) = state.inside.get_mut(&self.slot) {
             *inside -= 1;
-            if *inside == 0 && (self.gate.one_at_a_time || state.is_closed(Scope::Module)) {
-                self.gate.changed.notify_all();
+            if *inside == 0 && (self.access.one_at_a_time || state.is_closed(Scope::Module)) {
+                self.access.changed.notify_all();
             }
         }
         // A call that has returned does not hang.
@@ -246,26 +246,26 @@ struct Closed<'a> {
     /// How many calls hang.
     inside: usize,
     scope: Scope,
-    gate: &'a ModuleAccess,
+    access: &'a ModuleAccess,
 }
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.gate.lock().close(self.scope, false);
-        self.gate.changed.notify_all();
+        self.access.lock().close(self.scope, false);
+        self.access.changed.notify_all();
     }
 }
 
 /// Begins the next generation when it is dropped, unless the sessions are still valid.
 struct EndOfSessions<'a> {
-    gate: &'a ModuleAccess,
+    access: &'a ModuleAccess,
     sessions_live_on: bool,
 }
 
 impl Drop for EndOfSessions<'_> {
     fn drop(&mut self) {
         if !self.sessions_live_on {
-            self.gate.lock().generation += 1;
+            self.access.lock().generation += 1;
         }
     }
 }
@@ -283,26 +283,26 @@ mod tests {
 
     #[test]
     fn nobody_is_inside_during_a_restart_and_each_generation_is_restarted_once() {
-        let gate = Arc::new(ModuleAccess::default());
+        let access = Arc::new(ModuleAccess::default());
         let (inside, restarts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let threads: Vec<_> = (0..8)
             .map(|_| {
-                let (gate, inside) = (Arc::clone(&gate), Arc::clone(&inside));
+                let (access, inside) = (Arc::clone(&access), Arc::clone(&inside));
                 let restarts = Arc::clone(&restarts);
                 thread::spawn(move || {
                     for round in 0..200 {
-                        let entered = gate.enter(Scope::Module).unwrap();
+                        let entered = access.enter(Scope::Module).unwrap();
                         let generation = entered.generation();
                         inside.fetch_add(1, Ordering::SeqCst);
                         inside.fetch_sub(1, Ordering::SeqCst);
                         drop(entered);
                         if round % 20 == 0 {
-                            assert!(gate.restart(generation, || {
+                            assert!(access.restart(generation, || {
                                 assert_eq!(inside.load(Ordering::SeqCst), 0);
                                 restarts.fetch_add(1, Ordering::SeqCst);
                                 Restart::Done
                             }));
-                            assert!(gate.generation() > generation);
+                            assert!(access.generation() > generation);
                         }
                     }
                 })
@@ -311,74 +311,74 @@ mod tests {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert_eq!(gate.generation(), restarts.load(Ordering::SeqCst) as u64);
+        assert_eq!(access.generation(), restarts.load(Ordering::SeqCst) as u64);
     }
 
     #[test]
     fn a_restart_waits_for_calls_that_return() {
-        let gate = Arc::new(ModuleAccess::default());
-        let inside = gate.enter(Scope::Module).unwrap();
+        let access = Arc::new(ModuleAccess::default());
+        let inside = access.enter(Scope::Module).unwrap();
         let restarting = {
-            let gate = Arc::clone(&gate);
-            thread::spawn(move || gate.restart(0, || Restart::Done))
+            let access = Arc::clone(&access);
+            thread::spawn(move || access.restart(0, || Restart::Done))
         };
-        while !gate.lock().module_is_closed {
+        while !access.lock().module_is_closed {
             thread::yield_now();
         }
         drop(inside);
         assert!(restarting.join().unwrap());
-        assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 1);
+        assert_eq!(access.enter(Scope::Module).unwrap().generation(), 1);
     }
 
     #[test]
     fn a_call_that_hangs_stops_a_restart_but_nobody_else() {
-        let gate = ModuleAccess::default();
-        let hanging = gate.enter(Scope::Module).unwrap();
-        assert_eq!(gate.hung(), 0);
-        assert!(!gate.restart(0, || panic!("a call is under way")));
-        assert_eq!(gate.hung(), 1);
+        let access = ModuleAccess::default();
+        let hanging = access.enter(Scope::Module).unwrap();
+        assert_eq!(access.hung(), 0);
+        assert!(!access.restart(0, || panic!("a call is under way")));
+        assert_eq!(access.hung(), 1);
         // A login is allowed meanwhile.
-        assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
-        assert_eq!(gate.enter(Scope::Module).unwrap().generation(), 0);
+        assert_eq!(access.alone(Scope::Module, 0, || 7).unwrap(), 7);
+        assert_eq!(access.enter(Scope::Module).unwrap().generation(), 0);
         drop(hanging);
-        assert_eq!(gate.hung(), 0, "it has come back");
-        assert!(gate.restart(0, || Restart::Done));
-        assert_eq!((gate.generation(), gate.hung()), (1, 0));
-        assert_eq!(gate.alone(Scope::Module, 1, || 7).unwrap(), 7);
-        let gone = gate.alone(Scope::Module, 0, || 7);
+        assert_eq!(access.hung(), 0, "it has come back");
+        assert!(access.restart(0, || Restart::Done));
+        assert_eq!((access.generation(), access.hung()), (1, 0));
+        assert_eq!(access.alone(Scope::Module, 1, || 7).unwrap(), 7);
+        let gone = access.alone(Scope::Module, 0, || 7);
         assert!(matches!(gone, Err(Pkcs11Error::Restarted)));
         // A thread that saw the old state only learns of the restart.
-        assert!(gate.restart(0, || panic!("it was restarted already")));
+        assert!(access.restart(0, || panic!("it was restarted already")));
     }
 
     #[test]
     fn sessions_that_live_on_are_not_of_the_past() {
-        let gate = ModuleAccess::default();
-        assert!(!gate.restart(0, || Restart::Refused));
-        assert_eq!(gate.generation(), 0);
-        assert!(!gate.restart(0, || Restart::Failed));
-        assert_eq!(gate.generation(), 1);
+        let access = ModuleAccess::default();
+        assert!(!access.restart(0, || Restart::Refused));
+        assert_eq!(access.generation(), 0);
+        assert!(!access.restart(0, || Restart::Failed));
+        assert_eq!(access.generation(), 1);
     }
 
     #[test]
     fn after_a_panic_during_a_restart_the_sessions_are_of_the_past() {
-        let gate = ModuleAccess::default();
-        assert_eq!(caught(|| gate.restart(0, || panic!("told to"))), None);
-        let entered = gate.enter(Scope::Module).unwrap();
+        let access = ModuleAccess::default();
+        assert_eq!(caught(|| access.restart(0, || panic!("told to"))), None);
+        let entered = access.enter(Scope::Module).unwrap();
         assert_eq!(entered.generation(), 1);
     }
 
     /// The subscriber may block: nothing else waits for it.
     #[test]
     fn calls_that_hang_are_logged_while_others_may_enter() {
-        let gate = Arc::new(ModuleAccess::default());
-        let hanging = gate.enter(Scope::Module).unwrap();
-        let (may_enter, watched) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&gate));
+        let access = Arc::new(ModuleAccess::default());
+        let hanging = access.enter(Scope::Module).unwrap();
+        let (may_enter, watched) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&access));
         let count = Arc::clone(&may_enter);
         let on_event = move |_| {
             count.fetch_add(usize::from(!watched.lock().module_is_closed), Ordering::SeqCst);
         };
-        let restart = || gate.restart(0, || panic!("a call is under way"));
+        let restart = || access.restart(0, || panic!("a call is under way"));
         assert_eq!(with_events(on_event, restart), (false, 1));
         assert_eq!(may_enter.load(Ordering::SeqCst), 1);
         drop(hanging);
@@ -389,12 +389,12 @@ mod tests {
     }
 
     /// Runs `meanwhile` while a login with this scope hangs.
-    fn while_a_login_hangs(gate: &ModuleAccess, scope: Scope, meanwhile: impl FnOnce()) {
+    fn while_a_login_hangs(access: &ModuleAccess, scope: Scope, meanwhile: impl FnOnce()) {
         let (answered, wait) = std::sync::mpsc::channel::<()>();
         let (begun, begins) = std::sync::mpsc::channel();
         thread::scope(|scoped| {
             let login = scoped.spawn(move || {
-                gate.alone(scope, 0, || {
+                access.alone(scope, 0, || {
                     begun.send(()).unwrap();
                     wait.recv().is_err()
                 })
@@ -408,42 +408,42 @@ mod tests {
 
     #[test]
     fn a_login_that_hangs_holds_up_its_own_token_only() {
-        let gate = ModuleAccess::new(Duration::from_millis(20));
-        while_a_login_hangs(&gate, token(1), || {
+        let access = ModuleAccess::new(Duration::from_millis(20));
+        while_a_login_hangs(&access, token(1), || {
             for free in [token(2), Scope::Module] {
-                assert_eq!(gate.enter(free).unwrap().generation(), 0);
+                assert_eq!(access.enter(free).unwrap().generation(), 0);
             }
-            assert_eq!(gate.alone(token(2), 0, || 7).unwrap(), 7);
+            assert_eq!(access.alone(token(2), 0, || 7).unwrap(), 7);
             // Each wait has a limit.
-            let error = gate.enter(token(1)).unwrap_err();
+            let error = access.enter(token(1)).unwrap_err();
             assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
             for scope in [token(1), Scope::Module] {
-                let error = gate.alone(scope, 0, || panic!("a login is under way")).unwrap_err();
+                let error = access.alone(scope, 0, || panic!("a login is under way")).unwrap_err();
                 assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
             }
         });
-        gate.enter(token(1)).unwrap();
-        assert!(gate.restart(0, || Restart::Done));
+        access.enter(token(1)).unwrap();
+        assert!(access.restart(0, || Restart::Done));
     }
 
     #[test]
     fn where_a_login_wants_the_module_alone_the_others_wait_for_a_while() {
-        let gate = ModuleAccess::new(Duration::from_millis(20));
-        while_a_login_hangs(&gate, Scope::Module, || {
+        let access = ModuleAccess::new(Duration::from_millis(20));
+        while_a_login_hangs(&access, Scope::Module, || {
             for scope in [token(1), token(2), Scope::Module] {
-                let error = gate.enter(scope).unwrap_err();
+                let error = access.enter(scope).unwrap_err();
                 assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
             }
         });
-        gate.enter(token(1)).unwrap();
+        access.enter(token(1)).unwrap();
     }
 
     #[test]
     fn calls_go_one_after_the_other_where_the_module_stands_one_only() {
-        let (gate, inside) = (ModuleAccess::default().one_at_a_time(), AtomicUsize::new(0));
+        let (access, inside) = (ModuleAccess::default().one_at_a_time(), AtomicUsize::new(0));
         thread::scope(|scope| {
             for slot in 0..8 {
-                let (gate, inside) = (&gate, &inside);
+                let (access, inside) = (&access, &inside);
                 scope.spawn(move || {
                     for round in 0..200 {
                         let alone = || {
@@ -452,9 +452,9 @@ mod tests {
                             inside.fetch_sub(1, Ordering::SeqCst);
                         };
                         if round % 20 == 0 {
-                            gate.alone(Scope::Module, 0, alone).unwrap();
+                            access.alone(Scope::Module, 0, alone).unwrap();
                         }
-                        let _inside = gate.enter(token(slot)).unwrap();
+                        let _inside = access.enter(token(slot)).unwrap();
                         alone();
                     }
                 });
@@ -464,27 +464,28 @@ mod tests {
 
     #[test]
     fn one_call_that_hangs_holds_the_others_up_for_a_while_each() {
-        let gate = ModuleAccess::new(Duration::from_millis(20)).one_at_a_time();
-        let hanging = gate.enter(token(1)).unwrap();
+        let access = ModuleAccess::new(Duration::from_millis(20)).one_at_a_time();
+        let hanging = access.enter(token(1)).unwrap();
         for scope in [token(1), token(2), Scope::Module] {
-            let error = gate.enter(scope).unwrap_err();
+            let error = access.enter(scope).unwrap_err();
             assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
         }
-        let error = gate.alone(Scope::Module, 0, || panic!("a call is under way")).unwrap_err();
+        let error = access.alone(Scope::Module, 0, || panic!("a call is under way")).unwrap_err();
         assert!(matches!(error, Pkcs11Error::HeldUp { .. }), "{error}");
         drop(hanging);
-        gate.enter(token(2)).unwrap();
-        assert_eq!(gate.alone(Scope::Module, 0, || 7).unwrap(), 7);
+        access.enter(token(2)).unwrap();
+        assert_eq!(access.alone(Scope::Module, 0, || 7).unwrap(), 7);
     }
 
     #[test]
     fn a_login_waits_for_the_calls_to_its_token_only() {
-        let gate = ModuleAccess::default();
-        let elsewhere = gate.enter(token(2)).unwrap();
-        let same = gate.enter(token(1)).unwrap();
+        let access = ModuleAccess::default();
+        let elsewhere = access.enter(token(2)).unwrap();
+        let same = access.enter(token(1)).unwrap();
         thread::scope(|scope| {
-            let login = scope.spawn(|| gate.alone(token(1), 0, || gate.lock().inside(token(1))));
-            while !gate.lock().keeps_out(token(1)) {
+            let login =
+                scope.spawn(|| access.alone(token(1), 0, || access.lock().inside(token(1))));
+            while !access.lock().keeps_out(token(1)) {
                 thread::yield_now();
             }
             drop(same);

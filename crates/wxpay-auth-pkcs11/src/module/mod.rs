@@ -37,12 +37,12 @@ pub(crate) struct Module {
     /// Whether it was initialised here. A module that the application initialised is never
     /// restarted.
     ours: bool,
-    gate: ModuleAccess,
+    access: ModuleAccess,
     /// Whether a login, to any token, requires that no other call is in progress.
     logs_in_alone: bool,
     logins: PinHistory,
     restarts: Restarts,
-    turns: OpenCloseLock,
+    open_close: OpenCloseLock,
     /// The error of `C_Initialize` in the last restart, if it failed.
     down: Mutex<Option<RvError>>,
 }
@@ -53,10 +53,10 @@ struct Entry {
     library: Library,
     /// The bare names that the loader found it by.
     names: Vec<PathBuf>,
-    place: Arc<Place>,
+    cell: Arc<ModuleCell>,
 }
 
-type Place = Mutex<Option<Arc<Module>>>;
+type ModuleCell = Mutex<Option<Arc<Module>>>;
 
 static LIBRARIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
@@ -77,19 +77,19 @@ impl Module {
                 other => Err(failed(other.into())),
             })
         };
-        let (place, library, loaded) = if path.components().count() > 1 {
+        let (cell, library, loaded) = if path.components().count() > 1 {
             let library = Library::at(path).map_err(|e| failed(e.into()))?;
-            (place_of(&library, None), library.path().to_owned(), None)
-        } else if let Some(place) = place_of_name(path) {
-            (place, path.to_owned(), None)
+            (cell_of(&library, None), library.path().to_owned(), None)
+        } else if let Some(cell) = cell_of_name(path) {
+            (cell, path.to_owned(), None)
         } else {
             // Only the loader knows where it finds a bare name.
             let context = open(path)?;
             let library = Library::loaded_as(path).map_err(failed)?;
-            (place_of(&library, Some(path)), library.path().to_owned(), Some(context))
+            (cell_of(&library, Some(path)), library.path().to_owned(), Some(context))
         };
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = &*place {
+        let mut cell = cell.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*cell {
             return Ok(Arc::clone(module));
         }
         let context = loaded.map_or_else(|| open(&library), Ok)?;
@@ -100,21 +100,21 @@ impl Module {
             }
         };
         let one_at_a_time = takes_one_call_at_a_time(&library);
-        let gate = ModuleAccess::default();
-        let gate = if one_at_a_time { gate.one_at_a_time() } else { gate };
+        let access = ModuleAccess::default();
+        let access = if one_at_a_time { access.one_at_a_time() } else { access };
         let (logins, restarts) = (PinHistory::new()?, Restarts::default());
         let module = Arc::new(Self {
             path: path.to_owned(),
             logs_in_alone: one_at_a_time || logs_in_alone(&context),
             context,
             ours,
-            gate,
+            access,
             logins,
             restarts,
-            turns: OpenCloseLock::default(),
+            open_close: OpenCloseLock::default(),
             down: Mutex::default(),
         });
-        *place = Some(Arc::clone(&module));
+        *cell = Some(Arc::clone(&module));
         Ok(module)
     }
 
@@ -122,8 +122,8 @@ impl Module {
         &self.context
     }
 
-    pub(crate) fn gate(&self) -> &ModuleAccess {
-        &self.gate
+    pub(crate) fn access(&self) -> &ModuleAccess {
+        &self.access
     }
 
     pub(crate) fn restarts(&self) -> &Restarts {
@@ -139,7 +139,7 @@ impl Module {
     /// ends all sessions of all its signers. Returns whether a retry is worthwhile.
     pub(crate) fn restart(&self, generation: u64) -> bool {
         let mut ended = None;
-        let restarted = self.gate.restart(generation, || {
+        let restarted = self.access.restart(generation, || {
             let finalized = self.context.clone().finalize();
             let initialized = self.context.initialize(arguments());
             *self.lock_down() = match &initialized {
@@ -150,7 +150,7 @@ impl Module {
             let (finalized, initialized) = ended.insert((finalized, initialized));
             match (finalized, initialized) {
                 (_, Ok(())) => Restart::Done,
-                // It was not initialised in the first place.
+                // It was not initialised in the first cell.
                 (Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)), _) => {
                     Restart::Failed
                 }
@@ -184,7 +184,7 @@ impl Module {
 
     /// Opens a session that is not closed on drop.
     pub(crate) fn open_session(&self, slot: Slot, access: Access) -> Result<Session, Pkcs11Error> {
-        let _turn = self.turns.take();
+        let _turn = self.open_close.take();
         match access {
             Access::Use => self.context.open_ro_session_no_drop(slot),
             Access::Change => self.context.open_rw_session_no_drop(slot),
@@ -195,7 +195,7 @@ impl Module {
     /// Closes a session that still exists. An error does not matter, as the session is no longer
     /// used.
     pub(crate) fn close_session(&self, session: Session) {
-        let _turn = self.turns.take();
+        let _turn = self.open_close.take();
         let _ = session.close();
     }
 
@@ -229,7 +229,7 @@ impl Module {
         let is_logged_in = || is_logged_in(session);
         let scope = if self.logs_in_alone { Scope::Module } else { Scope::Token(slot) };
         self.logins.log_in(
-            (&self.gate, slot, scope),
+            (&self.access, slot, scope),
             generation,
             (&token.name, &pin),
             is_logged_in,
@@ -238,23 +238,23 @@ impl Module {
     }
 }
 
-fn place_of(library: &Library, name: Option<&Path>) -> Arc<Place> {
+fn cell_of(library: &Library, name: Option<&Path>) -> Arc<ModuleCell> {
     let mut entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let names = name.into_iter().map(Path::to_owned);
     if let Some(entry) = entries.iter_mut().find(|entry| entry.library.is(library)) {
         entry.names.extend(names);
-        return Arc::clone(&entry.place);
+        return Arc::clone(&entry.cell);
     }
-    let place = Arc::new(Place::default());
+    let cell = Arc::new(ModuleCell::default());
     let (library, names) = (library.clone(), names.collect());
-    entries.push(Entry { library, names, place: Arc::clone(&place) });
-    place
+    entries.push(Entry { library, names, cell: Arc::clone(&cell) });
+    cell
 }
 
-fn place_of_name(name: &Path) -> Option<Arc<Place>> {
+fn cell_of_name(name: &Path) -> Option<Arc<ModuleCell>> {
     let entries = LIBRARIES.lock().unwrap_or_else(PoisonError::into_inner);
     let named = entries.iter().find(|entry| entry.names.iter().any(|known| known == name));
-    named.map(|entry| Arc::clone(&entry.place))
+    named.map(|entry| Arc::clone(&entry.cell))
 }
 
 /// opencryptoki does not survive a login during a call of another thread. A module that does not

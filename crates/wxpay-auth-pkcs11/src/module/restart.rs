@@ -47,7 +47,7 @@ impl Restarter {
         again: impl Fn() -> bool,
         something: impl Fn() -> Result<T, Pkcs11Error>,
     ) -> Result<T, Pkcs11Error> {
-        let generation = self.module.gate().generation();
+        let generation = self.module.access().generation();
         let ended = match something() {
             Err(error) if again() && self.restart(generation, &error) => something(),
             ended => ended,
@@ -58,7 +58,7 @@ impl Restarter {
     /// Replaces an error by its cause, if that is known: the failed restart, or the calls that
     /// prevent the restart.
     pub(crate) fn explain(&self, error: Pkcs11Error) -> Pkcs11Error {
-        let hung = self.module.gate().hung();
+        let hung = self.module.access().hung();
         if hung > 0 && help(&error, false) == (Help::Restart { harmless: false }) {
             return Pkcs11Error::RestartHeldUp { calls: hung, source: Box::new(error) };
         }
@@ -72,7 +72,7 @@ impl Restarter {
     /// is over. Returns whether to retry, also if another thread has restarted it since
     /// `generation`.
     pub(crate) fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {
-        match help(error, self.module.gate().generation() != generation) {
+        match help(error, self.module.access().generation() != generation) {
             Help::Again => true,
             Help::Restart { harmless } if self.may_restart && self.module.is_ours() => {
                 let due = self.module.restarts().lock().take(self.number, Instant::now(), harmless);

@@ -127,7 +127,7 @@ impl Sessions for KeySessions {
     }
 
     fn sign(&self, session: &KeySession, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-        let inside = self.module().gate().enter(Scope::Token(session.slot))?;
+        let inside = self.module().access().enter(Scope::Token(session.slot))?;
         if inside.generation() != session.generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -145,7 +145,7 @@ impl Sessions for KeySessions {
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {
         // If a login hangs, the session stays open.
-        let Ok(inside) = self.module().gate().enter(Scope::Token(session.slot)) else { return };
+        let Ok(inside) = self.module().access().enter(Scope::Token(session.slot)) else { return };
         let gone = inside.generation() != session.generation
             || error.is_some_and(Pkcs11Error::ended_the_session);
         if !gone {
@@ -154,7 +154,7 @@ impl Sessions for KeySessions {
     }
 
     fn generation(&self) -> u64 {
-        self.module().gate().generation()
+        self.module().access().generation()
     }
 
     fn restart(&self, generation: u64, error: &Pkcs11Error) -> bool {

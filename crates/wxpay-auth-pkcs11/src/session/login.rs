@@ -35,13 +35,13 @@ pub(crate) fn log_in<T>(
     access: Access,
     something: impl FnOnce(&Session, &Token) -> Result<T, Pkcs11Error>,
 ) -> Result<(LoggedIn, T), Pkcs11Error> {
-    let inside = module.gate().enter(Scope::Module)?;
+    let inside = module.access().enter(Scope::Module)?;
     let generation = inside.generation();
     let token = slot::find(module.context(), uri)?;
     drop(inside);
     // Before the session is opened: while a login hangs, each attempt would leak a session.
     let scope = Scope::Token(token.slot);
-    let enter = || match module.gate().enter(scope) {
+    let enter = || match module.access().enter(scope) {
         Ok(inside) if inside.generation() != generation => Err(Pkcs11Error::Restarted),
         entered => entered,
     };
@@ -70,7 +70,7 @@ pub(crate) fn log_in<T>(
         Err(error) => error,
     };
     // Scope of the module, so that it does not wait for a hanging login.
-    let Ok(inside) = module.gate().enter(Scope::Module) else { return Err(error) };
+    let Ok(inside) = module.access().enter(Scope::Module) else { return Err(error) };
     if inside.generation() != generation {
         return Err(Pkcs11Error::Restarted);
     }

@@ -19,17 +19,17 @@ pub(crate) struct OpenCloseLock {
 impl OpenCloseLock {
     /// Waits for the lock, which is released when the guard is dropped. If its holder hangs,
     /// returns without the lock after a time limit.
-    pub(crate) fn take(&self) -> Turn<'_> {
+    pub(crate) fn take(&self) -> HeldLock<'_> {
         self.take_within(PATIENCE)
     }
 
-    fn take_within(&self, patience: Duration) -> Turn<'_> {
+    fn take_within(&self, patience: Duration) -> HeldLock<'_> {
         let (mut taken, _) = self
             .given_back
             .wait_timeout_while(self.lock(), patience, |taken| *taken)
             .unwrap_or_else(PoisonError::into_inner);
         let mine = !std::mem::replace(&mut *taken, true);
-        Turn { turns: mine.then_some(self) }
+        HeldLock { lock: mine.then_some(self) }
     }
 
     fn lock(&self) -> MutexGuard<'_, bool> {
@@ -40,16 +40,16 @@ impl OpenCloseLock {
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Turn<'a> {
+pub(crate) struct HeldLock<'a> {
     /// `None` if the holder of the lock hangs.
-    turns: Option<&'a OpenCloseLock>,
+    lock: Option<&'a OpenCloseLock>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for HeldLock<'_> {
     fn drop(&mut self) {
-        if let Some(turns) = self.turns {
-            *turns.lock() = false;
-            turns.given_back.notify_one();
+        if let Some(lock) = self.lock {
+            *lock.lock() = false;
+            lock.given_back.notify_one();
         }
     }
 }
@@ -63,12 +63,12 @@ mod tests {
 
     #[test]
     fn one_at_a_time() {
-        let (turns, inside) = (OpenCloseLock::default(), AtomicUsize::new(0));
+        let (lock, inside) = (OpenCloseLock::default(), AtomicUsize::new(0));
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..200 {
-                        let _turn = turns.take_within(Duration::from_secs(60));
+                        let _held = lock.take_within(Duration::from_secs(60));
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         thread::yield_now();
                         inside.fetch_sub(1, Ordering::SeqCst);
@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn one_that_hangs_holds_up_nobody_for_long() {
-        let turns = OpenCloseLock::default();
-        let hanging = turns.take();
-        let beside = turns.take_within(Duration::from_millis(1));
-        assert!(beside.turns.is_none());
+        let lock = OpenCloseLock::default();
+        let hanging = lock.take();
+        let beside = lock.take_within(Duration::from_millis(1));
+        assert!(beside.lock.is_none());
         // A guard without the lock does not release it.
         drop(beside);
-        assert!(turns.take_within(Duration::from_millis(1)).turns.is_none());
+        assert!(lock.take_within(Duration::from_millis(1)).lock.is_none());
         drop(hanging);
-        assert!(turns.take_within(Duration::from_secs(60)).turns.is_some());
+        assert!(lock.take_within(Duration::from_secs(60)).lock.is_some());
     }
 }

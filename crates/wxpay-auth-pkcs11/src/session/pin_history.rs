@@ -101,7 +101,7 @@ impl PinHistory {
     /// is not sent, nothing is blocked. A failure is logged when nothing is blocked any more.
     pub(crate) fn log_in(
         &self,
-        (gate, slot, scope): (&ModuleAccess, Slot, Scope),
+        (access, slot, scope): (&ModuleAccess, Slot, Scope),
         generation: u64,
         (token, pin): (&TokenName, &str),
         is_logged_in: impl Fn() -> bool,
@@ -109,7 +109,7 @@ impl PinHistory {
     ) -> Result<(), Pkcs11Error> {
         let pin = hmac::sign(&self.key, pin.as_bytes());
         self.may_send(token, &pin, Instant::now())?;
-        let inside = gate.enter(Scope::Token(slot))?;
+        let inside = access.enter(Scope::Token(slot))?;
         if inside.generation() != generation {
             return Err(Pkcs11Error::Restarted);
         }
@@ -125,7 +125,7 @@ impl PinHistory {
             self.may_send(token, &pin, Instant::now())?;
             self.learn(token, pin, send()?, Instant::now())
         };
-        let ended = gate.alone(scope, generation, log_in)?;
+        let ended = access.alone(scope, generation, log_in)?;
         if let Err(error) = &ended {
             log_failure(token, error);
         }
@@ -459,14 +459,14 @@ mod tests {
 
     #[test]
     fn nobody_is_kept_out_for_a_pin_that_is_not_sent() {
-        let (logins, gate) = (PinHistory::new().unwrap(), ModuleAccess::default());
+        let (logins, access) = (PinHistory::new().unwrap(), ModuleAccess::default());
         let (slot, wrong) = (Slot::try_from(7_u64).unwrap(), || {
             Err(Error::Pkcs11(RvError::PinIncorrect, Function::Login))
         });
         let sent = Cell::new(0);
         let log_in = || {
             logins.log_in(
-                (&gate, slot, Scope::Token(slot)),
+                (&access, slot, Scope::Token(slot)),
                 0,
                 (&TOKEN, "1234"),
                 || false,
@@ -478,13 +478,13 @@ mod tests {
         };
         log_in().unwrap_err();
         assert_eq!(sent.get(), 1);
-        // While the gate is closed, another exclusive caller waits.
+        // While the access is closed, another exclusive caller waits.
         let (answered, wait) = mpsc::channel();
         thread::scope(|scope| {
             let (closed, begun) = mpsc::channel();
-            let gate = &gate;
+            let access = &access;
             let alone = scope.spawn(move || {
-                gate.alone(Scope::Token(slot), 0, || {
+                access.alone(Scope::Token(slot), 0, || {
                     closed.send(()).unwrap();
                     wait.recv_timeout(Duration::from_secs(10)).is_ok()
                 })
@@ -498,7 +498,7 @@ mod tests {
         assert_eq!(sent.get(), 1);
         // Nor if the user is logged in already.
         let there = logins.log_in(
-            (&gate, slot, Scope::Token(slot)),
+            (&access, slot, Scope::Token(slot)),
             0,
             (&TOKEN, "right"),
             || true,
@@ -516,20 +516,20 @@ mod tests {
             let slot = Slot::try_from(7_u64).unwrap();
             let (times, told) = (Cell::new(0), Arc::new(Mutex::new(Vec::new())));
             let log_in = || {
-                let (logins, gate) = &*both;
+                let (logins, access) = &*both;
                 let send = || {
                     times.set(times.get() + 1);
                     Ok(Err(Error::Pkcs11(code, Function::Login)))
                 };
                 let scope = Scope::Token(slot);
-                logins.log_in((gate, slot, scope), 0, (&TOKEN, "1234"), || false, send)
+                logins.log_in((access, slot, scope), 0, (&TOKEN, "1234"), || false, send)
             };
             let on_event = {
                 let (both, told) = (Arc::clone(&both), Arc::clone(&told));
                 move |_| {
-                    let (logins, gate) = &*both;
+                    let (logins, access) = &*both;
                     let is_free = logins.known.try_lock().is_ok();
-                    told.lock().unwrap().push((is_free, gate.enter(Scope::Token(slot)).is_ok()));
+                    told.lock().unwrap().push((is_free, access.enter(Scope::Token(slot)).is_ok()));
                     panic_twice()
                 }
             };

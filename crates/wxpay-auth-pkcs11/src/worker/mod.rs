@@ -242,7 +242,7 @@ mod tests {
         signs: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
         restarts: Mutex<VecDeque<bool>>,
         /// Each signature first waits for a message here.
-        gate: Mutex<Option<mpsc::Receiver<()>>>,
+        access: Mutex<Option<mpsc::Receiver<()>>>,
         panics: AtomicUsize,
         log: Mutex<Vec<&'static str>>,
     }
@@ -266,8 +266,8 @@ mod tests {
         }
 
         fn sign(&self, (): &(), message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-            if let Some(gate) = &*self.gate.lock().unwrap() {
-                gate.recv().unwrap();
+            if let Some(access) = &*self.access.lock().unwrap() {
+                access.recv().unwrap();
             }
             self.log("sign");
             if self.panics.load(Ordering::SeqCst) > 0 {
@@ -392,8 +392,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_waker_that_panics_costs_no_thread() {
-        let (go, gate) = mpsc::channel();
-        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (go, access) = mpsc::channel();
+        let script = Scripted { access: Mutex::new(Some(access)), ..Scripted::default() };
         let (script, spawned) = (Arc::new(script), Mutex::new(None));
         let spawn = |work: Box<dyn FnOnce() + Send>| {
             *spawned.lock().unwrap() = Some(thread::spawn(work));
@@ -423,8 +423,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_leaves_the_queue_at_once() {
-        let (go, gate) = mpsc::channel();
-        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (go, access) = mpsc::channel();
+        let script = Scripted { access: Mutex::new(Some(access)), ..Scripted::default() };
         let (script, workers) = start(script, 1, 1);
         let mut first = Box::pin(workers.sign(b"1", SOON));
         assert!(futures_poll(&mut first).await.is_none());
@@ -449,8 +449,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_that_hangs_ends_in_a_time_out() {
-        let (go, gate) = mpsc::channel();
-        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (go, access) = mpsc::channel();
+        let script = Scripted { access: Mutex::new(Some(access)), ..Scripted::default() };
         let (_, workers) = start(script, 1, 4);
         let short = Duration::from_millis(20);
         assert!(matches!(workers.sign(b"1", short).await, Err(Pkcs11Error::Timeout { .. })));
@@ -465,8 +465,8 @@ mod tests {
 
     #[tokio::test]
     async fn shutting_down_finishes_what_was_taken() {
-        let (go, gate) = mpsc::channel();
-        let script = Scripted { gate: Mutex::new(Some(gate)), ..Scripted::default() };
+        let (go, access) = mpsc::channel();
+        let script = Scripted { access: Mutex::new(Some(access)), ..Scripted::default() };
         let (script, workers) = start(script, 2, 8);
         let workers = Arc::new(workers);
         let signing: Vec<_> = (0..6_u8)

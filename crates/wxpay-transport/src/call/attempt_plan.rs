@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domains::domain::Domain;
-use crate::error::{CallContext, Error, Limit};
+use crate::error::{CallContext, Error, TimeoutKind};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::panics::Panic;
@@ -27,7 +27,7 @@ pub(crate) struct AttemptPlan {
     pub(crate) call: CallContext,
     /// When the attempt ends, which timeout that is, and how long it is.
     pub(crate) end: Instant,
-    pub(crate) limit: Limit,
+    pub(crate) limit: TimeoutKind,
     pub(crate) after: Duration,
     /// Whether it needs an unused connection.
     pub(crate) fresh: bool,

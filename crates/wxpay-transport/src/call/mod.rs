@@ -29,7 +29,9 @@ use crate::deadline::deadline;
 use crate::domains::domain::Domain;
 use crate::domains::router::{Domains, Route};
 use crate::error::delivery::{Delivery, Outcome};
-use crate::error::{CallContext, Error, Limit, Overload, OverloadError, Stage, TimeoutError};
+use crate::error::{
+    CallContext, CallStage, Error, Overload, OverloadError, TimeoutError, TimeoutKind,
+};
 use crate::message::replay::Replay;
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -198,9 +200,15 @@ impl Calls {
         let call = CallContext { host: Arc::clone(&domain.name), ..self.unsent(state) };
         let end = deadline(Instant::now(), self.timeouts.attempt);
         if end < state.deadline {
-            AttemptPlan { call, end, limit: Limit::Attempt, after: self.timeouts.attempt, fresh }
+            AttemptPlan {
+                call,
+                end,
+                limit: TimeoutKind::Attempt,
+                after: self.timeouts.attempt,
+                fresh,
+            }
         } else {
-            let (end, limit) = (state.deadline, Limit::Call);
+            let (end, limit) = (state.deadline, TimeoutKind::Call);
             AttemptPlan { call, end, limit, after: self.timeouts.call, fresh }
         }
     }
@@ -280,9 +288,9 @@ impl Calls {
     fn timed_out_in_queue(&self, state: &CallState<'_>) -> Error {
         Error::Timeout(TimeoutError::new(
             self.unsent(state),
-            Limit::Call,
+            TimeoutKind::Call,
             self.timeouts.call,
-            Stage::Queueing,
+            CallStage::Queueing,
             Delivery::NotSent,
         ))
     }

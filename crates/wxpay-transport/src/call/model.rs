@@ -186,7 +186,7 @@ impl Responses {
             |status| Ok(Response::new(status, None, Arc::clone(&call.host), self.verified.clone()));
         let delivery = |sent| if sent { Delivery::Unknown } else { Delivery::NotSent };
         let timeout = |stage, delivery| {
-            TimeoutError::new(call.clone(), Limit::Connect, Duration::ZERO, stage, delivery)
+            TimeoutError::new(call.clone(), TimeoutKind::Connect, Duration::ZERO, stage, delivery)
         };
         let signer = |kind| {
             let error = SignError::new(kind, "told to");
@@ -213,9 +213,11 @@ impl Responses {
                 Err(Error::Connect(error))
             }
             End::ConnectTimeout => Err(Error::Timeout(
-                timeout(Stage::Preparing, Delivery::NotSent).while_connecting(true),
+                timeout(CallStage::Preparing, Delivery::NotSent).while_connecting(true),
             )),
-            End::ResponseTimeout => Err(Error::Timeout(timeout(Stage::Waiting, Delivery::Unknown))),
+            End::ResponseTimeout => {
+                Err(Error::Timeout(timeout(CallStage::Waiting, Delivery::Unknown)))
+            }
             End::Broken { sent } => Err(Error::Exchange(ExchangeError::of_hyper(
                 call,
                 delivery(sent),

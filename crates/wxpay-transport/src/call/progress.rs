@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wxpay_auth::{SerialNo, Timestamp};
 
 use crate::connection::io::traffic::Traffic;
-use crate::error::Stage;
+use crate::error::CallStage;
 use crate::error::delivery::Delivery;
 
 #[derive(Debug)]
@@ -92,25 +92,25 @@ impl Progress {
         // An attempt sends once, so this is never set before.
         let (traffic, before) = (traffic.clone(), traffic.written());
         let _ = self.sending.set(Sending { traffic, before, since: Instant::now() });
-        self.enter(Stage::Waiting);
+        self.enter(CallStage::Waiting);
     }
 
-    pub(crate) fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: CallStage) {
         let number = match stage {
-            Stage::Queueing | Stage::Preparing => 0,
-            Stage::Waiting => 1,
-            Stage::Reading => 2,
-            Stage::Verifying => 3,
+            CallStage::Queueing | CallStage::Preparing => 0,
+            CallStage::Waiting => 1,
+            CallStage::Reading => 2,
+            CallStage::Verifying => 3,
         };
         self.stage.store(number, Ordering::Relaxed);
     }
 
-    pub(crate) fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> CallStage {
         match self.stage.load(Ordering::Relaxed) {
-            0 => Stage::Preparing,
-            1 => Stage::Waiting,
-            2 => Stage::Reading,
-            _ => Stage::Verifying,
+            0 => CallStage::Preparing,
+            1 => CallStage::Waiting,
+            2 => CallStage::Reading,
+            _ => CallStage::Verifying,
         }
     }
 
@@ -133,12 +133,18 @@ mod tests {
         let progress = Progress::new(Instant::now());
         let traffic = Traffic::default();
         traffic.add_written(700);
-        assert_eq!((progress.stage(), progress.delivery()), (Stage::Preparing, Delivery::NotSent));
+        assert_eq!(
+            (progress.stage(), progress.delivery()),
+            (CallStage::Preparing, Delivery::NotSent)
+        );
         progress.begin_sending(&traffic);
-        assert_eq!((progress.stage(), progress.delivery()), (Stage::Waiting, Delivery::NotSent));
+        assert_eq!(
+            (progress.stage(), progress.delivery()),
+            (CallStage::Waiting, Delivery::NotSent)
+        );
         traffic.add_written(1);
         assert_eq!(progress.delivery(), Delivery::Unknown);
-        for stage in [Stage::Reading, Stage::Verifying] {
+        for stage in [CallStage::Reading, CallStage::Verifying] {
             progress.enter(stage);
             assert_eq!((progress.stage(), progress.delivery()), (stage, Delivery::Unknown));
         }

@@ -87,7 +87,7 @@ async fn a_call_that_gets_no_turn_in_its_time_names_that_time() {
     let script = [(End::Verified, 60 * SECOND)];
     let (ended, _) = two_calls(&script, FirstWaits(Duration::ZERO)).await;
     let [Ok(_), Err(Error::Timeout(error))] = &ended else { panic!("{ended:?}") };
-    assert_eq!((error.stage(), error.limit()), (Stage::Queueing, Limit::Call));
+    assert_eq!((error.stage(), error.kind()), (CallStage::Queueing, TimeoutKind::Call));
     assert_eq!(error.after(), 9 * SECOND);
 }
 

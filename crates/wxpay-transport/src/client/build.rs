@@ -23,7 +23,7 @@ use crate::connection::spares::{self, Spares};
 use crate::domains::domain::Domain;
 use crate::domains::failover::Failover;
 use crate::domains::router::Domains;
-use crate::error::{ConfigError, Error, Limit};
+use crate::error::{ConfigError, Error, TimeoutKind};
 use crate::rate_limit::in_process::InProcessRateLimiter;
 
 /// Default timeout of an attempt.
@@ -56,9 +56,11 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     pub fn build(self) -> Result<Client<S, V>, Error> {
         let timeouts = self.timeouts();
         let Timeouts { connect, attempt, call } = timeouts;
-        for (which, timeout) in
-            [(Limit::Connect, connect), (Limit::Attempt, attempt), (Limit::Call, call)]
-        {
+        for (which, timeout) in [
+            (TimeoutKind::Connect, connect),
+            (TimeoutKind::Attempt, attempt),
+            (TimeoutKind::Call, call),
+        ] {
             if timeout.is_zero() {
                 return Err(ConfigError::ZeroTimeout { which }.into());
             }

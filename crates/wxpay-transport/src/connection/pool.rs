@@ -13,13 +13,13 @@ use crate::connection::http1::{Connection, current_runtime};
 
 /// Keeps the idle connections to one origin, each for less time than the server does.
 pub(crate) struct Pool {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<PoolState>>,
     keep: Duration,
     most: usize,
 }
 
 #[derive(Default)]
-struct Shared {
+struct PoolState {
     /// Sorted by idle time, the longest first.
     idle: VecDeque<(Instant, Connection)>,
     /// When the last connection was added.
@@ -79,7 +79,7 @@ impl Pool {
     }
 }
 
-impl Shared {
+impl PoolState {
     fn take(&mut self, runtime: Option<runtime::Id>) -> Option<Connection> {
         let is_here = |(_, connection): &(Instant, Connection)| connection.runtime() == runtime;
         let last = self.idle.iter().rposition(is_here)?;
@@ -101,7 +101,7 @@ impl Shared {
 
 /// Closes connections that were idle for too long, and ends when there were none for `keep`. If it ended with
 /// the last connection, a single caller would start a new reaper with each call.
-async fn reap(shared: Weak<Mutex<Shared>>, here: Option<runtime::Id>, keep: Duration) {
+async fn reap(shared: Weak<Mutex<PoolState>>, here: Option<runtime::Id>, keep: Duration) {
     loop {
         let (expired, next) = {
             let Some(shared) = shared.upgrade() else { return };
@@ -129,7 +129,7 @@ impl Drop for Pool {
 }
 
 /// No code panics while it holds the lock; even then the list would be valid.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<PoolState>) -> MutexGuard<'_, PoolState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -156,7 +156,7 @@ mod tests {
         let stream = Stream::Plain(Link::Tcp(CountedTcp::counted(tcp)));
         let connection = Connection::open(stream).await.unwrap();
         let (keep, since) = (Duration::from_secs(7), Instant::now());
-        let mut shared = Shared { last_put: Some(since), ..Shared::default() };
+        let mut shared = PoolState { last_put: Some(since), ..PoolState::default() };
         shared.idle.push_back((since, connection));
         // A connection may expire right after the expired ones were taken.
         for late in [0, 6, 7, 8, 60] {

@@ -26,10 +26,10 @@ pub(crate) const MOST_ON_ALL: usize = 4 * MOST;
 
 /// Opens connections in advance while calls keep coming, so that a call that needs an unused one finds it ready.
 pub(crate) struct Spares {
-    shared: Arc<Shared>,
+    shared: Arc<SparesState>,
 }
 
-struct Shared {
+struct SparesState {
     host: Arc<str>,
     connector: Arc<Connector>,
     ready: Pool,
@@ -64,7 +64,7 @@ struct Flow {
 
 /// A call that needs an unused connection.
 pub(crate) struct Demand<'s> {
-    shared: &'s Arc<Shared>,
+    shared: &'s Arc<SparesState>,
     runtime: Option<runtime::Id>,
     spare: Option<Connection>,
     /// Whether another call came shortly before.
@@ -75,7 +75,7 @@ pub(crate) struct Demand<'s> {
 
 /// A connection that is being opened in advance, until it is open or abandoned.
 struct Opening {
-    shared: Weak<Shared>,
+    shared: Weak<SparesState>,
     runtime: Option<runtime::Id>,
 }
 
@@ -84,7 +84,7 @@ impl Spares {
         let keep = KEEP.min(keep_idle);
         let (ready, flows, tasks) =
             (Pool::new(keep, MOST_ON_ALL), Mutex::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { host, connector, ready, keep, flows, tasks }) }
+        Self { shared: Arc::new(SparesState { host, connector, ready, keep, flows, tasks }) }
     }
 
     /// Reserves a spare for a call, if there is one.
@@ -130,7 +130,7 @@ impl Flow {
     }
 }
 
-impl Shared {
+impl SparesState {
     fn flows(&self) -> MutexGuard<'_, Flows> {
         // No code panics while it holds the lock.
         self.flows.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wxpay_auth::{SerialNo, write_report};
 
-use super::timeout::Limit;
+use super::timeout::TimeoutKind;
 
 /// An invalid setting of a client.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -48,7 +48,7 @@ pub enum ConfigError {
     #[non_exhaustive]
     ZeroTimeout {
         /// Which one.
-        which: Limit,
+        which: TimeoutKind,
     },
     /// The attempt timeout is longer than the call timeout.
     #[error("the attempt timeout ({attempt:?}) is longer than that of the call ({call:?})")]

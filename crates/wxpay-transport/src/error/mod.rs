@@ -42,7 +42,7 @@ pub(crate) use self::settings::SettingsCause;
 pub use self::settings::SettingsError;
 pub use self::sign_diagnosis::{SignDiagnosis, SignedLine};
 pub use self::signing::SigningError;
-pub use self::timeout::{Limit, Stage, TimeoutError};
+pub use self::timeout::{CallStage, TimeoutError, TimeoutKind};
 pub use self::unverified::{UnverifiedCause, UnverifiedError};
 pub use self::verifier::VerifierError;
 

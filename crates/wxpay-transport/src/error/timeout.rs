@@ -11,7 +11,7 @@ use crate::error::delivery::Delivery;
 /// The timeout that expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Limit {
+pub enum TimeoutKind {
     /// The connect timeout.
     Connect,
     /// The attempt timeout.
@@ -20,7 +20,7 @@ pub enum Limit {
     Call,
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for TimeoutKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect => "connect",
@@ -33,7 +33,7 @@ impl fmt::Display for Limit {
 /// What a call was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Stage {
+pub enum CallStage {
     /// Waiting for its turn: too many calls were running.
     Queueing,
     /// Connecting, or signing meanwhile.
@@ -46,7 +46,7 @@ pub enum Stage {
     Verifying,
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for CallStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Queueing => "waiting for its turn",
@@ -62,9 +62,9 @@ impl fmt::Display for Stage {
 #[derive(Debug)]
 pub struct TimeoutError {
     pub(super) call: Box<CallContext>,
-    limit: Limit,
+    limit: TimeoutKind,
     after: Duration,
-    stage: Stage,
+    stage: CallStage,
     delivery: Delivery,
     /// Whether the connection was still being opened.
     pub(crate) is_connecting: bool,
@@ -77,9 +77,9 @@ impl TimeoutError {
     /// For custom transports.
     pub fn new(
         call: CallContext,
-        limit: Limit,
+        limit: TimeoutKind,
         after: Duration,
-        stage: Stage,
+        stage: CallStage,
         delivery: Delivery,
     ) -> Self {
         let (call, is_connecting) = (Box::new(call), false);
@@ -99,7 +99,7 @@ impl TimeoutError {
     }
 
     /// Returns which timeout expired.
-    pub fn limit(&self) -> Limit {
+    pub fn kind(&self) -> TimeoutKind {
         self.limit
     }
 
@@ -109,7 +109,7 @@ impl TimeoutError {
     }
 
     /// Returns what the call was doing.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> CallStage {
         self.stage
     }
 

@@ -26,14 +26,14 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 pub struct InProcessRateLimiter {
     processes: NonZeroU32,
     queue: usize,
-    keyed: Keyed<Lane>,
+    keyed: Keyed<Interface>,
 }
 
 /// Default for how many requests may wait for each interface.
 pub(crate) const QUEUE: usize = 1000;
 
 /// The state of one interface of one caller.
-struct Lane {
+struct Interface {
     interval: Duration,
     governor: Governor<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<std::time::Instant>>,
     /// The first in the queue has the turn.
@@ -71,7 +71,7 @@ impl Default for InProcessRateLimiter {
 #[async_trait]
 impl RateLimiter for InProcessRateLimiter {
     async fn acquire(&self, key: LimitKey<'_>, left: Duration) -> Result<(), RateLimited> {
-        let make = || Lane::new(key.limit, self.processes, self.queue);
+        let make = || Interface::new(key.limit, self.processes, self.queue);
         self.keyed.state(key, make).acquire(left).await
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Debug for InProcessRateLimiter {
     }
 }
 
-impl Lane {
+impl Interface {
     fn new(limit: RateLimit, processes: NonZeroU32, queue: usize) -> Self {
         let (burst, interval) = spread(limit, processes);
         #[expect(clippy::expect_used, reason = "the interval is at least a nanosecond")]

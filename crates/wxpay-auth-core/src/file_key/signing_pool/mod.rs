@@ -39,12 +39,12 @@ impl SigningPool {
     }
 
     /// Decides: `Ok` to compute inline, `Err` to queue for another thread.
-    pub(crate) fn enter(&'static self) -> Result<Turn, Place> {
+    pub(crate) fn enter(&'static self) -> Result<SigningTurn, WaitingPlace> {
         let busy = Busy::new(self);
         if self.rest.runtime_has_rested(busy.alone) {
-            Ok(Turn { busy })
+            Ok(SigningTurn { busy })
         } else {
-            Err(Place { busy })
+            Err(WaitingPlace { busy })
         }
     }
 }
@@ -69,22 +69,22 @@ impl Drop for Busy {
 }
 
 /// The right to compute inline.
-pub(crate) struct Turn {
+pub(crate) struct SigningTurn {
     busy: Busy,
 }
 
-impl Turn {
+impl SigningTurn {
     pub(crate) fn done(self) {
         self.busy.pool.rest.signed_on_the_spot();
     }
 }
 
 /// A place in the queue.
-pub(crate) struct Place {
+pub(crate) struct WaitingPlace {
     busy: Busy,
 }
 
-impl Place {
+impl WaitingPlace {
     /// Computes on another thread. If the caller gives up before it begins, it leaves the queue, and is no
     /// longer counted.
     ///

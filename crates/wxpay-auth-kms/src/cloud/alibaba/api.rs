@@ -14,7 +14,7 @@ use crate::cloud::builder::{header_value, name};
 use crate::cloud::digest::sha256_hex;
 use crate::cloud::kms::{answered_for, decode};
 use crate::cloud::utc::iso;
-use crate::cloud::vendor::{ApiRequest, Place, Vendor};
+use crate::cloud::vendor::{ApiRequest, RequestContext, Vendor};
 use crate::credentials::provider::Credentials;
 use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
@@ -96,17 +96,17 @@ impl Vendor for AlibabaCloud {
     fn signed(
         &self,
         request: &ApiRequest,
-        place: &Place<'_>,
+        context: &RequestContext<'_>,
         credentials: &Credentials,
     ) -> Result<Request<Vec<u8>>, KmsError> {
         let query = request.path_and_query.strip_prefix("/?").unwrap_or_default();
-        let date = iso(place.now)?;
+        let date = iso(context.now)?;
         let nonce = self.nonces.nonce().map_err(|e| {
             KmsError::new(SignErrorKind::Other, "there is no nonce for the request").with_source(e)
         })?;
         let payload = sha256_hex(&request.body);
         let mut headers = vec![
-            ("host", place.endpoint.authority()),
+            ("host", context.endpoint.authority()),
             ("x-acs-action", request.action),
             ("x-acs-content-sha256", &payload),
             ("x-acs-date", &date),
@@ -117,7 +117,7 @@ impl Vendor for AlibabaCloud {
         headers.push(("authorization", &authorization));
         let mut signed = Request::builder()
             .method(Method::POST)
-            .uri(place.endpoint.join(&request.path_and_query)?)
+            .uri(context.endpoint.join(&request.path_and_query)?)
             // Not signed: only `host`, `content-type` and `x-acs-…` are.
             .header(header::ACCEPT, HeaderValue::from_static("application/json"));
         for (name, value) in headers {
@@ -174,8 +174,8 @@ mod tests {
         let endpoint = Endpoint::new("https://kms.cn-hangzhou.aliyuncs.com").unwrap();
         let now = Timestamp::from_unix_secs(1_698_315_752);
         let sign = |credentials: &Credentials| {
-            let place = Place { endpoint: &endpoint, region: "cn-hangzhou", now };
-            kms.cloud.signed(&kms.cloud.get_public_key("id").unwrap(), &place, credentials)
+            let context = RequestContext { endpoint: &endpoint, region: "cn-hangzhou", now };
+            kms.cloud.signed(&kms.cloud.get_public_key("id").unwrap(), &context, credentials)
         };
         let request = sign(&access_key).unwrap();
         assert_eq!(request.headers()["accept"], "application/json");

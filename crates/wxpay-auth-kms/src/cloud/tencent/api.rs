@@ -12,7 +12,7 @@ use super::{SERVICE, TencentCloud, codes};
 use crate::backend::KmsKey;
 use crate::cloud::builder::header_value;
 use crate::cloud::kms::{answered_for, decode};
-use crate::cloud::vendor::{ApiRequest, Place, Vendor};
+use crate::cloud::vendor::{ApiRequest, RequestContext, Vendor};
 use crate::credentials::provider::Credentials;
 use crate::credentials::request_failure::RequestFailure;
 use crate::error::KmsError;
@@ -84,23 +84,23 @@ impl Vendor for TencentCloud {
     fn signed(
         &self,
         request: &ApiRequest,
-        place: &Place<'_>,
+        context: &RequestContext<'_>,
         credentials: &Credentials,
     ) -> Result<Request<Vec<u8>>, KmsError> {
-        let (host, timestamp) = (place.endpoint.authority(), place.now);
+        let (host, timestamp) = (context.endpoint.authority(), context.now);
         let headers =
             [("content-type", CONTENT_TYPE), ("host", host), ("x-tc-action", request.action)];
         let tc3 = Tc3 { service: "kms", timestamp, headers: &headers, payload: &request.body };
         let authorization = header_value(&tc3.authorization(credentials)?)?;
         let mut signed = Request::builder()
             .method(Method::POST)
-            .uri(place.endpoint.join(&request.path_and_query)?)
+            .uri(context.endpoint.join(&request.path_and_query)?)
             .header(header::HOST, host)
             .header(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))
             .header(header::AUTHORIZATION, authorization)
             .header("x-tc-action", request.action)
             .header("x-tc-version", VERSION)
-            .header("x-tc-region", place.region)
+            .header("x-tc-region", context.region)
             .header("x-tc-timestamp", timestamp.as_unix_secs());
         if let Some(token) = credentials.session_token() {
             signed = signed.header("x-tc-token", header_value(token)?);

@@ -26,8 +26,8 @@ use crate::connection::spares::Demand;
 use crate::domains::domain::Domain;
 use crate::error::delivery::Delivery;
 use crate::error::{
-    ApiError, ApiResponse, CallContext, ConnectError, ConnectStage, Error, ErrorBody,
-    ExchangeError, Limit, ResponseSignature, SigningError, Stage, TimeoutError, UnverifiedCause,
+    ApiError, ApiResponse, CallContext, CallStage, ConnectError, ConnectStage, Error, ErrorBody,
+    ExchangeError, ResponseSignature, SigningError, TimeoutError, TimeoutKind, UnverifiedCause,
     UnverifiedError, VerifierError,
 };
 use crate::message::request::Request;
@@ -146,7 +146,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         request_key(&mut signed.request, preferred.as_ref());
         let was_kept = connection.is_reused();
         let mut received = self.exchange(call, connection, signed.request, progress).await?;
-        progress.enter(Stage::Verifying);
+        progress.enter(CallStage::Verifying);
         let connection = received.connection.take();
         let clock = ClockAfter { clock: &*self.clock, signed: progress.signed_by() };
         let ended = if received.status.is_success() {
@@ -247,8 +247,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             if !failure.is_timeout {
                 return Error::Connect(ConnectError::of(call.clone(), failure));
             }
-            let (limit, after) = (Limit::Connect, domain.connector.time());
-            let (stage, delivery) = (Stage::Preparing, Delivery::NotSent);
+            let (limit, after) = (TimeoutKind::Connect, domain.connector.time());
+            let (stage, delivery) = (CallStage::Preparing, Delivery::NotSent);
             let error = TimeoutError::new(call.clone(), limit, after, stage, delivery);
             Error::Timeout(error.while_connecting(true).with_source(failure.source))
         })?;
@@ -335,7 +335,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                 return Err(Error::Exchange(error));
             }
         };
-        progress.enter(Stage::Reading);
+        progress.enter(CallStage::Reading);
         let (head, body) = response.into_parts();
         let (status, headers) = (head.status, head.headers);
         let reading = connection.read(body, self.max_response_bytes);

@@ -55,7 +55,7 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 /// // Four processes of the shop send requests for this mchid.
 /// let processes = NonZeroU32::new(4).ok_or("no process")?;
 /// let limiter = RedisRateLimiter::new(&std::env::var("REDIS_URL")?, processes)?
-///     .answer_within(Duration::from_millis(20));
+///     .response_timeout(Duration::from_millis(20));
 /// let client = Client::builder(mchid, signer, key_ring).rate_limiter(limiter).build()?;
 /// # Ok(())
 /// # }
@@ -82,8 +82,8 @@ impl RedisRateLimiter {
     ///
     /// A call waits for at most half of its time, and then uses the share of this process.
     #[must_use]
-    pub fn answer_within(mut self, time: Duration) -> Self {
-        self.limit.answer_within = time.clamp(Duration::from_millis(1), Duration::from_secs(1));
+    pub fn response_timeout(mut self, time: Duration) -> Self {
+        self.limit.response_timeout = time.clamp(Duration::from_millis(1), Duration::from_secs(1));
         self
     }
 

@@ -99,7 +99,7 @@ pub(crate) struct SharedLimit<S> {
     pub(crate) store: S,
     pub(crate) processes: NonZeroU32,
     /// Timeout of each query.
-    pub(crate) answer_within: Duration,
+    pub(crate) response_timeout: Duration,
     pub(crate) health: SharedHealth,
     share: InProcessRateLimiter,
     keyed: Keyed<KeyState>,
@@ -150,7 +150,7 @@ impl<S: SharedStore> SharedLimit<S> {
         Self {
             store,
             processes,
-            answer_within: Duration::from_millis(50),
+            response_timeout: Duration::from_millis(50),
             health: SharedHealth::new(server, Duration::from_secs(1)),
             share: InProcessRateLimiter::new().share_of(processes),
             keyed: Keyed::default(),
@@ -208,7 +208,7 @@ impl<S: SharedStore> SharedLimit<S> {
         };
         // A turn lasts for the query, and then until the slot begins.
         let keep_turn = |end| turn.as_ref().into_iter().for_each(|turn| turn.keep_until(end));
-        keep_turn(Instant::now() + self.answer_within);
+        keep_turn(Instant::now() + self.response_timeout);
         let left = deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
         let reserved = match self.reserve(&key_state, key, left, asking).await? {
             Ok(reserved) => reserved,
@@ -237,14 +237,14 @@ impl<S: SharedStore> SharedLimit<S> {
         let wanted = key_state.wanted(key, longest);
         let on = self.store.line();
         // Half of the time is reserved for the share of this process, in case there is no response.
-        let (patience, asked) = (self.answer_within.min(longest / 2), Instant::now());
+        let (patience, asked) = (self.response_timeout.min(longest / 2), Instant::now());
         let response = timeout(patience, self.store.reserve(&on, wanted)).await;
         if asked.elapsed() > patience + LATEST {
             return Err(Without::Missed);
         }
         let response = match response {
             Ok(response) => response,
-            Err(_) if patience < self.answer_within => return Err(Without::Late),
+            Err(_) if patience < self.response_timeout => return Err(Without::Late),
             Err(_) => Err(Lost::Slow),
         };
         match response.and_then(|response| wanted.believe(response)) {
@@ -287,7 +287,7 @@ impl<S> fmt::Debug for SharedLimit<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedLimit")
             .field("processes", &self.processes)
-            .field("answer_within", &self.answer_within)
+            .field("response_timeout", &self.response_timeout)
             .field("health", &self.health)
             .finish_non_exhaustive()
     }
@@ -559,7 +559,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_fails_is_asked_once_a_second_and_the_share_is_kept() {
-        for (mode, answer_within) in
+        for (mode, response_timeout) in
             [(Mode::Fails, Duration::ZERO), (Mode::Hangs, Duration::from_millis(50))]
         {
             let store = Arc::new(Double::default());
@@ -567,7 +567,7 @@ mod tests {
             let limit = process(&store, 4);
             let start = Instant::now();
             limit.acquire(key(100), MINUTE).await.unwrap();
-            assert!(start.elapsed() <= answer_within + MILLISECOND, "{:?}", start.elapsed());
+            assert!(start.elapsed() <= response_timeout + MILLISECOND, "{:?}", start.elapsed());
             assert_eq!((store.questions(), limit.health.is_lost()), (1, true));
             assert_eq!(store.hung_up.load(Ordering::Relaxed), 1, "the next one begins afresh");
             let times = times(std::slice::from_ref(&limit), 5, 100, 100).await;

@@ -17,12 +17,12 @@ use crate::runtimes::{FOREIGN_PATIENCE, current_runtime};
 /// The request runs within the time of the first caller. If that one gives up, the next one sends
 /// it again. If callers are on several runtimes, of which one may sleep, they wait 1 s at most.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<Vec<Entry>>);
+pub(super) struct SharedRequests(Mutex<Vec<Entry>>);
 
 /// A request and the number of its callers.
 #[derive(Debug)]
 struct Entry {
-    question: Arc<Question>,
+    question: Arc<SharedRequest>,
     callers: usize,
     /// The runtime of the first caller.
     runtime: Option<Id>,
@@ -30,22 +30,22 @@ struct Entry {
     is_mixed: bool,
 }
 
-struct Question {
+struct SharedRequest {
     path: String,
     body: Option<Vec<u8>>,
     /// Locked by the caller that sends the request; `None` until there is a response.
-    response: tokio::sync::Mutex<Option<Shared>>,
+    response: tokio::sync::Mutex<Option<SharedResponse>>,
 }
 
-type Shared = Result<Arc<Response>, KmsError>;
+type SharedResponse = Result<Arc<Response>, KmsError>;
 
-impl Questions {
+impl SharedRequests {
     /// Returns the response to the same request in flight, or sends it.
     pub(super) async fn share(
         &self,
         call: Call<'_>,
         ask: impl Future<Output = Result<Response, KmsError>>,
-    ) -> Shared {
+    ) -> SharedResponse {
         let entered = self.enter(call);
         let turn = entered.question.response.lock();
         let mut response = if entered.is_mixed {
@@ -73,42 +73,43 @@ impl Questions {
             entry.callers += 1;
             entry.is_mixed |= entry.runtime != runtime;
             let (question, is_mixed) = (Arc::clone(&entry.question), entry.is_mixed);
-            return Entered { questions: self, question, is_mixed };
+            return Entered { requests: self, question, is_mixed };
         }
         let (path, body) = (call.path.to_owned(), call.body.map(<[u8]>::to_vec));
-        let question = Arc::new(Question { path, body, response: tokio::sync::Mutex::default() });
+        let question =
+            Arc::new(SharedRequest { path, body, response: tokio::sync::Mutex::default() });
         all.push(Entry { question: Arc::clone(&question), callers: 1, runtime, is_mixed: false });
-        Entered { questions: self, question, is_mixed: false }
+        Entered { requests: self, question, is_mixed: false }
     }
 
-    fn remove(&self, question: &Arc<Question>) {
+    fn remove(&self, question: &Arc<SharedRequest>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|entry| !Arc::ptr_eq(&entry.question, question));
     }
 }
 
-impl Question {
+impl SharedRequest {
     fn is_of(&self, call: Call<'_>) -> bool {
         self.path == call.path && self.body.as_deref() == call.body
     }
 }
 
-impl std::fmt::Debug for Question {
+impl std::fmt::Debug for SharedRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Question").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SharedRequest").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 /// A caller that sends the request or waits for its response.
 struct Entered<'a> {
-    questions: &'a Questions,
-    question: Arc<Question>,
+    requests: &'a SharedRequests,
+    question: Arc<SharedRequest>,
     is_mixed: bool,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        let mut all = self.questions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.requests.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain_mut(|entry| {
             let is_this = Arc::ptr_eq(&entry.question, &self.question);
             entry.callers -= usize::from(is_this);
@@ -141,45 +142,45 @@ mod tests {
         Ok(Response::new("vault", StatusCode::OK, HeaderMap::new(), number.to_string()))
     }
 
-    fn number(shared: &Shared) -> usize {
+    fn number(shared: &SharedResponse) -> usize {
         shared.as_ref().unwrap().json().unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_same_at_once_is_one_request() {
-        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
-        let share = |body| questions.share(call(body), ask(&asked));
+        let (requests, asked) = (SharedRequests::default(), AtomicUsize::new(0));
+        let share = |body| requests.share(call(body), ask(&asked));
         for round in [1, 3] {
             let (one, same, other) = tokio::join!(share(b"1"), share(b"1"), share(b"2"));
             assert_eq!((number(&one), number(&same), number(&other)), (round, round, round + 1));
         }
-        assert!(questions.0.lock().unwrap().is_empty());
+        assert!(requests.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn when_one_gives_up_the_next_one_asks() {
-        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
-        let share = || questions.share(call(b"1"), ask(&asked));
+        let (requests, asked) = (SharedRequests::default(), AtomicUsize::new(0));
+        let share = || requests.share(call(b"1"), ask(&asked));
         let (one, other) = tokio::join!(timeout(SECOND / 2, share()), share());
         assert!(one.is_err());
         assert_eq!(number(&other), 2);
         assert!(timeout(SECOND / 2, share()).await.is_err());
-        assert!(questions.0.lock().unwrap().is_empty());
+        assert!(requests.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_shared_and_not_kept() {
-        let (questions, asked) = (Questions::default(), AtomicUsize::new(0));
+        let (requests, asked) = (SharedRequests::default(), AtomicUsize::new(0));
         let fail = || async {
             asked.fetch_add(1, Ordering::SeqCst);
             sleep(SECOND).await;
             Err(KmsError::timeout(SECOND))
         };
-        let share = || questions.share(call(b"1"), fail());
+        let share = || requests.share(call(b"1"), fail());
         let (one, other) = tokio::join!(share(), share());
         assert!(one.is_err() && other.is_err());
         assert_eq!(asked.load(Ordering::SeqCst), 1);
-        assert_eq!(number(&questions.share(call(b"1"), ask(&asked)).await), 2);
+        assert_eq!(number(&requests.share(call(b"1"), ask(&asked)).await), 2);
     }
 
     #[test]
@@ -188,10 +189,11 @@ mod tests {
             let mut builder = tokio::runtime::Builder::new_current_thread();
             builder.enable_all().start_paused(true).build().unwrap()
         };
-        let (questions, asked) = (Arc::new(Questions::default()), Arc::<AtomicUsize>::default());
+        let (requests, asked) =
+            (Arc::new(SharedRequests::default()), Arc::<AtomicUsize>::default());
         let share = || {
-            let (questions, asked) = (Arc::clone(&questions), Arc::clone(&asked));
-            async move { questions.share(call(b"1"), ask(&asked)).await }
+            let (requests, asked) = (Arc::clone(&requests), Arc::clone(&asked));
+            async move { requests.share(call(b"1"), ask(&asked)).await }
         };
         let (sleeping, awake) = (runtime(), runtime());
         let first = sleeping.spawn(share());
@@ -205,14 +207,14 @@ mod tests {
             assert_eq!(number(&own.expect("it is asked anew")), number_asked);
         }
         assert_eq!(number(&sleeping.block_on(first).unwrap()), 1);
-        assert!(questions.0.lock().unwrap().is_empty());
+        assert!(requests.0.lock().unwrap().is_empty());
     }
 
     #[test]
     fn what_is_asked_is_not_shown() {
-        let questions = Questions::default();
-        let _entered = questions.enter(call(b"hunter2"));
-        assert!(!format!("{questions:?}").contains("hunter2"));
-        assert!(!format!("{questions:?}").contains("104"), "{questions:?}");
+        let requests = SharedRequests::default();
+        let _entered = requests.enter(call(b"hunter2"));
+        assert!(!format!("{requests:?}").contains("hunter2"));
+        assert!(!format!("{requests:?}").contains("104"), "{requests:?}");
     }
 }

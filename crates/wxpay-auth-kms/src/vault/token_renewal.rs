@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Owns the renewal task, and aborts it when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Keeper {
+pub(super) struct TokenRenewal {
     task: Mutex<Option<Task>>,
 }
 
@@ -50,7 +50,7 @@ impl Progress {
     }
 }
 
-impl Keeper {
+impl TokenRenewal {
     /// Starts the task on the runtime of the caller, unless one is running. The task ends with its
     /// runtime; a task that is late on another runtime is replaced, because that runtime sleeps.
     pub(super) fn watch(&self, session: &Arc<Session>) {
@@ -77,7 +77,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for TokenRenewal {
     fn drop(&mut self) {
         let task = self.task.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = task.take() {
@@ -156,10 +156,10 @@ mod tests {
             .build()
             .unwrap();
         let tasks = || Handle::current().metrics().num_alive_tasks();
-        // The session stays alive, so only dropping the keeper can end the task.
+        // The session stays alive, so only dropping the renewal can end the task.
         let session = Arc::clone(&vault.session);
         for _ in 0..2 {
-            vault.keeper.watch(&session);
+            vault.renewal.watch(&session);
             tokio::task::yield_now().await;
             assert_eq!(tasks(), 1);
         }
