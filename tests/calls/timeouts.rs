@@ -182,7 +182,7 @@ async fn settings_that_cannot_be_are_refused() {
         (
             builder().attempt_timeout(second * 6).call_timeout(second * 5),
             "the attempt timeout (6s) is longer than that of the call (5s)",
-            "several attempts are to fit",
+            "several attempts should fit",
         ),
         (builder().attempt_timeout(second * 31), "(31s) is longer", "several attempts"),
         (builder().keep_idle(Duration::from_secs(8)), "8 s or longer", "7 s by default"),

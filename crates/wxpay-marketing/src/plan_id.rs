@@ -22,7 +22,9 @@ use wxpay_auth::write_report;
 ///
 /// let plan_id = PlanId::new("12000")?;
 /// assert_eq!(plan_id.as_str(), "12000");
-/// assert_eq!(PlanId::new("12000/../12001"), Err(PlanIdError::Forbidden { character: '/', position: 5 }));
+///
+/// let error = PlanId::new("12000/../12001").unwrap_err();
+/// assert!(matches!(error, PlanIdError::Forbidden { character: '/', position: 5, .. }));
 /// # Ok::<(), PlanIdError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
