@@ -14,6 +14,7 @@ mod misbehaviour;
 mod observability;
 mod odd_responses;
 mod own_parts;
+mod own_process;
 mod panics;
 mod proxies;
 mod request_on_the_wire;
