@@ -15,6 +15,7 @@ mod observability;
 mod odd_responses;
 mod own_parts;
 mod own_process;
+mod panicking_observers;
 mod panics;
 mod proxies;
 mod request_on_the_wire;
