@@ -22,8 +22,8 @@ pub(crate) struct BreakerSettings {
 pub(crate) enum Admission {
     /// The domain is not known to fail.
     Normal,
-    /// The domain failed, and this attempt probes it.
-    Probe,
+    /// The domain failed, and this attempt probes it. The number tells a probe from one that took its place.
+    Probe(u64),
     /// The domain fails.
     Barred,
 }
@@ -41,6 +41,8 @@ pub(crate) enum BreakerState {
 pub(crate) struct Breaker {
     settings: BreakerSettings,
     state: State,
+    /// How many probes there were.
+    probes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +54,27 @@ enum State {
     Open {
         until: Instant,
         open_for: Duration,
-        /// When the last probe began, if its result is not known.
-        probing: Option<Instant>,
+        /// The last probe, if its result is not known.
+        probing: Option<Probe>,
     },
+}
+
+/// A probe whose result is not known.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    number: u64,
+    since: Instant,
 }
 
 impl Breaker {
     pub(crate) fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: State::Closed { failures: 0 } }
+        Self { settings, state: State::Closed { failures: 0 }, probes: 0 }
+    }
+
+    /// Closes it, with other settings. Earlier probes say nothing about it.
+    #[cfg(feature = "redis")]
+    pub(crate) fn begin_with(&mut self, settings: BreakerSettings) {
+        *self = Self { probes: self.probes, ..Self::new(settings) };
     }
 
     /// Returns a breaker that never opens, for a domain without a standby.
@@ -79,13 +94,14 @@ impl Breaker {
             State::Open { until, open_for, probing } => {
                 let due = if is_repeatable { *until } else { *until + *open_for };
                 let probe_for = self.settings.probe_for;
-                let is_probed =
-                    probing.is_some_and(|since| now.saturating_duration_since(since) < probe_for);
+                let is_probed = probing
+                    .is_some_and(|probe| now.saturating_duration_since(probe.since) < probe_for);
                 if is_probed || now < due {
                     return Admission::Barred;
                 }
-                *probing = Some(now);
-                Admission::Probe
+                self.probes += 1;
+                *probing = Some(Probe { number: self.probes, since: now });
+                Admission::Probe(self.probes)
             }
         }
     }
@@ -93,14 +109,14 @@ impl Breaker {
     /// Records that the domain responded.
     pub(crate) fn succeeded(&mut self, admission: Admission) {
         // Calls that began before it opened may still succeed.
-        if admission == Admission::Probe || matches!(self.state, State::Closed { .. }) {
+        if self.is_current(admission) || matches!(self.state, State::Closed { .. }) {
             self.state = State::Closed { failures: 0 };
         }
     }
 
     /// Records that the domain could not be reached, or did not work.
     pub(crate) fn failed(&mut self, now: Instant, admission: Admission) {
-        let settings = self.settings;
+        let (settings, is_current) = (self.settings, self.is_current(admission));
         match &mut self.state {
             State::Closed { failures } => {
                 *failures = failures.saturating_add(1);
@@ -109,7 +125,7 @@ impl Breaker {
                     self.state = State::Open { until: now + open_for, open_for, probing: None };
                 }
             }
-            State::Open { open_for, .. } if admission == Admission::Probe => {
+            State::Open { open_for, .. } if is_current => {
                 let open_for = open_for.saturating_mul(2).min(settings.longest);
                 self.state = State::Open { until: now + open_for, open_for, probing: None };
             }
@@ -120,8 +136,22 @@ impl Breaker {
 
     /// Records that an attempt ended without saying anything about the domain.
     pub(crate) fn given_up(&mut self, admission: Admission) {
-        if let (Admission::Probe, State::Open { probing, .. }) = (admission, &mut self.state) {
+        let is_current = self.is_current(admission);
+        if let State::Open { probing, .. } = &mut self.state
+            && is_current
+        {
             *probing = None;
+        }
+    }
+
+    /// Returns whether this is the last probe, and its result is not known. One that another has taken the place of
+    /// says nothing: it may be of long ago.
+    pub(crate) fn is_current(&self, admission: Admission) -> bool {
+        match (admission, &self.state) {
+            (Admission::Probe(number), State::Open { probing: Some(probe), .. }) => {
+                probe.number == number
+            }
+            _ => false,
         }
     }
 
@@ -178,11 +208,11 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         assert_eq!(breaker.admit(after(now, 4), true), Admission::Barred);
-        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
         assert_eq!(breaker.admit(after(now, 5), true), Admission::Barred);
-        breaker.given_up(Admission::Probe);
-        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
-        breaker.succeeded(Admission::Probe);
+        breaker.given_up(Admission::Probe(1));
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(2));
+        breaker.succeeded(Admission::Probe(2));
         assert_eq!(breaker.admit(after(now, 5), true), Admission::Normal);
     }
 
@@ -190,10 +220,10 @@ mod tests {
     fn each_failed_probe_doubles_the_time_up_to_a_bound() {
         let now = Instant::now();
         let mut breaker = open(now);
-        for (at, next) in [(5, 15), (15, 27), (27, 39)] {
+        for (number, at, next) in [(1, 5, 15), (2, 15, 27), (3, 27, 39)] {
             assert_eq!(breaker.admit(after(now, at - 1), true), Admission::Barred);
-            assert_eq!(breaker.admit(after(now, at), true), Admission::Probe);
-            breaker.failed(after(now, at), Admission::Probe);
+            assert_eq!(breaker.admit(after(now, at), true), Admission::Probe(number));
+            breaker.failed(after(now, at), Admission::Probe(number));
             assert_eq!(breaker.admit(after(now, next - 1), true), Admission::Barred);
         }
     }
@@ -203,7 +233,7 @@ mod tests {
         let now = Instant::now();
         let mut breaker = open(now);
         assert_eq!(breaker.admit(after(now, 9), false), Admission::Barred);
-        assert_eq!(breaker.admit(after(now, 10), false), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 10), false), Admission::Probe(1));
     }
 
     #[test]
@@ -214,19 +244,40 @@ mod tests {
         breaker.failed(after(now, 4), Admission::Normal);
         breaker.given_up(Admission::Normal);
         assert_eq!(breaker.admit(after(now, 4), true), Admission::Barred);
-        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
     }
 
     #[test]
     fn a_probe_without_a_result_leaves_it_to_another() {
         let now = Instant::now();
         let mut breaker = open(now);
-        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
         assert_eq!(breaker.admit(after(now, 7), true), Admission::Barred);
-        assert_eq!(breaker.admit(after(now, 8), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 8), true), Admission::Probe(2));
         assert_eq!(breaker.admit(after(now, 10), true), Admission::Barred);
-        breaker.failed(after(now, 10), Admission::Probe);
+        breaker.failed(after(now, 10), Admission::Probe(2));
         assert_eq!(breaker.admit(after(now, 19), true), Admission::Barred);
-        assert_eq!(breaker.admit(after(now, 20), true), Admission::Probe);
+        assert_eq!(breaker.admit(after(now, 20), true), Admission::Probe(3));
+    }
+
+    #[test]
+    fn a_probe_that_another_took_the_place_of_says_nothing() {
+        let now = Instant::now();
+        let passed = || {
+            let mut breaker = open(now);
+            assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
+            assert_eq!(breaker.admit(after(now, 8), true), Admission::Probe(2));
+            breaker
+        };
+        let mut breaker = passed();
+        breaker.succeeded(Admission::Probe(1));
+        assert_eq!(breaker.admit(after(now, 9), true), Admission::Barred, "it is of long ago");
+        let mut breaker = passed();
+        breaker.given_up(Admission::Probe(1));
+        assert_eq!(breaker.admit(after(now, 9), true), Admission::Barred, "another is under way");
+        let mut breaker = passed();
+        breaker.failed(after(now, 9), Admission::Probe(2));
+        breaker.failed(after(now, 10), Admission::Probe(1));
+        assert_eq!(breaker.admit(after(now, 19), true), Admission::Probe(3), "not doubled again");
     }
 }

@@ -135,7 +135,7 @@ async fn the_gauge_of_a_breaker_ends_with_its_last_state() {
         // Another call is told that the domain fails while this one reports that it probes the domain.
         gauge.meanwhile(probing, move || {
             let main = &other.inner().calls.domains.main;
-            main.change_breaker(|breaker| breaker.failed(Instant::now(), Admission::Probe));
+            main.change_breaker(|breaker| breaker.failed(Instant::now(), Admission::Probe(1)));
         });
         let _probe = first();
         assert_eq!(gauge.values().last(), Some(&open), "{:?}", gauge.values());

@@ -48,7 +48,7 @@ impl Domains {
             Admission::Normal if replay.is_repeatable() && self.samples() => Some(standby)
                 .filter(|standby| standby.breaker().state() == BreakerState::Closed)
                 .map_or(main, |standby| Route::on(standby, Admission::Normal)),
-            Admission::Normal | Admission::Probe => main,
+            Admission::Normal | Admission::Probe(_) => main,
             Admission::Barred => self.last_resort(Route::ask(standby, replay)),
         }
     }
@@ -73,7 +73,7 @@ impl Domains {
     fn last_resort<'d>(&'d self, standby: Route<'d>) -> Route<'d> {
         match standby.admission {
             Admission::Barred => Route::on(&self.main, Admission::Barred),
-            Admission::Normal | Admission::Probe => standby,
+            Admission::Normal | Admission::Probe(_) => standby,
         }
     }
 
@@ -112,7 +112,7 @@ impl<'d> Route<'d> {
 
 impl Drop for Route<'_> {
     fn drop(&mut self) {
-        if self.admission == Admission::Probe {
+        if matches!(self.admission, Admission::Probe(_)) {
             self.note(Health::Unknown);
         }
     }

@@ -11,6 +11,16 @@ use super::response_signature::ResponseSignature;
 impl ApiError {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
+        if self.call().earlier_unknown && !self.last_hint().starts_with(super::ASK) {
+            let (ask, last) = (super::ASK, self.last_hint());
+            return format!("{ask} (an earlier attempt was sent). Of the last attempt: {last}")
+                .into();
+        }
+        self.last_hint()
+    }
+
+    /// Returns what to do about this response, whatever came of earlier attempts.
+    pub(super) fn last_hint(&self) -> Cow<'static, str> {
         if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
         {

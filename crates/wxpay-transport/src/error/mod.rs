@@ -238,7 +238,7 @@ impl Error {
             Self::Connect(e) => e.hint().into(),
             Self::Timeout(e) => e.hint().into(),
             Self::Exchange(e) => e.hint().into(),
-            Self::Api(e) => e.hint(),
+            Self::Api(e) => e.last_hint(),
             Self::Unverified(e) => e.hint(),
         }
     }

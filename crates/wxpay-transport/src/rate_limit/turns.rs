@@ -1,7 +1,7 @@
 //! Turns that a caller loses if it does not use them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ struct State {
     waiting: BTreeMap<u64, Arc<Notify>>,
     /// Since when the first waiting caller may take its turn, if there is a free one.
     free_since: Instant,
+    /// The caller to wake once the lock is free: its waker is code of the application.
+    to_wake: Option<Arc<Notify>>,
 }
 
 /// How many callers came before.
@@ -52,26 +54,27 @@ impl Turns {
     /// Gives `most` turns at a time. `interval` is the time between two callers that leave.
     pub(crate) fn new(most: usize, interval: Duration) -> Self {
         let (holding, waiting) = (Vec::new(), BTreeMap::new());
-        let state = State { next: 0, holding, waiting, free_since: Instant::now() };
+        let (free_since, to_wake) = (Instant::now(), None);
+        let state = State { next: 0, holding, waiting, free_since, to_wake };
         Self { most, step: interval.min(GRACE), state: Mutex::new(state) }
     }
 
     /// Returns whether no caller has a turn or waits for one.
     pub(crate) fn is_idle(&self) -> bool {
-        let state = self.lock();
-        state.holding.is_empty() && state.waiting.is_empty()
+        self.with(|state| state.holding.is_empty() && state.waiting.is_empty())
     }
 
     /// Takes a turn if there is one and no caller waits for it.
     #[cfg(feature = "redis")]
     pub(crate) fn try_take(&self) -> Option<Turn<'_>> {
-        let mut state = self.lock();
-        if !state.waiting.is_empty() || state.holding.len() >= self.most {
-            return None;
-        }
-        let turn = self.enter_locked(&mut state);
-        state.holding.push((turn.number, Instant::now() + GRACE));
-        Some(turn)
+        self.with(|state| {
+            if !state.waiting.is_empty() || state.holding.len() >= self.most {
+                return None;
+            }
+            let turn = self.enter_locked(state);
+            state.holding.push((turn.number, Instant::now() + GRACE));
+            Some(turn)
+        })
     }
 
     /// Enters the queue, if `admit` agrees.
@@ -79,11 +82,12 @@ impl Turns {
         &self,
         admit: impl FnOnce(Ahead) -> Result<(), E>,
     ) -> Result<Turn<'_>, E> {
-        let mut state = self.lock();
-        admit(Ahead { holding: state.holding.len(), waiting: state.waiting.len() })?;
-        let turn = self.enter_locked(&mut state);
-        state.waiting.insert(turn.number, Arc::clone(&turn.notify));
-        Ok(turn)
+        self.with(|state| {
+            admit(Ahead { holding: state.holding.len(), waiting: state.waiting.len() })?;
+            let turn = self.enter_locked(state);
+            state.waiting.insert(turn.number, Arc::clone(&turn.notify));
+            Ok(turn)
+        })
     }
 
     fn enter_locked(&self, state: &mut State) -> Turn<'_> {
@@ -92,10 +96,22 @@ impl Turns {
         Turn { turns: self, number, notify: Arc::default() }
     }
 
-    /// Locks the state, and ends what is over.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Ends what is over, uses the state, and then wakes who may come.
+    fn with<R>(&self, used: impl FnOnce(&mut State) -> R) -> R {
         // No code panics while it holds the lock.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end(&mut state);
+        let result = used(&mut state);
+        let to_wake = state.to_wake.take();
+        drop(state);
+        if let Some(first) = to_wake {
+            first.notify_one();
+        }
+        result
+    }
+
+    /// Ends what is over.
+    fn end(&self, state: &mut State) {
         let now = Instant::now();
         let first_end = state.holding.iter().map(|(_, end)| *end).min();
         if let Some(end) = first_end.filter(|end| *end <= now) {
@@ -104,10 +120,9 @@ impl Turns {
             state.wake_first(self.most);
         }
         // Each of them had the time to come.
-        if self.is_passed(&state, state.waiting.len(), now) {
+        if self.is_passed(state, state.waiting.len(), now) {
             state.waiting.clear();
         }
-        state
     }
 
     /// Returns whether there is a turn that this many waiting callers could have taken.
@@ -122,32 +137,36 @@ impl Turns {
 
     /// Takes the turn of a caller, or returns when to try again.
     fn take(&self, turn: &Turn<'_>) -> Option<Instant> {
-        let (mut state, now) = (self.lock(), Instant::now());
-        if state.holding.iter().any(|(number, _)| *number == turn.number) {
-            return None;
-        }
-        // Others may have passed it.
-        state.waiting.entry(turn.number).or_insert_with(|| Arc::clone(&turn.notify));
-        let before = state.waiting.range(..turn.number).count();
-        if state.holding.len() < self.most && (before == 0 || self.is_passed(&state, before, now)) {
-            state.waiting = state.waiting.split_off(&(turn.number + 1));
-            state.holding.push((turn.number, now + GRACE));
-            state.free_since = now;
-            state.wake_first(self.most);
-            return None;
-        }
-        let first_end = state.holding.iter().map(|(_, end)| *end).min();
-        let end = first_end.filter(|_| state.holding.len() >= self.most);
-        Some(end.unwrap_or(state.free_since + GRACE) + self.step_for(before))
+        let now = Instant::now();
+        self.with(|state| {
+            if state.holding.iter().any(|(number, _)| *number == turn.number) {
+                return None;
+            }
+            // Others may have passed it.
+            state.waiting.entry(turn.number).or_insert_with(|| Arc::clone(&turn.notify));
+            let before = state.waiting.range(..turn.number).count();
+            if state.holding.len() < self.most
+                && (before == 0 || self.is_passed(state, before, now))
+            {
+                state.waiting = state.waiting.split_off(&(turn.number + 1));
+                state.holding.push((turn.number, now + GRACE));
+                state.free_since = now;
+                state.wake_first(self.most);
+                return None;
+            }
+            let first_end = state.holding.iter().map(|(_, end)| *end).min();
+            let end = first_end.filter(|_| state.holding.len() >= self.most);
+            Some(end.unwrap_or(state.free_since + GRACE) + self.step_for(before))
+        })
     }
 }
 
 impl State {
-    fn wake_first(&self, most: usize) {
+    fn wake_first(&mut self, most: usize) {
         if self.holding.len() < most
             && let Some((_, first)) = self.waiting.first_key_value()
         {
-            first.notify_one();
+            self.to_wake = Some(Arc::clone(first));
         }
     }
 }
@@ -165,25 +184,27 @@ impl Turn<'_> {
 
     /// Keeps the turn until then, and as long as a caller may be late.
     pub(crate) fn keep_until(&self, end: Instant) {
-        let mut state = self.turns.lock();
-        let mine = state.holding.iter_mut().find(|(number, _)| *number == self.number);
-        if let Some((_, until)) = mine {
-            *until = end + GRACE;
-        }
+        self.turns.with(|state| {
+            let mine = state.holding.iter_mut().find(|(number, _)| *number == self.number);
+            if let Some((_, until)) = mine {
+                *until = end + GRACE;
+            }
+        });
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut state = self.turns.lock();
-        let is_full = state.holding.len() >= self.turns.most;
-        state.holding.retain(|(number, _)| *number != self.number);
-        let was_first = state.waiting.first_key_value().is_some_and(|(n, _)| *n == self.number);
-        state.waiting.remove(&self.number);
-        if was_first || (is_full && state.holding.len() < self.turns.most) {
-            state.free_since = Instant::now();
-            state.wake_first(self.turns.most);
-        }
+        self.turns.with(|state| {
+            let is_full = state.holding.len() >= self.turns.most;
+            state.holding.retain(|(number, _)| *number != self.number);
+            let was_first = state.waiting.first_key_value().is_some_and(|(n, _)| *n == self.number);
+            state.waiting.remove(&self.number);
+            if was_first || (is_full && state.holding.len() < self.turns.most) {
+                state.free_since = Instant::now();
+                state.wake_first(self.turns.most);
+            }
+        });
     }
 }
 
@@ -248,5 +269,36 @@ mod tests {
         drop(waits);
         drop(holds);
         assert!(has_come(&mut Box::pin(absent.wait())));
+    }
+
+    /// A waker of the application that leaves the queue itself.
+    struct Leaves(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+    impl std::task::Wake for Leaves {
+        fn wake(self: Arc<Self>) {
+            let leave = self.0.lock().unwrap().take();
+            if let Some(leave) = leave {
+                leave();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waker_may_use_the_queue() {
+        let turns: &'static Turns = Box::leak(Box::new(Turns::new(1, SECOND)));
+        let (holder, waiting, other) = (enter(turns), enter(turns), enter(turns));
+        holder.wait().await;
+        let leaves = Arc::new(Leaves(Mutex::new(Some(Box::new(move || drop(other))))));
+        let waker = Waker::from(Arc::clone(&leaves));
+        let mut wait = Box::pin(waiting.wait());
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let (tell, has_left) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(holder);
+            tell.send(())
+        });
+        has_left.recv_timeout(SECOND * 60).expect("the queue is not stuck");
+        assert!(leaves.0.lock().unwrap().is_none(), "it was woken");
+        assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }

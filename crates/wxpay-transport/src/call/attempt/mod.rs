@@ -133,17 +133,17 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
         let (connection, mut signed) = prepared.await?;
-        if Instant::now() >= progress.deadline() {
-            // The signature came too late. Send nothing; the timeout ends the attempt.
-            drop(connection);
-            return std::future::pending().await;
-        }
         // Signing and connecting took time, in which the keys of the signer or the verifier may have been exchanged,
         // or have expired.
         let now = progress.signed_by().map_or(now, SignedBy::now);
         self.require_verifier(call, now)?;
         let preferred = self.require_serial(call, signed.sent.signature.serial_no(), now)?;
         request_key(&mut signed.request, preferred.as_ref());
+        if Instant::now() >= progress.deadline() {
+            // The signature came too late, or the verifier took long. Send nothing; the timeout ends the attempt.
+            drop(connection);
+            return std::future::pending().await;
+        }
         let was_kept = connection.is_reused();
         let mut received = self.exchange(call, connection, signed.request, progress).await?;
         progress.enter(CallStage::Verifying);

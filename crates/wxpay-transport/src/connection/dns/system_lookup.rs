@@ -3,29 +3,45 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::dns::recent_addresses::RecentAddresses;
 
 /// Looks up one name with the operating system, once for all callers.
 ///
 /// A lookup takes a thread for as long as the name servers do not respond, and cannot be cancelled. If each attempt
-/// began one, they would take all blocking threads of the application.
+/// began one, they would take all blocking threads of the application. A query may be lost, though, and its
+/// lookup then takes 5 s or more: so another one is begun beside a lookup that takes longer than a second, up to
+/// four; the first result counts for all callers.
 pub(crate) struct SystemLookup {
     ask: fn(&str, u16) -> io::Result<Vec<IpAddr>>,
     recent: RecentAddresses,
-    running: Mutex<Option<(Instant, Found)>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// Lookups that run at the same time, for the same callers.
+struct Running {
+    found: Found,
+    /// The lookups hold it: without one that runs, the channel is closed.
+    tell: Weak<watch::Sender<Option<Outcome>>>,
+    /// When each of them began.
+    begun: Vec<Instant>,
 }
 
 /// `None` while the lookup runs. It is closed without a result when its runtime has ended.
-type Found = watch::Receiver<Option<Result<Vec<IpAddr>, (io::ErrorKind, String)>>>;
+type Found = watch::Receiver<Option<Outcome>>;
+type Outcome = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
 
-/// After this time another lookup is begun.
+/// How long a lookup may take before another one is begun beside it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How many run at the same time.
+const MOST: usize = 4;
+/// After this time a lookup no longer counts as running.
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl SystemLookup {
@@ -35,16 +51,21 @@ impl SystemLookup {
         host: &str,
         port: u16,
     ) -> io::Result<Vec<IpAddr>> {
-        if let Some(addresses) = self.recent.known() {
-            return Ok(addresses);
-        }
+        let mut has_own = false;
         loop {
+            if let Some(addresses) = self.recent.known() {
+                return Ok(addresses);
+            }
             let (mut found, is_own) = self.look_up(host, port);
-            match found.wait_for(Option::is_some).await.map(|found| found.clone()) {
-                Ok(Some(found)) => return found.map_err(|(kind, text)| io::Error::new(kind, text)),
-                _ if is_own => return Err(io::Error::other("the runtime has ended")),
-                // The runtime of another caller has ended.
-                _ => {}
+            has_own |= is_own;
+            let found = timeout(PATIENCE, found.wait_for(Option::is_some)).await;
+            match found.map(|ended| ended.map(|found| found.clone())) {
+                Ok(Ok(Some(found))) => {
+                    return found.map_err(|(kind, text)| io::Error::new(kind, text));
+                }
+                Ok(_) if has_own => return Err(io::Error::other("the runtime has ended")),
+                // The runtime of another caller has ended, or it takes long.
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -54,18 +75,12 @@ impl SystemLookup {
         self.recent.forget();
     }
 
-    /// Joins the running lookup, or begins one. Returns whether it did.
+    /// Joins the running lookups, or begins one. Returns whether it did.
     fn look_up(self: &Arc<Self>, host: &str, port: u16) -> (Found, bool) {
-        let mut running = self.running();
-        if let Some((since, found)) = &*running
-            && since.elapsed() < LONGEST
-            && found.has_changed().is_ok()
-        {
-            return (found.clone(), false);
-        }
-        let (tell, found) = watch::channel(None);
-        *running = Some((Instant::now(), found.clone()));
-        drop(running);
+        let (tell, found) = match self.join() {
+            (found, None) => return (found, false),
+            (found, Some(tell)) => (tell, found),
+        };
         let (this, host, own) = (Arc::clone(self), host.to_owned(), found.clone());
         // The thread itself passes the result on: the runtime of this caller may not be driven.
         spawn_blocking(move || {
@@ -74,13 +89,35 @@ impl SystemLookup {
                 this.recent.remember(addresses);
             }
             // No later caller gets this result.
-            this.running().take_if(|(_, running)| running.same_channel(&own));
-            tell.send_replace(Some(result.map_err(|e| (e.kind(), e.to_string()))));
+            this.running().take_if(|running| running.found.same_channel(&own));
+            let result = result.map_err(|e| (e.kind(), e.to_string()));
+            tell.send_if_modified(|first| first.is_none() && first.replace(result).is_none());
         });
         (found, true)
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<(Instant, Found)>> {
+    /// Returns where the result of the running lookups will be, and the sender if another one should begin.
+    fn join(&self) -> (Found, Option<Arc<watch::Sender<Option<Outcome>>>>) {
+        let (mut running, now) = (self.running(), Instant::now());
+        if let Some(running) = &mut *running
+            && let Some(tell) = running.tell.upgrade()
+        {
+            running.begun.retain(|begun| now.saturating_duration_since(*begun) < LONGEST);
+            let is_recent = |begun: &Instant| now.saturating_duration_since(*begun) < PATIENCE;
+            if running.begun.len() >= MOST || running.begun.last().is_some_and(is_recent) {
+                return (running.found.clone(), None);
+            }
+            running.begun.push(now);
+            return (running.found.clone(), Some(tell));
+        }
+        let (tell, found) = watch::channel(None);
+        let tell = Arc::new(tell);
+        let begun = vec![now];
+        *running = Some(Running { found: found.clone(), tell: Arc::downgrade(&tell), begun });
+        (found, Some(tell))
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
         // No code panics while it holds the lock.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,13 +188,53 @@ mod tests {
         RESPONDS.store(true, Ordering::Relaxed);
         let found = other.block_on(lookup.addresses("a.example", 7)).unwrap();
         assert_eq!(found, [Ipv4Addr::LOCALHOST]);
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        let asked = ASKED.load(Ordering::Relaxed);
+        assert!(asked <= MOST, "{asked}");
         // From the cache, and after that a new lookup.
         other.block_on(lookup.addresses("a.example", 7)).unwrap();
-        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(ASKED.load(Ordering::Relaxed), asked);
         lookup.forget();
         other.block_on(lookup.addresses("a.example", 7)).unwrap();
+        assert_eq!(ASKED.load(Ordering::Relaxed), asked + 1);
+    }
+
+    /// The query of the first lookup is lost.
+    #[tokio::test]
+    async fn a_lookup_that_takes_long_is_passed_by_another() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: AtomicBool = AtomicBool::new(false);
+        let lookup = Arc::new(SystemLookup::with(|_, _| {
+            if ASKED.fetch_add(1, Ordering::Relaxed) == 0 {
+                wait_for(&RESPONDS);
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
+        }));
+        let both = async {
+            tokio::join!(lookup.addresses("a.example", 7), lookup.addresses("a.example", 7))
+        };
+        let (one, other) = timeout(LONGEST, both).await.expect("another lookup");
+        for found in [one, other] {
+            assert_eq!(found.unwrap(), [Ipv4Addr::LOCALHOST]);
+        }
         assert_eq!(ASKED.load(Ordering::Relaxed), 2);
+        RESPONDS.store(true, Ordering::Relaxed);
+    }
+
+    #[tokio::test]
+    async fn only_so_many_lookups_run_at_once() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: AtomicBool = AtomicBool::new(false);
+        let lookup = Arc::new(SystemLookup::with(|_, _| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            wait_for(&RESPONDS);
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
+        }));
+        let waits = timeout(PATIENCE * 6, lookup.addresses("a.example", 7)).await;
+        assert!(waits.is_err());
+        assert_eq!(ASKED.load(Ordering::Relaxed), MOST);
+        RESPONDS.store(true, Ordering::Relaxed);
+        lookup.addresses("a.example", 7).await.unwrap();
     }
 
     #[test]

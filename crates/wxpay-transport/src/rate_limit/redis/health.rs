@@ -1,7 +1,7 @@
 //! Whether the store of a shared limit responds, and which requests probe it.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -49,8 +49,7 @@ impl SharedHealth {
 
     /// Asks whether the store may be queried; `None` if it is lost.
     pub(crate) fn ask(&self) -> Option<Asking<'_>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.breaker.admit(Instant::now(), true) {
+        match self.state().breaker.admit(Instant::now(), true) {
             Admission::Barred => None,
             admission => Some(Asking { health: self, admission: Some(admission) }),
         }
@@ -66,13 +65,28 @@ impl SharedHealth {
         let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
     }
 
+    /// Tells the callers that wait. They end with the last state, whatever changes meanwhile.
+    fn tell(&self) {
+        loop {
+            let is_lost = self.state().is_lost();
+            self.is_lost.send_replace(is_lost);
+            if self.state().is_lost() == is_lost {
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes the state, and reports the change.
     fn note(&self, lost: Option<&Lost>, change: impl FnOnce(&mut Breaker)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
+        let was_lost = state.is_lost();
         change(&mut state.breaker);
-        let is_lost = state.breaker.state() != BreakerState::Closed;
-        // Under the lock, so that the last change is reported last.
-        let was_lost = self.is_lost.send_replace(is_lost);
+        let is_lost = state.is_lost();
         let is_changed = was_lost != is_lost;
         let is_news = match lost {
             // A loss that was not logged before is logged now.
@@ -82,9 +96,10 @@ impl SharedHealth {
         if is_changed || is_news {
             state.is_quiet = is_lost && !is_news;
         }
-        // A log subscriber may be slow, or query this very store.
+        // A log subscriber may be slow, or query this very store; the waker of a caller that waits for it may, too.
         drop(state);
         if is_changed {
+            self.tell();
             let set = |is_lost: &bool| telemetry::shared_limit_degraded(*is_lost);
             telemetry::settle(is_lost, set, || self.is_lost());
         }
@@ -109,7 +124,7 @@ impl fmt::Debug for SharedHealth {
 impl Asking<'_> {
     /// Returns whether this query finds out whether the store is available again.
     pub(crate) fn is_probe(&self) -> bool {
-        self.admission == Some(Admission::Probe)
+        matches!(self.admission, Some(Admission::Probe(_)))
     }
 
     /// Records that the store responded.
@@ -129,8 +144,8 @@ impl Asking<'_> {
         };
         self.health.note(Some(lost), |breaker| {
             // While the store is lost, only the probe provides new information.
-            if breaker.state() == BreakerState::Closed || admission == Admission::Probe {
-                *breaker = breaker_with(rest);
+            if breaker.state() == BreakerState::Closed || breaker.is_current(admission) {
+                breaker.begin_with(settings_for(rest));
                 breaker.failed(Instant::now(), Admission::Normal);
             }
         });
@@ -151,15 +166,17 @@ const DAY: Duration = Duration::from_secs(86400);
 const PROBE: Duration = Duration::from_secs(2);
 
 /// One failure is enough: the fallback is nearly as good.
-fn breaker_with(rest: Duration) -> Breaker {
-    let settings =
-        BreakerSettings { threshold: 1, open_for: rest, longest: rest, probe_for: PROBE };
-    Breaker::new(settings)
+fn settings_for(rest: Duration) -> BreakerSettings {
+    BreakerSettings { threshold: 1, open_for: rest, longest: rest, probe_for: PROBE }
 }
 
 impl State {
     fn new(rest: Duration) -> Self {
-        Self { breaker: breaker_with(rest), is_told: false, is_quiet: false }
+        Self { breaker: Breaker::new(settings_for(rest)), is_told: false, is_quiet: false }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.breaker.state() != BreakerState::Closed
     }
 
     /// Returns whether a loss should be logged.

@@ -122,7 +122,7 @@ const DAY: Duration = Duration::from_secs(86400);
 
 /// How late a caller may use a response or a slot. One that is kept without being polled would send later than
 /// the others expect.
-const LATEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_millis(100);
 
 /// One interface of one caller, as known to this process.
 struct KeyState {
@@ -252,7 +252,10 @@ impl<S: SharedStore> SharedLimit<S> {
                 key_state.note(response.reach);
                 asking.answered();
                 Ok(match response.place {
-                    Slot::After(wait) => Ok(key_state.reserved(Instant::now() + wait)),
+                    // However late this caller is polled.
+                    Slot::After(wait) => {
+                        Ok(key_state.reserved(Instant::now().min(asked + patience) + wait))
+                    }
                     Slot::TooFar(wait) => Err(RateLimited { retry_after: wait }),
                 })
             }
