@@ -150,7 +150,7 @@ impl Module {
             let (finalized, initialized) = ended.insert((finalized, initialized));
             match (finalized, initialized) {
                 (_, Ok(())) => Restart::Done,
-                // It was not initialised in the first cell.
+                // It was not initialised in the first place.
                 (Ok(()) | Err(Error::Pkcs11(RvError::CryptokiNotInitialized, _)), _) => {
                     Restart::Failed
                 }

@@ -478,7 +478,7 @@ mod tests {
         };
         log_in().unwrap_err();
         assert_eq!(sent.get(), 1);
-        // While the access is closed, another exclusive caller waits.
+        // While no call may enter the module, another exclusive caller waits.
         let (answered, wait) = mpsc::channel();
         thread::scope(|scope| {
             let (closed, begun) = mpsc::channel();

@@ -301,6 +301,11 @@ mod tests {
             ] {
                 assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
                 assert_eq!(error.may_retry(), replay.is_repeatable(), "{replay:?}: {error:?}");
+                let hint = error.hint();
+                assert!(hint.starts_with(ASK) && hint.matches(ASK).count() == 1, "{hint}");
+                if let Error::Api(refused) = &error {
+                    assert_eq!(refused.hint(), hint, "the 429 is that of the last attempt");
+                }
             }
         }
     }

@@ -23,13 +23,14 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 ///
 /// Never allows more requests in a second than the limit, over all processes: a tenth of it at once, the
 /// others evenly spread. Slots are reserved by the clock of the server, so the clocks of the processes
-/// need not agree, and each request takes one query.
+/// need not agree, and each request takes one query (another one if its caller is polled more than 100 ms
+/// after its slot).
 ///
 /// Payments never wait for Redis to recover. If it cannot be reached, does not respond in time, or responds
 /// with an error, with an endless response or with impossible values, each process limits itself to its
 /// share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis
-/// responds again. In the second of such a change there may be up to a tenth more requests than the limit (or
-/// one more per process); and while only some processes have lost Redis, their shares come on top of what the
+/// responds again. In the second of such a change, and of a process that stalls for a moment, there may be up to
+/// a tenth more requests than the limit (or one more per process); and while only some processes have lost Redis, their shares come on top of what the
 /// others send.
 ///
 /// Set `maxmemory-policy noeviction`: a Redis that evicts keys loses reservations, and so does one that is
