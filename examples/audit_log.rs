@@ -1,7 +1,7 @@
 //! Writes an append-only audit log: one line of JSON for each signed request.
 //!
 //! ```sh
-//! cargo run --example audit_log -- audit.jsonl
+//! cargo run -p wxpay-examples --example audit_log -- audit.jsonl
 //! ```
 //!
 //! A separate thread writes, so that no call waits for a disk. Nothing is dropped: if the thread falls

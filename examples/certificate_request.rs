@@ -1,7 +1,7 @@
 //! Requests a certificate for the key at an address: in a file, a token or a key service.
 //!
 //! ```sh
-//! cargo run --example certificate_request -- vault:merchant?address=http://127.0.0.1:8200 1900007291
+//! cargo run -p wxpay-examples --example certificate_request -- 'vault:merchant?address=http://127.0.0.1:8200' 1900007291
 //! ```
 //!
 //! Upload the output to the merchant platform (账户中心 → API安全 → 申请API证书). The address is as in

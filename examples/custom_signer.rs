@@ -2,7 +2,7 @@
 //! key service of the company.
 //!
 //! ```sh
-//! cargo run --example custom_signer
+//! cargo run -p wxpay-examples --example custom_signer
 //! ```
 
 #[path = "shared/arguments.rs"]

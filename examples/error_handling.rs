@@ -1,7 +1,7 @@
 //! Handles each outcome of a call that cannot be undone, above all an unknown one.
 //!
 //! ```sh
-//! cargo run --example error_handling
+//! cargo run -p wxpay-examples --example error_handling
 //! ```
 
 #[path = "shared/arguments.rs"]

@@ -1,10 +1,10 @@
 //! Runs the test gateway as a program, to test clients in any language against it.
 //!
 //! ```sh
-//! cargo run --example gateway -- --port 18080 --keys DIR
+//! cargo run -p wxpay-examples --example gateway -- --port 18080 --keys DIR
 //! ```
 //!
-//! It writes the keys and a `gateway.json` into DIR, prints `listening on http://127.0.0.1:PORT`, and then
+//! It writes the keys, a `gateway.json` and a `gateway.env` (for `. DIR/gateway.env`) into DIR, prints `listening on http://127.0.0.1:PORT`, and then
 //! a line for each request, with the reason if it is refused. It runs until interrupted.
 
 use std::fs;
@@ -21,8 +21,9 @@ usage: gateway [--port PORT] [--keys DIR]
 
   --port PORT  where to listen on 127.0.0.1; 0, the default, takes a free port
   --keys DIR   where to write apiclient_key.pem, apiclient_cert.pem, pub_key.pem,
-               wechatpay_cert.pem and gateway.json; nothing is written without it,
-               nor into a folder where one of these is another
+               wechatpay_cert.pem, gateway.json, and gateway.env with the variables of a
+               client (`. DIR/gateway.env`); nothing is written without it, nor into a
+               folder where one of these is another
   --help       show this";
 
 #[derive(Default)]
@@ -88,6 +89,12 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
         Ok(held) if held.is_file() && is_own(&fs::read(&described)?, &description) => true,
         _ => return Err(is_anothers("gateway.json")),
     };
+    let variables = dir.join("gateway.env");
+    let has_variables = match fs::symlink_metadata(&variables) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Ok(held) if held.is_file() && fs::read(&variables)?.starts_with(ENV.as_bytes()) => true,
+        _ => return Err(is_anothers("gateway.env")),
+    };
     fs::create_dir_all(dir)?;
     for (name, text) in missing {
         write_new(&dir.join(name), text, name == "apiclient_key.pem")?;
@@ -95,7 +102,32 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
     if is_described {
         fs::remove_file(&described)?;
     }
-    write_new(&described, &format!("{description:#}\n"), false)
+    write_new(&described, &format!("{description:#}\n"), false)?;
+    if has_variables {
+        fs::remove_file(&variables)?;
+    }
+    write_new(&variables, &environment(gateway, &fs::canonicalize(dir)?), false)
+}
+
+/// The first line of `gateway.env`.
+const ENV: &str = "# The test gateway of wxpay, for a client in a shell: . gateway.env\n";
+
+/// Returns the variables that `Client::from_env` reads.
+fn environment(gateway: &Gateway, dir: &Path) -> String {
+    let path = |name| dir.join(name).display().to_string();
+    let variables = [
+        ("WXPAY_BASE_URL", gateway.base_url().to_owned()),
+        ("WXPAY_MCHID", gateway.mchid().as_str().to_owned()),
+        ("WXPAY_SERIAL_NO", gateway.serial_no().as_str().to_owned()),
+        ("WXPAY_PRIVATE_KEY", path("apiclient_key.pem")),
+        ("WXPAY_PUBLIC_KEY_ID", gateway.public_key_id().as_str().to_owned()),
+        ("WXPAY_PUBLIC_KEY", path("pub_key.pem")),
+    ];
+    let export = |(name, value): (&str, String)| {
+        let quoted = value.replace('\'', r"'\''");
+        format!("export {name}='{quoted}'\n")
+    };
+    ENV.to_owned() + &variables.map(export).concat()
 }
 
 fn is_anothers(name: &str) -> io::Error {

@@ -1,7 +1,7 @@
 //! Terminates a delivery plan with a key in an HSM, in the few lines that an application needs.
 //!
 //! ```sh
-//! cargo run --example hsm -- 'pkcs11:token=wxpay;object=merchant?module-path=…&pin-source=/run/secrets/pin'
+//! cargo run -p wxpay-examples --example hsm -- 'pkcs11:token=wxpay;object=merchant?module-path=…&pin-source=/run/secrets/pin'
 //! ```
 //!
 //! The gateway runs inside this program, and its merchant has a published test key; import that key to

@@ -3,7 +3,7 @@
 //!
 //! ```sh
 //! sudo apt-get install softhsm2
-//! cargo run --example hsm_born_key
+//! cargo run -p wxpay-examples --example hsm_born_key
 //! ```
 //!
 //! The token is in a temporary directory, which is deleted at the end. A test authority takes the place of

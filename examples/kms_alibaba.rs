@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! export ALIBABA_CLOUD_ACCESS_KEY_ID=LTAI… ALIBABA_CLOUD_ACCESS_KEY_SECRET=…
-//! cargo run --example kms_alibaba -- cn-hangzhou KEY_ID KEY_VERSION_ID [ENDPOINT]
+//! cargo run -p wxpay-examples --example kms_alibaba -- cn-hangzhou KEY_ID KEY_VERSION_ID [ENDPOINT]
 //! ```
 //!
 //! On a machine with a role, use `.credentials(AlibabaRole::new()?)` instead of the environment.

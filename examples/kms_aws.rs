@@ -1,7 +1,7 @@
 //! Terminates a delivery plan with a key in AWS KMS, in the few lines that an application needs.
 //!
 //! ```sh
-//! cargo run --example kms_aws --features aws-kms -- alias/wxpay-merchant
+//! cargo run -p wxpay-examples --example kms_aws --features aws-kms -- alias/wxpay-merchant
 //! ```
 //!
 //! Region and credentials are read as AWS tools do. The gateway runs inside this program, and its merchant

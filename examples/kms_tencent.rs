@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! export TENCENTCLOUD_SECRET_ID=AKID… TENCENTCLOUD_SECRET_KEY=…
-//! cargo run --example kms_tencent -- ap-guangzhou KEY_ID [ENDPOINT]
+//! cargo run -p wxpay-examples --example kms_tencent -- ap-guangzhou KEY_ID [ENDPOINT]
 //! ```
 //!
 //! On a machine with a role, use `.credentials(TencentRole::new()?)` instead of the environment.

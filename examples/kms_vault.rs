@@ -2,7 +2,7 @@
 //! an application needs.
 //!
 //! ```sh
-//! cargo run --example kms_vault -- https://vault.internal:8200 merchant /run/vault/token
+//! cargo run -p wxpay-examples --example kms_vault -- https://vault.internal:8200 merchant /run/vault/token
 //! ```
 //!
 //! The gateway runs inside this program, and its merchant has a published test key; import that key to try

@@ -1,8 +1,8 @@
 //! Terminates a delivery plan (终止投放计划).
 //!
 //! ```sh
-//! cargo run --example terminate -- 12000          # on a gateway inside this program
-//! cargo run --example terminate -- --live --brand 1004 12000   # on WeChat Pay, or on WXPAY_BASE_URL
+//! cargo run -p wxpay-examples --example terminate -- 12000          # on a gateway inside this program
+//! cargo run -p wxpay-examples --example terminate -- --live --brand 1004 12000   # on WeChat Pay, or on WXPAY_BASE_URL
 //! ```
 //!
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
@@ -83,8 +83,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Misuse> {
     }
     let timeout = arguments.timeout.unwrap_or(Duration::from_secs(15));
     let plan_id = arguments.plan_id.ok_or_else(|| usage("there is no PLAN_ID"))?;
-    if arguments.live && arguments.brand.is_some() == arguments.yes {
-        return Err(usage("--live needs either --brand BRAND_ID or --yes"));
+    let ways = usize::from(arguments.brand.is_some()) + usize::from(arguments.yes);
+    match (arguments.live, ways) {
+        (true, 1) | (false, 0) => {}
+        (true, 0) => return Err(usage("--live needs --brand BRAND_ID, or --yes")),
+        (true, _) => return Err(usage("--live needs either --brand or --yes, not both")),
+        (false, _) => return Err(usage("--brand and --yes need --live: nothing was called")),
     }
     if arguments.live {
         terminate_live(&plan_id, arguments.brand.as_ref(), timeout).await
@@ -112,7 +116,11 @@ async fn terminate_live(
     if let Some(brand_id) = brand_id {
         let looked = look(&client, brand_id, plan_id).await;
         if let Err(error) = looked.and_then(|()| ask(plan_id)) {
-            println!("error: {}\noutcome: not_sent", chain(error.as_ref()));
+            println!("error: {}", chain(error.as_ref()));
+            if let Some(error) = error.downcast_ref::<wxpay_transport::Error>() {
+                println!("  hint: {}", error.hint());
+            }
+            println!("outcome: not_sent");
             return Ok(ExitCode::from(2));
         }
     }
@@ -137,7 +145,13 @@ async fn look<T: Transport>(
     let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
     // The filter may have been lost on the way: only the requested plan counts.
     let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
-    let plan = plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}"))?;
+    let plan =
+        plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}: check both ids"))?;
+    if let Some("TERMINATED" | "PLAN_TERMINATED") = plan["plan_state"].as_str() {
+        return Err(
+            format!("plan {plan_id} of brand {brand_id} has been terminated already").into()
+        );
+    }
     println!("plan {plan_id} of brand {brand_id}:");
     for field in ["plan_name", "plan_state", "product_coupon_id", "delivery_end_time"] {
         println!("  {field}: {}", plan[field].as_str().unwrap_or("not given").escape_debug());
@@ -283,7 +297,10 @@ fn settings_error(error: &wxpay_transport::Error) -> Misuse {
 }
 
 fn usage(what: &str) -> Misuse {
-    Misuse(what.to_owned(), "see: cargo run --example terminate -- --help".to_owned())
+    Misuse(
+        what.to_owned(),
+        "see: cargo run -p wxpay-examples --example terminate -- --help".to_owned(),
+    )
 }
 
 fn wrong(what: &str, error: &(dyn StdError + 'static), hint: &str) -> Misuse {

@@ -63,7 +63,8 @@ impl Secret {
             Ok(secret) if !secret.is_empty() => Ok(Self::new(secret)),
             _ => Err(KmsError::setting(
                 format!("the environment variable {} is not set", shown_variable(name)),
-                "set it, or give the secret in another way",
+                "set it, or give the secret in another way; in the address of a signer: token_file=PATH, \
+                 another auth=, or role= on a machine with one",
             )),
         }
     }

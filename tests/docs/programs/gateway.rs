@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::program::{ended, example};
 
@@ -33,6 +33,8 @@ fn the_gateway_as_a_program() {
     let described: serde_json::Value = serde_json::from_str(&described).expect("JSON");
     assert_eq!(described["base_url"], base_url.as_str());
     assert_eq!(described["plans"][0]["plan_id"], "12000");
+    let variables = std::fs::read_to_string(dir.join("gateway.env")).expect("the variables");
+    assert!(variables.contains(&format!("export WXPAY_BASE_URL='{base_url}'\n")), "{variables}");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -41,15 +43,14 @@ fn the_gateway_as_a_program() {
     }
 
     let terminate = |mchid: &str, typed: &str| {
-        let text = |name: &str| described[name].as_str().expect("text").to_owned();
-        let mut terminate = example("terminate")
-            .args(["12000", "--live", "--brand", "1004"])
-            .env("WXPAY_BASE_URL", &base_url)
-            .env("WXPAY_MCHID", mchid)
-            .env("WXPAY_SERIAL_NO", text("serial_no"))
-            .env("WXPAY_PRIVATE_KEY", dir.join(text("private_key")))
-            .env("WXPAY_PUBLIC_KEY_ID", text("public_key_id"))
-            .env("WXPAY_PUBLIC_KEY", dir.join(text("public_key")))
+        // As a user does, in a shell; another mchid is set after that.
+        let script =
+            ". \"$0\" && export WXPAY_MCHID=\"$1\" && exec \"$2\" 12000 --live --brand 1004";
+        let mut terminate = Command::new("sh")
+            .args(["-c", script])
+            .arg(dir.join("gateway.env"))
+            .arg(mchid)
+            .arg(example("terminate").get_program())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -96,7 +97,7 @@ fn gateway_with_keys(dir: &Path) -> Result<(), String> {
 fn the_gateway_leaves_other_keys_alone() {
     let dir = std::env::temp_dir().join(format!("wxpay-own-keys-{}", std::process::id()));
     let names = ["apiclient_key.pem", "apiclient_cert.pem", "pub_key.pem", "wechatpay_cert.pem"];
-    for name in names.into_iter().chain(["gateway.json"]) {
+    for name in names.into_iter().chain(["gateway.json", "gateway.env"]) {
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a folder");
         std::fs::write(dir.join(name), "a key that is used\n").expect("a file");

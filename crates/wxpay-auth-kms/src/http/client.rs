@@ -83,7 +83,9 @@ impl Http {
         let sent = sensitive(request.headers());
         // It may contain a secret.
         let request = request.map(|body| Full::new(Bytes::from_owner(Zeroizing::new(body))));
-        let response = self.client().request(request).await.map_err(|e| self.not_answered(e))?;
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let response = self.client().request(request).await;
+        let response = response.map_err(|e| self.not_answered(&host, e))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
             let message = format!("the response of {} broke off, or is too long", self.service);
@@ -94,7 +96,7 @@ impl Http {
         Ok(Response { service: self.service, status, headers, body, sent })
     }
 
-    fn not_answered(&self, error: hyper_util::client::legacy::Error) -> KmsError {
+    fn not_answered(&self, host: &str, error: hyper_util::client::legacy::Error) -> KmsError {
         let service = self.service;
         let tls = chain(&error).into_iter().find_map(tls_error);
         if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
@@ -112,7 +114,7 @@ impl Http {
                 .with_source(error);
         }
         let message = if error.is_connect() {
-            format!("{service} cannot be reached")
+            format!("{service} cannot be reached at {host}")
         } else {
             format!("the connection to {service} broke")
         };
@@ -302,7 +304,7 @@ mod tests {
         let call = tokio::time::timeout(Limits::default().attempt_timeout, http.send(request));
         let Err(error) = call.await.unwrap() else { panic!("a response") };
         assert_eq!(error.kind(), SignErrorKind::Unavailable);
-        assert_eq!(error.to_string(), "vault cannot be reached");
+        assert_eq!(error.to_string(), format!("vault cannot be reached at {address}"));
     }
 
     #[test]

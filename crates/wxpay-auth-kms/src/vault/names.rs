@@ -38,7 +38,7 @@ pub(super) fn key(key: &str) -> Result<(), KmsError> {
     }
     Err(KmsError::setting(
         "the name of the key is not valid for Transit",
-        "give the name of the key alone: letters, digits, _, - and .",
+        "give the name of the key alone (letters, digits, _, - and .); the mount is set apart, mount=transit",
     ))
 }
 

@@ -141,7 +141,9 @@ impl SignerUriError {
             Self::Missing { .. } => "add it after the question mark: ?NAME=VALUE, or &NAME=VALUE",
             Self::Without { .. } => "add what it requires, or remove it",
             Self::Value { .. } => "correct the value; write % as %25, & as %26",
-            Self::NoCertificate => "add certificate=PATH, or serial_no=…",
+            Self::NoCertificate => {
+                "add certificate=PATH, or serial_no=… (or, in the settings of a client, serial_no: WXPAY_SERIAL_NO)"
+            }
             Self::Material(e) => e.hint(),
             #[cfg(feature = "pkcs11")]
             Self::Pkcs11(e) => e.hint(),

@@ -110,7 +110,8 @@ impl ConfigError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::MalformedUrl | Self::Scheme | Self::NotAnOrigin => {
-                "give scheme and host, and a port where needed: https://api.mch.weixin.qq.com"
+                "give scheme and host, and a port where needed: https://api.mch.weixin.qq.com, or \
+                 http://127.0.0.1:18080 for a gateway on this machine"
             }
             Self::PlainHttp => {
                 "use https; plain http is for this machine, or, if something else protects the \

@@ -76,7 +76,16 @@ impl SettingsError {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match &self.cause {
-            SettingsCause::Missing => format!("set {}", self.setting()).into(),
+            SettingsCause::Missing => match self.setting {
+                "mchid" => "set it to the merchant number of the service provider, as the merchant platform shows it",
+                "serial_no" => {
+                    "set it to the serial of the merchant certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
+                }
+                "public_key_id" => "set it to the id of WeChat Pay's public key, PUB_KEY_ID_…",
+                "public_key" => "set it to the path of WeChat Pay's public key, pub_key.pem",
+                _ => "set it",
+            }
+            .into(),
             SettingsCause::Empty => "give it a value, or remove it".into(),
             SettingsCause::NotUnicode => "write it in UTF-8".into(),
             SettingsCause::NoKey => {

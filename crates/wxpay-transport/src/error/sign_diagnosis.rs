@@ -139,7 +139,7 @@ impl fmt::Display for SignDiagnosis {
             }
             (None, ..) => f.write_str(
                 "the server built the same message: the key does not belong to the serial_no, or \
-                 not to the mchid",
+                 not to the mchid; or a signer of your own signed something else than the message",
             ),
         }
     }
