@@ -15,9 +15,8 @@ use crate::error::KmsError;
 ///
 /// ```
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
-/// use async_trait::async_trait;
 /// use wxpay_auth::kms::{KmsBackend, KmsError, KmsKey};
-/// use wxpay_auth::{PublicKey, SignErrorKind};
+/// use wxpay_auth::{PublicKey, SignErrorKind, async_trait};
 ///
 /// #[derive(Debug)]
 /// struct OurVault;
