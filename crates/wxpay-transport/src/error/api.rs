@@ -444,7 +444,7 @@ mod tests {
                 assert_eq!(error.outcome(), Outcome::Unknown, "{status} {body}");
                 assert!(error.may_retry(), "{status} {body}: the call may be repeated");
                 let hint = error.hint();
-                assert!(hint.starts_with(crate::error::ASK), "{status} {body}: {hint}");
+                assert!(hint.starts_with(error.call().ask()), "{status} {body}: {hint}");
                 assert!(hint.contains("something in front"), "{status} {body}: {hint}");
                 assert!(!hint.contains("check the id"), "{status} {body}: {hint}");
             }

@@ -11,12 +11,12 @@ use super::response_signature::ResponseSignature;
 impl ApiError {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
-        if self.call().earlier_unknown && !self.last_hint().starts_with(super::ASK) {
-            let (ask, last) = (super::ASK, self.last_hint());
+        let (ask, last) = (self.call().ask(), self.last_hint());
+        if self.call().earlier_unknown && !last.starts_with(ask) {
             return format!("{ask} (an earlier attempt was sent). Of the last attempt: {last}")
                 .into();
         }
-        self.last_hint()
+        last
     }
 
     /// Returns what to do about this response, whatever came of earlier attempts.
@@ -24,20 +24,20 @@ impl ApiError {
         if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
         {
-            return format!("{}; {}", super::ASK, e.hint()).into();
+            return format!("{}; {}", self.call().ask(), e.hint()).into();
         }
         if self.is_unconfirmed() {
             return format!(
                 "{} (the refusal came on a connection that had carried another request; it may be the response to \
                  that request, and there was no time to confirm it)",
-                super::ASK
+                self.call().ask()
             )
             .into();
         }
         let status = self.inner.status;
         let is_encoded = self.inner.body == ErrorBody::Encoded;
         if is_encoded || (status.is_client_error() && !self.is_wechat_pays()) {
-            return format!("{}; {}", super::ASK, self.hint_other()).into();
+            return format!("{}; {}", self.call().ask(), self.hint_other()).into();
         }
         match status {
             StatusCode::UNAUTHORIZED => self.hint_sign_error(),
@@ -62,14 +62,14 @@ impl ApiError {
             StatusCode::LENGTH_REQUIRED | StatusCode::PAYLOAD_TOO_LARGE => {
                 "check the path to WeChat Pay: a proxy changes requests".into()
             }
-            StatusCode::REQUEST_TIMEOUT => super::ASK.into(),
+            StatusCode::REQUEST_TIMEOUT => self.call().ask().into(),
             status if status.is_redirection() => {
-                format!("{}; redirects are not followed: check the base URL", super::ASK).into()
+                format!("{}; redirects are not followed: check the base URL", self.call().ask()).into()
             }
             status if status.is_client_error() => {
                 "see the code in WeChat Pay's documentation of this call".into()
             }
-            _ => super::ASK.into(),
+            _ => self.call().ask().into(),
         }
     }
 

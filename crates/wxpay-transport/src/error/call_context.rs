@@ -49,6 +49,11 @@ impl CallContext {
         }
     }
 
+    /// Returns what to do after an unknown outcome.
+    pub(crate) fn ask(&self) -> &'static str {
+        if self.replay == Replay::Safe { super::ASK_AGAIN } else { super::ASK }
+    }
+
     /// Sets the number of the attempt, from 1.
     #[must_use]
     pub fn attempt(mut self, attempt: u32) -> Self {

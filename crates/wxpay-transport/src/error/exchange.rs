@@ -5,7 +5,6 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::ASK;
 use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
@@ -115,7 +114,7 @@ impl ExchangeError {
     pub fn hint(&self) -> &'static str {
         match self.delivery() {
             Delivery::NotSent => "nothing was sent: try again",
-            Delivery::Answered | Delivery::Unknown => ASK,
+            Delivery::Answered | Delivery::Unknown => self.call.ask(),
         }
     }
 }

@@ -218,8 +218,9 @@ impl Error {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
+            let ask = self.call().map_or(ASK, CallContext::ask);
             return format!(
-                "{ASK} (an earlier attempt was sent). Of the last attempt: {}",
+                "{ask} (an earlier attempt was sent). Of the last attempt: {}",
                 self.last_hint()
             )
             .into();
@@ -271,6 +272,8 @@ impl fmt::Debug for Error {
 
 /// What to do after an unknown outcome; used by several errors.
 const ASK: &str = "the call may have been carried out: read the state before sending it again";
+/// The same of a query.
+const ASK_AGAIN: &str = "the query changes nothing, and can be sent again";
 
 #[cfg(test)]
 mod tests {
@@ -302,7 +305,8 @@ mod tests {
                 assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
                 assert_eq!(error.may_retry(), replay.is_repeatable(), "{replay:?}: {error:?}");
                 let hint = error.hint();
-                assert!(hint.starts_with(ASK) && hint.matches(ASK).count() == 1, "{hint}");
+                let ask = if replay == Replay::Safe { ASK_AGAIN } else { ASK };
+                assert!(hint.starts_with(ask) && hint.matches(ask).count() == 1, "{hint}");
                 if let Error::Api(refused) = &error {
                     assert_eq!(refused.hint(), hint, "the 429 is that of the last attempt");
                 }

@@ -4,7 +4,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use super::ASK;
 use super::call_context::CallContext;
 use crate::error::delivery::Delivery;
 
@@ -130,7 +129,7 @@ impl TimeoutError {
     pub fn hint(&self) -> &'static str {
         match self.delivery() {
             Delivery::NotSent => "nothing was sent: check network and signer, then try again",
-            Delivery::Answered | Delivery::Unknown => ASK,
+            Delivery::Answered | Delivery::Unknown => self.call.ask(),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::fmt;
 use http::StatusCode;
 use wxpay_auth::VerifyError;
 
-use super::ASK;
 use super::call_context::CallContext;
 
 /// Why a 2xx response cannot be trusted.
@@ -104,21 +103,22 @@ impl UnverifiedError {
 
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
+        let ask = self.call.ask();
         match &*self.cause {
-            UnverifiedCause::Signature(e) => format!("{ASK}; {}", e.hint()).into(),
+            UnverifiedCause::Signature(e) => format!("{ask}; {}", e.hint()).into(),
             UnverifiedCause::Foreign => format!(
-                "{ASK}; find out what responds to a request with the response to another one: a proxy, \
+                "{ask}; find out what responds to a request with the response to another one: a proxy, \
                  or something else on the path to WeChat Pay"
             )
             .into(),
             UnverifiedCause::Encoded { .. } => format!(
-                "{ASK}; a proxy or gateway encodes bodies, which invalidates their signatures: have it pass \
+                "{ask}; a proxy or gateway encodes bodies, which invalidates their signatures: have it pass \
                  bodies on unchanged"
             )
             .into(),
-            UnverifiedCause::Truncated => ASK.into(),
+            UnverifiedCause::Truncated => ask.into(),
             UnverifiedCause::TooLarge { .. } => {
-                format!("{ASK}; raise the limit if responses of this size are expected").into()
+                format!("{ask}; raise the limit if responses of this size are expected").into()
             }
         }
     }

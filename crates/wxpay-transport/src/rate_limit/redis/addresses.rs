@@ -13,7 +13,7 @@ use crate::connection::trail::Trail;
 use crate::connection::try_addresses::{Stopped, TryAddresses, Unreachable};
 use crate::error::ConnectStage;
 use crate::observe::log;
-use crate::rate_limit::redis::shared_limit::Lost;
+use crate::rate_limit::redis::lost::Lost;
 
 /// Tries the addresses of a host, those that failed recently last.
 #[derive(Debug, Clone)]

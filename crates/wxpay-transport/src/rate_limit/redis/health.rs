@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::breaker::{Admission, Breaker, BreakerSettings, BreakerState};
 use crate::observe::telemetry;
-use crate::rate_limit::redis::shared_limit::Lost;
+use crate::rate_limit::redis::lost::Lost;
 
 /// Blocks queries to a lost store, except for one at a time after a pause.
 pub(crate) struct SharedHealth {

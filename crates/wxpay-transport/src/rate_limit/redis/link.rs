@@ -31,7 +31,8 @@ use crate::connection::tls;
 use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
 use crate::rate_limit::redis::addresses::Addresses;
-use crate::rate_limit::redis::shared_limit::{Lost, Reach, SharedStore, Slot, StoreReply, Wanted};
+use crate::rate_limit::redis::lost::Lost;
+use crate::rate_limit::redis::store::{Reach, SharedStore, Slot, StoreReply, Wanted};
 
 /// Queries Redis. The first query without a connection opens one in the background.
 pub(crate) struct RedisLink {

@@ -3,7 +3,9 @@
 pub(crate) mod addresses;
 pub(crate) mod health;
 pub(crate) mod link;
+pub(crate) mod lost;
 pub(crate) mod shared_limit;
+pub(crate) mod store;
 
 use std::fmt;
 use std::num::NonZeroU32;

@@ -5,94 +5,15 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::rate_limit::in_process::{InProcessRateLimiter, QUEUE, count, spread};
 use crate::rate_limit::keyed::Keyed;
 use crate::rate_limit::redis::health::{Asking, SharedHealth};
+use crate::rate_limit::redis::lost::Lost;
+use crate::rate_limit::redis::store::{Reach, SharedStore, Slot, Wanted};
 use crate::rate_limit::turns::{Turn, Turns};
 use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
-
-/// The store in which the processes reserve their slots.
-#[async_trait]
-pub(crate) trait SharedStore: Send + Sync {
-    /// One connection, open or being opened.
-    type Line: Send + Sync;
-
-    /// Returns the connection for queries.
-    fn line(&self) -> Self::Line;
-
-    /// Reserves the next slot, unless it is too far ahead.
-    async fn reserve(&self, line: &Self::Line, wanted: Wanted<'_>) -> Result<StoreReply, Lost>;
-
-    /// Closes a connection on which a query failed; the next query opens a new one.
-    /// Returns `false` if it was already closed.
-    fn hang_up(&self, line: &Self::Line) -> bool;
-}
-
-/// What a query asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) key: LimitKey<'a>,
-    /// Number of requests that may be sent at once.
-    pub(crate) burst: NonZeroU32,
-    /// Interval between further requests.
-    pub(crate) interval: Duration,
-    /// The wait that would be too long.
-    pub(crate) longest: Duration,
-    /// How far ahead all processes together can reserve slots, with a margin.
-    pub(crate) farthest: Duration,
-    /// The state in the last response. No reservation begins before that, even if the store has lost it.
-    pub(crate) known: Option<Reach>,
-}
-
-/// How far reservations reach, in microseconds of the clock of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// Start of the slot after the last reserved one, if requests are evenly spread.
-    pub(crate) next: u64,
-    /// Time of the response.
-    pub(crate) seen: u64,
-}
-
-/// The reply of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StoreReply {
-    pub(crate) place: Slot,
-    pub(crate) reach: Reach,
-}
-
-/// The reserved slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
-    /// A slot is reserved; it begins after this time.
-    After(Duration),
-    /// The slot would begin only after this time. Nothing is reserved.
-    TooFar(Duration),
-}
-
-/// Why there was no usable response. Contains no secret, so no server text beyond a code.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum Lost {
-    #[error("there was no response in time")]
-    Slow,
-    #[error("there is no connection")]
-    Connection,
-    #[error("the TLS connection cannot be made")]
-    Tls,
-    #[error("the response was an error: {0}")]
-    Refused(String),
-    #[error("the response was too long")]
-    TooLong,
-    #[error("the response is impossible")]
-    Untrue,
-    #[error(
-        "a key was lost or overwritten: set maxmemory-policy to noeviction, and flush nothing there"
-    )]
-    Forgotten,
-}
 
 /// Reserves slots in the store, and falls back to the share of this process while it is lost.
 pub(crate) struct SharedLimit<S> {
@@ -270,22 +191,6 @@ impl<S: SharedStore> SharedLimit<S> {
     }
 }
 
-impl Wanted<'_> {
-    /// Returns the response, unless it is impossible: an absurdly long wait would block payments.
-    fn believe(&self, response: StoreReply) -> Result<StoreReply, Lost> {
-        let can_be = match response.place {
-            Slot::After(wait) => wait <= self.longest,
-            Slot::TooFar(wait) => (self.longest..=self.farthest).contains(&wait),
-        };
-        let ahead = Duration::from_micros(response.reach.next.saturating_sub(response.reach.seen));
-        if can_be && ahead <= self.farthest + self.interval {
-            Ok(response)
-        } else {
-            Err(Lost::Untrue)
-        }
-    }
-}
-
 impl<S> fmt::Debug for SharedLimit<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedLimit")
@@ -402,10 +307,12 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use async_trait::async_trait;
     use tokio::task::JoinSet;
 
     use super::*;
     use crate::message::interface_limit::RateLimit;
+    use crate::rate_limit::redis::store::StoreReply;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const MILLISECOND: Duration = Duration::from_millis(1);
