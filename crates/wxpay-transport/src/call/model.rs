@@ -466,7 +466,11 @@ fn check_promises(replay: Replay, ends: &[End], ended: &Result<Response, Error>)
             assert_eq!(error.outcome() == Outcome::NotSent, is_unsent, "{shown}");
             if is_unknown {
                 assert_ne!(error.delivery(), Delivery::NotSent, "{shown}");
-                assert!(error.hint().contains("read the state"), "{}", error.hint());
+                let hint = match replay {
+                    Replay::Safe => "can be sent again",
+                    _ => "read the state",
+                };
+                assert!(error.hint().contains(hint), "{shown}: {}", error.hint());
             }
             assert_eq!(error.attempts(), u32::try_from(ends.len()).ok(), "{shown}");
         }
