@@ -485,18 +485,22 @@ fn renewing_goes_on_on_another_runtime() {
     let service_runtime = Runtime::new().unwrap();
     let (server, script) = service_runtime.block_on(service(60));
     let vault = builder(&server).build().unwrap();
-    // The clock of the second runtime is behind: it was never advanced.
-    for steps in [1, 3] {
+    for _ in 0..2 {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let _clock = stopped_clock();
             sign(&vault).await.unwrap();
             let before = script.renewals();
-            for _ in 0..steps {
+            // The clock of the second runtime is behind: it was never advanced. If the time passes while a
+            // renewal or a login is in flight, that fails, and a signature that waits for it, too.
+            for _ in 0..30 {
+                if script.renewals() > before {
+                    break;
+                }
                 later(41).await;
-                sign(&vault).await.unwrap();
+                let _ = sign(&vault).await;
             }
-            until(|| script.renewals() > before).await;
+            assert!(script.renewals() > before);
         });
     }
 }
