@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::AsHeaderName;
 use http::response::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -83,9 +84,9 @@ impl Http {
         let sent = sensitive(request.headers());
         // It may contain a secret.
         let request = request.map(|body| Full::new(Bytes::from_owner(Zeroizing::new(body))));
-        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let host = request.uri().authority().cloned();
         let response = self.client().request(request).await;
-        let response = response.map_err(|e| self.not_answered(&host, e))?;
+        let response = response.map_err(|e| self.not_answered(host.as_ref(), e))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|e| {
             let message = format!("the response of {} broke off, or is too long", self.service);
@@ -96,7 +97,11 @@ impl Http {
         Ok(Response { service: self.service, status, headers, body, sent })
     }
 
-    fn not_answered(&self, host: &str, error: hyper_util::client::legacy::Error) -> KmsError {
+    fn not_answered(
+        &self,
+        host: Option<&Authority>,
+        error: hyper_util::client::legacy::Error,
+    ) -> KmsError {
         let service = self.service;
         let tls = chain(&error).into_iter().find_map(tls_error);
         if let Some(rustls::Error::InvalidCertificate(problem)) = tls {
@@ -114,6 +119,7 @@ impl Http {
                 .with_source(error);
         }
         let message = if error.is_connect() {
+            let host = host.map_or("", Authority::as_str);
             format!("{service} cannot be reached at {host}")
         } else {
             format!("the connection to {service} broke")

@@ -20,8 +20,8 @@ fn tell(recorder: impl FnOnce()) {
     let _ = caught("metrics recorder", recorder);
 }
 
-/// Sets a gauge to a state, and again if the state has changed meanwhile: of two threads, the one that changed it
-/// first may set the gauge last.
+/// Publishes a state, such as to a gauge, and again if the state has changed meanwhile: of two threads, the one
+/// that changed it first may publish last.
 pub(crate) fn settle<T: PartialEq>(mut state: T, set: impl Fn(&T), current: impl Fn() -> T) {
     loop {
         set(&state);

@@ -65,17 +65,6 @@ impl SharedHealth {
         let _ = self.is_lost.subscribe().wait_for(|is_lost| !is_lost).await;
     }
 
-    /// Tells the callers that wait. They end with the last state, whatever changes meanwhile.
-    fn tell(&self) {
-        loop {
-            let is_lost = self.state().is_lost();
-            self.is_lost.send_replace(is_lost);
-            if self.state().is_lost() == is_lost {
-                return;
-            }
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,9 +88,14 @@ impl SharedHealth {
         // A log subscriber may be slow, or query this very store; the waker of a caller that waits for it may, too.
         drop(state);
         if is_changed {
-            self.tell();
-            let set = |is_lost: &bool| telemetry::shared_limit_degraded(*is_lost);
-            telemetry::settle(is_lost, set, || self.is_lost());
+            // The callers that wait, and the gauge, end with the last state.
+            let current = || self.state().is_lost();
+            telemetry::settle(is_lost, |is_lost| _ = self.is_lost.send_replace(*is_lost), current);
+            telemetry::settle(
+                is_lost,
+                |is_lost| telemetry::shared_limit_degraded(*is_lost),
+                current,
+            );
         }
         match lost {
             Some(lost) if is_news => telemetry::shared_limit_lost(&self.server, lost),
