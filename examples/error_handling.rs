@@ -6,12 +6,16 @@
 
 #[path = "shared/arguments.rs"]
 mod arguments;
+#[path = "shared/find_plan.rs"]
+mod find_plan;
 
 use std::error::Error as StdError;
 
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour};
-use wxpay_transport::{BaseUrl, Client, Outcome, Request, Target, Transport};
+use wxpay_transport::{BaseUrl, Client, Outcome, Transport};
+
+use self::find_plan::find_plan;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
@@ -63,8 +67,8 @@ async fn stop<T: Transport>(
         Outcome::Rejected | Outcome::NotSent => println!("  nothing was done: fix it first"),
         // It may have been carried out: query the state, and do not send it again blindly.
         _ => {
-            let state = read_state(plans.transport(), brand_id, &plan_id).await?;
-            match state.as_deref() {
+            let plan = find_plan(plans.transport(), brand_id, &plan_id).await?;
+            match plan.as_ref().and_then(|plan| plan["plan_state"].as_str()) {
                 Some("TERMINATED" | "PLAN_TERMINATED") => {
                     println!("  it was carried out after all")
                 }
@@ -74,25 +78,4 @@ async fn stop<T: Transport>(
         }
     }
     Ok(())
-}
-
-/// Reads the state of one plan. The list call has no typed form yet, so this uses an untyped request, which
-/// is signed and verified in the same way.
-///
-/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
-async fn read_state<T: Transport>(
-    transport: &T,
-    brand_id: &str,
-    plan_id: &PlanId,
-) -> Result<Option<String>, Box<dyn StdError>> {
-    let target = Target::new("/v3/marketing/partner/delivery-plan/delivery-plans")?
-        .segment(brand_id)?
-        .segment("delivery-plans")?
-        .query("plan_id", plan_id.as_str())?;
-    let response = transport.send(Request::get("delivery_plans.list", target)).await?;
-    let list: serde_json::Value = serde_json::from_slice(response.body().body())?;
-    let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // The filter may have been lost on the way: look for the requested plan.
-    let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
-    Ok(plan.and_then(|plan| plan["plan_state"].as_str()).map(str::to_owned))
 }

@@ -83,30 +83,32 @@ fn write_keys(gateway: &Gateway, dir: &Path) -> io::Result<()> {
             _ => return Err(is_anothers(name)),
         }
     }
-    let (description, described) = (description(gateway), dir.join("gateway.json"));
-    let is_described = match fs::symlink_metadata(&described) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Ok(held) if held.is_file() && is_own(&fs::read(&described)?, &description) => true,
-        _ => return Err(is_anothers("gateway.json")),
-    };
-    let variables = dir.join("gateway.env");
-    let has_variables = match fs::symlink_metadata(&variables) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
-        Ok(held) if held.is_file() && fs::read(&variables)?.starts_with(ENV.as_bytes()) => true,
-        _ => return Err(is_anothers("gateway.env")),
-    };
+    let description = description(gateway);
+    let has_description = holds(dir, "gateway.json", |held| is_own(held, &description))?;
+    let has_variables = holds(dir, "gateway.env", |held| held.starts_with(ENV.as_bytes()))?;
     fs::create_dir_all(dir)?;
     for (name, text) in missing {
         write_new(&dir.join(name), text, name == "apiclient_key.pem")?;
     }
-    if is_described {
-        fs::remove_file(&described)?;
+    let variables = environment(gateway, &fs::canonicalize(dir)?);
+    replace(&dir.join("gateway.json"), has_description, &format!("{description:#}\n"))?;
+    replace(&dir.join("gateway.env"), has_variables, &variables)
+}
+
+/// Tells whether a folder holds a file of a gateway that ran before; one of another program is refused.
+fn holds(dir: &Path, name: &str, is_own: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+    match fs::symlink_metadata(dir.join(name)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(held) if held.is_file() && is_own(&fs::read(dir.join(name))?) => Ok(true),
+        _ => Err(is_anothers(name)),
     }
-    write_new(&described, &format!("{description:#}\n"), false)?;
-    if has_variables {
-        fs::remove_file(&variables)?;
+}
+
+fn replace(path: &Path, is_there: bool, text: &str) -> io::Result<()> {
+    if is_there {
+        fs::remove_file(path)?;
     }
-    write_new(&variables, &environment(gateway, &fs::canonicalize(dir)?), false)
+    write_new(path, text, false)
 }
 
 /// The first line of `gateway.env`.

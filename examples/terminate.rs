@@ -8,6 +8,9 @@
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
 //! 3, respectively, and 4 for wrong usage or configuration.
 
+#[path = "shared/find_plan.rs"]
+mod find_plan;
+
 use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +18,9 @@ use std::time::Duration;
 use wxpay_auth::BrandId;
 use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
 use wxpay_testing::Gateway;
-use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome, Request, Target, Transport};
+use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome, Transport};
+
+use self::find_plan::find_plan;
 
 const USAGE: &str = "\
 usage: terminate [--live --brand BRAND_ID | --live --yes] [--timeout SECONDS] [--verbose] PLAN_ID
@@ -127,24 +132,13 @@ async fn terminate_live(
     Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
 }
 
-/// Shows the plan that is about to end. The list call has no typed form yet, so this uses an untyped request,
-/// which is signed and verified in the same way.
-///
-/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
+/// Shows the plan that is about to end.
 async fn look<T: Transport>(
     transport: &T,
     brand_id: &BrandId,
     plan_id: &PlanId,
 ) -> Result<(), Box<dyn StdError>> {
-    let target = Target::new("/v3/marketing/partner/delivery-plan/delivery-plans")?
-        .segment(brand_id.as_str())?
-        .segment("delivery-plans")?
-        .query("plan_id", plan_id.as_str())?;
-    let response = transport.send(Request::get("delivery_plans.list", target)).await?;
-    let list: serde_json::Value = serde_json::from_slice(response.body().body())?;
-    let plans = list["plan_list"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // The filter may have been lost on the way: only the requested plan counts.
-    let plan = plans.iter().find(|plan| plan["plan_id"] == plan_id.as_str());
+    let plan = find_plan(transport, brand_id.as_str(), plan_id).await?;
     let plan =
         plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}: check both ids"))?;
     if let Some("TERMINATED" | "PLAN_TERMINATED") = plan["plan_state"].as_str() {
