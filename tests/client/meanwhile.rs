@@ -7,30 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use wxpay_auth::{
-    Algorithm, Certificate, FileKeySigner, KeyRing, SignError, Signature, Signer, async_trait,
-};
+use wxpay_auth::{Certificate, KeyRing, async_trait};
 use wxpay_marketing::DeliveryPlans;
 use wxpay_testing::{ServerTls, WireServer, client_config};
+use wxpay_tests::telling_signer::Tells;
 use wxpay_tests::{chain, kind, plan_id};
 use wxpay_transport::{BaseUrl, Client, ClientBuilder, Delivery, Proxy, Resolve};
-
-/// Says when it has signed.
-#[derive(Debug)]
-struct Tells(FileKeySigner, Arc<Notify>);
-
-#[async_trait]
-impl Signer for Tells {
-    fn algorithm(&self) -> Algorithm {
-        self.0.algorithm()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let signature = self.0.sign(message).await;
-        self.1.notify_one();
-        signature
-    }
-}
 
 /// Resolves a name after the request was signed, and after something else has happened.
 struct Later<F>(F, Duration, Arc<Notify>);

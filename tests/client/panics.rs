@@ -16,6 +16,7 @@ use wxpay_auth::{
 use wxpay_testing::{ErrorBody, Fault, How, Misbehaviour, Plan, Point, ServerTls, WireServer};
 use wxpay_tests::log::Log;
 use wxpay_tests::requests::{list, terminate};
+use wxpay_tests::telling_signer::Tells;
 use wxpay_tests::until::until;
 use wxpay_tests::{TestClient, builder, own_process};
 use wxpay_transport::{
@@ -153,23 +154,6 @@ async fn an_auditor_is_no_danger_to_a_call_that_is_dropped() {
     assert!(call.await.unwrap_err().is_cancelled(), "and not a panic");
     assert_eq!(audit.asked.load(Ordering::Relaxed), 1);
     client.send(list()).await.unwrap();
-}
-
-/// Signs, and notifies the test.
-#[derive(Debug)]
-struct Tells(FileKeySigner, Arc<Notify>);
-
-#[async_trait]
-impl Signer for Tells {
-    fn algorithm(&self) -> Algorithm {
-        self.0.algorithm()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let signature = self.0.sign(message).await;
-        self.1.notify_one();
-        signature
-    }
 }
 
 /// Panics once a signature has been made.

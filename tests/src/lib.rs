@@ -31,6 +31,7 @@ pub mod redis_server;
 pub mod requests;
 pub mod signals;
 pub mod switchboard;
+pub mod telling_signer;
 pub mod tinyproxy;
 pub mod token;
 pub mod token_checks;
