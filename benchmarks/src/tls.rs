@@ -16,9 +16,19 @@ pub fn roots(ca_file: &Path) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-/// Returns settings that trust one authority: `ring`, TLS 1.2 and 1.3, HTTP/1.1, like the SDK's default.
-pub fn client_config(ca_file: &Path) -> Result<ClientConfig> {
-    let roots = roots(ca_file)?;
+fn platform_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// Returns settings that trust one authority, or the platform's roots: `ring`, TLS 1.2 and 1.3, HTTP/1.1, like the
+/// SDK's default.
+pub fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig> {
+    let roots = match ca_file {
+        Some(ca_file) => roots(ca_file)?,
+        None => platform_roots(),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -45,7 +45,12 @@ async fn measure() -> Result<()> {
     for round in 0..rounds {
         done.push(both.round(round).await?);
     }
-    let over = if both.settings.origin.is_tls { "tls" } else { "plain" }.to_owned();
+    let over = match both.settings.ca_file {
+        _ if !both.settings.origin.is_tls => "plain",
+        Some(_) => "tls",
+        None => "tls+roots",
+    };
+    let over = over.to_owned();
     let scenario = Scenario { over, signing, callers: both.settings.concurrency };
     let turns = Turns { scenario, rounds: done, allocations: both.allocations().await };
     println!("{}", serde_json::to_string(&turns)?);

@@ -29,8 +29,7 @@ impl Connector {
         if !origin.is_tls {
             return Ok(Self { origin, tls: None });
         }
-        let ca_file = settings.ca_file.as_deref().ok_or("CA_FILE is not set")?;
-        let config = Arc::new(tls::client_config(ca_file)?);
+        let config = Arc::new(tls::client_config(settings.ca_file.as_deref())?);
         let name = ServerName::try_from(origin.host.clone())?;
         Ok(Self { origin, tls: Some((TlsConnector::from(config), name)) })
     }

@@ -76,7 +76,7 @@ pub(crate) fn turns(options: &Options, server: &Server, token: bool) -> Result<V
 pub(crate) fn memory(options: &Options, server: &Server) -> Result<Vec<Memory>> {
     let (rounds, calls) = if options.quick { (3, 300) } else { (7, 3000) };
     let mut all = Vec::new();
-    for over in ["plain", "tls"] {
+    for over in ["plain", "tls", "tls+roots"] {
         for signing in [Signing::Ring, Signing::AwsLcRs] {
             for callers in [1, 32] {
                 let load = Load { calls, callers, warmup: 100 };
@@ -102,7 +102,7 @@ pub(crate) fn cold_start(options: &Options, server: &Server) -> Result<Vec<ColdS
     let starts = if options.quick { 5 } else { 40 };
     let load = Load { calls: 0, callers: 1, warmup: 0 };
     let mut all = Vec::new();
-    for over in ["plain", "tls"] {
+    for over in ["plain", "tls", "tls+roots"] {
         for signing in [Signing::Ring, Signing::AwsLcRs] {
             let mut ms = Pair::<Vec<f64>>::default();
             // The first start of each reads its program from disk, and is not counted.

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use wxpay_benchmarks::Result;
 
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/wxpay-auth-core/testdata/keys");
+const PLATFORM_ROOTS: [&str; 2] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+const PLATFORM_ROOTS_FOLDER: &str = "/etc/ssl/certs";
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0000000000000024101100397200000006";
 const SERIAL_NO: &str = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115";
 const TARGET: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate";
@@ -91,11 +94,17 @@ impl Server {
         load: Load,
     ) -> Result<Vec<(&'static str, String)>> {
         let Description { tls, plain, .. } = &self.description;
-        let (scheme, ports) = if over == "tls" { ("https", tls) } else { ("http", plain) };
+        let (scheme, ports) = if over == "plain" { ("http", plain) } else { ("https", tls) };
         let port = if with_certificate { ports.certificate } else { ports.public_key };
-        Ok(vec![
+        // Clients read either this one root, or those of the platform, which include it.
+        let mut environment = if over == "tls+roots" {
+            let file = platform_roots(&self.work, &self.description.ca_file)?;
+            vec![("SSL_CERT_FILE", file), ("SSL_CERT_DIR", PLATFORM_ROOTS_FOLDER.to_owned())]
+        } else {
+            vec![("CA_FILE", self.description.ca_file.clone())]
+        };
+        environment.extend([
             ("BASE_URL", format!("{scheme}://localhost:{port}")),
-            ("CA_FILE", self.description.ca_file.clone()),
             ("MCHID", "1900007291".to_owned()),
             ("SERIAL_NO", SERIAL_NO.to_owned()),
             ("MERCHANT_KEY", key("merchant_private_key.pem")?),
@@ -107,7 +116,8 @@ impl Server {
             ("CALLS", load.calls.to_string()),
             ("CONCURRENCY", load.callers.to_string()),
             ("WARMUP", load.warmup.to_string()),
-        ])
+        ]);
+        Ok(environment)
     }
 }
 
@@ -117,6 +127,17 @@ impl Drop for Server {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.work);
     }
+}
+
+/// Writes the platform's roots and ours to one file. Its folder of roots is read, too, as where nothing is set.
+fn platform_roots(work: &Path, ca_file: &str) -> Result<String> {
+    let file = work.join("roots.pem");
+    if !file.exists() {
+        let platform = PLATFORM_ROOTS.iter().find_map(|file| std::fs::read_to_string(file).ok());
+        let platform = platform.ok_or("the platform has no roots: install ca-certificates")?;
+        std::fs::write(&file, platform + &std::fs::read_to_string(ca_file)?)?;
+    }
+    Ok(file.to_string_lossy().into_owned())
 }
 
 fn key(name: &str) -> Result<String> {

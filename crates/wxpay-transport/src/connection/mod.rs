@@ -6,6 +6,7 @@ pub(crate) mod dialer;
 pub(crate) mod dns;
 pub(crate) mod http1;
 pub(crate) mod io;
+mod platform_roots;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod reuse;

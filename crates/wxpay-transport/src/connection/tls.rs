@@ -1,18 +1,18 @@
 //! TLS settings: `ring`, TLS 1.2 and 1.3, HTTP/1.1.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::hash::HashAlgorithm;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, SupportedCipherSuite, WantsVerifier};
 
+use crate::connection::platform_roots::PlatformRoots;
 use crate::connection::tls_sessions::TlsSessions;
 use crate::error::ConfigError;
-use crate::observe::log;
 
 /// TLS settings: protocol versions and trusted roots. The protocol is always HTTP/1.1, and early data are
 /// always off.
@@ -68,19 +68,26 @@ impl Tls {
     }
 
     /// Returns the configuration that all connections share, with session tickets for this many `connections`
-    /// opened at a time. Reads the platform's roots, which takes time, only if TLS is used.
+    /// opened at a time. The platform's roots are read only if TLS is used.
     pub(crate) fn config(
         &self,
         is_spoken: bool,
         connections: usize,
     ) -> Result<Arc<ClientConfig>, ConfigError> {
-        let roots = match &self.0 {
+        let builder = match &self.0 {
             Choice::Given(config) => return Ok(adapted(ClientConfig::clone(config))),
-            Choice::Roots(roots) => Arc::clone(roots),
-            Choice::Platform if is_spoken => shared_roots(),
-            Choice::Platform => Arc::new(RootCertStore::empty()),
+            _ => default_builder()?,
         };
-        default_config(roots, connections)
+        let builder = match &self.0 {
+            Choice::Roots(roots) => builder.with_root_certificates(Arc::clone(roots)),
+            _ if is_spoken => {
+                builder.dangerous().with_custom_certificate_verifier(PlatformRoots::shared())
+            }
+            _ => builder.with_root_certificates(RootCertStore::empty()),
+        };
+        let mut config = builder.with_no_client_auth();
+        config.resumption = Resumption::store(Arc::new(TlsSessions::new(connections)));
+        Ok(adapted(config))
     }
 }
 
@@ -107,18 +114,11 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Builds the default configuration. The provider is passed in: no process-wide one is read or set.
-fn default_config(
-    roots: Arc<RootCertStore>,
-    connections: usize,
-) -> Result<Arc<ClientConfig>, ConfigError> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+/// Begins the default configuration. The provider is passed in: no process-wide one is read or set.
+fn default_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, ConfigError> {
+    ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|e| ConfigError::Tls { reason: e.to_string() })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::store(Arc::new(TlsSessions::new(connections)));
-    Ok(adapted(config))
+        .map_err(|e| ConfigError::Tls { reason: e.to_string() })
 }
 
 /// Returns `ring`, preferring suites that hash with SHA-256: processors compute that in hardware, and a
@@ -143,66 +143,17 @@ fn adapted(mut config: ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// The roots that the clients of this process share: they take hundreds of kilobytes, and there may be a
-/// client for each of a thousand merchants.
-static ROOTS: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
-
-/// Returns the platform's roots, or those of Mozilla if the platform has none. They are read, which takes
-/// milliseconds, unless another client has them in use.
-fn shared_roots() -> Arc<RootCertStore> {
-    shared(&ROOTS)
-}
-
-fn shared(roots: &Mutex<Weak<RootCertStore>>) -> Arc<RootCertStore> {
-    let mut shared = roots.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(roots) = shared.upgrade() {
-        return roots;
-    }
-    let read = RootsRead::now();
-    let roots = Arc::new(read.roots);
-    *shared = Arc::downgrade(&roots);
-    // Unlock before logging: a subscriber may block, or build a client itself.
-    drop(shared);
-    let RootsRead { added, ignored, errors, .. } = read;
-    log::debug!(added, ignored, errors, "read the platform's roots");
-    if added == 0 {
-        log::warn!("the platform has no trusted roots: those of Mozilla are used");
-    }
-    roots
-}
-
-/// Roots, and the counts of reading those of the platform.
-struct RootsRead {
-    roots: RootCertStore,
-    added: usize,
-    ignored: usize,
-    errors: usize,
-}
-
-impl RootsRead {
-    fn now() -> Self {
-        let mut roots = RootCertStore::empty();
-        let native = rustls_native_certs::load_native_certs();
-        let (added, ignored) = roots.add_parsable_certificates(native.certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Self { roots, added, ignored, errors: native.errors.len() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
-    fn there_are_always_roots_and_only_http_1() {
-        let config = default_config(shared_roots(), 8).unwrap();
-        assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
-        assert!(!RootsRead::now().roots.is_empty());
+    fn only_http_1_is_spoken() {
+        for tls in [Tls::platform(), Tls::roots_pem(wxpay_testing::ca_pem().as_bytes()).unwrap()] {
+            let config = tls.config(true, 8).unwrap();
+            assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
+            assert!(!config.enable_early_data);
+        }
     }
 
     #[test]
@@ -213,57 +164,6 @@ mod tests {
         let first_384 = names.iter().position(|name| name.ends_with("SHA384")).unwrap();
         assert!(names[first_384..].iter().all(|name| name.ends_with("SHA384")), "{names:?}");
         assert_eq!(names[0], "TLS13_AES_128_GCM_SHA256");
-    }
-
-    #[test]
-    fn clients_share_the_roots_as_long_as_one_has_them() {
-        let (first, second) = (shared_roots(), shared_roots());
-        assert!(Arc::ptr_eq(&first, &second));
-        assert!(!first.is_empty());
-    }
-
-    /// Requests the roots on another thread while it handles an event, as building a client does.
-    struct AsksForRoots(mpsc::Sender<bool>);
-
-    static OWN: Mutex<Weak<RootCertStore>> = Mutex::new(Weak::new());
-
-    impl tracing::Subscriber for AsksForRoots {
-        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-            true
-        }
-
-        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
-            tracing::Id::from_u64(1)
-        }
-
-        fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
-
-        fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
-
-        fn event(&self, _: &tracing::Event<'_>) {
-            let (done, is_done) = mpsc::channel();
-            std::thread::spawn(move || {
-                shared(&OWN);
-                done.send(()).unwrap();
-            });
-            let is_done = is_done.recv_timeout(Duration::from_secs(20)).is_ok();
-            self.0.send(is_done).unwrap();
-        }
-
-        fn enter(&self, _: &tracing::Id) {}
-
-        fn exit(&self, _: &tracing::Id) {}
-    }
-
-    #[test]
-    fn a_subscriber_that_needs_the_roots_does_not_wait_for_itself() {
-        // With a single dispatcher, `tracing` caches an event as disabled if a thread without a subscriber
-        // reaches it first.
-        let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-        let (told, heard) = mpsc::channel();
-        let roots = tracing::subscriber::with_default(AsksForRoots(told), || shared(&OWN));
-        assert!(!roots.is_empty());
-        assert_eq!(heard.try_recv(), Ok(true));
     }
 
     #[test]
