@@ -5,6 +5,7 @@
 //! what no call can do without: a nonce, a fresh timestamp, the `Authorization`, the verified response,
 //! and one connection per caller.
 
+mod bare_vault;
 mod connection;
 mod keys;
 mod token_pool;
@@ -28,6 +29,10 @@ use crate::signing::Signing;
 use connection::{Connection, Connector};
 use keys::{BareSigner, BareVerifier};
 
+/// What is signed if nothing is sent.
+pub(crate) const MESSAGE: &str = "POST\n/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate\n\
+     1722850421\n593BEC0C930BF1AFEB40B4A08C8FB242\n\n";
+
 /// The bare client, with a connection for each caller.
 pub struct Floor {
     connector: Connector,
@@ -41,6 +46,7 @@ pub struct Floor {
     /// All headers but `Authorization`.
     headers: HeaderMap,
     nonces: AtomicU64,
+    only_signs: bool,
 }
 
 impl Floor {
@@ -56,17 +62,21 @@ impl Floor {
             uri: settings.target.parse()?,
             headers: headers(settings)?,
             nonces: AtomicU64::new(0),
+            only_signs: settings.only_signs,
         })
     }
 
     /// Makes one call, on the connection of this caller.
     pub async fn call(&self, caller: usize) -> Result<()> {
+        if self.only_signs {
+            return self.signer.sign(MESSAGE.to_owned(), caller).await.map(drop);
+        }
         let mut own = self.connections[caller].lock().await;
         let mut connection = match own.take() {
             Some(connection) => connection,
             None => self.connector.connect().await?,
         };
-        let request = self.request().await?;
+        let request = self.request(caller).await?;
         connection.ready().await?;
         let response = connection.send_request(request).await?;
         let (head, body) = response.into_parts();
@@ -80,11 +90,11 @@ impl Floor {
         Ok(())
     }
 
-    async fn request(&self) -> Result<Request<Full<Bytes>>> {
+    async fn request(&self, caller: usize) -> Result<Request<Full<Bytes>>> {
         let timestamp = SystemClock.now();
         let nonce = format!("{:032X}", self.nonces.fetch_add(1, Ordering::Relaxed));
         let message = format!("POST\n{}\n{timestamp}\n{nonce}\n\n", self.uri.path());
-        let signature = STANDARD.encode(self.signer.sign(message).await?);
+        let signature = STANDARD.encode(self.signer.sign(message, caller).await?);
         let (mchid, serial_no) = (&self.mchid, &self.serial_no);
         let authorization = format!(
             "WECHATPAY2-SHA256-RSA2048 mchid=\"{mchid}\",nonce_str=\"{nonce}\",\

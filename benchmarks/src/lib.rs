@@ -15,6 +15,7 @@ pub mod timer;
 pub mod tls;
 pub mod token;
 pub mod usage;
+pub mod vault;
 
 /// An error of a benchmark, which is only shown.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

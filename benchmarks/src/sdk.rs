@@ -2,38 +2,53 @@
 
 use std::sync::Arc;
 
+use wxpay_auth::kms::{Endpoint, KmsSigner, Secret, VaultAuth, VaultTransit};
 use wxpay_auth::pkcs11::{Pin, Pkcs11Signer, Pkcs11Uri};
 use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, Signer};
 use wxpay_transport::{BaseUrl, Client, Replay, Request, Target, Transport};
 
+use crate::floor::MESSAGE;
 use crate::settings::Settings;
 use crate::signing::Signing;
 use crate::token::Token;
+use crate::vault::Vault;
 use crate::{Result, tls};
 
 /// The SDK's client, and the call it makes.
 pub struct Sdk {
-    client: Box<dyn Transport>,
+    work: Work,
     target: Target,
     is_repeatable: bool,
     /// Shut down at the end, if there is one.
     token: Option<Arc<Pkcs11Signer>>,
 }
 
+/// What a call is.
+enum Work {
+    Calls(Box<dyn Transport>),
+    Signs(Arc<dyn Signer>),
+}
+
 impl Sdk {
     /// Builds the client. Opens no connection yet.
     pub async fn new(settings: &Settings, signing: Signing) -> Result<Self> {
+        let mut token = None;
+        let work = match signing {
+            Signing::SoftHsm => {
+                let signer = self::token(settings).await?;
+                token = Some(Arc::clone(&signer));
+                work(settings, signing, signer)?
+            }
+            Signing::Vault => work(settings, signing, vault(settings).await?)?,
+            Signing::Ring | Signing::AwsLcRs => {
+                let key =
+                    PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
+                work(settings, signing, FileKeySigner::new(key, settings.serial_no.parse()?))?
+            }
+        };
         let target = Target::new(&settings.target)?;
         let is_repeatable = std::env::var("SDK_CALL").is_ok_and(|call| call == "repeatable");
-        if signing == Signing::SoftHsm {
-            let signer = token(settings).await?;
-            let client = Box::new(client(settings, signing, Arc::clone(&signer))?);
-            return Ok(Self { client, target, is_repeatable, token: Some(signer) });
-        }
-        let key = PrivateKey::from_pem_file_with(signing.backend(), &settings.merchant_key)?;
-        let signer = FileKeySigner::new(key, settings.serial_no.parse()?);
-        let client = Box::new(client(settings, signing, signer)?);
-        Ok(Self { client, target, is_repeatable, token: None })
+        Ok(Self { work, target, is_repeatable, token })
     }
 
     /// Closes the sessions of a token: many modules crash if a process ends without that.
@@ -48,16 +63,31 @@ impl Sdk {
     /// response, and is sent on kept connections. It is an untyped call, because the typed one is limited to the
     /// documented 100 per second.
     pub async fn call(&self) -> Result<()> {
+        let client = match &self.work {
+            Work::Calls(client) => client,
+            Work::Signs(signer) => {
+                signer.sign(MESSAGE.as_bytes()).await?;
+                return Ok(());
+            }
+        };
         let mut request = Request::post("benchmark.terminate", self.target.clone());
         if self.is_repeatable {
             request = request.with_replay(Replay::Safe).recognised_by(<[u8]>::is_empty);
         }
-        let response = self.client.send(request).await?;
+        let response = client.send(request).await?;
         if response.status() == http::StatusCode::NO_CONTENT {
             return Ok(());
         }
         Err(format!("the status is {}", response.status()).into())
     }
+}
+
+fn work<S: Signer + 'static>(settings: &Settings, signing: Signing, signer: S) -> Result<Work> {
+    Ok(if settings.only_signs {
+        Work::Signs(Arc::new(signer))
+    } else {
+        Work::Calls(Box::new(client(settings, signing, signer)?))
+    })
 }
 
 fn client<S: Signer>(
@@ -86,4 +116,11 @@ async fn token(settings: &Settings) -> Result<Arc<Pkcs11Signer>> {
         .pin(Pin::new(token.pin));
     let builder = Pkcs11Signer::builder(uri).serial_no(settings.serial_no.parse()?);
     Ok(Arc::new(builder.connect().await?))
+}
+
+async fn vault(settings: &Settings) -> Result<KmsSigner<VaultTransit>> {
+    let vault = Vault::from_env()?;
+    let builder = VaultTransit::builder(Endpoint::new(&vault.address)?, Vault::KEY);
+    let transit = builder.auth(VaultAuth::token(Secret::new(vault.token))).build()?;
+    Ok(KmsSigner::builder(transit).serial_no(settings.serial_no.parse()?).connect().await?)
 }

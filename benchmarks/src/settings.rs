@@ -33,6 +33,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// Number of warm-up calls.
     pub warmup: usize,
+    /// Whether a call is a signature, and nothing is sent.
+    pub only_signs: bool,
 }
 
 /// A parsed origin.
@@ -63,6 +65,7 @@ impl Settings {
             calls: number("CALLS")?,
             concurrency: number("CONCURRENCY")?,
             warmup: number("WARMUP")?,
+            only_signs: env::var_os("ONLY_SIGNS").is_some(),
         })
     }
 }

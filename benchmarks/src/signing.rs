@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What computes the signatures. With a token, `ring` verifies.
+use crate::token::Token;
+use crate::vault::Vault;
+
+/// What computes the signatures. With a token or a key service, `ring` verifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Signing {
     /// A key file, on `ring`.
@@ -17,17 +20,31 @@ pub enum Signing {
     /// A token of `SoftHSM`, over PKCS#11.
     #[serde(rename = "softhsm")]
     SoftHsm,
+    /// A key in Transit, of `OpenBao`.
+    #[serde(rename = "vault")]
+    Vault,
 }
 
 impl Signing {
     /// Lists all of them.
-    pub const ALL: [Self; 3] = [Self::Ring, Self::AwsLcRs, Self::SoftHsm];
+    pub const ALL: [Self; 4] = [Self::Ring, Self::AwsLcRs, Self::SoftHsm, Self::Vault];
 
     /// Returns the library with which the SDK verifies, and signs if the key is in a file.
     pub fn backend(self) -> wxpay_auth::Backend {
         match self {
-            Self::Ring | Self::SoftHsm => wxpay_auth::Backend::Ring,
+            Self::Ring | Self::SoftHsm | Self::Vault => wxpay_auth::Backend::Ring,
             Self::AwsLcRs => wxpay_auth::Backend::AwsLcRs,
+        }
+    }
+}
+
+impl Signing {
+    /// Checks that its token or server is there; the error says what is missing.
+    pub fn is_here(self) -> Result<(), String> {
+        match self {
+            Self::Ring | Self::AwsLcRs => Ok(()),
+            Self::SoftHsm => Token::from_env().map(drop),
+            Self::Vault => Vault::from_env().map(drop),
         }
     }
 }
@@ -38,6 +55,7 @@ impl fmt::Display for Signing {
             Self::Ring => "ring",
             Self::AwsLcRs => "aws-lc-rs",
             Self::SoftHsm => "softhsm",
+            Self::Vault => "vault",
         })
     }
 }
@@ -47,6 +65,8 @@ impl FromStr for Signing {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|signing| signing.to_string() == name);
-        found.ok_or_else(|| format!("nothing signs with {name}: ring, aws-lc-rs and softhsm do"))
+        found.ok_or_else(|| {
+            format!("nothing signs with {name}: ring, aws-lc-rs, softhsm and vault do")
+        })
     }
 }

@@ -46,6 +46,7 @@ async fn measure() -> Result<()> {
         done.push(both.round(round).await?);
     }
     let over = match both.settings.ca_file {
+        _ if both.settings.only_signs => "nothing",
         _ if !both.settings.origin.is_tls => "plain",
         Some(_) => "tls",
         None => "tls+roots",

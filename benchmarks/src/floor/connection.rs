@@ -27,11 +27,15 @@ impl Connector {
     pub(super) fn new(settings: &Settings) -> Result<Self> {
         let origin = settings.origin.clone();
         if !origin.is_tls {
-            return Ok(Self { origin, tls: None });
+            return Ok(Self::plain(origin));
         }
         let config = Arc::new(tls::client_config(settings.ca_file.as_deref())?);
         let name = ServerName::try_from(origin.host.clone())?;
         Ok(Self { origin, tls: Some((TlsConnector::from(config), name)) })
+    }
+
+    pub(super) fn plain(origin: Origin) -> Self {
+        Self { origin, tls: None }
     }
 
     pub(super) async fn connect(&self) -> Result<Connection> {

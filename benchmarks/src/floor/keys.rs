@@ -6,16 +6,19 @@ use ring::signature::UnparsedPublicKey;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 
+use super::bare_vault::BareVault;
 use super::token_pool::TokenPool;
 use crate::Result;
 use crate::settings::Settings;
 use crate::signing::Signing;
 use crate::token::Token;
+use crate::vault::Vault;
 
 pub(super) enum BareSigner {
     Ring(Box<ring::rsa::KeyPair>),
     AwsLcRs(Box<aws_lc_rs::rsa::KeyPair>),
     Token(Arc<TokenPool>),
+    Vault(Box<BareVault>),
 }
 
 impl BareSigner {
@@ -31,10 +34,13 @@ impl BareSigner {
                 Self::AwsLcRs(Box::new(key.map_err(|e| e.to_string())?))
             }
             Signing::SoftHsm => Self::Token(Arc::new(TokenPool::open(&Token::from_env()?)?)),
+            Signing::Vault => {
+                Self::Vault(Box::new(BareVault::new(Vault::from_env()?, settings.concurrency)?))
+            }
         })
     }
 
-    pub(super) async fn sign(&self, message: String) -> Result<Vec<u8>> {
+    pub(super) async fn sign(&self, message: String, caller: usize) -> Result<Vec<u8>> {
         match self {
             Self::Ring(key) => {
                 let mut signature = vec![0; key.public().modulus_len()];
@@ -53,6 +59,7 @@ impl BareSigner {
                 Ok(signature)
             }
             Self::Token(pool) => pool.sign(message).await,
+            Self::Vault(vault) => vault.sign(&message, caller).await,
         }
     }
 }
@@ -69,7 +76,7 @@ impl BareVerifier {
         let spki = SubjectPublicKeyInfoDer::from_pem_file(&settings.public_key)?;
         let pkcs1 = spki.get(SPKI_HEADER..).ok_or("PUBLIC_KEY is too short")?;
         Ok(match signing {
-            Signing::Ring | Signing::SoftHsm => {
+            Signing::Ring | Signing::SoftHsm | Signing::Vault => {
                 let kind = &ring::signature::RSA_PKCS1_2048_8192_SHA256;
                 Self::Ring(UnparsedPublicKey::new(kind, pkcs1.to_vec()))
             }

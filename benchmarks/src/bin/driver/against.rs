@@ -64,7 +64,7 @@ pub(crate) fn against(
     let (rounds, calls) = if options.quick { (3, 300) } else { (9, 2000) };
     let mut all = Vec::new();
     for over in &options.over {
-        for &signing in options.signing.iter().filter(|s| **s != Signing::SoftHsm) {
+        for &signing in options.signing.iter().filter(|signing| signing.is_here().is_ok()) {
             for &callers in &options.callers {
                 let load = Load { calls, callers, warmup: (calls / 10).max(4 * callers) };
                 let start = Load { calls: 0, callers: 1, warmup: 0 };

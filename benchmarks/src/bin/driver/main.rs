@@ -17,8 +17,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use wxpay_benchmarks::Result;
-use wxpay_benchmarks::signing::Signing;
-use wxpay_benchmarks::token::Token;
 
 use machine::Machine;
 use options::{HELP, Options, Part};
@@ -54,11 +52,12 @@ fn main() -> Result<ExitCode> {
 fn measure(part: Part, options: &Options, server: &mut Server, report: &mut Report) -> Result<()> {
     match part {
         Part::Turns => {
-            let token = Token::from_env();
-            if let (Err(why), true) = (&token, options.signing.contains(&Signing::SoftHsm)) {
-                report.notes.push(format!("softhsm is left out: {why}"));
+            for signing in &options.signing {
+                if let Err(why) = signing.is_here() {
+                    report.notes.push(format!("{signing} is left out: {why}"));
+                }
             }
-            report.turns = measure::turns(options, server, token.is_ok())?;
+            report.turns = measure::turns(options, server)?;
         }
         Part::Memory => report.memory = measure::memory(options, server)?,
         Part::ColdStart => report.cold_start = measure::cold_start(options, server)?,

@@ -45,11 +45,11 @@ pub(crate) struct Growth {
 }
 
 /// Runs the floor and the SDK by turns, in one process per scenario.
-pub(crate) fn turns(options: &Options, server: &Server, token: bool) -> Result<Vec<Turns>> {
+pub(crate) fn turns(options: &Options, server: &Server) -> Result<Vec<Turns>> {
     let (rounds, calls) = if options.quick { ("3", 800) } else { ("7", 6000) };
     let mut all = Vec::new();
     for over in &options.over {
-        for &signing in options.signing.iter().filter(|s| token || **s != Signing::SoftHsm) {
+        for &signing in options.signing.iter().filter(|signing| signing.is_here().is_ok()) {
             for &callers in &options.callers {
                 let calls = calls.max(4 * callers);
                 let load = Load { calls, callers, warmup: (calls / 10).max(4 * callers) };

@@ -11,8 +11,10 @@ benchmarks/run [--quick] [--out DIR] [--only PARTS] [--over HOW] [--signing WITH
   --quick     a short run: it shows that everything works, and its figures say little
   --out       where the report goes; benchmarks/out is the default
   --only      some of turns,memory,cold-start,growth,peers
-  --over      some of plain,tls,tls+roots      for the turns; tls+roots: with the platform's roots
-  --signing   some of ring,aws-lc-rs,softhsm   for the turns
+  --over      some of plain,tls,tls+roots,nothing
+              for the turns; tls+roots: with the platform's roots; nothing: signatures that are not sent
+  --signing   some of ring,aws-lc-rs,softhsm,vault
+              for the turns
   --callers   some numbers, 1,8,32,256         for the turns
   --against   nothing but the SDK of this tree beside that of another commit
 ";
@@ -106,7 +108,7 @@ fn part(name: &str) -> Result<Part> {
 
 fn over(name: &str) -> Result<String> {
     match name {
-        "plain" | "tls" | "tls+roots" => Ok(name.to_owned()),
+        "nothing" | "plain" | "tls" | "tls+roots" => Ok(name.to_owned()),
         other => Err(format!("nothing is sent over {other}\n{HELP}").into()),
     }
 }

@@ -94,6 +94,7 @@ impl Server {
         load: Load,
     ) -> Result<Vec<(&'static str, String)>> {
         let Description { tls, plain, .. } = &self.description;
+        let only_signs = (over == "nothing").then(|| ("ONLY_SIGNS", "1".to_owned()));
         let (scheme, ports) = if over == "plain" { ("http", plain) } else { ("https", tls) };
         let port = if with_certificate { ports.certificate } else { ports.public_key };
         // Clients read either this one root, or those of the platform, which include it.
@@ -117,6 +118,7 @@ impl Server {
             ("CONCURRENCY", load.callers.to_string()),
             ("WARMUP", load.warmup.to_string()),
         ]);
+        environment.extend(only_signs);
         Ok(environment)
     }
 }
