@@ -1,25 +1,25 @@
-//! The gateway, on wiremock.
+//! The gateway on a thread of its own.
 
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
-use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 
 use crate::journal::Entry;
-use crate::request::RawRequest;
 use crate::wechat_pay::WechatPay;
+use crate::wire_server::WireServer;
+use crate::wire_server_builder::WireServerBuilder;
 
 /// A local WeChat Pay gateway on `127.0.0.1`, for tests.
 ///
-/// It dereferences to [`WechatPay`], which has keys, plans, journal and misbehaviour. It stops when it
-/// is dropped.
-///
-/// wiremock parses the request target with the `url` crate, which resolves dot segments before the
-/// gateway sees them; if each byte of the target matters, use [`WireServer`](crate::WireServer).
+/// It dereferences to [`WechatPay`], which has keys, plans, journal and misbehaviour. It runs on a thread of its own,
+/// so that it responds whatever the runtimes of a test do, and stops when it is dropped. For TLS and faults of
+/// connections there is [`WireServer`].
 ///
 /// ```
 /// use wxpay_testing::{Gateway, PlanState};
@@ -32,25 +32,11 @@ use crate::wechat_pay::WechatPay;
 /// # }
 /// ```
 pub struct Gateway {
-    address: String,
-    _server: Server,
+    address: SocketAddr,
     wechat_pay: Arc<WechatPay>,
-}
-
-/// The server, dropped on its own thread.
-///
-/// Dropping it waits for a lock, and spins there forever in a task that has used up its cooperative
-/// budget of Tokio.
-struct Server(Option<MockServer>);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let server = self.0.take();
-        // If no thread can be spawned, it is dropped here.
-        if let Ok(ending) = std::thread::Builder::new().spawn(move || drop(server)) {
-            let _ = ending.join();
-        }
-    }
+    /// Ends the thread when it is dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -71,25 +57,43 @@ impl Gateway {
 
     /// Starts a gateway on a given listener, and calls `on_request` for each request, once its response is
     /// known.
+    ///
+    /// # Panics
+    /// If the operating system refuses a thread, or to serve the listener.
+    #[expect(clippy::expect_used, reason = "a test without a server cannot go on")]
     pub async fn start_on(
         listener: TcpListener,
         on_request: impl Fn(&Entry) + Send + Sync + 'static,
     ) -> Self {
-        Self::run(listener, WechatPay::builder().on_request(on_request).build()).await
+        let wechat_pay = WechatPay::builder().on_request(on_request).build();
+        Self::run(listener, wechat_pay).await.expect("a server")
     }
 
-    async fn run(listener: TcpListener, wechat_pay: Arc<WechatPay>) -> Self {
-        // The gateway keeps its own journal; wiremock's would keep each Authorization.
-        let builder = MockServer::builder().listener(listener).disable_request_recording();
-        let server = builder.start().await;
-        Mock::given(any()).respond_with(Responder(Arc::clone(&wechat_pay))).mount(&server).await;
-        let address = server.uri();
-        Self { address, _server: Server(Some(server)), wechat_pay }
+    async fn run(listener: TcpListener, wechat_pay: Arc<WechatPay>) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let server = WireServerBuilder::default().wechat_pay(Arc::clone(&wechat_pay));
+        let (stop, stopped) = oneshot::channel();
+        let (started, has_started) = oneshot::channel();
+        let serve = async move {
+            let server = tokio::net::TcpListener::from_std(listener)
+                .and_then(|listener| WireServer::serve(listener, server));
+            let (server, result) = server.map_or_else(|e| (None, Err(e)), |s| (Some(s), Ok(())));
+            // Nobody waits any more if the start was given up; then `stop` is dropped, too.
+            let _ = started.send(result);
+            let _ = stopped.await;
+            drop(server);
+        };
+        let thread = thread::Builder::new().name("wxpay-gateway".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(serve))?;
+        has_started.await.map_err(io::Error::other)??;
+        Ok(Self { address, wechat_pay, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Returns its address: `http://127.0.0.1:PORT`.
     pub fn base_url(&self) -> String {
-        self.address.clone()
+        format!("http://{}", self.address)
     }
 
     /// Returns the state behind it, to share with another server.
@@ -138,7 +142,7 @@ impl GatewayBuilder {
             None => TcpListener::bind(("127.0.0.1", self.port))?,
         };
         let wechat_pay = self.wechat_pay.unwrap_or_else(|| WechatPay::builder().build());
-        Ok(Gateway::run(listener, wechat_pay).await)
+        Gateway::run(listener, wechat_pay).await
     }
 }
 
@@ -150,34 +154,21 @@ impl Deref for Gateway {
     }
 }
 
+impl Drop for Gateway {
+    /// Waits for its thread, so that its port is free afterwards.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gateway")
             .field("base_url", &self.base_url())
             .field("wechat_pay", &self.wechat_pay)
             .finish_non_exhaustive()
-    }
-}
-
-struct Responder(Arc<WechatPay>);
-
-impl Respond for Responder {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let target = match request.url.query() {
-            Some(query) => format!("{}?{query}", request.url.path()),
-            None => request.url.path().to_owned(),
-        };
-        let response = self.0.response(RawRequest {
-            method: request.method.as_str(),
-            target: &target,
-            headers: &request.headers,
-            body: &request.body,
-        });
-        let template = ResponseTemplate::new(response.status).set_delay(response.delay);
-        let template = response
-            .headers
-            .into_iter()
-            .fold(template, |template, (name, value)| template.insert_header(name, value));
-        if response.body.is_empty() { template } else { template.set_body_bytes(response.body) }
     }
 }

@@ -26,6 +26,8 @@ mod wechat_pay;
 mod wechat_pay_builder;
 mod wire_server;
 mod wire_server_builder;
+#[cfg(feature = "wiremock")]
+mod wiremock;
 
 pub use conformance::{Nonconformance, SignerConformance};
 pub use connect_proxy::{ConnectProxy, ProxyManners};
@@ -41,3 +43,5 @@ pub use wechat_pay::WechatPay;
 pub use wechat_pay_builder::WechatPayBuilder;
 pub use wire_server::WireServer;
 pub use wire_server_builder::WireServerBuilder;
+#[cfg(feature = "wiremock")]
+pub use wiremock::WiremockResponder;

@@ -29,8 +29,8 @@ use crate::server_tls::{ServerTls, acceptor};
 use crate::wechat_pay::WechatPay;
 use crate::wire_server_builder::WireServerBuilder;
 
-/// A gateway for what wiremock cannot do: real TLS, the request target byte for byte, and connections
-/// that are reset, closed or stalled at chosen points.
+/// A gateway with real TLS, and connections that are reset, closed or stalled at chosen points. It runs on the
+/// runtime that starts it.
 ///
 /// It dereferences to [`WechatPay`], as [`Gateway`](crate::Gateway) does, and stops when it is
 /// dropped.
@@ -96,6 +96,10 @@ impl WireServer {
 
     pub(crate) async fn run(builder: WireServerBuilder) -> io::Result<Self> {
         let listener = TcpListener::bind((builder.ip, builder.port)).await?;
+        Self::serve(listener, builder)
+    }
+
+    pub(crate) fn serve(listener: TcpListener, builder: WireServerBuilder) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let is_tls = builder.tls.is_some();
         let wire = Arc::new(Wire {

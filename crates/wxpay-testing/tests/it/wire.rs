@@ -55,11 +55,32 @@ async fn the_target_is_checked_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_gateway_on_wiremock_sees_dot_segments_resolved() {
+async fn the_gateway_sees_the_target_byte_for_byte() {
     let gateway = Gateway::start().await;
-    let call = Call::post(&gateway, &format!("{PLANS}/x/../12000/terminate"));
-    assert_eq!(call.send(&gateway.base_url()).await.status, 401, "what it documents");
-    assert_eq!(gateway.journal()[0].target(), terminate("12000"));
+    let target = format!("{PLANS}/x/../12000/terminate");
+    assert_eq!(Call::post(&gateway, &target).send(&gateway.base_url()).await.status, 404);
+    assert_eq!(gateway.journal()[0].target(), target);
+}
+
+#[cfg(feature = "wiremock")]
+#[tokio::test]
+async fn behind_wiremock_it_responds_beside_other_mocks_and_sees_dot_segments_resolved() {
+    use wiremock::matchers::{path, path_regex};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+    use wxpay_testing::{WechatPay, WiremockResponder};
+
+    let (server, wechat_pay) = (MockServer::start().await, WechatPay::builder().build());
+    let responder = WiremockResponder::new(wechat_pay.clone());
+    Mock::given(path_regex("^/v3/")).respond_with(responder).mount(&server).await;
+    Mock::given(path("/own")).respond_with(ResponseTemplate::new(418)).mount(&server).await;
+
+    let call = Call::post(&wechat_pay, &terminate("12000"));
+    assert_eq!(call.send(&server.uri()).await.status, 204);
+    assert_eq!(wechat_pay.plan_state("12000"), Some(PlanState::Terminated));
+    assert_eq!(Call::get(&wechat_pay, "/own").send(&server.uri()).await.status, 418);
+    let call = Call::post(&wechat_pay, &format!("{PLANS}/x/../12001/terminate"));
+    assert_eq!(call.send(&server.uri()).await.status, 401, "what it documents");
+    assert_eq!(wechat_pay.journal()[1].target(), terminate("12001"));
 }
 
 #[tokio::test]
