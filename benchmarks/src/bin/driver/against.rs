@@ -11,12 +11,12 @@ use wxpay_benchmarks::percentile::Spread;
 use wxpay_benchmarks::signing::Signing;
 
 use crate::measure::contender;
-use crate::options::{Against, Options};
+use crate::options::{Against, Options, Part};
 use crate::program::Program;
 use crate::server::{Load, Server};
 use crate::tables::spread;
 
-const LIMIT: Duration = Duration::from_secs(900);
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 
 /// What two commits did with the same load.
 #[derive(Debug, Serialize)]
@@ -62,6 +62,9 @@ pub(crate) fn against(
     other: &Against,
 ) -> Result<Vec<Comparison>> {
     let (rounds, calls) = if options.quick { (3, 300) } else { (9, 2000) };
+    let has = |part| options.parts.contains(&part);
+    let turns = if has(Part::Turns) || has(Part::Memory) { rounds } else { 0 };
+    let starts = if has(Part::ColdStart) { 2 * rounds } else { 0 };
     let mut all = Vec::new();
     for over in &options.over {
         for &signing in options.signing.iter().filter(|signing| signing.is_here().is_ok()) {
@@ -76,12 +79,12 @@ pub(crate) fn against(
                     rounds: Vec::new(),
                     starts: Vec::new(),
                 };
-                for round in 0..rounds {
+                for round in 0..turns {
                     let (this, other) = in_turns(server, other, signing, over, load, round)?;
                     comparison.rounds.push(Round { other: other.json()?, this: this.json()? });
                 }
                 // One caller is enough: a start makes one call.
-                for round in 0..if callers == 1 { 2 * rounds } else { 0 } {
+                for round in 0..if callers == 1 { starts } else { 0 } {
                     let (this, other) = in_turns(server, other, signing, over, start, round)?;
                     let none = "there was no first response";
                     comparison.starts.push(Start {

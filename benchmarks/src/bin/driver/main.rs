@@ -3,6 +3,7 @@
 mod against;
 mod chart;
 mod comparison_chart;
+mod growth_against;
 mod machine;
 mod measure;
 mod options;
@@ -33,6 +34,9 @@ fn main() -> Result<ExitCode> {
     let mut server = Server::start()?;
     if let Some(other) = &options.against {
         report.against = against::against(&options, &server, other)?;
+        if options.parts.contains(&Part::Growth) {
+            report.growth_against = growth_against::growth(&options, &server, other)?;
+        }
         report.server.push(server.counts()?);
     } else {
         for part in &options.parts {

@@ -16,7 +16,7 @@ benchmarks/run [--quick] [--out DIR] [--only PARTS] [--over HOW] [--signing WITH
   --signing   some of ring,aws-lc-rs,softhsm,vault
               for the turns
   --callers   some numbers, 1,8,32,256         for the turns
-  --against   nothing but the SDK of this tree beside that of another commit
+  --against   nothing but the SDK of this tree beside that of another commit: turns, memory, cold-start and growth
 ";
 
 /// The parts of a run.

@@ -7,6 +7,7 @@ use wxpay_benchmarks::Result;
 use wxpay_benchmarks::figures::Turns;
 
 use crate::against::Comparison;
+use crate::growth_against::GrowthAgainst;
 use crate::machine::Machine;
 use crate::measure::{ColdStart, Growth, Memory};
 use crate::peers::Standing;
@@ -27,6 +28,7 @@ pub(crate) struct Report {
     pub(crate) growth: Vec<Growth>,
     pub(crate) peers: Vec<Standing>,
     pub(crate) against: Vec<Comparison>,
+    pub(crate) growth_against: Vec<GrowthAgainst>,
     /// The server's counts, part by part.
     pub(crate) server: Vec<Counts>,
 }
@@ -44,6 +46,7 @@ impl Report {
             growth: Vec::new(),
             peers: Vec::new(),
             against: Vec::new(),
+            growth_against: Vec::new(),
             server: Vec::new(),
         }
     }

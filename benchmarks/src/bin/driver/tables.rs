@@ -6,9 +6,9 @@ use serde_json::Value;
 use wxpay_benchmarks::figures::{Figures, Round, Turns};
 use wxpay_benchmarks::percentile::Spread;
 
-use crate::against;
 use crate::peers::Standing;
 use crate::report::Report;
+use crate::{against, growth_against};
 
 /// Writes all tables.
 pub(crate) fn write(report: &Report) -> String {
@@ -19,6 +19,7 @@ pub(crate) fn write(report: &Report) -> String {
     growth(&mut text, report);
     peers(&mut text, &report.peers);
     against::table(&mut text, &report.against);
+    growth_against::table(&mut text, &report.growth_against);
     text
 }
 
