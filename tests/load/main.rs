@@ -3,5 +3,6 @@
 
 mod fault_matrix;
 mod foreign_responses;
+mod large_responses;
 mod slow_loris;
 mod soak;

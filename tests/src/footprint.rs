@@ -96,8 +96,20 @@ fn tcp_inodes() -> HashSet<String> {
 /// # Panics
 /// Panics outside of Linux.
 pub fn resident_bytes() -> u64 {
+    status("VmRSS:")
+}
+
+/// Returns the most resident memory that the process has had.
+///
+/// # Panics
+/// Panics outside of Linux.
+pub fn peak_resident_bytes() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect(name);
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib << 10
 }

@@ -132,7 +132,7 @@ impl Connection {
             return Err(BodyFailure::TooLarge);
         }
         let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let mut whole = BytesMut::new();
         loop {
             let frame = std::future::poll_fn(|cx| {
                 drive(&mut self.driver, cx);
@@ -147,23 +147,23 @@ impl Connection {
                     Err(_trailers) => continue,
                 },
             };
-            if first.len() + rest.len() + data.len() > limit {
+            let length = first.len() + whole.len() + data.len();
+            if length > limit {
                 return Err(BodyFailure::TooLarge);
             }
             // Most bodies come in one piece, which is then not copied.
-            if first.is_empty() {
+            if first.is_empty() && whole.is_empty() {
                 first = data;
-            } else {
-                rest.extend_from_slice(&data);
+                continue;
             }
+            if whole.is_empty() {
+                // Of the announced length, not grown: that would take up to twice as much.
+                whole.reserve(length.max(usize::try_from(announced).unwrap_or(limit)));
+                whole.extend_from_slice(&std::mem::take(&mut first));
+            }
+            whole.extend_from_slice(&data);
         }
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        Ok(whole.freeze())
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
     }
 
     /// Records that it has carried a request.
