@@ -44,20 +44,7 @@ impl AuditLog {
 
 impl Audit for AuditLog {
     fn record(&self, record: &AuditRecord<'_>) {
-        let line = serde_json::json!({
-            "signed_at": record.signed_at.as_unix_secs(),
-            "identity": record.identity.value(),
-            "serial_no": record.serial_no.as_str(),
-            "operation": record.operation,
-            "method": record.method.as_str(),
-            "path": record.path,
-            "host": record.host,
-            "attempt": record.attempt,
-            "outcome": record.outcome.as_str(),
-            "status": record.status.map(|status| status.as_u16()),
-            "request_id": record.request_id,
-            "took_ms": u64::try_from(record.took.as_millis()).unwrap_or(u64::MAX),
-        });
+        let line = serde_json::to_string(record).unwrap_or_else(|e| format!("\"{e}\""));
         if self.lines.send(format!("{line}\n")).is_err() {
             // For example a full disk: an application decides here whether to continue.
             eprintln!("the audit log is not written any more: {line}");

@@ -212,15 +212,19 @@ impl BrandIdError {
     }
 }
 
-/// The party that signs, as a parameter of the `Authorization` header.
+/// The party that signs, as a parameter of the `Authorization` header. With the feature `serde` it is written as
+/// `{"mchid": "…"}` or `{"brand_id": "…"}`.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012365342>
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Identity {
     /// A merchant or service provider: `mchid="…"`.
+    #[cfg_attr(feature = "serde", serde(rename = "mchid"))]
     Merchant(Mchid),
     /// A brand account: `brand_id="…"`.
+    #[cfg_attr(feature = "serde", serde(rename = "brand_id"))]
     Brand(BrandId),
 }
 

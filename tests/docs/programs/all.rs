@@ -80,7 +80,7 @@ fn the_audit_log_has_a_line_for_each_signed_request_and_only_grows() {
                 (&(*outcome).into(), &(*status).into())
             );
             assert_eq!(line["operation"], "delivery_plans.terminate");
-            assert_eq!(line["identity"], "1900007291");
+            assert_eq!(line["mchid"], "1900007291");
             assert!(line["path"].as_str().unwrap().ends_with("/12000/terminate"));
             for field in ["signed_at", "serial_no", "host", "request_id", "took_ms", "attempt"] {
                 assert!(!line[field].is_null(), "{field}: {line}");

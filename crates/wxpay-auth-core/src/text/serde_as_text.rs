@@ -33,7 +33,7 @@ mod tests {
     use serde::Serialize;
     use serde::de::DeserializeOwned;
 
-    use crate::{BrandId, Mchid, Nonce, SerialNo, Timestamp, WechatpaySerial};
+    use crate::{BrandId, Identity, Mchid, Nonce, SerialNo, Timestamp, WechatpaySerial};
 
     fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, json: &str) {
         assert_eq!(serde_json::to_string(value).unwrap(), json);
@@ -49,6 +49,9 @@ mod tests {
         comes_back(&WechatpaySerial::new("PUB_KEY_ID_01").unwrap(), r#""PUB_KEY_ID_01""#);
         let nonce = "593BEC0C930BF1AFEB40B4A08C8FB242";
         comes_back(&Nonce::new(nonce).unwrap(), &format!("\"{nonce}\""));
+        let merchant = Identity::from(Mchid::new("1900007291").unwrap());
+        comes_back(&merchant, r#"{"mchid":"1900007291"}"#);
+        comes_back(&Identity::from(BrandId::new("1004").unwrap()), r#"{"brand_id":"1004"}"#);
         comes_back(&Timestamp::from_unix_secs(1_554_208_460), "1554208460");
     }
 

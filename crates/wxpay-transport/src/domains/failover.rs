@@ -87,3 +87,33 @@ impl Failover {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_never_move_or_move_too_much_is_refused() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let failover = || Failover::to(BaseUrl::new(BaseUrl::STANDBY).unwrap());
+        for good in [
+            failover(),
+            failover().after_failures(1),
+            failover().probe_after(Duration::from_nanos(1)),
+            failover().probe_after(DAY),
+            failover().sample_one_in(100),
+            failover().sample_one_in(u64::MAX),
+        ] {
+            assert!(good.check().is_ok(), "{good:?}");
+        }
+        for (bad, expected) in [
+            (failover().after_failures(0), ConfigError::ZeroFailures),
+            (failover().probe_after(Duration::ZERO), ConfigError::ProbeTime),
+            (failover().probe_after(DAY + Duration::from_nanos(1)), ConfigError::ProbeTime),
+            (failover().sample_one_in(99), ConfigError::SampleTooLarge),
+            (failover().sample_one_in(0), ConfigError::SampleTooLarge),
+        ] {
+            assert_eq!(bad.check().unwrap_err().to_string(), expected.to_string());
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use wxpay_auth::{Identity, SerialNo, Timestamp};
 
 use crate::error::Error;
@@ -43,6 +44,23 @@ forward!(&A, Arc<A>, Box<A>);
 
 /// What was signed, by which key, and the outcome. Contains no secrets: no signature, no query, no
 /// body.
+///
+/// With `serde` it is written flat, with the caller as `mchid` or `brand_id`, and `took_ms`:
+///
+/// ```
+/// use wxpay_transport::{Audit, AuditRecord};
+///
+/// #[derive(Debug)]
+/// struct Lines;
+///
+/// impl Audit for Lines {
+///     fn record(&self, record: &AuditRecord<'_>) {
+///         if let Ok(line) = serde_json::to_string(record) {
+///             println!("{line}");
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AuditRecord<'a> {
@@ -72,8 +90,28 @@ pub struct AuditRecord<'a> {
     pub took: Duration,
 }
 
+impl Serialize for AuditRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut record = serializer.serialize_struct("AuditRecord", 12)?;
+        record.serialize_field("signed_at", &self.signed_at.as_unix_secs())?;
+        record.serialize_field(self.identity.parameter(), self.identity.value())?;
+        record.serialize_field("serial_no", self.serial_no.as_str())?;
+        record.serialize_field("operation", self.operation)?;
+        record.serialize_field("method", self.method.as_str())?;
+        record.serialize_field("path", self.path)?;
+        record.serialize_field("host", self.host)?;
+        record.serialize_field("attempt", &self.attempt)?;
+        record.serialize_field("outcome", &self.outcome)?;
+        record.serialize_field("status", &self.status.map(|status| status.as_u16()))?;
+        record.serialize_field("request_id", &self.request_id)?;
+        let took_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        record.serialize_field("took_ms", &took_ms)?;
+        record.end()
+    }
+}
+
 /// The outcome of a signed request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AuditOutcome {
@@ -120,5 +158,43 @@ impl From<Outcome> for AuditOutcome {
 impl fmt::Display for AuditOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_flat_with_the_official_names() {
+        let identity = Identity::from(wxpay_auth::Mchid::new("1900007291").unwrap());
+        let serial_no = "5F1C72E2A8931B72A2E13AF8DEE92471EB397115".parse().unwrap();
+        let mut record = AuditRecord {
+            signed_at: Timestamp::from_unix_secs(1_722_850_421),
+            identity: &identity,
+            serial_no: &serial_no,
+            operation: "delivery_plans.terminate",
+            method: &Method::POST,
+            path: "/v3/x",
+            host: "api.mch.weixin.qq.com",
+            attempt: 2,
+            outcome: AuditOutcome::NotSent,
+            status: Some(StatusCode::NO_CONTENT),
+            request_id: Some("08F7"),
+            took: Duration::from_micros(1999),
+        };
+        assert_eq!(
+            serde_json::to_string(&record).unwrap(),
+            "{\"signed_at\":1722850421,\"mchid\":\"1900007291\",\
+             \"serial_no\":\"5F1C72E2A8931B72A2E13AF8DEE92471EB397115\",\
+             \"operation\":\"delivery_plans.terminate\",\"method\":\"POST\",\"path\":\"/v3/x\",\
+             \"host\":\"api.mch.weixin.qq.com\",\"attempt\":2,\"outcome\":\"not_sent\",\
+             \"status\":204,\"request_id\":\"08F7\",\"took_ms\":1}"
+        );
+        let brand = Identity::from(wxpay_auth::BrandId::new("1004").unwrap());
+        (record.identity, record.status, record.request_id) = (&brand, None, None);
+        let written = serde_json::to_value(&record).unwrap();
+        assert_eq!(written["brand_id"], "1004");
+        assert!(written["status"].is_null() && written["request_id"].is_null());
     }
 }

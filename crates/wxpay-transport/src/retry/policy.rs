@@ -210,7 +210,7 @@ mod tests {
         let bounds: Vec<_> = (1..6).map(|n| backoff.bound(n).as_millis()).collect();
         assert_eq!(bounds, [100, 200, 400, 500, 500]);
         let absurd = Backoff::new().first(Duration::MAX).longest(Duration::MAX);
-        assert!(absurd.bound(u32::MAX).mul_f64(1.0) < Duration::MAX);
+        assert_eq!(absurd.bound(u32::MAX), Duration::from_secs(31_536_000));
     }
 
     #[test]
@@ -229,5 +229,61 @@ mod tests {
         assert!(waits.iter().any(|wait| *wait < bound / 4));
         assert!(waits.iter().any(|wait| *wait > bound * 3 / 4));
         assert_eq!((wait(2).is_some(), wait(3)), (true, None));
+    }
+
+    #[test]
+    fn a_policy_is_told_how_the_attempt_ended() {
+        let call = || crate::error::CallContext::first("x", "h", Replay::Safe);
+        let cause = crate::error::UnverifiedCause::Truncated;
+        let status = StatusCode::CREATED;
+        let unverified = crate::error::UnverifiedError::new(call(), status, None, None, cause);
+        let ended = Err(Error::Unverified(unverified));
+        let left = Duration::from_secs(7);
+        let attempted = Attempted::new(2, Replay::Safe, left, &ended);
+        assert_eq!((attempted.attempts(), attempted.left()), (2, left));
+        assert_eq!(attempted.status(), Some(status));
+        assert!(matches!(attempted.error(), Some(Error::Unverified(_))));
+        assert!(!attempted.was_stale());
+
+        let overload = crate::error::OverloadError::new(call(), crate::error::Overload::Rate, None);
+        let ended = Err(Error::Overload(overload));
+        assert_eq!(Attempted::new(1, Replay::Safe, left, &ended).status(), None);
+    }
+
+    #[test]
+    fn the_number_of_attempts_can_be_set_and_is_at_least_one() {
+        let call = crate::error::CallContext::first("x", "h", Replay::Safe);
+        let overload = crate::error::OverloadError::new(call, crate::error::Overload::Rate, None);
+        let ended = Err(Error::Overload(overload));
+        let longest = Duration::from_secs(1);
+        let goes_on = |backoff: &Backoff, attempts| {
+            backoff.wait(&Attempted::new(attempts, Replay::Safe, longest, &ended)).is_some()
+        };
+        for (set, made) in [(0, 1), (1, 1), (2, 2), (5, 5)] {
+            let backoff = Backoff::new().attempts(set).longest(longest);
+            assert!((1..made).all(|attempts| goes_on(&backoff, attempts)), "{set}");
+            assert!(!goes_on(&backoff, made), "{set}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_attempt_after_a_closed_connection_does_not_wait() {
+        let call = crate::error::CallContext::first("x", "h", Replay::Safe);
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let exchange = crate::error::ExchangeError::new(
+            call,
+            crate::error::ExchangeFault::Broken,
+            crate::Delivery::NotSent,
+            broken.into(),
+        );
+        let ended = Err(Error::Exchange(exchange.stale()));
+        let first = Duration::from_secs(1000);
+        let backoff = Backoff::new().attempts(9).first(first).longest(first);
+        let waits = |attempts| {
+            let wait = || backoff.wait(&Attempted::new(attempts, Replay::Safe, first, &ended));
+            (0..50).filter_map(|_| wait()).max()
+        };
+        assert_eq!(waits(1), Some(Duration::ZERO));
+        assert!(waits(2) > Some(first / 4));
     }
 }
