@@ -1,5 +1,6 @@
 //! Calls that timed out.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -125,9 +126,13 @@ impl TimeoutError {
         self.delivery
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
-        match self.delivery() {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
+        match self.delivery {
             Delivery::NotSent => "nothing was sent: check network and signer, then try again",
             Delivery::Answered | Delivery::Unknown => self.call.ask(),
         }
