@@ -132,9 +132,13 @@ impl TimeoutError {
     }
 
     fn last_hint(&self) -> &'static str {
-        match self.delivery {
-            Delivery::NotSent => "nothing was sent: check network and signer, then try again",
-            Delivery::Answered | Delivery::Unknown => self.call.ask(),
+        match (self.delivery, self.stage) {
+            // A longer queue would not have helped.
+            (Delivery::NotSent, CallStage::Queueing) => {
+                "nothing was sent: call less often, or raise max_concurrent_calls"
+            }
+            (Delivery::NotSent, _) => "nothing was sent: check network and signer, then try again",
+            (Delivery::Answered | Delivery::Unknown, _) => self.call.ask(),
         }
     }
 }
@@ -149,5 +153,24 @@ impl fmt::Display for TimeoutError {
 impl StdError for TimeoutError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::replay::Replay;
+
+    #[test]
+    fn a_call_that_got_no_turn_is_not_told_to_check_what_it_did_not_use() {
+        let hint = |stage| {
+            let call = CallContext::first("x", "h", Replay::Keyed);
+            let after = Duration::from_secs(9);
+            TimeoutError::new(call, TimeoutKind::Call, after, stage, Delivery::NotSent).hint()
+        };
+        let queueing = hint(CallStage::Queueing);
+        assert!(queueing.contains("max_concurrent_calls"), "{queueing}");
+        assert!(!queueing.contains("network") && !queueing.contains("signer"), "{queueing}");
+        assert!(hint(CallStage::Preparing).contains("check network and signer"));
     }
 }
