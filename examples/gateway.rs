@@ -111,8 +111,8 @@ fn replace(path: &Path, is_there: bool, text: &str) -> io::Result<()> {
     write_new(path, text, false)
 }
 
-/// The first line of `gateway.env`.
-const ENV: &str = "# The test gateway of wxpay, for a client in a shell: . gateway.env\n";
+/// How `gateway.env` begins, also in older versions.
+const ENV: &str = "# The test gateway of wxpay, for a client in a shell: . ";
 
 /// Returns the variables that `Client::from_env` reads.
 fn environment(gateway: &Gateway, dir: &Path) -> String {
@@ -129,7 +129,9 @@ fn environment(gateway: &Gateway, dir: &Path) -> String {
         let quoted = value.replace('\'', r"'\''");
         format!("export {name}='{quoted}'\n")
     };
-    ENV.to_owned() + &variables.map(export).concat()
+    let variables = variables.map(export).concat();
+    // Without a slash, a shell searches only PATH. A signer beside a key file is refused.
+    format!("{ENV}./gateway.env\nunset WXPAY_SIGNER\n{variables}")
 }
 
 fn is_anothers(name: &str) -> io::Error {

@@ -108,6 +108,9 @@ impl Breaker {
 
     /// Records that the domain responded.
     pub(crate) fn succeeded(&mut self, admission: Admission) {
+        if self.is_passed(admission) {
+            return;
+        }
         // Calls that began before it opened may still succeed.
         if self.is_current(admission) || matches!(self.state, State::Closed { .. }) {
             self.state = State::Closed { failures: 0 };
@@ -116,6 +119,9 @@ impl Breaker {
 
     /// Records that the domain could not be reached, or did not work.
     pub(crate) fn failed(&mut self, now: Instant, admission: Admission) {
+        if self.is_passed(admission) {
+            return;
+        }
         let (settings, is_current) = (self.settings, self.is_current(admission));
         match &mut self.state {
             State::Closed { failures } => {
@@ -153,6 +159,11 @@ impl Breaker {
             }
             _ => false,
         }
+    }
+
+    /// Returns whether this is a probe that another has taken the place of, whatever that one showed.
+    pub(crate) fn is_passed(&self, admission: Admission) -> bool {
+        matches!(admission, Admission::Probe(_)) && !self.is_current(admission)
     }
 
     pub(crate) fn state(&self) -> BreakerState {
@@ -279,5 +290,23 @@ mod tests {
         breaker.failed(after(now, 9), Admission::Probe(2));
         breaker.failed(after(now, 10), Admission::Probe(1));
         assert_eq!(breaker.admit(after(now, 19), true), Admission::Probe(3), "not doubled again");
+    }
+
+    #[test]
+    fn a_probe_that_was_passed_changes_nothing_when_the_domain_is_back() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
+        assert_eq!(breaker.admit(after(now, 8), true), Admission::Probe(2));
+        breaker.succeeded(Admission::Probe(2));
+        for _ in 0..SETTINGS.threshold {
+            breaker.failed(after(now, 9), Admission::Probe(1));
+        }
+        assert_eq!(breaker.state(), BreakerState::Closed, "it does not open it");
+        for _ in 0..SETTINGS.threshold {
+            breaker.succeeded(Admission::Probe(1));
+            breaker.failed(after(now, 9), Admission::Normal);
+        }
+        assert_eq!(breaker.state(), BreakerState::Open, "it does not end a series of failures");
     }
 }

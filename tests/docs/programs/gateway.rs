@@ -42,13 +42,16 @@ fn the_gateway_as_a_program() {
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
     }
 
+    let (_, command) = variables.lines().next().expect("a line").split_once(": ").expect("how");
     let terminate = |mchid: &str, typed: &str| {
-        // As a user does, in a shell; another mchid is set after that.
-        let script =
-            ". \"$0\" && export WXPAY_MCHID=\"$1\" && exec \"$2\" 12000 --live --brand 1004";
+        // As a user does who has another signer, in a shell; another mchid is set after that.
+        let script = format!(
+            "{command} && export WXPAY_MCHID=\"$0\" && exec \"$1\" 12000 --live --brand 1004"
+        );
         let mut terminate = Command::new("sh")
-            .args(["-c", script])
-            .arg(dir.join("gateway.env"))
+            .current_dir(&dir)
+            .env("WXPAY_SIGNER", "file:/nowhere/key.pem")
+            .args(["-c", &script])
             .arg(mchid)
             .arg(example("terminate").get_program())
             .stdin(Stdio::piped())
@@ -138,6 +141,14 @@ fn the_gateway_leaves_other_keys_alone() {
     let before = std::fs::read(dir.join("apiclient_key.pem")).unwrap();
     gateway_with_keys(&dir).expect("its own keys are accepted");
     assert_eq!(std::fs::read(dir.join("apiclient_key.pem")).unwrap(), before);
+    let variables = dir.join("gateway.env");
+    let text = std::fs::read_to_string(&variables).unwrap();
+    let older = text.replace(": . ./gateway.env", ": . gateway.env");
+    assert_ne!(older, text);
+    std::fs::write(&variables, older).unwrap();
+    gateway_with_keys(&dir).expect("the variables of an older one are accepted");
+    let first = |text: &str| text.lines().next().map(str::to_owned);
+    assert_eq!(first(&std::fs::read_to_string(&variables).unwrap()), first(&text));
     #[cfg(unix)]
     {
         // Nothing is written through a link, not even if the gateway has written there before.

@@ -9,18 +9,13 @@ use super::api_body::ErrorBody;
 use super::response_signature::ResponseSignature;
 
 impl ApiError {
-    /// Returns what to do.
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
     pub fn hint(&self) -> Cow<'static, str> {
-        let (ask, last) = (self.call().ask(), self.last_hint());
-        if self.call().earlier_unknown && !last.starts_with(ask) {
-            return format!("{ask} (an earlier attempt was sent). Of the last attempt: {last}")
-                .into();
-        }
-        last
+        self.call().hint(self.last_hint())
     }
 
     /// Returns what to do about this response, whatever came of earlier attempts.
-    pub(super) fn last_hint(&self) -> Cow<'static, str> {
+    fn last_hint(&self) -> Cow<'static, str> {
         if let ResponseSignature::Refused(e) = &self.inner.signature
             && self.inner.body != ErrorBody::Encoded
         {

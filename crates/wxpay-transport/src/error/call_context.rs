@@ -54,6 +54,22 @@ impl CallContext {
         if self.replay == Replay::Safe { super::ASK_AGAIN } else { super::ASK }
     }
 
+    /// Returns the hint of an error of this call; `last` is that of its last attempt. An earlier attempt that may
+    /// have been carried out comes first.
+    pub(super) fn hint(&self, last: impl Into<Cow<'static, str>>) -> Cow<'static, str> {
+        let (ask, last) = (self.ask(), last.into());
+        if self.earlier_unknown && !last.starts_with(ask) {
+            return format!("{ask} (an earlier attempt was sent). Of the last attempt: {last}")
+                .into();
+        }
+        last
+    }
+
+    /// Returns the word that tells an attempt after an earlier one, which was sent, from the whole call.
+    pub(super) fn again(&self) -> &'static str {
+        if self.earlier_unknown { " again" } else { "" }
+    }
+
     /// Sets the number of the attempt, from 1.
     #[must_use]
     pub fn attempt(mut self, attempt: u32) -> Self {

@@ -1,5 +1,6 @@
 //! Failed connections.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
@@ -38,7 +39,7 @@ impl fmt::Display for ConnectStage {
     }
 }
 
-/// The connection could not be opened. Nothing of the request was sent.
+/// The connection could not be opened. Nothing of this attempt was sent.
 #[derive(Debug)]
 pub struct ConnectError {
     pub(super) call: Box<CallContext>,
@@ -95,8 +96,12 @@ impl ConnectError {
         &self.failure.addresses
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
         match self.failure.stage {
             ConnectStage::Dns => "check the host name and the name server; nothing was sent",
             ConnectStage::Tcp => {

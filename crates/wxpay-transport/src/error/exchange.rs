@@ -1,5 +1,6 @@
 //! Connections that failed during an exchange.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -110,9 +111,13 @@ impl ExchangeError {
         self.delivery
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
-        match self.delivery() {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
+        match self.delivery {
             Delivery::NotSent => "nothing was sent: try again",
             Delivery::Answered | Delivery::Unknown => self.call.ask(),
         }

@@ -67,16 +67,16 @@ pub enum Error {
     /// The request is invalid. Nothing was sent.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// Too many calls were made at the same time. Nothing was sent.
+    /// Too many calls were made at the same time. Nothing of the last attempt was sent.
     #[error(transparent)]
     Overload(OverloadError),
-    /// The response could not have been verified. Nothing was sent.
+    /// The response could not have been verified. Nothing of the last attempt was sent.
     #[error(transparent)]
     Verifier(VerifierError),
-    /// The signer failed. Nothing was sent.
+    /// The signer failed. Nothing of the last attempt was sent.
     #[error(transparent)]
     Signing(SigningError),
-    /// No connection could be opened. Nothing was sent.
+    /// No connection could be opened. Nothing of the last attempt was sent.
     #[error(transparent)]
     Connect(ConnectError),
     /// A timeout expired; [`Error::delivery`] tells whether anything had been sent by then.
@@ -217,29 +217,17 @@ impl Error {
 
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
-        if self.is_earlier_unknown() && self.last_outcome() != Outcome::Unknown {
-            let ask = self.call().map_or(ASK, CallContext::ask);
-            return format!(
-                "{ask} (an earlier attempt was sent). Of the last attempt: {}",
-                self.last_hint()
-            )
-            .into();
-        }
-        self.last_hint()
-    }
-
-    fn last_hint(&self) -> Cow<'static, str> {
         match self {
             Self::Config(e) => e.hint().into(),
             Self::Settings(e) => e.hint(),
             Self::Request(e) => e.hint().into(),
-            Self::Overload(e) => e.hint().into(),
-            Self::Verifier(e) => e.hint().into(),
-            Self::Signing(e) => e.hint().into(),
-            Self::Connect(e) => e.hint().into(),
-            Self::Timeout(e) => e.hint().into(),
-            Self::Exchange(e) => e.hint().into(),
-            Self::Api(e) => e.last_hint(),
+            Self::Overload(e) => e.hint(),
+            Self::Verifier(e) => e.hint(),
+            Self::Signing(e) => e.hint(),
+            Self::Connect(e) => e.hint(),
+            Self::Timeout(e) => e.hint(),
+            Self::Exchange(e) => e.hint(),
+            Self::Api(e) => e.hint(),
             Self::Unverified(e) => e.hint(),
         }
     }
@@ -282,34 +270,98 @@ mod tests {
     use super::*;
     use crate::message::replay::Replay;
 
+    /// Returns an error of every kind that belongs to a call, and its own hint.
+    fn of_every_kind(call: &CallContext) -> Vec<(Error, Cow<'static, str>)> {
+        macro_rules! all {
+            ($($kind:ident($error:expr)),* $(,)?) => {
+                vec![$({
+                    let error = $error;
+                    let hint = Cow::from(error.hint());
+                    (Error::$kind(error), hint)
+                }),*]
+            };
+        }
+        let call = || call.clone();
+        let away = || SignError::new(SignErrorKind::Unavailable, "away");
+        let serial =
+            || wxpay_auth::SerialNo::new("408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB").unwrap();
+        let timeout = |stage, delivery| {
+            let after = std::time::Duration::from_secs(1);
+            TimeoutError::new(call(), TimeoutKind::Attempt, after, stage, delivery)
+        };
+        let exchange =
+            |delivery| ExchangeError::new(call(), ExchangeFault::Closed, delivery, "no".into());
+        let proxy = |status: u16| {
+            ConnectError::new(call(), ConnectStage::Proxy, "no".into())
+                .with_proxy("p:1", StatusCode::from_u16(status).ok())
+        };
+        let api = |status: u16| {
+            let now = wxpay_auth::Timestamp::from_unix_secs(1);
+            ApiError::from_response(
+                call(),
+                StatusCode::from_u16(status).unwrap(),
+                &http::HeaderMap::new(),
+                Ok(r#"{"code":"TOLD_TO"}"#.into()),
+                ResponseSignature::Missing,
+                b"POST\n/\n1\n2\n\n",
+                now,
+            )
+        };
+        all![
+            Connect(ConnectError::new(call(), ConnectStage::Dns, "no".into())),
+            Connect(ConnectError::new(call(), ConnectStage::Tcp, "no".into())),
+            Connect(ConnectError::new(call(), ConnectStage::Tls, "no".into())),
+            Connect(ConnectError::new(call(), ConnectStage::Http, "no".into())),
+            Connect(proxy(0)),
+            Connect(proxy(407)),
+            Connect(proxy(502)),
+            Overload(OverloadError::new(call(), Overload::Rate, None)),
+            Overload(OverloadError::new(call(), Overload::Calls, None)),
+            Verifier(VerifierError::own_serial(call(), serial())),
+            Verifier(VerifierError::not_ready(call(), wxpay_auth::NotReady::NoKey)),
+            Signing(SigningError::signer(call(), away())),
+            Timeout(timeout(CallStage::Queueing, Delivery::NotSent)),
+            Timeout(timeout(CallStage::Preparing, Delivery::NotSent)),
+            Timeout(timeout(CallStage::Waiting, Delivery::Unknown)),
+            Exchange(exchange(Delivery::NotSent)),
+            Exchange(exchange(Delivery::Unknown)),
+            Api(api(429)),
+            Api(api(400)),
+            Api(api(404)),
+            Api(api(500)),
+            Unverified(UnverifiedError::new(
+                call(),
+                StatusCode::OK,
+                None,
+                None,
+                UnverifiedCause::Truncated,
+            )),
+        ]
+    }
+
     /// However the last attempt ended, an earlier one may have been carried out.
     #[test]
     fn nothing_that_must_not_be_repeated_is_repeated_after_an_unknown_attempt() {
         for replay in [Replay::Never, Replay::Keyed, Replay::Safe] {
-            let call = || CallContext::first("x", "h", replay).attempt(2).after_unknown();
-            let away = SignError::new(SignErrorKind::Unavailable, "away");
-            for error in [
-                Error::Connect(ConnectError::new(call(), ConnectStage::Tcp, "no".into())),
-                Error::Overload(OverloadError::new(call(), Overload::Rate, None)),
-                Error::Signing(SigningError::signer(call(), away)),
-                Error::Api(ApiError::from_response(
-                    call(),
-                    StatusCode::TOO_MANY_REQUESTS,
-                    &http::HeaderMap::new(),
-                    Ok(r#"{"code":"FREQUENCY_LIMITED"}"#.into()),
-                    ResponseSignature::Missing,
-                    b"POST\n/\n1\n2\n\n",
-                    wxpay_auth::Timestamp::from_unix_secs(1),
-                )),
-            ] {
-                assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
-                assert_eq!(error.may_retry(), replay.is_repeatable(), "{replay:?}: {error:?}");
-                let hint = error.hint();
-                let ask = if replay == Replay::Safe { ASK_AGAIN } else { ASK };
-                assert!(hint.starts_with(ask) && hint.matches(ask).count() == 1, "{hint}");
-                if let Error::Api(refused) = &error {
-                    assert_eq!(refused.hint(), hint, "the 429 is that of the last attempt");
-                }
+            let ask = if replay == Replay::Safe { ASK_AGAIN } else { ASK };
+            let first = CallContext::first("x", "h", replay);
+            let later = first.clone().attempt(2).after_unknown();
+            for ((alone, own), (error, told)) in
+                of_every_kind(&first).into_iter().zip(of_every_kind(&later))
+            {
+                let shown = format!("{replay:?}: {error:?}");
+                assert_eq!(error.outcome(), Outcome::Unknown, "{shown}");
+                let may_retry = alone.may_retry() && replay.is_repeatable();
+                assert_eq!(error.may_retry(), may_retry, "{shown}");
+                let hint = match alone.outcome() {
+                    Outcome::Unknown => own.into_owned(),
+                    _ => format!("{ask} (an earlier attempt was sent). Of the last attempt: {own}"),
+                };
+                assert_eq!(error.hint(), hint, "{shown}");
+                assert_eq!(hint.matches(ask).count(), 1, "{shown}");
+                assert_eq!(told, hint, "the error by itself speaks of the call, too: {shown}");
+                assert!(!error.to_string().contains("x was not sent:"), "{shown}");
+                assert!(!error.to_string().ends_with("was not signed"), "{shown}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Calls that were refused by a limit of this process.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +26,7 @@ impl fmt::Display for Overload {
     }
 }
 
-/// A limit of this process refused the call. Nothing was sent.
+/// A limit of this process refused the call. Nothing of this attempt was sent.
 #[derive(Debug)]
 pub struct OverloadError {
     pub(super) call: Box<CallContext>,
@@ -49,8 +50,12 @@ impl OverloadError {
         self.retry_after
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
         match self.overload {
             Overload::Calls => {
                 "nothing was sent: call less often, or raise max_concurrent_calls and max_queued_calls"

@@ -1,5 +1,6 @@
 //! Requests that could not be signed.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -7,7 +8,7 @@ use wxpay_auth::{NonceError, SignError};
 
 use super::call_context::CallContext;
 
-/// The request could not be signed. Nothing was sent.
+/// The request could not be signed. Nothing of this attempt was sent.
 #[derive(Debug)]
 pub struct SigningError {
     pub(super) call: Box<CallContext>,
@@ -39,8 +40,12 @@ impl SigningError {
         }
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
         match &self.cause {
             Cause::Signer(error) => error.hint(),
             Cause::Nonce(_) => "check that the process may use the system's random numbers",
@@ -50,7 +55,7 @@ impl SigningError {
 
 impl fmt::Display for SigningError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not signed", self.call.operation)
+        write!(f, "{} was not signed{}", self.call.operation, self.call.again())
     }
 }
 

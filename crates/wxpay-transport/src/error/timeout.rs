@@ -1,5 +1,6 @@
 //! Calls that timed out.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
@@ -125,11 +126,19 @@ impl TimeoutError {
         self.delivery
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
-        match self.delivery() {
-            Delivery::NotSent => "nothing was sent: check network and signer, then try again",
-            Delivery::Answered | Delivery::Unknown => self.call.ask(),
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
+        match (self.delivery, self.stage) {
+            // A longer queue would not have helped.
+            (Delivery::NotSent, CallStage::Queueing) => {
+                "nothing was sent: call less often, or raise max_concurrent_calls"
+            }
+            (Delivery::NotSent, _) => "nothing was sent: check network and signer, then try again",
+            (Delivery::Answered | Delivery::Unknown, _) => self.call.ask(),
         }
     }
 }
@@ -144,5 +153,24 @@ impl fmt::Display for TimeoutError {
 impl StdError for TimeoutError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::replay::Replay;
+
+    #[test]
+    fn a_call_that_got_no_turn_is_not_told_to_check_what_it_did_not_use() {
+        let hint = |stage| {
+            let call = CallContext::first("x", "h", Replay::Keyed);
+            let after = Duration::from_secs(9);
+            TimeoutError::new(call, TimeoutKind::Call, after, stage, Delivery::NotSent).hint()
+        };
+        let queueing = hint(CallStage::Queueing);
+        assert!(queueing.contains("max_concurrent_calls"), "{queueing}");
+        assert!(!queueing.contains("network") && !queueing.contains("signer"), "{queueing}");
+        assert!(hint(CallStage::Preparing).contains("check network and signer"));
     }
 }

@@ -1,5 +1,6 @@
 //! Requests whose responses could not be verified.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -7,7 +8,7 @@ use wxpay_auth::{NotReady, SerialNo};
 
 use super::call_context::CallContext;
 
-/// The response could not have been verified, so the request was not sent.
+/// The response could not have been verified, so nothing of this attempt was sent.
 #[derive(Debug)]
 pub struct VerifierError {
     pub(super) call: Box<CallContext>,
@@ -41,8 +42,12 @@ impl VerifierError {
         }
     }
 
-    /// Returns what to do.
-    pub fn hint(&self) -> &'static str {
+    /// Returns what to do. An earlier attempt of the call that may have been carried out comes first.
+    pub fn hint(&self) -> Cow<'static, str> {
+        self.call.hint(self.last_hint())
+    }
+
+    fn last_hint(&self) -> &'static str {
         match &self.cause {
             Cause::NotReady(missing) => missing.hint(),
             Cause::OwnSerial(_) => {
@@ -55,7 +60,7 @@ impl VerifierError {
 
 impl fmt::Display for VerifierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not sent: ", self.call.operation)?;
+        write!(f, "{} was not sent{}: ", self.call.operation, self.call.again())?;
         match &self.cause {
             Cause::NotReady(_) => f.write_str("its response could not be verified"),
             Cause::OwnSerial(serial_no) => write!(

@@ -16,21 +16,38 @@ use crate::connection::dns::recent_addresses::RecentAddresses;
 ///
 /// A lookup takes a thread for as long as the name servers do not respond, and cannot be cancelled. If each attempt
 /// began one, they would take all blocking threads of the application. A query may be lost, though, and its
-/// lookup then takes 5 s or more: so another one is begun beside a lookup that takes longer than a second, up to
-/// four; the first result counts for all callers.
+/// lookup then takes 5 s or more: so another one is begun beside a lookup that takes longer than a second; the first
+/// result counts for all callers. At most four run at the same time, with those that go on after another one had a
+/// result.
 pub(crate) struct SystemLookup {
     ask: fn(&str, u16) -> io::Result<Vec<IpAddr>>,
     recent: RecentAddresses,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Running>,
+}
+
+/// The lookups that run.
+#[derive(Default)]
+struct Running {
+    /// Those whose result callers wait for.
+    awaited: Option<Awaited>,
+    /// The number of each lookup that runs, awaited or not, and when it began.
+    begun: Vec<(u64, Instant)>,
+    /// How many lookups there were.
+    count: u64,
 }
 
 /// Lookups that run at the same time, for the same callers.
-struct Running {
+struct Awaited {
     found: Found,
     /// The lookups hold it: without one that runs, the channel is closed.
     tell: Weak<watch::Sender<Option<Outcome>>>,
-    /// When each of them began.
-    begun: Vec<Instant>,
+}
+
+/// One lookup. It counts as running until it is dropped, even if it never begins because its runtime has ended.
+struct Lookup {
+    of: Arc<SystemLookup>,
+    number: u64,
+    tell: Arc<watch::Sender<Option<Outcome>>>,
 }
 
 /// `None` while the lookup runs. It is closed without a result when its runtime has ended.
@@ -39,7 +56,7 @@ type Outcome = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
 
 /// How long a lookup may take before another one is begun beside it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How many run at the same time.
+/// How many run at the same time, of one name.
 const MOST: usize = 4;
 /// After this time a lookup no longer counts as running.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -51,19 +68,17 @@ impl SystemLookup {
         host: &str,
         port: u16,
     ) -> io::Result<Vec<IpAddr>> {
-        let mut has_own = false;
         loop {
             if let Some(addresses) = self.recent.known() {
                 return Ok(addresses);
             }
             let (mut found, is_own) = self.look_up(host, port);
-            has_own |= is_own;
             let found = timeout(PATIENCE, found.wait_for(Option::is_some)).await;
             match found.map(|ended| ended.map(|found| found.clone())) {
                 Ok(Ok(Some(found))) => {
                     return found.map_err(|(kind, text)| io::Error::new(kind, text));
                 }
-                Ok(_) if has_own => return Err(io::Error::other("the runtime has ended")),
+                Ok(_) if is_own => return Err(io::Error::other("the runtime has ended")),
                 // The runtime of another caller has ended, or it takes long.
                 Ok(_) | Err(_) => {}
             }
@@ -77,47 +92,45 @@ impl SystemLookup {
 
     /// Joins the running lookups, or begins one. Returns whether it did.
     fn look_up(self: &Arc<Self>, host: &str, port: u16) -> (Found, bool) {
-        let (tell, found) = match self.join() {
-            (found, None) => return (found, false),
-            (found, Some(tell)) => (tell, found),
-        };
-        let (this, host, own) = (Arc::clone(self), host.to_owned(), found.clone());
+        let (found, lookup) = self.join();
+        let Some(lookup) = lookup else { return (found, false) };
+        let host = host.to_owned();
         // The thread itself passes the result on: the runtime of this caller may not be driven.
-        spawn_blocking(move || {
-            let result = (this.ask)(&host, port);
-            if let Ok(addresses) = &result {
-                this.recent.remember(addresses);
-            }
-            // No later caller gets this result.
-            this.running().take_if(|running| running.found.same_channel(&own));
-            let result = result.map_err(|e| (e.kind(), e.to_string()));
-            tell.send_if_modified(|first| first.is_none() && first.replace(result).is_none());
-        });
+        spawn_blocking(move || lookup.run(&host, port));
         (found, true)
     }
 
-    /// Returns where the result of the running lookups will be, and the sender if another one should begin.
-    fn join(&self) -> (Found, Option<Arc<watch::Sender<Option<Outcome>>>>) {
+    /// Returns where the result of the running lookups will be, and another one if it should begin. The first one for
+    /// its callers always begins: those of earlier callers may hang.
+    fn join(self: &Arc<Self>) -> (Found, Option<Lookup>) {
         let (mut running, now) = (self.running(), Instant::now());
-        if let Some(running) = &mut *running
-            && let Some(tell) = running.tell.upgrade()
+        let age = |begun: Instant| now.saturating_duration_since(begun);
+        running.begun.retain(|(_, begun)| age(*begun) < LONGEST);
+        let may_begin = running.begun.len() < MOST
+            && running.begun.last().is_none_or(|(_, begun)| age(*begun) >= PATIENCE);
+        let mut joined = None;
+        if let Some(Awaited { found, tell }) = &running.awaited
+            && tell.strong_count() > 0
         {
-            running.begun.retain(|begun| now.saturating_duration_since(*begun) < LONGEST);
-            let is_recent = |begun: &Instant| now.saturating_duration_since(*begun) < PATIENCE;
-            if running.begun.len() >= MOST || running.begun.last().is_some_and(is_recent) {
-                return (running.found.clone(), None);
+            if !may_begin {
+                return (found.clone(), None);
             }
-            running.begun.push(now);
-            return (running.found.clone(), Some(tell));
+            // It is returned, and not dropped under the lock: that would wake callers.
+            joined = tell.upgrade().map(|tell| (found.clone(), tell));
         }
-        let (tell, found) = watch::channel(None);
-        let tell = Arc::new(tell);
-        let begun = vec![now];
-        *running = Some(Running { found: found.clone(), tell: Arc::downgrade(&tell), begun });
-        (found, Some(tell))
+        let (found, tell) = joined.unwrap_or_else(|| {
+            let (tell, found) = watch::channel(None);
+            let tell = Arc::new(tell);
+            running.awaited = Some(Awaited { found: found.clone(), tell: Arc::downgrade(&tell) });
+            (found, tell)
+        });
+        running.count += 1;
+        let number = running.count;
+        running.begun.push((number, now));
+        (found, Some(Lookup { of: Arc::clone(self), number, tell }))
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         // No code panics while it holds the lock.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +138,35 @@ impl SystemLookup {
     #[cfg(test)]
     pub(crate) fn with(ask: fn(&str, u16) -> io::Result<Vec<IpAddr>>) -> Self {
         Self { ask, recent: RecentAddresses::default(), running: Mutex::default() }
+    }
+}
+
+impl Lookup {
+    fn run(self, host: &str, port: u16) {
+        let result = (self.of.ask)(host, port);
+        if let Ok(addresses) = &result {
+            self.of.recent.remember(addresses);
+        }
+        {
+            let mut running = self.of.running();
+            running.ended(self.number);
+            // No later caller gets this result.
+            running.awaited.take_if(|awaited| awaited.tell.as_ptr() == Arc::as_ptr(&self.tell));
+        }
+        let result = result.map_err(|e| (e.kind(), e.to_string()));
+        self.tell.send_if_modified(|first| first.is_none() && first.replace(result).is_none());
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        self.of.running().ended(self.number);
+    }
+}
+
+impl Running {
+    fn ended(&mut self, number: u64) {
+        self.begun.retain(|(begun, _)| *begun != number);
     }
 }
 
@@ -163,6 +205,15 @@ mod tests {
     fn wait_for(responds: &AtomicBool) {
         while !responds.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Ends the lookups when a test fails: its runtime waits for them.
+    struct Released(&'static AtomicBool);
+
+    impl Drop for Released {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
         }
     }
 
@@ -247,6 +298,83 @@ mod tests {
         // Waits for the threads, so that all who began have counted.
         drop(runtime);
         assert_eq!(ASKED.load(Ordering::Relaxed), MOST);
+    }
+
+    /// Of each two queries, the name server drops one.
+    #[test]
+    fn lookups_that_hang_count_after_another_had_a_result() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: AtomicBool = AtomicBool::new(false);
+        let lookup = Arc::new(SystemLookup::with(|_, _| {
+            if ASKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+                wait_for(&RESPONDS);
+            }
+            Err(io::Error::from(io::ErrorKind::NotFound))
+        }));
+        let call = || {
+            let lookup = Arc::clone(&lookup);
+            tokio::spawn(async move { lookup.addresses("a.example", 7).await })
+        };
+        let runtime = runtime();
+        let _released = Released(&RESPONDS);
+        runtime.block_on(async {
+            tokio::time::pause();
+            for hanging in 1..MOST {
+                let caller = call();
+                while ASKED.load(Ordering::Relaxed) < hanging * 2 - 1 {
+                    tokio::task::yield_now().await;
+                }
+                while lookup.running().count < hanging as u64 * 2 {
+                    tokio::time::advance(PATIENCE).await;
+                    tokio::task::yield_now().await;
+                }
+                caller.await.unwrap().unwrap_err();
+                assert_eq!(lookup.running().begun.len(), hanging);
+            }
+            let caller = call();
+            for _ in 0..MOST * 2 {
+                tokio::task::yield_now().await;
+                tokio::time::advance(PATIENCE).await;
+            }
+            assert!(!caller.is_finished());
+            RESPONDS.store(true, Ordering::Relaxed);
+            caller.await.unwrap().unwrap_err();
+        });
+        // Waits for the threads, so that all who began have counted.
+        drop(runtime);
+        assert_eq!(ASKED.load(Ordering::Relaxed), MOST * 2 - 1);
+        assert!(lookup.running().begun.is_empty());
+    }
+
+    #[test]
+    fn a_caller_whose_lookups_ended_without_a_result_begins_another() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static RESPONDS: AtomicBool = AtomicBool::new(false);
+        let lookup = Arc::new(SystemLookup::with(|_, _| {
+            if ASKED.fetch_add(1, Ordering::Relaxed) < MOST {
+                wait_for(&RESPONDS);
+                std::panic::resume_unwind(Box::new("no result"));
+            }
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
+        }));
+        let runtime = runtime();
+        let _released = Released(&RESPONDS);
+        let found = runtime.block_on(async {
+            tokio::time::pause();
+            let caller = Arc::clone(&lookup);
+            let caller = tokio::spawn(async move { caller.addresses("a.example", 7).await });
+            for _ in 0..MOST * 2 {
+                tokio::task::yield_now().await;
+                tokio::time::advance(PATIENCE).await;
+            }
+            // The caller has joined its own lookups again.
+            assert_eq!(lookup.running().count, MOST as u64);
+            RESPONDS.store(true, Ordering::Relaxed);
+            caller.await.unwrap().unwrap()
+        });
+        assert_eq!(found, [Ipv4Addr::LOCALHOST]);
+        drop(runtime);
+        assert!(lookup.running().begun.is_empty());
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Asking<'_> {
         };
         self.health.note(Some(lost), |breaker| {
             // While the store is lost, only the probe provides new information.
-            if breaker.state() == BreakerState::Closed || breaker.is_current(admission) {
+            let is_closed = breaker.state() == BreakerState::Closed;
+            if is_closed && !breaker.is_passed(admission) || breaker.is_current(admission) {
                 breaker.begin_with(settings_for(rest));
                 breaker.failed(Instant::now(), Admission::Normal);
             }
@@ -180,8 +181,28 @@ impl State {
 }
 
 #[cfg(test)]
-#[cfg(feature = "metrics")]
 mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_was_passed_does_not_lose_a_store_that_is_back() {
+        let health = SharedHealth::new("redis.test:6379".to_owned(), Duration::ZERO);
+        health.ask().unwrap().failed(&Lost::Slow);
+        let passed = health.ask().unwrap();
+        assert!(passed.is_probe());
+        tokio::time::advance(PROBE).await;
+        health.ask().unwrap().answered();
+        assert!(!health.is_lost());
+        passed.failed(&Lost::Slow);
+        assert!(!health.is_lost());
+        health.ask().unwrap().failed(&Lost::Slow);
+        assert!(health.is_lost());
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "metrics")]
+mod gauge_tests {
     use std::sync::Arc;
 
     use super::*;

@@ -26,7 +26,7 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 /// Never allows more requests in a second than the limit, over all processes: a tenth of it at once, the
 /// others evenly spread. Slots are reserved by the clock of the server, so the clocks of the processes
 /// need not agree, and each request takes one query (another one if its caller is polled more than 100 ms
-/// after its slot).
+/// late; if it is again, it takes the share of its process).
 ///
 /// Payments never wait for Redis to recover. If it cannot be reached, does not respond in time, or responds
 /// with an error, with an endless response or with impossible values, each process limits itself to its

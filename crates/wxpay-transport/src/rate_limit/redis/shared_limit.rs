@@ -84,6 +84,7 @@ impl<S: SharedStore> SharedLimit<S> {
         left: Duration,
     ) -> Result<(), RateLimited> {
         let deadline = Instant::now().checked_add(left);
+        let mut has_missed = false;
         loop {
             let remaining =
                 || deadline.map_or(left, |d| d.saturating_duration_since(Instant::now()));
@@ -94,8 +95,12 @@ impl<S: SharedStore> SharedLimit<S> {
             let left = remaining();
             match without {
                 Without::Lost => {}
-                Without::Late => return self.share.acquire(key, left).await,
-                Without::Missed => continue,
+                Without::Missed if !has_missed => {
+                    has_missed = true;
+                    continue;
+                }
+                // A process that gets too little time would ask a store that hangs until its time is over.
+                Without::Late | Without::Missed => return self.share.acquire(key, left).await,
             }
             // Callers that wait for the share return to the shared limit as soon as the others do: both
             // together would exceed the limit.
@@ -759,5 +764,23 @@ mod tests {
         tokio::time::sleep(Duration::from_secs(10)).await;
         limit.acquire(key(10), MINUTE).await.unwrap();
         assert!(!limit.health.is_lost());
+    }
+
+    /// As in a process that gets too little time.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_polled_late_again_and_again_takes_the_share() {
+        for mode in [Mode::Hangs, Mode::Works] {
+            let store = Arc::new(Double::default());
+            let limit = process(&store, 1);
+            limit.acquire(key(1), MINUTE).await.unwrap();
+            store.set(mode);
+            let mut waits = begin(&limit, 1).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert!(timeout(Duration::ZERO, waits.as_mut()).await.is_err());
+            assert_eq!(store.questions(), 3, "it asks again once");
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            assert_eq!(timeout(Duration::ZERO, waits).await, Ok(Ok(())));
+            assert_eq!((store.questions(), limit.health.is_lost()), (3, false));
+        }
     }
 }
