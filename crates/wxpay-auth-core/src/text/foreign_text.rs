@@ -9,6 +9,8 @@ use std::ops::Range;
 const CUT: &str = "[…]";
 /// Minimum length of a piece of a secret that is removed by itself. So many bytes are a `u128`.
 const PIECE: usize = 16;
+/// So many pieces of what was sent are indexed, rather than those of the text.
+const FEW: usize = 1 << 10;
 /// How much of a text is processed, in bytes. Far less is ever shown.
 const MOST_BYTES: usize = 64 << 10;
 /// Maximum levels of escaping.
@@ -113,8 +115,35 @@ impl SentTexts {
         found
     }
 
-    /// Finds the pieces of the others. The text, which is short, is indexed, and not what was sent.
+    /// Finds the pieces of the others.
     fn pieces(&self, searched: &[u8]) -> Vec<Range<usize>> {
+        let of_secrets = self.secrets.iter().map(|secret| (secret.len() + 1).saturating_sub(PIECE));
+        if of_secrets.sum::<usize>() <= FEW {
+            self.few_pieces(searched)
+        } else {
+            self.many_pieces(searched)
+        }
+    }
+
+    /// Indexes what was sent: a token or a signature, which is short.
+    fn few_pieces(&self, searched: &[u8]) -> Vec<Range<usize>> {
+        let index: HashSet<u128> = self.secrets.iter().flat_map(|secret| pieces(secret)).collect();
+        // Most pieces of the text end here. It is on the stack: many texts are looked at.
+        let mut may_be = [false; 1 << 12];
+        let few = |piece: u128| slot(piece) >> 4;
+        for piece in &index {
+            if let Some(bit) = may_be.get_mut(few(*piece)) {
+                *bit = true;
+            }
+        }
+        let found = pieces(searched)
+            .enumerate()
+            .filter(|(_, piece)| may_be.get(few(*piece)) == Some(&true) && index.contains(piece));
+        found.map(|(at, _)| at..at + PIECE).collect()
+    }
+
+    /// Indexes the text, which is shorter than what was sent.
+    fn many_pieces(&self, searched: &[u8]) -> Vec<Range<usize>> {
         let mut index: HashMap<u128, bool> = pieces(searched).map(|piece| (piece, false)).collect();
         if index.is_empty() {
             return Vec::new();
@@ -423,6 +452,28 @@ mod tests {
         fn wherever_it_stands_it_is_cut_out(before in ".{0,30}", behind in ".{0,30}") {
             let shown = foreign_text(&format!("{before}{TOKEN}{behind}"), 300, &[TOKEN]);
             proptest::prop_assert!(!shown.contains(&TOKEN[..PIECE]) && shown.contains(CUT), "{}", shown);
+        }
+    }
+
+    #[test]
+    fn few_and_many_pieces_are_found_alike() {
+        let secret = "2wfzSLvG0WnCv5bSgGmbyQ-0123456789-abcdefghijklmnop";
+        let sent = SentTexts::new([secret, "another, of which no piece occurs"]);
+        for text in [
+            String::new(),
+            secret[..15].to_owned(),
+            secret[3..19].to_owned(),
+            format!("a{}b{}c", &secret[..20], &secret[20..]),
+            format!("{secret}{secret}").repeat(100),
+            "nothing of it".repeat(1000),
+        ] {
+            let searched = bytes(&plain(&text));
+            let few = sent.few_pieces(&searched);
+            assert_eq!(few, sent.many_pieces(&searched), "{text}");
+            let is_in = pieces(&searched).any(|piece| {
+                sent.secrets.iter().any(|secret| pieces(secret).any(|of| of == piece))
+            });
+            assert_eq!(few.is_empty(), !is_in, "{text}");
         }
     }
 }

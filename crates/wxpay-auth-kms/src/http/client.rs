@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -94,7 +94,8 @@ impl Http {
         })?;
         let body = body.to_bytes();
         let Parts { status, headers, .. } = head;
-        Ok(Response { service: self.service, status, headers, body, sent })
+        let (service, is_clean) = (self.service, OnceLock::new());
+        Ok(Response { service, status, headers, body, sent, is_clean })
     }
 
     fn not_answered(
@@ -188,6 +189,8 @@ pub(crate) struct Response {
     headers: HeaderMap,
     pub(crate) body: Bytes,
     sent: Vec<Zeroizing<String>>,
+    /// Whether nothing that was sent is in the body; it is read several times.
+    is_clean: OnceLock<bool>,
 }
 
 /// Longer than any header worth showing.
@@ -199,7 +202,7 @@ impl Response {
     pub(crate) fn of(service: &'static str, status: u16, body: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap();
         let (headers, body) = (HeaderMap::new(), body.to_owned().into());
-        Self { service, status, headers, body, sent: Vec::new() }
+        Self { service, status, headers, body, sent: Vec::new(), is_clean: OnceLock::new() }
     }
 
     #[cfg(any(all(test, feature = "vault"), fuzzing))]
@@ -210,13 +213,14 @@ impl Response {
         body: impl AsRef<[u8]>,
     ) -> Self {
         let body = Bytes::copy_from_slice(body.as_ref());
-        Self { service, status, headers, body, sent: Vec::new() }
+        Self { service, status, headers, body, sent: Vec::new(), is_clean: OnceLock::new() }
     }
 
     /// Adds a secret that was sent outside the headers.
     #[cfg(feature = "vault")]
     pub(crate) fn after_sending(mut self, secret: &str) -> Self {
         self.sent.push(Zeroizing::new(secret.to_owned()));
+        self.is_clean = OnceLock::new();
         self
     }
 
@@ -238,7 +242,7 @@ impl Response {
     /// The error of serde may quote the body, which may contain a secret, so it is dropped.
     fn parsed<T: DeserializeOwned>(&self) -> Option<T> {
         let (body, sent) = (str::from_utf8(&self.body).ok()?, self.sent());
-        if matches!(without(body, &sent), Cow::Borrowed(_)) {
+        if *self.is_clean.get_or_init(|| matches!(without(body, &sent), Cow::Borrowed(_))) {
             return serde_json::from_str(body).ok();
         }
         let mut value = serde_json::from_str(body).ok()?;
