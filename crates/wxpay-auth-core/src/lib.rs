@@ -4,6 +4,7 @@
 mod authorization;
 mod certificate_request;
 mod clock;
+mod encrypted;
 #[cfg(feature = "file-key")]
 mod file_key;
 mod identity;
@@ -31,6 +32,7 @@ pub use certificate_request::{
     CertificateRequest, CertificateRequestError, CertificateSubject, CertificateSubjectError,
 };
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use encrypted::{ApiV3Key, ApiV3KeyError, DecryptError, EncryptedResource, ResourceDecryptor};
 #[cfg(feature = "file-key")]
 pub use file_key::FileKeySigner;
 pub use identity::{BrandId, BrandIdError, Identity, Mchid, MchidError};
