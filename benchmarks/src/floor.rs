@@ -29,9 +29,14 @@ use crate::signing::Signing;
 use connection::{Connection, Connector};
 use keys::{BareSigner, BareVerifier};
 
-/// What is signed if nothing is sent.
-pub(crate) const MESSAGE: &str = "POST\n/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate\n\
-     1722850421\n593BEC0C930BF1AFEB40B4A08C8FB242\n\n";
+/// Returns what is signed if nothing is sent. It is different each time, as in production: requests for the same
+/// signature at the same time may be one.
+pub(crate) fn message(nonces: &AtomicU64) -> String {
+    let nonce = nonces.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "POST\n/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate\n1722850421\n{nonce:032X}\n\n"
+    )
+}
 
 /// The bare client, with a connection for each caller.
 pub struct Floor {
@@ -69,7 +74,7 @@ impl Floor {
     /// Makes one call, on the connection of this caller.
     pub async fn call(&self, caller: usize) -> Result<()> {
         if self.only_signs {
-            return self.signer.sign(MESSAGE.to_owned(), caller).await.map(drop);
+            return self.signer.sign(message(&self.nonces), caller).await.map(drop);
         }
         let mut own = self.connections[caller].lock().await;
         let mut connection = match own.take() {

@@ -1,13 +1,14 @@
 //! The SDK with default settings: every protection is on.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use wxpay_auth::kms::{Endpoint, KmsSigner, Secret, VaultAuth, VaultTransit};
 use wxpay_auth::pkcs11::{Pin, Pkcs11Signer, Pkcs11Uri};
 use wxpay_auth::{FileKeySigner, KeyRing, Mchid, PrivateKey, PublicKey, Signer};
 use wxpay_transport::{BaseUrl, Client, Replay, Request, Target, Transport};
 
-use crate::floor::MESSAGE;
+use crate::floor::message;
 use crate::settings::Settings;
 use crate::signing::Signing;
 use crate::token::Token;
@@ -21,6 +22,7 @@ pub struct Sdk {
     is_repeatable: bool,
     /// Shut down at the end, if there is one.
     token: Option<Arc<Pkcs11Signer>>,
+    nonces: AtomicU64,
 }
 
 /// What a call is.
@@ -48,7 +50,7 @@ impl Sdk {
         };
         let target = Target::new(&settings.target)?;
         let is_repeatable = std::env::var("SDK_CALL").is_ok_and(|call| call == "repeatable");
-        Ok(Self { work, target, is_repeatable, token })
+        Ok(Self { work, target, is_repeatable, token, nonces: AtomicU64::new(0) })
     }
 
     /// Closes the sessions of a token: many modules crash if a process ends without that.
@@ -66,7 +68,7 @@ impl Sdk {
         let client = match &self.work {
             Work::Calls(client) => client,
             Work::Signs(signer) => {
-                signer.sign(MESSAGE.as_bytes()).await?;
+                signer.sign(message(&self.nonces).as_bytes()).await?;
                 return Ok(());
             }
         };

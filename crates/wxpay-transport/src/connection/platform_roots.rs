@@ -1,6 +1,7 @@
 //! The platform's trusted roots, which are read beside the start of a client.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread;
 
@@ -10,6 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::VerifierBuilderError;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_native_certs::CertificateResult;
 use tracing::dispatcher::{self, Dispatch};
 
 use crate::observe::log;
@@ -18,11 +20,17 @@ use crate::observe::log;
 /// to the verifier of `rustls`.
 ///
 /// To read some 140 roots takes milliseconds, so a thread reads them while the client is built and connects. The
-/// first handshake waits for it where it must.
+/// first handshake waits for it where it must. Most platforms have all roots in one file, and once more in a folder
+/// of files: that is read only if the file does not vouch for a server.
 pub(super) struct PlatformRoots {
     provider: Arc<CryptoProvider>,
-    verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, VerifierBuilderError>>,
+    /// Of the file with all roots; `None` if there is none, or it has none.
+    of_file: OnceLock<Option<Verifier>>,
+    /// Of everything that the platform has.
+    of_all: OnceLock<Verifier>,
 }
+
+type Verifier = Result<Arc<WebPkiServerVerifier>, VerifierBuilderError>;
 
 /// The roots that the clients of this process share: they take hundreds of kilobytes, and there may be a
 /// client for each of a thousand merchants.
@@ -40,33 +48,53 @@ impl PlatformRoots {
             return roots;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = Arc::new(Self { provider, verifier: OnceLock::new() });
+        let roots = Self { provider, of_file: OnceLock::new(), of_all: OnceLock::new() };
+        let roots = Arc::new(roots);
         *shared = Arc::downgrade(&roots);
         drop(shared);
         let (reader, subscriber) = (Arc::clone(&roots), dispatcher::get_default(Dispatch::clone));
-        let reads = move || dispatcher::with_default(&subscriber, || drop(reader.verifier()));
+        let reads = move || dispatcher::with_default(&subscriber, || drop(reader.first()));
         // Without a thread, the first handshake reads them.
         let _ = thread::Builder::new().name("wxpay-roots".to_owned()).spawn(reads);
         roots
     }
 
-    /// Waits until the roots are read.
-    fn verifier(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
+    /// Returns the verifier that is asked first; waits until its roots are read.
+    fn first(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
         let mut read = None;
-        let verifier = self.verifier.get_or_init(|| {
-            let RootsRead { roots, added, ignored, errors } = RootsRead::now();
-            read = Some((added, ignored, errors));
-            let (roots, provider) = (Arc::new(roots), Arc::clone(&self.provider));
-            WebPkiServerVerifier::builder_with_provider(roots, provider).build()
+        let of_file = self.of_file.get_or_init(|| {
+            let roots = RootsRead::of_file().filter(|read| !read.roots.is_empty())?;
+            Some(self.build(roots, &mut read))
         });
-        // Others no longer wait: a subscriber may block, or make a call itself.
-        if let Some((added, ignored, errors)) = read {
-            log::debug!(added, ignored, errors, "read the platform's roots");
-            if added == 0 {
-                log::warn!("the platform has no trusted roots: those of Mozilla are used");
-            }
-        }
-        verifier.as_ref().map_err(|e| Error::General(format!("the platform's roots: {e}")))
+        log_read(read);
+        of_file.as_ref().map_or_else(|| self.all(), checked)
+    }
+
+    /// Returns the verifier with all roots; waits until they are read.
+    fn all(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
+        let mut read = None;
+        let of_all = self.of_all.get_or_init(|| self.build(RootsRead::of_all(), &mut read));
+        log_read(read);
+        checked(of_all)
+    }
+
+    fn build(&self, roots: RootsRead, read: &mut Option<Counts>) -> Verifier {
+        *read = Some(roots.counts);
+        let (roots, provider) = (Arc::new(roots.roots), Arc::clone(&self.provider));
+        WebPkiServerVerifier::builder_with_provider(roots, provider).build()
+    }
+}
+
+fn checked(verifier: &Verifier) -> Result<&Arc<WebPkiServerVerifier>, Error> {
+    verifier.as_ref().map_err(|e| Error::General(format!("the platform's roots: {e}")))
+}
+
+/// Logs once nobody waits any more: a subscriber may block, or make a call itself.
+fn log_read(read: Option<Counts>) {
+    let Some(Counts { added, ignored, errors }) = read else { return };
+    log::debug!(added, ignored, errors, "read the platform's roots");
+    if added == 0 {
+        log::warn!("the platform has no trusted roots: those of Mozilla are used");
     }
 }
 
@@ -79,13 +107,13 @@ impl ServerCertVerifier for PlatformRoots {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verifier()?.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )
+        let verified = |by: &WebPkiServerVerifier| {
+            by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        };
+        match verified(self.first()?) {
+            Err(Error::InvalidCertificate(_)) => verified(self.all()?),
+            verified => verified,
+        }
     }
 
     fn verify_tls12_signature(
@@ -94,7 +122,7 @@ impl ServerCertVerifier for PlatformRoots {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier()?.verify_tls12_signature(message, cert, dss)
+        self.first()?.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -103,7 +131,7 @@ impl ServerCertVerifier for PlatformRoots {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier()?.verify_tls13_signature(message, cert, dss)
+        self.first()?.verify_tls13_signature(message, cert, dss)
     }
 
     /// Does not wait: this is asked for when a handshake begins.
@@ -115,7 +143,7 @@ impl ServerCertVerifier for PlatformRoots {
 impl fmt::Debug for PlatformRoots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PlatformRoots")
-            .field("are_read", &self.verifier.get().is_some())
+            .field("are_read", &self.of_file.get().is_some())
             .finish_non_exhaustive()
     }
 }
@@ -123,21 +151,53 @@ impl fmt::Debug for PlatformRoots {
 /// Roots, and the counts of reading those of the platform.
 struct RootsRead {
     roots: RootCertStore,
+    counts: Counts,
+}
+
+/// How many were read.
+#[derive(Clone, Copy)]
+struct Counts {
     added: usize,
     ignored: usize,
     errors: usize,
 }
 
 impl RootsRead {
-    fn now() -> Self {
-        let mut roots = RootCertStore::empty();
-        let native = rustls_native_certs::load_native_certs();
-        let (added, ignored) = roots.add_parsable_certificates(native.certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    fn of_all() -> Self {
+        let mut read = Self::of(rustls_native_certs::load_native_certs());
+        if read.roots.is_empty() {
+            read.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        Self { roots, added, ignored, errors: native.errors.len() }
+        read
     }
+
+    /// Reads the file that is part of all; `None` if the platform has no such file.
+    fn of_file() -> Option<Self> {
+        let file = file_of_roots()?;
+        Some(Self::of(rustls_native_certs::load_certs_from_paths(Some(&file), None)))
+    }
+
+    fn of(native: CertificateResult) -> Self {
+        let mut roots = RootCertStore::empty();
+        let (added, ignored) = roots.add_parsable_certificates(native.certs);
+        Self { roots, counts: Counts { added, ignored, errors: native.errors.len() } }
+    }
+}
+
+/// Returns the file that `rustls_native_certs` reads beside folders: that of the environment, or, if the environment
+/// names nothing, that of the platform.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn file_of_roots() -> Option<PathBuf> {
+    match (std::env::var_os("SSL_CERT_FILE"), std::env::var_os("SSL_CERT_DIR")) {
+        (Some(file), _) => Some(file.into()),
+        (None, Some(folder)) if !folder.is_empty() => None,
+        (None, _) => openssl_probe::probe().cert_file,
+    }
+}
+
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn file_of_roots() -> Option<PathBuf> {
+    None
 }
 
 #[cfg(test)]
@@ -149,8 +209,17 @@ mod tests {
 
     #[test]
     fn there_are_always_roots() {
-        assert!(!RootsRead::now().roots.is_empty());
-        assert!(PlatformRoots::shared().verifier().is_ok());
+        assert!(!RootsRead::of_all().roots.is_empty());
+        assert!(PlatformRoots::shared().first().is_ok() && PlatformRoots::shared().all().is_ok());
+    }
+
+    #[cfg(all(unix, not(target_os = "macos")))]
+    #[test]
+    fn the_file_is_a_part_of_all() {
+        let all = RootsRead::of_all().roots;
+        let is_part =
+            |file: RootsRead| file.roots.roots.iter().all(|root| all.roots.contains(root));
+        assert!(RootsRead::of_file().is_none_or(is_part));
     }
 
     #[test]
@@ -162,10 +231,10 @@ mod tests {
     #[test]
     fn nothing_waits_for_the_roots_before_a_certificate_is_there() {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let unread = PlatformRoots { provider, verifier: OnceLock::new() };
+        let unread = PlatformRoots { provider, of_file: OnceLock::new(), of_all: OnceLock::new() };
         let schemes = unread.supported_verify_schemes();
         assert_eq!(format!("{unread:?}"), "PlatformRoots { are_read: false, .. }");
-        assert_eq!(schemes, unread.verifier().unwrap().supported_verify_schemes());
+        assert_eq!(schemes, unread.first().unwrap().supported_verify_schemes());
         assert_eq!(format!("{unread:?}"), "PlatformRoots { are_read: true, .. }");
     }
 
@@ -177,6 +246,60 @@ mod tests {
         let roots = PlatformRoots::shared();
         let verified = roots.verify_server_cert(&unknown, &[], &name, &[], UnixTime::now());
         assert!(matches!(verified, Err(Error::InvalidCertificate(_))), "{verified:?}");
+    }
+
+    /// As if the platform's file lacked a root that its folder has.
+    #[test]
+    fn a_server_that_only_the_folder_vouches_for_is_trusted() {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let of = |roots: RootCertStore| {
+            WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
+        };
+        let ours = wxpay_testing::ca_pem();
+        let ours = rustls::pki_types::pem::PemObject::from_pem_slice(ours.as_bytes()).unwrap();
+        let mut all = RootCertStore::empty();
+        all.add(ours).unwrap();
+        let mut others = RootCertStore::empty();
+        others.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let verifier = |first: Verifier, all: Verifier| PlatformRoots {
+            provider: Arc::clone(&provider),
+            of_file: OnceLock::from(Some(first)),
+            of_all: OnceLock::from(all),
+        };
+        let server = wxpay_testing::server_config(wxpay_testing::ServerTls::Good);
+        let (folder, neither) =
+            (verifier(of(others.clone()), of(all)), verifier(of(others.clone()), of(others)));
+        for (roots, is_trusted) in [(folder, true), (neither, false)] {
+            let ended = handshake(Arc::new(roots), Arc::new(server.clone()));
+            assert_eq!(ended.is_ok(), is_trusted, "{ended:?}");
+        }
+    }
+
+    /// Runs a handshake in memory.
+    fn handshake(
+        roots: Arc<PlatformRoots>,
+        server: Arc<rustls::ServerConfig>,
+    ) -> Result<(), Error> {
+        let provider = Arc::clone(&roots.provider);
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name)?;
+        let mut server = rustls::ServerConnection::new(server)?;
+        while client.is_handshaking() {
+            let mut bytes = Vec::new();
+            client.write_tls(&mut bytes).unwrap();
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut bytes = Vec::new();
+            server.write_tls(&mut bytes).unwrap();
+            client.read_tls(&mut bytes.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
     }
 
     /// Requests the roots on another thread while it handles an event, as a call does.
@@ -200,7 +323,7 @@ mod tests {
         fn event(&self, _: &tracing::Event<'_>) {
             let (done, is_done) = mpsc::channel();
             thread::spawn(move || {
-                let verifies = PlatformRoots::shared_by(&OWN).verifier().is_ok();
+                let verifies = PlatformRoots::shared_by(&OWN).first().is_ok();
                 done.send(verifies).unwrap();
             });
             let is_done = is_done.recv_timeout(Duration::from_secs(20));
@@ -222,6 +345,6 @@ mod tests {
             PlatformRoots::shared_by(&OWN)
         });
         assert_eq!(heard.recv_timeout(Duration::from_secs(20)), Ok(true));
-        assert!(roots.verifier().is_ok());
+        assert!(roots.first().is_ok());
     }
 }
