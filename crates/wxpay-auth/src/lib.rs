@@ -19,14 +19,15 @@ mod signer_uri;
 pub use async_trait::async_trait;
 pub use wxpay_auth_core::http;
 pub use wxpay_auth_core::{
-    Algorithm, Authorization, AuthorizationError, Backend, BrandId, BrandIdError,
-    CLOCK_WINDOW_SECS, Certificate, CertificateRequest, CertificateRequestError,
-    CertificateSubject, CertificateSubjectError, Clock, ExchangeableSigner, Identity, KeyError,
-    KeyMaterial, KeyRing, Mchid, MchidError, Nonce, NonceError, NonceFormatError, NonceSource,
-    NotReady, PublicKey, Scheme, SerialNo, SerialNoError, SignError, SignErrorKind, Signature,
-    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, UnsupportedScheme, Verified,
-    Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization, foreign_text,
-    is_signed, request_message, response_message, verify_response, write_report,
+    Algorithm, ApiV3Key, ApiV3KeyError, Authorization, AuthorizationError, Backend, BrandId,
+    BrandIdError, CLOCK_WINDOW_SECS, Certificate, CertificateRequest, CertificateRequestError,
+    CertificateSubject, CertificateSubjectError, Clock, DecryptError, EncryptedResource,
+    ExchangeableSigner, Identity, KeyError, KeyMaterial, KeyRing, Mchid, MchidError, Nonce,
+    NonceError, NonceFormatError, NonceSource, NotReady, PublicKey, ResourceDecryptor, Scheme,
+    SerialNo, SerialNoError, SignError, SignErrorKind, Signature, SignedMessage, Signer,
+    SystemClock, SystemNonce, Timestamp, UnsupportedScheme, Verified, Verifier, VerifyError,
+    WechatpaySerial, WechatpaySerialError, authorization, foreign_text, is_signed, request_message,
+    response_message, verify_response, write_report,
 };
 #[cfg(feature = "file-key")]
 pub use wxpay_auth_core::{FileKeySigner, PrivateKey};

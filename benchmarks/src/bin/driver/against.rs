@@ -144,10 +144,6 @@ pub(crate) fn table(text: &mut String, all: &[Comparison]) {
         first.other
     );
     for all in all {
-        let median = |value: fn(&Round) -> f64| Spread::of(all.rounds.iter().map(value)).median;
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let memory = |figures: &Figures| figures.peak_rss_kib as f64 / 1024.0;
-        let more = Spread::of(all.rounds.iter().map(|r| memory(&r.this) - memory(&r.other)));
         let start = |value: fn(&Start) -> f64| Spread::of(all.starts.iter().map(value));
         let starts = if all.starts.is_empty() {
             "| |".to_owned()
@@ -159,6 +155,18 @@ pub(crate) fn table(text: &mut String, all: &[Comparison]) {
                 spread(start(|start| start.this / start.other))
             )
         };
+        if all.rounds.is_empty() {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | | | | | | | | {starts} | |",
+                all.over, all.signing, all.callers
+            );
+            continue;
+        }
+        let median = |value: fn(&Round) -> f64| Spread::of(all.rounds.iter().map(value)).median;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let memory = |figures: &Figures| figures.peak_rss_kib as f64 / 1024.0;
+        let more = Spread::of(all.rounds.iter().map(|r| memory(&r.this) - memory(&r.other)));
         let _ = writeln!(
             text,
             "| {} | {} | {} | {:.0} | {:.0} | {} | {} | {} | {} | {:+.1} | {starts} | {} |",

@@ -81,10 +81,22 @@ impl SentTexts {
         if self.secrets.is_empty() {
             return Vec::new();
         }
+        // Most texts need no unescaping, and their positions stay.
+        if let Some(searched) = unchanged(text) {
+            return self.found(&searched);
+        }
         let text = plain(text);
-        let searched = bytes(&text);
-        let mut found = self.short(&searched);
-        found.extend(self.pieces(&searched));
+        let in_text = |range: Range<usize>| {
+            let (first, last) = (text.get(range.start)?, text.get(range.end.checked_sub(1)?)?);
+            Some(first.start..last.end)
+        };
+        self.found(&bytes(&text)).into_iter().filter_map(in_text).collect()
+    }
+
+    /// Returns the ranges of an unescaped text to remove, in order and apart.
+    fn found(&self, searched: &[u8]) -> Vec<Range<usize>> {
+        let mut found = self.short(searched);
+        found.extend(self.pieces(searched));
         found.sort_unstable_by_key(|found| found.start);
         let mut merged: Vec<Range<usize>> = Vec::new();
         for found in found {
@@ -93,11 +105,7 @@ impl SentTexts {
                 _ => merged.push(found),
             }
         }
-        let in_text = |range: Range<usize>| {
-            let (first, last) = (text.get(range.start)?, text.get(range.end.checked_sub(1)?)?);
-            Some(first.start..last.end)
-        };
-        merged.into_iter().filter_map(in_text).collect()
+        merged
     }
 
     /// Finds the secrets that are shorter than a piece.
@@ -245,14 +253,26 @@ fn plain(text: &str) -> Vec<Plain> {
     }
     plain.retain(|p| !p.byte.is_ascii_control() && p.byte != b'\\');
     for p in &mut plain {
-        p.byte = match p.byte {
-            // URL-safe Base64 has other symbols, and in a form a plus stands for a space.
-            b'+' | b' ' => b'-',
-            b'_' => b'/',
-            byte => byte.to_ascii_lowercase(),
-        };
+        p.byte = alike(p.byte);
     }
     plain
+}
+
+/// Returns the bytes of a text that has nothing to undo, as `plain` does; lines may end it.
+fn unchanged(text: &str) -> Option<Vec<u8>> {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !begins_escape(byte);
+    let text = text.trim_end_matches(['\r', '\n']);
+    text.bytes().all(is_plain).then(|| text.bytes().map(alike).collect())
+}
+
+/// Makes bytes equal that stand for each other.
+fn alike(byte: u8) -> u8 {
+    match byte {
+        // URL-safe Base64 has other symbols, and in a form a plus stands for a space.
+        b'+' | b' ' => b'-',
+        b'_' => b'/',
+        byte => byte.to_ascii_lowercase(),
+    }
 }
 
 /// Undoes one level of escaping.
@@ -474,6 +494,16 @@ mod tests {
                 sent.secrets.iter().any(|secret| pieces(secret).any(|of| of == piece))
             });
             assert_eq!(few.is_empty(), !is_in, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_escapes_is_searched_as_one_with_them() {
+        let all = (b' '..=b'~').map(char::from).collect::<String>();
+        for text in [&all[..], "", "\r\n", "AAA+_ \n", "no\nend", "%2B", "&#43;", "\\/", "é"] {
+            let (quick, whole) = (unchanged(text), bytes(&plain(text)));
+            let is_plain = !text.trim_end().contains(['%', '&', '\\', '\n', 'é']);
+            assert_eq!(quick, is_plain.then_some(whole), "{text:?}");
         }
     }
 }

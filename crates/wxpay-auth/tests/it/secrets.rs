@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, Authorization, Backend, BrandId, Certificate, CertificateRequest,
+    Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
     CertificateSubject, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid,
     Nonce, PrivateKey, Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer,
     SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
@@ -16,7 +16,8 @@ const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0a
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
 /// Exports without a `Debug` implementation to test. Errors are tested in `secret_errors.rs`.
-const NOT_HERE: &[&str] = &["Clock", "NonceSource", "Signer", "Verifier", "CLOCK_WINDOW_SECS"];
+const NOT_HERE: &[&str] =
+    &["Clock", "NonceSource", "ResourceDecryptor", "Signer", "Verifier", "CLOCK_WINDOW_SECS"];
 
 #[tokio::test]
 async fn no_type_shows_a_secret() {
@@ -48,14 +49,20 @@ async fn no_type_shows_a_secret() {
     let address = address.parse::<SignerUri>().unwrap().certificate(certificate.clone());
     let at_address = address.connect().await.unwrap();
 
+    const API_V3_KEY: &str = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
+    let api_v3_key = ApiV3Key::new(API_V3_KEY).unwrap();
+    let resource = api_v3_key.seal("uluk4a9R25RW", None, BODY).unwrap();
+
     let shown = [
         ("Algorithm", debug(&algorithm) + &algorithm.to_string()),
+        ("ApiV3Key", debug(&api_v3_key)),
         ("Authorization", debug(&Authorization::parse(&header).unwrap())),
         ("Backend", debug(&Backend::Ring) + &Backend::Ring.to_string()),
         ("BrandId", debug(&BrandId::new("1004"))),
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
+        ("EncryptedResource", debug(&resource)),
         ("ExchangeableSigner", debug(&ExchangeableSigner::new(signer.clone()))),
         ("FileKeySigner", debug(&signer) + &debug(&any_signer)),
         ("Identity", debug(&identity)),
@@ -91,6 +98,10 @@ async fn no_type_shows_a_secret() {
     for (name, shown) in &shown {
         assert!(shown.len() > 10, "{name} shows something: {shown:?}");
         assert_eq!(leaks::find(&secrets, shown), None, "{name}: {shown}");
+        for short in [API_V3_KEY, &resource.ciphertext] {
+            let pieces = short.as_bytes().windows(8).map(|piece| str::from_utf8(piece).unwrap());
+            assert!(!pieces.into_iter().any(|piece| shown.contains(piece)), "{name}: {shown}");
+        }
     }
     let names = shown.iter().map(|(name, _)| *name).chain(NOT_HERE.iter().copied());
     assert_eq!(
