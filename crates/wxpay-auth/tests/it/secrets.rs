@@ -13,6 +13,7 @@ use wxpay_auth::{
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
+const API_V3_KEY: &str = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
 /// Exports without a `Debug` implementation to test. Errors are tested in `secret_errors.rs`.
@@ -49,7 +50,6 @@ async fn no_type_shows_a_secret() {
     let address = address.parse::<SignerUri>().unwrap().certificate(certificate.clone());
     let at_address = address.connect().await.unwrap();
 
-    const API_V3_KEY: &str = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
     let api_v3_key = ApiV3Key::new(API_V3_KEY).unwrap();
     let resource = api_v3_key.seal("uluk4a9R25RW", None, BODY).unwrap();
 
