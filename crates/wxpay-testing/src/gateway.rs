@@ -158,7 +158,9 @@ impl Drop for Gateway {
     /// Waits for its thread, so that its port is free afterwards.
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        // Its own `on_request` may drop it: a thread cannot wait for itself.
+        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
+        if let Some(thread) = self.thread.take().filter(is_other) {
             let _ = thread.join();
         }
     }

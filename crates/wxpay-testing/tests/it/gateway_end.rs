@@ -1,6 +1,12 @@
 //! Dropping a gateway.
 
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
 use wxpay_testing::Gateway;
+
+use crate::common::Call;
 
 /// A task yields after a number of steps; what is dropped in the last one must not wait for more of
 /// them.
@@ -18,4 +24,23 @@ async fn a_task_without_any_share_left_can_drop_it() {
         drop(gateway);
     });
     task.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_it_calls_can_drop_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (slot, (dropped, is_dropped)) = (Arc::new(Mutex::new(None)), mpsc::channel());
+    let own = Arc::clone(&slot);
+    let gateway = Gateway::start_on(listener, move |_| {
+        drop(own.lock().unwrap().take());
+        dropped.send(()).unwrap();
+    })
+    .await;
+    let (call, url) = (Call::get(gateway.wechat_pay(), "/v3/x"), gateway.base_url());
+    *slot.lock().unwrap() = Some(gateway);
+    // The response may be lost with the server.
+    let sending = tokio::spawn(async move { call.send(&url).await });
+    let waits = move || is_dropped.recv_timeout(Duration::from_secs(20));
+    assert_eq!(tokio::task::spawn_blocking(waits).await.unwrap(), Ok(()));
+    sending.abort();
 }
