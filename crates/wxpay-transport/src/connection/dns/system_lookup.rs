@@ -192,6 +192,7 @@ mod tests {
     use std::sync::mpsc;
 
     use tokio::runtime::{Builder, Runtime};
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
@@ -205,6 +206,19 @@ mod tests {
     fn wait_for(responds: &AtomicBool) {
         while !responds.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn call(lookup: &Arc<SystemLookup>) -> JoinHandle<io::Result<Vec<IpAddr>>> {
+        let lookup = Arc::clone(lookup);
+        tokio::spawn(async move { lookup.addresses("a.example", 7).await })
+    }
+
+    /// Lets a paused clock run until no caller would begin another lookup.
+    async fn patience_ends() {
+        for _ in 0..MOST * 2 {
+            tokio::task::yield_now().await;
+            tokio::time::advance(PATIENCE).await;
         }
     }
 
@@ -284,12 +298,8 @@ mod tests {
         let runtime = runtime();
         let found = runtime.block_on(async {
             tokio::time::pause();
-            let caller = Arc::clone(&lookup);
-            let caller = tokio::spawn(async move { caller.addresses("a.example", 7).await });
-            for _ in 0..MOST * 2 {
-                tokio::task::yield_now().await;
-                tokio::time::advance(PATIENCE).await;
-            }
+            let caller = call(&lookup);
+            patience_ends().await;
             assert!(!caller.is_finished());
             RESPONDS.store(true, Ordering::Relaxed);
             caller.await.unwrap().unwrap()
@@ -311,16 +321,12 @@ mod tests {
             }
             Err(io::Error::from(io::ErrorKind::NotFound))
         }));
-        let call = || {
-            let lookup = Arc::clone(&lookup);
-            tokio::spawn(async move { lookup.addresses("a.example", 7).await })
-        };
         let runtime = runtime();
         let _released = Released(&RESPONDS);
         runtime.block_on(async {
             tokio::time::pause();
             for hanging in 1..MOST {
-                let caller = call();
+                let caller = call(&lookup);
                 while ASKED.load(Ordering::Relaxed) < hanging * 2 - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -331,11 +337,8 @@ mod tests {
                 caller.await.unwrap().unwrap_err();
                 assert_eq!(lookup.running().begun.len(), hanging);
             }
-            let caller = call();
-            for _ in 0..MOST * 2 {
-                tokio::task::yield_now().await;
-                tokio::time::advance(PATIENCE).await;
-            }
+            let caller = call(&lookup);
+            patience_ends().await;
             assert!(!caller.is_finished());
             RESPONDS.store(true, Ordering::Relaxed);
             caller.await.unwrap().unwrap_err();
@@ -361,12 +364,8 @@ mod tests {
         let _released = Released(&RESPONDS);
         let found = runtime.block_on(async {
             tokio::time::pause();
-            let caller = Arc::clone(&lookup);
-            let caller = tokio::spawn(async move { caller.addresses("a.example", 7).await });
-            for _ in 0..MOST * 2 {
-                tokio::task::yield_now().await;
-                tokio::time::advance(PATIENCE).await;
-            }
+            let caller = call(&lookup);
+            patience_ends().await;
             // The caller has joined its own lookups again.
             assert_eq!(lookup.running().count, MOST as u64);
             RESPONDS.store(true, Ordering::Relaxed);
