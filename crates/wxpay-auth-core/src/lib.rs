@@ -4,6 +4,8 @@
 mod authorization;
 mod certificate_request;
 mod clock;
+#[cfg(feature = "date-time")]
+mod date_time;
 mod encrypted;
 #[cfg(feature = "file-key")]
 mod file_key;
@@ -32,6 +34,8 @@ pub use certificate_request::{
     CertificateRequest, CertificateRequestError, CertificateSubject, CertificateSubjectError,
 };
 pub use clock::{Clock, SystemClock, Timestamp};
+#[cfg(feature = "date-time")]
+pub use date_time::{DateTime, DateTimeError};
 pub use encrypted::{ApiV3Key, ApiV3KeyError, DecryptError, EncryptedResource, ResourceDecryptor};
 #[cfg(feature = "file-key")]
 pub use file_key::FileKeySigner;

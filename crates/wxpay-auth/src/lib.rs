@@ -29,6 +29,8 @@ pub use wxpay_auth_core::{
     WechatpaySerial, WechatpaySerialError, authorization, foreign_text, is_signed, request_message,
     response_message, verify_response, write_report,
 };
+#[cfg(feature = "date-time")]
+pub use wxpay_auth_core::{DateTime, DateTimeError};
 #[cfg(feature = "file-key")]
 pub use wxpay_auth_core::{FileKeySigner, PrivateKey};
 #[cfg(feature = "kms")]
