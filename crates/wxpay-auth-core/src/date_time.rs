@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::clock::Timestamp;
-use crate::text::foreign_text;
+use crate::text::{debug_as_report, foreign_text};
 
 /// A time with its offset from UTC, in RFC 3339 (`2027-01-01T00:00:00+08:00`).
 ///
@@ -43,7 +43,8 @@ impl DateTime {
             Err(_) => UtcOffset::UTC,
         };
         let wrong = || DateTimeError::new(&secs.to_string());
-        let at = OffsetDateTime::from_unix_timestamp(secs).map_err(|_| wrong())?.to_offset(CHINA);
+        let at = OffsetDateTime::from_unix_timestamp(secs).map_err(|_| wrong())?;
+        let at = at.checked_to_offset(CHINA).ok_or_else(wrong)?;
         let text = at.format(&Rfc3339).map_err(|_| wrong())?.into_boxed_str();
         Ok(Self { text, at })
     }
@@ -78,10 +79,10 @@ impl FromStr for DateTime {
     type Err = DateTimeError;
 
     fn from_str(text: &str) -> Result<Self, DateTimeError> {
-        let at = OffsetDateTime::parse(text, &Rfc3339)
-            .ok()
-            .or_else(|| without_seconds(text))
-            .ok_or_else(|| DateTimeError::new(text))?;
+        // `time` takes any byte between date and time.
+        let is_separated = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+        let parsed = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| without_seconds(text));
+        let at = parsed.filter(|_| is_separated).ok_or_else(|| DateTimeError::new(text))?;
         Ok(Self { text: text.into(), at })
     }
 }
@@ -90,6 +91,9 @@ impl FromStr for DateTime {
 fn without_seconds(text: &str) -> Option<OffsetDateTime> {
     const MINUTES: usize = "2025-01-01T00:00".len();
     let (minutes, offset) = text.split_at_checked(MINUTES)?;
+    if !offset.starts_with(['Z', 'z', '+', '-']) {
+        return None;
+    }
     OffsetDateTime::parse(&format!("{minutes}:00{offset}"), &Rfc3339).ok()
 }
 
@@ -132,7 +136,7 @@ impl fmt::Debug for DateTime {
 }
 
 /// A text is not a time in RFC 3339.
-#[derive(Debug, Error, Clone, PartialEq, Eq)]
+#[derive(Error, Clone, PartialEq, Eq)]
 #[error("{text:?} is no time in RFC 3339")]
 pub struct DateTimeError {
     text: String,
@@ -149,6 +153,8 @@ impl DateTimeError {
         "write it as 2027-01-01T00:00:00+08:00, with the offset from UTC"
     }
 }
+
+debug_as_report!(DateTimeError);
 
 #[cfg(feature = "serde")]
 mod json {
@@ -218,9 +224,17 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_named() {
-        for text in
-            ["", "2027-01-01", "2027-01-01T00:00:00", "1798732800", "2027-13-01T00:00:00Z", "时间"]
-        {
+        for text in [
+            "",
+            "2027-01-01",
+            "2027-01-01T00:00:00",
+            "1798732800",
+            "2027-13-01T00:00:00Z",
+            "2027-01-01\n00:00:00Z",
+            "2027-01-01\u{0}00:00:00Z",
+            "2025-01-01T00:00.5Z",
+            "时间",
+        ] {
             let error = text.parse::<DateTime>().unwrap_err();
             assert!(error.to_string().ends_with("is no time in RFC 3339"), "{error}");
             assert!(error.hint().contains("+08:00"));
@@ -233,7 +247,11 @@ mod tests {
             DateTime::from_unix_secs(1_798_732_800).unwrap().as_str(),
             "2027-01-01T00:00:00+08:00"
         );
-        assert!(DateTime::from_unix_secs(i64::MAX).is_err());
+        // The end of 9999 in UTC is in the year 10000 of China.
+        for late in [253_402_300_799, 253_402_272_000, i64::MAX, i64::MIN] {
+            assert!(DateTime::from_unix_secs(late).is_err(), "{late}");
+        }
+        assert!(DateTime::from_unix_secs(253_402_271_999).is_ok());
         assert_eq!(at("1960-01-01T00:00:00Z").timestamp(), Timestamp::from_unix_secs(0));
         assert_eq!(at("2026-12-31T16:00Z").timestamp().as_unix_secs(), 1_798_732_800);
     }
