@@ -15,7 +15,7 @@ use std::fs::File;
 use std::hint::black_box;
 use std::io::{Read, Seek, SeekFrom};
 
-use wxpay_auth_core::{FileKeySigner, PrivateKey, SerialNo};
+use wxpay_auth_core::{ApiV3Key, FileKeySigner, PrivateKey, SerialNo};
 
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/keys/merchant_private_key.pem");
 
@@ -109,9 +109,20 @@ fn count(pieces: &[Vec<u8>]) -> usize {
     found
 }
 
+/// An APIv3 key leaves no copy behind where it is moved. The text here is not in memory that is written.
+fn the_api_v3_key_is_wiped() {
+    const TEXT: &str = "Wn4vT8qKz1RbXo7LcYd2MhFj6PsGu5Ea";
+    let piece = [TEXT.bytes().map(|byte| byte ^ MASK).collect()];
+    let key = black_box(std::sync::Arc::new(ApiV3Key::new(TEXT).unwrap()));
+    assert_eq!(count(&piece), 1, "it is found while it is there");
+    drop(key);
+    assert_eq!(count(&piece), 0, "it is wiped");
+}
+
 /// It is alone in its process.
 #[test]
 fn the_text_and_the_der_of_a_key_are_wiped() {
+    the_api_v3_key_is_wiped();
     let pieces = Pieces::read();
     let serial_no = || SerialNo::new("5F1C72E2A8931B72A2E13AF8DEE92471EB397115").unwrap();
     let signer = FileKeySigner::from_pem_file(KEY, serial_no()).unwrap();

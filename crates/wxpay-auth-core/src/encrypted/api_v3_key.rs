@@ -41,7 +41,8 @@ const LENGTH: usize = 32;
 /// ```
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012082570>
-pub struct ApiV3Key(Zeroizing<[u8; LENGTH]>);
+// Boxed: a value that is moved leaves a copy behind, which nothing zeroes.
+pub struct ApiV3Key(Box<Zeroizing<[u8; LENGTH]>>);
 
 impl ApiV3Key {
     /// Takes a key as it was set on the merchant platform.
@@ -53,7 +54,7 @@ impl ApiV3Key {
         if let Some(position) = key.bytes().position(|byte| !byte.is_ascii_alphanumeric()) {
             return Err(ApiV3KeyError::NotAllowed { position });
         }
-        let mut bytes = Zeroizing::new([0; LENGTH]);
+        let mut bytes = Box::new(Zeroizing::new([0; LENGTH]));
         if key.len() != LENGTH {
             return Err(ApiV3KeyError::Length { length: key.len() });
         }
@@ -105,7 +106,7 @@ impl ApiV3Key {
 
     /// It never fails: the length is right.
     fn key(&self) -> Result<LessSafeKey, Unspecified> {
-        UnboundKey::new(&AES_256_GCM, &*self.0).map(LessSafeKey::new)
+        UnboundKey::new(&AES_256_GCM, &**self.0).map(LessSafeKey::new)
     }
 }
 
