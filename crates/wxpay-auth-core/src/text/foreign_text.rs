@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Replaces what was removed.
 const CUT: &str = "[…]";
@@ -45,13 +46,23 @@ pub fn without<'t>(text: &'t str, sent: &[&str]) -> Cow<'t, str> {
 pub struct SentTexts {
     /// Unescaped; none is empty.
     secrets: Vec<Vec<u8>>,
+    /// Made for the first text that may have a piece: a response may have many texts.
+    few: OnceLock<FewPieces>,
+}
+
+/// An index of the pieces of what was sent, if these are few.
+struct FewPieces {
+    pieces: HashSet<u128>,
+    /// Most pieces of a text end here.
+    may_be: Vec<bool>,
 }
 
 impl SentTexts {
     /// Prepares what was sent.
     pub fn new<'s>(sent: impl IntoIterator<Item = &'s str>) -> Self {
         let secrets = sent.into_iter().map(|secret| bytes(&plain(secret)));
-        Self { secrets: secrets.filter(|secret| !secret.is_empty()).collect() }
+        let secrets = secrets.filter(|secret| !secret.is_empty()).collect();
+        Self { secrets, few: OnceLock::new() }
     }
 
     /// Makes a text safe, as the function of this name does.
@@ -78,7 +89,9 @@ impl SentTexts {
 
     /// Returns the ranges to remove from a text, in order.
     fn cuts(&self, text: &str) -> Vec<Range<usize>> {
-        if self.secrets.is_empty() {
+        // Unescaping makes no text longer.
+        let shortest = self.secrets.iter().map(|secret| secret.len().min(PIECE)).min();
+        if shortest.is_none_or(|shortest| text.len() < shortest) {
             return Vec::new();
         }
         // Most texts need no unescaping, and their positions stay.
@@ -135,18 +148,8 @@ impl SentTexts {
 
     /// Indexes what was sent: a token or a signature, which is short.
     fn few_pieces(&self, searched: &[u8]) -> Vec<Range<usize>> {
-        let index: HashSet<u128> = self.secrets.iter().flat_map(|secret| pieces(secret)).collect();
-        // Most pieces of the text end here. It is on the stack: many texts are looked at.
-        let mut may_be = [false; 1 << 12];
-        let few = |piece: u128| slot(piece) >> 4;
-        for piece in &index {
-            if let Some(bit) = may_be.get_mut(few(*piece)) {
-                *bit = true;
-            }
-        }
-        let found = pieces(searched)
-            .enumerate()
-            .filter(|(_, piece)| may_be.get(few(*piece)) == Some(&true) && index.contains(piece));
+        let few = self.few.get_or_init(|| FewPieces::new(&self.secrets));
+        let found = pieces(searched).enumerate().filter(|(_, piece)| few.contains(*piece));
         found.map(|(at, _)| at..at + PIECE).collect()
     }
 
@@ -173,6 +176,23 @@ impl SentTexts {
         let found =
             pieces(searched).enumerate().filter(|(_, piece)| index.get(piece) == Some(&true));
         found.map(|(at, _)| at..at + PIECE).collect()
+    }
+}
+
+impl FewPieces {
+    fn new(secrets: &[Vec<u8>]) -> Self {
+        let pieces: HashSet<u128> = secrets.iter().flat_map(|secret| pieces(secret)).collect();
+        let mut may_be = vec![false; 1 << 12];
+        for piece in &pieces {
+            if let Some(bit) = may_be.get_mut(slot(*piece) >> 4) {
+                *bit = true;
+            }
+        }
+        Self { pieces, may_be }
+    }
+
+    fn contains(&self, piece: u128) -> bool {
+        self.may_be.get(slot(piece) >> 4) == Some(&true) && self.pieces.contains(&piece)
     }
 }
 

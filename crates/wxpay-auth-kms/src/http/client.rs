@@ -19,7 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::AlertDescription;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use wxpay_auth_core::internal::without;
+use wxpay_auth_core::internal::SentTexts;
 use wxpay_auth_core::{Clock, SignErrorKind, SystemClock, foreign_text};
 use zeroize::Zeroizing;
 
@@ -241,8 +241,9 @@ impl Response {
 
     /// The error of serde may quote the body, which may contain a secret, so it is dropped.
     fn parsed<T: DeserializeOwned>(&self) -> Option<T> {
-        let (body, sent) = (str::from_utf8(&self.body).ok()?, self.sent());
-        if *self.is_clean.get_or_init(|| matches!(without(body, &sent), Cow::Borrowed(_))) {
+        let body = str::from_utf8(&self.body).ok()?;
+        let sent = SentTexts::new(self.sent());
+        if *self.is_clean.get_or_init(|| matches!(sent.without(body), Cow::Borrowed(_))) {
             return serde_json::from_str(body).ok();
         }
         let mut value = serde_json::from_str(body).ok()?;
@@ -274,10 +275,10 @@ impl Response {
 }
 
 /// Redacts the sent secrets in every text.
-fn cut_out(value: &mut Value, sent: &[&str]) {
+fn cut_out(value: &mut Value, sent: &SentTexts) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(left) = without(text, sent) {
+            if let Cow::Owned(left) = sent.without(text) {
                 *text = left;
             }
         }
