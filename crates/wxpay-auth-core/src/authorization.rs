@@ -217,9 +217,31 @@ pub enum AuthorizationError {
     SerialNo(#[from] SerialNoError),
 }
 
-debug_as_report!(without hint: UnsupportedScheme);
+impl UnsupportedScheme {
+    /// Returns what to do.
+    pub fn hint(&self) -> &'static str {
+        "sign with an RSA key, or as the merchant: a brand signs with WECHATPAY-BRAND-SHA256-RSA2048 only"
+    }
+}
 
-debug_as_report!(without hint: AuthorizationError);
+impl AuthorizationError {
+    /// Returns what to do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::UnknownScheme => {
+                "begin it with WECHATPAY2-SHA256-RSA2048, or another scheme of APIv3, and one space"
+            }
+            Self::Mchid(error) => error.hint(),
+            Self::SerialNo(error) => error.hint(),
+            _ => {
+                "write mchid, nonce_str, timestamp, serial_no and signature once each, as name=\"value\", separated by \
+                 commas"
+            }
+        }
+    }
+}
+
+debug_as_report!(UnsupportedScheme, AuthorizationError);
 
 #[cfg(test)]
 mod tests {

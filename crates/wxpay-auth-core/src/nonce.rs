@@ -108,6 +108,11 @@ impl NonceError {
     pub const fn new() -> Self {
         Self
     }
+
+    /// Returns what to do.
+    pub fn hint(&self) -> &'static str {
+        "nothing was signed: try again, and check the machine if it lasts"
+    }
 }
 
 impl Default for NonceError {
@@ -157,8 +162,7 @@ fn character(byte: u8) -> Option<u8> {
     (byte < 248).then(|| ALPHABET.get(usize::from(byte % 62)).copied()).flatten()
 }
 
-debug_as_report!(without hint: NonceError);
-debug_as_report!(NonceFormatError);
+debug_as_report!(NonceError, NonceFormatError);
 serde_as_text!(Nonce);
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ impl fmt::Write for OneLine<'_, '_> {
     }
 }
 
-/// Implements `Debug` with [`write_report`]; `without hint` for errors without one.
+/// Implements `Debug` with [`write_report`].
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_as_report {
@@ -48,13 +48,6 @@ macro_rules! debug_as_report {
         impl std::fmt::Debug for $error {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 $crate::write_report(f, self, self.hint())
-            }
-        }
-    )+};
-    (without hint: $($error:ty),+ $(,)?) => {$(
-        impl std::fmt::Debug for $error {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                $crate::write_report(f, self, "")
             }
         }
     )+};
