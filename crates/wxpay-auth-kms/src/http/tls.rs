@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use rustls_native_certs::CertificateResult;
 use wxpay_auth_core::internal::files;
 
 use crate::error::KmsError;
@@ -110,11 +111,7 @@ impl KmsTls {
     fn roots(&self) -> Result<RootCertStore, KmsError> {
         let mut roots = RootCertStore::empty();
         let Some(ca) = &self.ca else {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-            }
-            return Ok(roots);
+            return of_platform(rustls_native_certs::load_native_certs());
         };
         for certificate in ca {
             roots.add(certificate.clone()).map_err(|e| {
@@ -124,6 +121,24 @@ impl KmsTls {
         }
         Ok(roots)
     }
+}
+
+/// Returns the platform's roots. Those of Mozilla stand in for a platform without roots, not for roots that cannot be
+/// read: these may be there to trust fewer servers.
+fn of_platform(native: CertificateResult) -> Result<RootCertStore, KmsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(native.certs);
+    match native.errors.into_iter().next() {
+        Some(error) if roots.is_empty() => {
+            let hint = "let the process read them, or give the CA of the service";
+            return Err(
+                KmsError::setting("the platform's roots cannot be read", hint).with_source(error)
+            );
+        }
+        None if roots.is_empty() => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        _ => {}
+    }
+    Ok(roots)
 }
 
 fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, KmsError> {
@@ -175,5 +190,15 @@ mod tests {
         assert!(KmsTls::new().roots().unwrap().len() > 10);
         #[cfg(feature = "_access-key")]
         assert!(KmsTls::trusting_nobody().roots().unwrap().is_empty());
+    }
+
+    #[test]
+    fn mozillas_roots_stand_in_for_none_and_not_for_what_cannot_be_read() {
+        let none = of_platform(CertificateResult::default()).unwrap();
+        assert_eq!(none.len(), webpki_roots::TLS_SERVER_ROOTS.len());
+        let file = Path::new("/there/is/no/such/file.pem");
+        let unreadable = rustls_native_certs::load_certs_from_paths(Some(file), None);
+        let error = of_platform(unreadable).unwrap_err();
+        assert_eq!(error.to_string(), "the platform's roots cannot be read");
     }
 }

@@ -9,7 +9,6 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::VerifierBuilderError;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_native_certs::CertificateResult;
 use tracing::dispatcher::{self, Dispatch};
@@ -25,12 +24,18 @@ use crate::observe::log;
 pub(super) struct PlatformRoots {
     provider: Arc<CryptoProvider>,
     /// Of the file with all roots; `None` if there is none, or it has none.
-    of_file: OnceLock<Option<Verifier>>,
-    /// Of everything that the platform has.
-    of_all: OnceLock<Verifier>,
+    of_file: OnceLock<Option<FileRoots>>,
+    /// Of everything that the platform has. Not set by a failure: the next handshake reads again.
+    of_all: OnceLock<Arc<WebPkiServerVerifier>>,
+    /// Held while everything is read.
+    reading: Mutex<()>,
 }
 
-type Verifier = Result<Arc<WebPkiServerVerifier>, VerifierBuilderError>;
+/// The roots of the file, and their verifier.
+struct FileRoots {
+    roots: Arc<RootCertStore>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
 
 /// The roots that the clients of this process share: they take hundreds of kilobytes, and there may be a
 /// client for each of a thousand merchants.
@@ -47,9 +52,7 @@ impl PlatformRoots {
         if let Some(roots) = shared.upgrade() {
             return roots;
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots = Self { provider, of_file: OnceLock::new(), of_all: OnceLock::new() };
-        let roots = Arc::new(roots);
+        let roots = Arc::new(Self::unread());
         *shared = Arc::downgrade(&roots);
         drop(shared);
         let (reader, subscriber) = (Arc::clone(&roots), dispatcher::get_default(Dispatch::clone));
@@ -59,34 +62,53 @@ impl PlatformRoots {
         roots
     }
 
+    fn unread() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (of_file, of_all) = (OnceLock::new(), OnceLock::new());
+        Self { provider, of_file, of_all, reading: Mutex::new(()) }
+    }
+
     /// Returns the verifier that is asked first; waits until its roots are read.
-    fn first(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-        let mut read = None;
+    fn first(&self) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        let mut counts = None;
         let of_file = self.of_file.get_or_init(|| {
-            let roots = RootsRead::of_file().filter(|read| !read.roots.is_empty())?;
-            Some(self.build(roots, &mut read))
+            let read = RootsRead::of_file().filter(|read| !read.roots.is_empty())?;
+            counts = Some(read.counts);
+            let roots = Arc::new(read.roots);
+            let verifier = self.verifier(Arc::clone(&roots)).ok()?;
+            Some(FileRoots { roots, verifier })
         });
-        log_read(read);
-        of_file.as_ref().map_or_else(|| self.all(), checked)
+        log_read(counts);
+        of_file.as_ref().map_or_else(|| self.all(), |of_file| Ok(Arc::clone(&of_file.verifier)))
     }
 
     /// Returns the verifier with all roots; waits until they are read.
-    fn all(&self) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-        let mut read = None;
-        let of_all = self.of_all.get_or_init(|| self.build(RootsRead::of_all(), &mut read));
-        log_read(read);
-        checked(of_all)
+    fn all(&self) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        self.all_of(rustls_native_certs::load_native_certs)
     }
 
-    fn build(&self, roots: RootsRead, read: &mut Option<Counts>) -> Verifier {
-        *read = Some(roots.counts);
-        let (roots, provider) = (Arc::new(roots.roots), Arc::clone(&self.provider));
-        WebPkiServerVerifier::builder_with_provider(roots, provider).build()
+    fn all_of(
+        &self,
+        read: impl FnOnce() -> CertificateResult,
+    ) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_all) = self.of_all.get() {
+            return Ok(Arc::clone(of_all));
+        }
+        let of_file = self.of_file.get().and_then(Option::as_ref);
+        let read = RootsRead::of_all(of_file.map(|of_file| &*of_file.roots), read())?;
+        let verifier = self.verifier(Arc::new(read.roots))?;
+        let of_all = Arc::clone(self.of_all.get_or_init(|| verifier));
+        drop(reading);
+        log_read(Some(read.counts));
+        Ok(of_all)
     }
-}
 
-fn checked(verifier: &Verifier) -> Result<&Arc<WebPkiServerVerifier>, Error> {
-    verifier.as_ref().map_err(|e| Error::General(format!("the platform's roots: {e}")))
+    fn verifier(&self, roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Error> {
+        let provider = Arc::clone(&self.provider);
+        let built = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        built.map_err(|e| Error::General(format!("the platform's roots: {e}")))
+    }
 }
 
 /// Logs once nobody waits any more: a subscriber may block, or make a call itself.
@@ -110,8 +132,8 @@ impl ServerCertVerifier for PlatformRoots {
         let verified = |by: &WebPkiServerVerifier| {
             by.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
-        match verified(self.first()?) {
-            Err(Error::InvalidCertificate(_)) => verified(self.all()?),
+        match verified(&*self.first()?) {
+            Err(Error::InvalidCertificate(_)) => verified(&*self.all()?),
             verified => verified,
         }
     }
@@ -163,12 +185,28 @@ struct Counts {
 }
 
 impl RootsRead {
-    fn of_all() -> Self {
-        let mut read = Self::of(rustls_native_certs::load_native_certs());
-        if read.roots.is_empty() {
-            read.roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    /// Adds everything that was read to the roots of the file, which may have been read long before, when more could
+    /// be read. Those of Mozilla stand in for a platform without roots, not for roots that cannot be read: these may
+    /// be there to trust fewer servers.
+    fn of_all(of_file: Option<&RootCertStore>, native: CertificateResult) -> Result<Self, Error> {
+        let unreadable = native.errors.first().map(ToString::to_string);
+        let Self { roots, counts } = Self::of(native);
+        let mut all = of_file.cloned().unwrap_or_else(RootCertStore::empty);
+        for root in roots.roots {
+            if !all.roots.contains(&root) {
+                all.roots.push(root);
+            }
         }
-        read
+        match unreadable {
+            Some(error) if all.is_empty() => {
+                return Err(Error::General(format!(
+                    "the platform's roots cannot be read: {error}"
+                )));
+            }
+            None if all.is_empty() => all.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            _ => {}
+        }
+        Ok(Self { roots: all, counts })
     }
 
     /// Reads the file that is part of all; `None` if the platform has no such file.
@@ -209,14 +247,16 @@ mod tests {
 
     #[test]
     fn there_are_always_roots() {
-        assert!(!RootsRead::of_all().roots.is_empty());
+        let native = rustls_native_certs::load_native_certs();
+        assert!(!RootsRead::of_all(None, native).unwrap().roots.is_empty());
         assert!(PlatformRoots::shared().first().is_ok() && PlatformRoots::shared().all().is_ok());
     }
 
     #[cfg(all(unix, not(target_os = "macos")))]
     #[test]
     fn the_file_is_a_part_of_all() {
-        let all = RootsRead::of_all().roots;
+        let native = rustls_native_certs::load_native_certs();
+        let all = RootsRead::of_all(None, native).unwrap().roots;
         let is_part =
             |file: RootsRead| file.roots.roots.iter().all(|root| all.roots.contains(root));
         assert!(RootsRead::of_file().is_none_or(is_part));
@@ -230,8 +270,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_for_the_roots_before_a_certificate_is_there() {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let unread = PlatformRoots { provider, of_file: OnceLock::new(), of_all: OnceLock::new() };
+        let unread = PlatformRoots::unread();
         let schemes = unread.supported_verify_schemes();
         assert_eq!(format!("{unread:?}"), "PlatformRoots { are_read: false, .. }");
         assert_eq!(schemes, unread.first().unwrap().supported_verify_schemes());
@@ -248,31 +287,67 @@ mod tests {
         assert!(matches!(verified, Err(Error::InvalidCertificate(_))), "{verified:?}");
     }
 
+    fn ours() -> RootCertStore {
+        let ours = wxpay_testing::ca_pem();
+        let ours = rustls::pki_types::pem::PemObject::from_pem_slice(ours.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(ours).unwrap();
+        roots
+    }
+
+    fn mozillas() -> RootCertStore {
+        webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+    }
+
+    /// Returns roots of which only the file was read.
+    fn of_file(roots: RootCertStore) -> PlatformRoots {
+        let (unread, roots) = (PlatformRoots::unread(), Arc::new(roots));
+        let verifier = unread.verifier(Arc::clone(&roots)).unwrap();
+        PlatformRoots { of_file: OnceLock::from(Some(FileRoots { roots, verifier })), ..unread }
+    }
+
     /// As if the platform's file lacked a root that its folder has.
     #[test]
     fn a_server_that_only_the_folder_vouches_for_is_trusted() {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let of = |roots: RootCertStore| {
-            WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
-        };
-        let ours = wxpay_testing::ca_pem();
-        let ours = rustls::pki_types::pem::PemObject::from_pem_slice(ours.as_bytes()).unwrap();
-        let mut all = RootCertStore::empty();
-        all.add(ours).unwrap();
-        let mut others = RootCertStore::empty();
-        others.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let verifier = |first: Verifier, all: Verifier| PlatformRoots {
-            provider: Arc::clone(&provider),
-            of_file: OnceLock::from(Some(first)),
-            of_all: OnceLock::from(all),
-        };
         let server = wxpay_testing::server_config(wxpay_testing::ServerTls::Good);
-        let (folder, neither) =
-            (verifier(of(others.clone()), of(all)), verifier(of(others.clone()), of(others)));
-        for (roots, is_trusted) in [(folder, true), (neither, false)] {
+        for (all, is_trusted) in [(ours(), true), (mozillas(), false)] {
+            let roots = of_file(mozillas());
+            let all = roots.verifier(Arc::new(all)).unwrap();
+            let roots = PlatformRoots { of_all: OnceLock::from(all), ..roots };
             let ended = handshake(Arc::new(roots), Arc::new(server.clone()));
             assert_eq!(ended.is_ok(), is_trusted, "{ended:?}");
         }
+    }
+
+    fn nothing() -> CertificateResult {
+        CertificateResult::default()
+    }
+
+    fn unreadable() -> CertificateResult {
+        let file = std::path::Path::new("/there/is/no/such/file.pem");
+        rustls_native_certs::load_certs_from_paths(Some(file), None)
+    }
+
+    /// The file may be all that an administrator trusts, and may not be readable any more.
+    #[test]
+    fn what_was_read_once_stays_and_nothing_of_others_is_added() {
+        for read in [nothing(), unreadable()] {
+            let all = RootsRead::of_all(Some(&ours()), read).unwrap().roots;
+            assert_eq!(all.roots, ours().roots);
+        }
+        let both = CertificateResult::default();
+        let all = RootsRead::of_all(Some(&ours()), both).unwrap();
+        assert_eq!(all.roots.len(), 1, "none is there twice");
+    }
+
+    #[test]
+    fn mozillas_stand_in_for_none_and_not_for_what_cannot_be_read() {
+        let all = RootsRead::of_all(None, nothing()).unwrap().roots;
+        assert_eq!(all.roots, mozillas().roots);
+        let roots = PlatformRoots { of_file: OnceLock::from(None), ..PlatformRoots::unread() };
+        let error = roots.all_of(unreadable).unwrap_err().to_string();
+        assert!(error.contains("the platform's roots cannot be read"), "{error}");
+        assert!(roots.all_of(nothing).is_ok(), "it is read again");
     }
 
     /// Runs a handshake in memory.
