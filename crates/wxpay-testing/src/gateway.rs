@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -37,6 +38,8 @@ pub struct Gateway {
     /// Ends the thread when it is dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Closed by the thread when it ends.
+    has_ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Gateway {
@@ -86,9 +89,15 @@ impl Gateway {
             drop(server);
         };
         let thread = thread::Builder::new().name("wxpay-gateway".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(serve))?;
+        let (ends, has_ended) = mpsc::channel();
+        let thread = thread.spawn(move || {
+            runtime.block_on(serve);
+            drop(runtime);
+            drop(ends);
+        })?;
         has_started.await.map_err(io::Error::other)??;
-        Ok(Self { address, wechat_pay, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread, has_ended) = (Some(stop), Some(thread), Mutex::new(has_ended));
+        Ok(Self { address, wechat_pay, stop, thread, has_ended })
     }
 
     /// Returns its address: `http://127.0.0.1:PORT`.
@@ -155,13 +164,16 @@ impl Deref for Gateway {
 }
 
 impl Drop for Gateway {
-    /// Waits for its thread, so that its port is free afterwards.
+    /// Waits for its thread, so that its port is free afterwards; but not for long: its `on_request` may wait for
+    /// what drops it.
     fn drop(&mut self) {
+        const LONGEST: Duration = Duration::from_secs(5);
         drop(self.stop.take());
         // Its own `on_request` may drop it: a thread cannot wait for itself.
         let is_other = |thread: &JoinHandle<()>| thread.thread().id() != thread::current().id();
-        if let Some(thread) = self.thread.take().filter(is_other) {
-            let _ = thread.join();
+        if self.thread.take().is_some_and(|thread| is_other(&thread)) {
+            let has_ended = self.has_ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let _ = has_ended.recv_timeout(LONGEST);
         }
     }
 }

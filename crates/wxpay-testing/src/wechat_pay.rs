@@ -292,10 +292,11 @@ impl WechatPay {
         entry.executed = response.executed;
         entry.status = response.status;
         entry.request_id = response.header("Request-ID").map(str::to_owned);
+        // First: the callback may panic, as an assertion in it does.
+        self.state().journal.push(entry.clone());
         if let Some(on_request) = &self.on_request {
             on_request(&entry);
         }
-        self.state().journal.push(entry);
         response
     }
 

@@ -192,7 +192,12 @@ impl fmt::Debug for WireServer {
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, wire: Arc<Wire>) {
     // Ends all connections when the server is dropped.
     let mut serving = JoinSet::new();
-    while let Ok((tcp, _)) = listener.accept().await {
+    loop {
+        let Ok((tcp, _)) = listener.accept().await else {
+            // No file descriptor is left, say: others may be closed soon.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         while serving.try_join_next().is_some() {}
         let connection = {
             let mut requests = wire.requests();
