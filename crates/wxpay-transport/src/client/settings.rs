@@ -107,9 +107,14 @@ impl<'de> Deserialize<'de> for ClientSettings {
                     }
                 }
                 let needed = ["mchid", "public_key_id", "public_key"];
-                match needed.into_iter().find(|member| !seen.contains(member)) {
-                    Some(member) => Err(de::Error::missing_field(member)),
-                    None => Ok(settings),
+                let missing = needed.into_iter().filter(|member| !seen.contains(member));
+                match *missing.collect::<Vec<_>>() {
+                    [] => Ok(settings),
+                    [member] => Err(de::Error::missing_field(member)),
+                    ref members => Err(de::Error::custom(format_args!(
+                        "missing fields {}",
+                        members.join(", ")
+                    ))),
                 }
             }
         }
@@ -147,14 +152,42 @@ impl ClientSettings {
     /// # Errors
     /// [`Error::Settings`], which names the variable that is missing, empty, or not Unicode.
     pub fn from_env() -> Result<Self, Error> {
+        Self::from_variables(|name| std::env::var(name))
+    }
+
+    fn from_variables(read: impl Fn(&str) -> Result<String, VarError>) -> Result<Self, Error> {
+        let variable = |setting| match read(&SettingsError::variable(setting)) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(of_env(setting, SettingsCause::NotUnicode)),
+        };
+        let (mchid, signer) = (variable("mchid")?, variable("signer")?);
+        let (private_key, serial_no) = (variable("private_key")?, variable("serial_no")?);
+        let (public_key_id, public_key) = (variable("public_key_id")?, variable("public_key")?);
+        let base_url = variable("base_url")?;
+        let is_missing = [
+            ("mchid", mchid.is_none()),
+            ("private_key", private_key.is_none() && signer.is_none()),
+            ("serial_no", serial_no.is_none() && signer.is_none()),
+            ("public_key_id", public_key_id.is_none()),
+            ("public_key", public_key.is_none()),
+        ];
+        let mut missing = is_missing.into_iter().filter_map(|(setting, is)| is.then_some(setting));
+        let (Some(mchid), Some(public_key_id), Some(public_key)) =
+            (mchid, public_key_id, public_key)
+        else {
+            // One of the three is.
+            let first = missing.next().unwrap_or("mchid");
+            return Err(of_env(first, SettingsCause::Missing { also: missing.collect() }));
+        };
         let settings = Self {
-            mchid: required("mchid")?,
-            signer: variable("signer")?,
-            private_key: variable("private_key")?,
-            serial_no: variable("serial_no")?,
-            public_key_id: required("public_key_id")?,
-            public_key: required("public_key")?,
-            base_url: variable("base_url")?,
+            mchid,
+            private_key,
+            signer,
+            serial_no,
+            public_key_id,
+            public_key,
+            base_url,
             is_from_env: true,
         };
         settings.require_values()?;
@@ -206,7 +239,7 @@ impl ClientSettings {
                 address =
                     address.serial_no(serial_no.map_err(|e| self.wrong("serial_no", e.hint(), e))?);
             } else if setting == "private_key" {
-                return Err(self.error("serial_no", SettingsCause::Missing));
+                return Err(self.error("serial_no", SettingsCause::Missing { also: Vec::new() }));
             }
         }
         address.connect().await.map_err(|e| self.uri(setting, e))
@@ -265,19 +298,6 @@ impl Client<UriSigner, KeyRing> {
     /// [`Error::Settings`], which names the variable, or [`Error::Config`].
     pub async fn from_env() -> Result<Self, Error> {
         ClientSettings::from_env()?.builder().await?.build()
-    }
-}
-
-fn required(setting: &'static str) -> Result<String, Error> {
-    variable(setting)?.ok_or_else(|| of_env(setting, SettingsCause::Missing))
-}
-
-/// Reads an optional variable.
-fn variable(setting: &'static str) -> Result<Option<String>, Error> {
-    match std::env::var(SettingsError::variable(setting)) {
-        Ok(value) => Ok(Some(value)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(of_env(setting, SettingsCause::NotUnicode)),
     }
 }
 
@@ -377,7 +397,9 @@ mod tests {
         let refused =
             |json: Value| serde_json::from_value::<ClientSettings>(json).unwrap_err().to_string();
         assert!(refused(json!({"mch_id": "1"})).contains("no member mch_id in settings with"));
-        assert!(refused(json!({"mchid": "1"})).contains("missing field `public_key_id`"));
+        assert!(
+            refused(json!({"mchid": "1"})).contains("missing fields public_key_id, public_key")
+        );
         let address = "pkcs11:token=x?pin-value=123456";
         for json in [json!(address), json!({ (address): "1" }), json!([address])] {
             let error = refused(json);
@@ -394,5 +416,27 @@ mod tests {
         };
         assert!(of_env("signer", away).may_retry());
         assert!(!refused(json!({"mchid": "19x"})).await.may_retry());
+    }
+
+    #[test]
+    fn all_variables_that_are_missing_are_named_at_once() {
+        let read = |set: &'static [&'static str]| {
+            ClientSettings::from_variables(move |name| {
+                let is_set = set.contains(&name);
+                if is_set { Ok("1".to_owned()) } else { Err(VarError::NotPresent) }
+            })
+        };
+        let all = "WXPAY_MCHID, WXPAY_PRIVATE_KEY, WXPAY_SERIAL_NO, WXPAY_PUBLIC_KEY_ID and \
+                   WXPAY_PUBLIC_KEY are not set";
+        let error = read(&[]).unwrap_err();
+        assert_eq!(error.to_string(), all);
+        let hint = error.hint();
+        assert!(hint.starts_with("set WXPAY_MCHID to the merchant number"), "{hint}");
+        assert!(hint.contains("; WXPAY_PUBLIC_KEY to the path of WeChat Pay's"), "{hint}");
+        let error = read(&["WXPAY_MCHID", "WXPAY_SIGNER", "WXPAY_PUBLIC_KEY"]).unwrap_err();
+        assert_eq!(error.to_string(), "WXPAY_PUBLIC_KEY_ID is not set");
+        assert!(error.hint().starts_with("set it to the id of WeChat Pay's"), "{}", error.hint());
+        let given = &["WXPAY_MCHID", "WXPAY_SIGNER", "WXPAY_PUBLIC_KEY", "WXPAY_PUBLIC_KEY_ID"];
+        assert_eq!(read(given).unwrap().mchid(), "1");
     }
 }

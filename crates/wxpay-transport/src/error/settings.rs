@@ -15,7 +15,10 @@ pub struct SettingsError {
 
 /// Why a setting cannot be used.
 pub(crate) enum SettingsCause {
-    Missing,
+    /// It is not set, nor are these others.
+    Missing {
+        also: Vec<&'static str>,
+    },
     Empty,
     NotUnicode,
     /// Neither a key file nor a signer is set.
@@ -33,7 +36,7 @@ pub(crate) enum SettingsCause {
 impl SettingsError {
     /// Creates the error of a setting that is not set, for custom transports.
     pub fn missing(setting: &'static str) -> Self {
-        Self::new(setting, false, SettingsCause::Missing)
+        Self::new(setting, false, SettingsCause::Missing { also: Vec::new() })
     }
 
     /// Creates the error of a setting that cannot be used, for custom transports: the cause, and what to do.
@@ -76,16 +79,18 @@ impl SettingsError {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match &self.cause {
-            SettingsCause::Missing => match self.setting {
-                "mchid" => "set it to the merchant number of the service provider, as the merchant platform shows it",
-                "serial_no" => {
-                    "set it to the serial of the merchant certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
-                }
-                "public_key_id" => "set it to the id of WeChat Pay's public key, PUB_KEY_ID_…",
-                "public_key" => "set it to the path of WeChat Pay's public key, pub_key.pem",
-                _ => "set it",
+            SettingsCause::Missing { also } if also.is_empty() => match what(self.setting) {
+                Some(what) => format!("set it to {what}").into(),
+                None => "set it".into(),
+            },
+            SettingsCause::Missing { also } => {
+                let all = std::iter::once(&self.setting).chain(also).map(|setting| {
+                    let name = self.named(setting);
+                    what(setting)
+                        .map_or_else(|| name.to_string(), |what| format!("{name} to {what}"))
+                });
+                format!("set {}", all.collect::<Vec<_>>().join("; ")).into()
             }
-            .into(),
             SettingsCause::Empty => "give it a value, or remove it".into(),
             SettingsCause::NotUnicode => "write it in UTF-8".into(),
             SettingsCause::NoKey => {
@@ -106,11 +111,34 @@ impl SettingsError {
     }
 }
 
+/// Returns what a required setting is.
+fn what(setting: &str) -> Option<&'static str> {
+    Some(match setting {
+        "mchid" => "the merchant number of the service provider, as the merchant platform shows it",
+        "private_key" => "the path of apiclient_key.pem, or the signer to an address",
+        "serial_no" => {
+            "the serial of the merchant certificate: openssl x509 -in apiclient_cert.pem -noout -serial"
+        }
+        "public_key_id" => "the id of WeChat Pay's public key, PUB_KEY_ID_…",
+        "public_key" => "the path of WeChat Pay's public key, pub_key.pem",
+        _ => return None,
+    })
+}
+
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let setting = self.setting();
         match &self.cause {
-            SettingsCause::Missing => write!(f, "{setting} is not set"),
+            SettingsCause::Missing { also } => {
+                let Some((last, others)) = also.split_last() else {
+                    return write!(f, "{setting} is not set");
+                };
+                f.write_str(&setting)?;
+                for other in others {
+                    write!(f, ", {}", self.named(other))?;
+                }
+                write!(f, " and {} are not set", self.named(last))
+            }
             SettingsCause::Empty => write!(f, "{setting} is set, and empty"),
             SettingsCause::NotUnicode => write!(f, "{setting} is not UTF-8"),
             SettingsCause::NoKey => {
