@@ -165,7 +165,10 @@ impl Account<'_> {
     fn end_is_true(&self, end: End) -> bool {
         match end {
             End::Success | End::Accepted => self.is_carried_out(),
-            End::Rejected => !self.is_carried_out(),
+            // A query changes nothing: refused at last, it is refused, though an earlier attempt may have been read well.
+            End::Rejected => {
+                !self.is_carried_out() || self.entries.iter().all(|(_, e)| e.method() == "GET")
+            }
             End::NotSent => self.entries.iter().all(|(_, entry)| entry.status() == 429),
             End::Unknown | End::Dropped => true,
         }

@@ -88,7 +88,7 @@ impl Calls {
             deadline: deadline(Instant::now(), self.timeouts.call),
             attempts: 0,
             is_unknown: false,
-            unconfirmed: None,
+            is_unconfirmed: false,
             has_moved: false,
         };
         let (mut next, mut fresh) = (Next::Later(Goal::First), false);
@@ -181,9 +181,9 @@ impl Calls {
     ) -> Result<Result<Response, Error>, Panic> {
         let plan = self.plan(state, route.domain, fresh);
         state.span.attempt(state.attempts, &plan.call.host);
-        let mut ended = attempts.attempt(route.domain, &plan, state.request).await?;
+        let ended = attempts.attempt(route.domain, &plan, state.request).await?;
         route.report(health(&ended));
-        state.confirm(&mut ended);
+        state.confirm(&ended);
         if ended.is_ok() {
             self.retry_budget.deposit();
         }
@@ -301,19 +301,23 @@ impl Calls {
             host: Arc::clone(&self.domains.main.name),
             replay: state.request.replay(),
             attempt: state.attempts,
-            earlier_unknown: state.is_unknown || state.unconfirmed.is_some(),
+            earlier_unknown: state.is_unknown || state.is_unconfirmed,
         }
     }
 }
 
 /// Records that a call ends before an attempt was made.
 fn turned_away(request: &Request, error: Error) -> Error {
-    let overload = match &error {
-        Error::Overload(e) => e.overload(),
-        _ => Overload::Calls,
-    };
-    telemetry::overload(request.operation(), overload);
+    telemetry::overload(request.operation(), overload(&error));
     error
+}
+
+/// Returns what there was too much of; a timeout in the queue is of calls.
+fn overload(error: &Error) -> Overload {
+    match error {
+        Error::Overload(error) => error.overload(),
+        _ => Overload::Calls,
+    }
 }
 
 #[cfg(test)]

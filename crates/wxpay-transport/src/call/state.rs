@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
+use crate::error::Error;
 use crate::error::delivery::Outcome;
-use crate::error::{Error, RefusedWith};
+use crate::message::replay::Replay;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::observe::call_span::CallSpan;
@@ -19,33 +20,27 @@ pub(crate) struct CallState<'c> {
     pub(crate) attempts: u32,
     /// Whether an attempt may have been carried out.
     pub(crate) is_unknown: bool,
-    /// The refusal of the last attempt, if it came on a connection that carried another request before: it
-    /// may be the response to that request.
-    pub(crate) unconfirmed: Option<RefusedWith>,
+    /// Whether the last attempt was refused on a connection that carried another request before: it may be the
+    /// response to that request.
+    pub(crate) is_unconfirmed: bool,
     /// Whether the call has moved to the other domain unsent.
     pub(crate) has_moved: bool,
 }
 
 impl CallState<'_> {
-    /// Compares the result of an attempt with the refusal it was to confirm. If it was refused for another
-    /// reason, or not at all, the previous attempt may have been carried out.
-    pub(crate) fn confirm(&mut self, ended: &mut Result<Response, Error>) {
-        if let Some(refusal) = self.unconfirmed.take() {
-            match ended {
-                Err(Error::Api(error)) if error.confirms(&refusal) && !self.is_unknown => {
-                    error.settle();
-                }
-                // No response came and nothing was sent: the next attempt may still confirm it.
-                Err(error) if error.last_outcome() == Outcome::NotSent => {
-                    self.unconfirmed = Some(refusal);
-                }
-                _ => self.is_unknown = true,
+    /// Records what the result of an attempt says about an earlier one that was refused, if its refusal may be the
+    /// response to another request: it may have been carried out. A refused query is settled by its own error.
+    pub(crate) fn confirm(&mut self, ended: &Result<Response, Error>) {
+        match ended.as_ref().map_err(Error::last_outcome) {
+            // No response came and nothing was sent: the next attempt may still confirm it.
+            Err(Outcome::NotSent) => {}
+            Err(Outcome::Rejected) if self.request.replay() == Replay::Safe => {
+                self.is_unconfirmed = false;
             }
+            _ => self.is_unknown |= std::mem::take(&mut self.is_unconfirmed),
         }
-        if let Err(Error::Api(error)) = ended
-            && error.is_unconfirmed()
-        {
-            self.unconfirmed = Some(error.refused_with());
+        if let Err(Error::Api(error)) = ended {
+            self.is_unconfirmed |= error.is_unconfirmed();
         }
     }
 }

@@ -44,13 +44,6 @@ pub(super) struct Inner {
     pub(super) sign_diagnosis: Option<SignDiagnosis>,
 }
 
-/// What distinguishes two refusals.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct RefusedWith {
-    status: StatusCode,
-    code: Option<String>,
-}
-
 /// Keeps a body out of `Debug` output.
 struct RawBody(Bytes);
 
@@ -124,7 +117,7 @@ impl ApiError {
         } = response;
         // Sending a call that must not be repeated on a kept connection is the application's explicit choice.
         let is_unconfirmed = was_kept && call.replay.is_repeatable();
-        Self {
+        let mut error = Self {
             inner: Box::new(Inner {
                 call,
                 status,
@@ -138,7 +131,13 @@ impl ApiError {
                 parsed,
                 sign_diagnosis,
             }),
+        };
+        // A query changes nothing, so whatever became of its earlier attempts, a refusal is its result.
+        let is_settled = error.outcome() == Outcome::Rejected;
+        if is_settled && error.inner.call.replay == Replay::Safe {
+            error.inner.call.earlier_unknown = false;
         }
+        error
     }
 
     /// Reads a response with a status other than 2xx, for custom transports.
@@ -243,25 +242,6 @@ impl ApiError {
     /// Returns whether it is a refusal, of this call or another one.
     pub(crate) fn is_refusal(&self) -> bool {
         self.outcome_as_it_stands() == Outcome::Rejected
-    }
-
-    /// Returns whether another attempt was refused for the same reason, so that this settles the call. That
-    /// holds only for queries: any other call may have been carried out by the previous attempt, and be
-    /// refused or throttled now for that very reason.
-    pub(crate) fn confirms(&self, other: &RefusedWith) -> bool {
-        self.inner.call.replay == Replay::Safe
-            && self.outcome_as_it_stands() == Outcome::Rejected
-            && self.refused_with() == *other
-    }
-
-    /// Returns the status and code of the refusal.
-    pub(crate) fn refused_with(&self) -> RefusedWith {
-        RefusedWith { status: self.status(), code: self.code().map(str::to_owned) }
-    }
-
-    /// Records that no earlier attempt can have been carried out.
-    pub(crate) fn settle(&mut self) {
-        self.inner.call.earlier_unknown = false;
     }
 
     fn outcome_as_it_stands(&self) -> Outcome {

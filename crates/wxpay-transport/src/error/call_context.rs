@@ -78,7 +78,7 @@ impl CallContext {
     }
 
     /// Records that an earlier attempt may have been carried out: the outcome of the call is then unknown,
-    /// however this attempt ended.
+    /// however this attempt ended; but a query that is refused at last is refused.
     #[must_use]
     pub fn after_unknown(mut self) -> Self {
         self.earlier_unknown = true;

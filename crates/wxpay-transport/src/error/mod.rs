@@ -29,7 +29,7 @@ use wxpay_auth::{SignErrorKind, write_report};
 use crate::message::request_error::RequestError;
 
 pub use self::api::ApiError;
-pub(crate) use self::api::{ApiResponse, RefusedWith};
+pub(crate) use self::api::ApiResponse;
 pub use self::api_body::{ErrorBody, ErrorDetail};
 pub use self::call_context::CallContext;
 pub use self::config::ConfigError;
@@ -130,7 +130,7 @@ impl Error {
     /// unknown.
     ///
     /// After several attempts, the outcome is unknown if one of them may have been carried out and none was
-    /// verified.
+    /// verified. A refused query is rejected, whatever became of its earlier attempts, since it changes nothing.
     pub fn outcome(&self) -> Outcome {
         if self.is_earlier_unknown() { Outcome::Unknown } else { self.last_outcome() }
     }
@@ -350,6 +350,11 @@ mod tests {
                 of_every_kind(&first).into_iter().zip(of_every_kind(&later))
             {
                 let shown = format!("{replay:?}: {error:?}");
+                if replay == Replay::Safe && alone.outcome() == Outcome::Rejected {
+                    let settled = (error.outcome(), error.may_retry(), error.hint());
+                    assert_eq!(settled, (Outcome::Rejected, alone.may_retry(), own), "{shown}");
+                    continue;
+                }
                 assert_eq!(error.outcome(), Outcome::Unknown, "{shown}");
                 let may_retry = alone.may_retry() && replay.is_repeatable();
                 assert_eq!(error.may_retry(), may_retry, "{shown}");
