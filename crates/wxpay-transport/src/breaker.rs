@@ -309,4 +309,19 @@ mod tests {
         }
         assert_eq!(breaker.state(), BreakerState::Open, "it does not end a series of failures");
     }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn a_probe_of_before_is_no_probe_after_it_began_anew() {
+        let now = Instant::now();
+        let mut breaker = open(now);
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(1));
+        breaker.begin_with(SETTINGS);
+        for _ in 0..SETTINGS.threshold {
+            breaker.failed(now, Admission::Normal);
+        }
+        assert_eq!(breaker.admit(after(now, 5), true), Admission::Probe(2));
+        breaker.succeeded(Admission::Probe(1));
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
 }

@@ -75,3 +75,42 @@ fn is_gateway_failure(status: StatusCode) -> bool {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::error::{CallContext, CallStage, TimeoutError, TimeoutKind, UnverifiedError};
+    use crate::message::replay::Replay;
+
+    fn call() -> CallContext {
+        CallContext::first("x", "localhost", Replay::Safe)
+    }
+
+    #[test]
+    fn a_timeout_moves_the_call_unless_it_was_of_the_signer() {
+        for (stage, delivery, is_connecting, next) in [
+            (CallStage::Preparing, Delivery::NotSent, false, NextAttempt::Stay),
+            (CallStage::Preparing, Delivery::NotSent, true, NextAttempt::MoveUnsent),
+            (CallStage::Waiting, Delivery::Unknown, false, NextAttempt::Move),
+        ] {
+            let (limit, after) = (TimeoutKind::Attempt, Duration::ZERO);
+            let error = TimeoutError::new(call(), limit, after, stage, delivery);
+            let ended = Err(Error::Timeout(error.while_connecting(is_connecting)));
+            assert_eq!(NextAttempt::after(&ended), next, "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_to_another_request_leaves_the_connection() {
+        for (cause, next) in [
+            (UnverifiedCause::Foreign, NextAttempt::StayFresh),
+            (UnverifiedCause::Truncated, NextAttempt::Stay),
+        ] {
+            let error = UnverifiedError::new(call(), StatusCode::OK, None, None, cause);
+            let ended = Err(Error::Unverified(error));
+            assert_eq!(NextAttempt::after(&ended), next, "{ended:?}");
+        }
+    }
+}

@@ -149,4 +149,23 @@ mod tests {
             assert_eq!((progress.stage(), progress.delivery()), (stage, Delivery::Unknown));
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_recorded_is_told() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let (progress, begin) = (Progress::new(Instant::now() + SECOND), Instant::now());
+        assert!(!progress.is_connecting() && progress.signed_by().is_none());
+        progress.connecting(true);
+        assert!(progress.is_connecting());
+        progress.connecting(false);
+        assert!(!progress.is_connecting());
+        progress.signed(SerialNo::uncertified(), Timestamp::from_unix_secs(7), begin);
+        tokio::time::sleep(SECOND).await;
+        let signed_by = progress.signed_by().unwrap();
+        assert_eq!((signed_by.signed_at.as_unix_secs(), signed_by.now().as_unix_secs()), (7, 8));
+        assert_eq!(progress.since_sending(), None);
+        progress.begin_sending(&Traffic::default());
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(progress.since_sending(), Some(SECOND));
+    }
 }

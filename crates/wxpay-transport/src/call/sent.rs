@@ -68,6 +68,10 @@ mod tests {
     use super::*;
 
     fn sent(body: &str) -> (Secrets, String) {
+        sent_to("/v3/x", body)
+    }
+
+    fn sent_to(target: &str, body: &str) -> (Secrets, String) {
         let identity = Identity::Merchant(Mchid::new("1900007291").unwrap());
         let serial_no = SerialNo::new("408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB").unwrap();
         let bytes = (0..=255_u8).map(|n| n.wrapping_mul(n)).collect();
@@ -75,7 +79,7 @@ mod tests {
             Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").unwrap(),
             Timestamp::from_unix_secs(1_554_208_460),
         );
-        let message = request_message("POST", "/v3/x", timestamp, nonce.as_str(), body.as_bytes());
+        let message = request_message("POST", target, timestamp, nonce.as_str(), body.as_bytes());
         let algorithm = Algorithm::Sha256Rsa2048;
         let signature = Signature::new(serial_no, bytes);
         let sent = Sent { message, nonce, timestamp, algorithm, signature };
@@ -98,5 +102,16 @@ mod tests {
         assert_eq!(secrets.shown("got no JSON, and long enough"), "got […]");
         assert_eq!(secrets.shown_within("got that", 3), "got");
         assert_eq!(sent("").0.shown("got that"), "got that");
+    }
+
+    #[test]
+    fn a_path_is_shown_and_long_values_of_its_query_are_not() {
+        const PATH: &str = "/v3/a/path/that/is/long";
+        assert_eq!(sent_to(PATH, "").0.shown(PATH), PATH);
+        let (secrets, _) = sent_to("/v3/a/path/that/is/long?name=a-name-that-is-long", "");
+        assert_eq!(
+            secrets.shown("a-name-that-is-long of /v3/a/path/that/is/long"),
+            "[…] of /v3/a/path/that/is/long"
+        );
     }
 }

@@ -59,7 +59,9 @@ mod tests {
              WECHATPAY2-SHA256-RSA2048 needs 256 bytes"
         );
         assert!(error.hint().contains("base64"), "{}", error.hint());
-        for length in [0, 8, 255] {
+        let hexadecimal = check(Algorithm::Sha256Rsa2048, 512).unwrap_err();
+        assert!(hexadecimal.hint().contains("hexadecimal"), "{}", hexadecimal.hint());
+        for length in [0, 8, 128, 255, 258] {
             let error = check(Algorithm::Sha256Rsa2048, length).unwrap_err();
             assert!(error.hint().contains("padded with zeros"), "{length}: {}", error.hint());
         }

@@ -141,3 +141,100 @@ async fn the_gauge_of_a_breaker_ends_with_its_last_state() {
         assert_eq!(gauge.values().last(), Some(&open), "{:?}", gauge.values());
     });
 }
+
+/// Fails with 429 at each attempt; records which timeout ends the attempt, how long it is, and when.
+#[derive(Default)]
+struct Limits(std::sync::Mutex<Vec<(TimeoutKind, Duration, Duration)>>);
+
+impl Attempts for Limits {
+    async fn attempt(
+        &self,
+        domain: &Domain,
+        plan: &AttemptPlan,
+        request: &Request,
+    ) -> Result<Result<Response, Error>, Panic> {
+        let left = plan.end - Instant::now();
+        self.0.lock().unwrap().push((plan.limit, plan.after, left));
+        let throttled = End::Throttled { retry_after: Some(6) };
+        Scripted::new([(throttled, Duration::ZERO)]).await.attempt(domain, plan, request).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_ends_with_its_own_time_or_with_that_of_the_call() {
+    let limits = |attempt| async move {
+        let client = builder().attempt_timeout(attempt).build().unwrap();
+        let made = Limits::default();
+        let request = Request::get("x", Target::new("/v3/x").unwrap());
+        let calls = &client.inner().calls;
+        calls.run("1900007291", &request, &CallSpan::none(), &made).await.unwrap_err();
+        made.0.into_inner().unwrap()
+    };
+    let (attempt, call) = (TimeoutKind::Attempt, TimeoutKind::Call);
+    let (four, nine) = (4 * SECOND, 9 * SECOND);
+    assert_eq!(limits(four).await, [(attempt, four, four), (call, nine, 3 * SECOND)]);
+    assert_eq!(limits(nine).await, [(call, nine, nine), (call, nine, 3 * SECOND)]);
+}
+
+/// Records how long each call may wait.
+#[derive(Debug, Clone, Default)]
+struct Patience(Arc<std::sync::Mutex<Vec<Duration>>>);
+
+#[async_trait]
+impl RateLimiter for Patience {
+    async fn acquire(&self, _: LimitKey<'_>, longest: Duration) -> Result<(), RateLimited> {
+        self.0.lock().unwrap().push(longest);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_is_left_for_the_attempt_or_a_quarter_of_a_short_call() {
+    let patience = Patience::default();
+    for call in [4, 9, 2] {
+        let builder = builder().call_timeout(call * SECOND).rate_limiter(patience.clone());
+        let client = builder.build().unwrap();
+        let scripted = Scripted::new([(End::Verified, Duration::ZERO)]).await;
+        let request = Request::get("x", Target::new("/v3/x").unwrap())
+            .with_rate_limit(RateLimit::per_second(1));
+        let calls = &client.inner().calls;
+        calls.run("1900007291", &request, &CallSpan::none(), &scripted).await.unwrap();
+    }
+    let half = Duration::from_millis(1500);
+    assert_eq!(*patience.0.lock().unwrap(), [3 * SECOND, 8 * SECOND, half]);
+}
+
+/// Waits for as long as the call may, less this.
+#[derive(Debug)]
+struct WaitsLong(Duration);
+
+impl RetryPolicy for WaitsLong {
+    fn wait(&self, attempted: &Attempted<'_>) -> Option<Duration> {
+        (attempted.attempts() == 1).then(|| attempted.left().saturating_sub(self.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_takes_all_the_time_there_is_ends_the_call() {
+    for (less, attempts) in [(Duration::ZERO, 1), (Duration::from_millis(1), 2)] {
+        let client = builder().retry(WaitsLong(less)).build().unwrap();
+        let throttled = (End::Throttled { retry_after: None }, Duration::ZERO);
+        let scripted = Scripted::new([throttled; 2]).await;
+        let request = Request::get("x", Target::new("/v3/x").unwrap());
+        let calls = &client.inner().calls;
+        let ended = calls.run("1900007291", &request, &CallSpan::none(), &scripted).await;
+        assert_eq!(ended.unwrap_err().attempts(), Some(attempts));
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_too_much_of_is_named() {
+    let call = || CallContext::first("x", MAIN, Replay::Never);
+    for named in [Overload::Rate, Overload::Calls] {
+        let error = Error::Overload(OverloadError::new(call(), named, None));
+        assert_eq!(overload(&error), named);
+    }
+    let (limit, stage) = (TimeoutKind::Call, CallStage::Queueing);
+    let late = TimeoutError::new(call(), limit, SECOND, stage, Delivery::NotSent);
+    assert_eq!(overload(&Error::Timeout(late)), Overload::Calls);
+}

@@ -271,4 +271,149 @@ mod tests {
             }
         }
     }
+
+    async fn plain() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        server.set_nodelay(true).unwrap();
+        let stream = Stream::Plain(Link::Tcp(CountedTcp::counted(tcp)));
+        (Connection::open(stream).await.unwrap(), server)
+    }
+
+    /// Sends a request, which the server answers with these bytes, each piece once the one before has been read.
+    async fn exchange(
+        connection: &mut Connection,
+        server: &mut TcpStream,
+        said: &[&[u8]],
+        limit: usize,
+    ) -> Result<Result<Bytes, BodyFailure>, Broken> {
+        let traffic = connection.traffic().clone();
+        let begin = traffic.read();
+        let answers = async {
+            assert_ne!(server.read(&mut [0; 1024]).await.unwrap(), 0);
+            let mut told = begin;
+            for piece in said {
+                server.write_all(piece).await.unwrap();
+                told += piece.len() as u64;
+                while traffic.read() < told {
+                    tokio::task::yield_now().await;
+                }
+            }
+            std::future::pending().await
+        };
+        let asks = async {
+            let response = connection.send(request()).await?;
+            Ok(connection.read(response.into_body(), limit).await)
+        };
+        tokio::select! {
+            ended = asks => ended,
+            () = answers => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_up_to_its_limit() {
+        const CHUNKED: &[u8] = b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n";
+        let announced: &[&[u8]] =
+            &[b"HTTP/1.1 200 X\r\ncontent-length: 12\r\n\r\nabcd", b"efgh", b"ijkl"];
+        let chunked: &[&[u8]] = &[CHUNKED, b"4\r\nefgh\r\n", b"4\r\nijkl\r\n0\r\n\r\n"];
+        for said in [announced, chunked] {
+            for (limit, fits) in [(11, false), (12, true), (13, true), (1000, true)] {
+                let (mut connection, mut server) = plain().await;
+                let body = exchange(&mut connection, &mut server, said, limit).await.unwrap();
+                match body {
+                    Ok(body) => assert_eq!((&*body, fits), (&b"abcdefghijkl"[..], true), "{limit}"),
+                    Err(failure) => {
+                        assert!(matches!(failure, BodyFailure::TooLarge) && !fits, "{limit}");
+                    }
+                }
+            }
+        }
+        let (mut connection, mut server) = plain().await;
+        let none: &[&[u8]] = &[b"HTTP/1.1 204 X\r\n\r\n"];
+        let body = exchange(&mut connection, &mut server, none, 0).await.unwrap();
+        assert!(body.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn interim_responses_are_skipped_and_do_not_go_on_for_ever() {
+        let interim = b"HTTP/1.1 102 X\r\n\r\n".repeat(1000);
+        let (mut connection, mut server) = plain().await;
+        let few: &[&[u8]] = &[&interim.repeat(11), b"HTTP/1.1 204 X\r\n\r\n"];
+        // The second time, what came before does not count.
+        for _ in 0..2 {
+            let body = exchange(&mut connection, &mut server, few, 0).await.unwrap();
+            assert!(body.unwrap().is_empty());
+            connection.mark_reused();
+        }
+        let many: &[&[u8]] = &[&interim.repeat(15)];
+        let broken = exchange(&mut connection, &mut server, many, 0).await.unwrap_err();
+        assert!(!broken.untouched && !broken.is_stale, "{:?}", broken.source);
+        assert!(!connection.is_usable());
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_ends_before_a_response_begins_is_stale() {
+        for (is_kept, begin, is_stale) in
+            [(false, &b""[..], false), (true, b"", true), (true, b"HTTP/1.1 2", false)]
+        {
+            let (mut connection, mut server) = plain().await;
+            if is_kept {
+                let said: &[&[u8]] = &[b"HTTP/1.1 204 X\r\n\r\n"];
+                exchange(&mut connection, &mut server, said, 0).await.unwrap().unwrap();
+                connection.mark_reused();
+            }
+            assert_eq!(connection.is_reused(), is_kept);
+            let (sent, ()) = tokio::join!(connection.send(request()), async {
+                assert_ne!(server.read(&mut [0; 1024]).await.unwrap(), 0);
+                server.write_all(begin).await.unwrap();
+                drop(server);
+            });
+            let broken = sent.unwrap_err();
+            assert_eq!((broken.untouched, broken.is_stale), (false, is_stale), "{begin:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_usable_while_nothing_was_heard_on_it() {
+        let (mut connection, mut server) = plain().await;
+        assert!(connection.is_usable());
+        server.write_all(b"H").await.unwrap();
+        while connection.is_usable() {
+            tokio::task::yield_now().await;
+        }
+        let (mut connection, server) = plain().await;
+        assert!(connection.is_usable());
+        drop(server);
+        while connection.is_usable() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// A server of TLS 1.3 sends tickets after the handshake.
+    #[tokio::test]
+    async fn tickets_may_come_on_an_unused_connection_only() {
+        for is_used in [false, true] {
+            let (mut connection, mut server) = connected(ServerTls::Good).await;
+            server.flush().await.unwrap();
+            if is_used {
+                connection.mark_reused();
+            }
+            let before = connection.traffic().read();
+            let mut usable = connection.is_usable();
+            while connection.traffic().read() == before {
+                tokio::task::yield_now().await;
+                usable = connection.is_usable();
+            }
+            assert_eq!(usable, !is_used);
+        }
+    }
+
+    #[tokio::test]
+    async fn it_belongs_to_the_runtime_that_opened_it() {
+        let (connection, _server) = plain().await;
+        assert_eq!(connection.runtime(), Some(Handle::current().id()));
+        assert_eq!(std::thread::spawn(current_runtime).join().unwrap(), None);
+    }
 }

@@ -167,4 +167,125 @@ mod tests {
         assert_eq!(shared.next_look(keep, since), Some(since + keep));
         assert_eq!(shared.next_look(keep, since + keep), None);
     }
+
+    /// Returns connections whose servers keep them.
+    async fn connections(count: usize) -> (Vec<Connection>, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let stream = Stream::Plain(Link::Tcp(CountedTcp::counted(tcp)));
+            ours.push(Connection::open(stream).await.unwrap());
+            theirs.push(listener.accept().await.unwrap().0);
+        }
+        (ours, theirs)
+    }
+
+    const KEEP: Duration = Duration::from_secs(7);
+
+    /// Tells connections apart by what they have written.
+    fn number(connection: &Connection) -> u64 {
+        connection.traffic().written()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_one_is_taken_first_and_the_first_one_makes_room() {
+        let (ours, _theirs) = connections(3).await;
+        let pool = Pool::new(KEEP, 2);
+        assert_eq!(format!("{pool:?}"), "Pool { idle: 0, keep: 7s, .. }");
+        for (n, connection) in ours.into_iter().enumerate() {
+            connection.traffic().add_written(n);
+            pool.put(connection);
+            assert_eq!((pool.len(), pool.len_here()), (2.min(n + 1), 2.min(n + 1)));
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| pool.take()).map(|one| number(&one)).collect();
+        assert_eq!(taken, [2, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_idle_for_long_is_closed_and_not_taken() {
+        let (ours, _theirs) = connections(3).await;
+        let pool = Pool::new(KEEP, 8);
+        let mut ours = ours.into_iter();
+        for _ in 0..2 {
+            pool.put(ours.next().unwrap());
+            tokio::time::sleep(KEEP / 2).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(pool.len(), 1, "the reaper has closed the first one");
+        assert!(pool.take().is_some());
+        tokio::time::sleep(2 * KEEP).await;
+        assert!(
+            lock(&pool.shared).reapers.is_empty() || lock(&pool.shared).reapers[0].1.is_finished()
+        );
+        pool.put(ours.next().unwrap());
+        tokio::time::sleep(KEEP - Duration::from_millis(1)).await;
+        assert_eq!(pool.len(), 1);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(pool.len(), 0, "another reaper closed it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_expired_is_not_taken_though_nobody_closed_it() {
+        let (ours, _theirs) = connections(2).await;
+        let pool = Pool::new(KEEP, 8);
+        for connection in ours {
+            pool.put(connection);
+        }
+        // The runtime of the reaper has ended, say.
+        lock(&pool.shared).reapers.drain(..).for_each(|(_, reaper)| reaper.abort());
+        tokio::time::sleep(KEEP - Duration::from_millis(1)).await;
+        assert!(pool.take().is_some());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(pool.len(), 1);
+        assert!(pool.take().is_none());
+        assert_eq!(pool.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_its_server_closed_is_skipped() {
+        let (ours, mut theirs) = connections(2).await;
+        let pool = Pool::new(KEEP, 8);
+        for (n, connection) in ours.into_iter().enumerate() {
+            connection.traffic().add_written(n);
+            pool.put(connection);
+        }
+        drop(theirs.pop());
+        let taken: Vec<_> = std::iter::from_fn(|| pool.take()).map(|one| number(&one)).collect();
+        assert_eq!(taken, [0]);
+    }
+
+    #[test]
+    fn each_runtime_takes_its_own() {
+        let runtime = || runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (one, other) = (runtime(), runtime());
+        let pool = Pool::new(KEEP, 8);
+        let put = |runtime: &runtime::Runtime, count| {
+            runtime.block_on(async {
+                let (ours, theirs) = connections(count).await;
+                ours.into_iter().for_each(|connection| pool.put(connection));
+                theirs
+            })
+        };
+        let kept = (put(&one, 1), put(&other, 2));
+        assert_eq!(lock(&pool.shared).reapers.len(), 2, "one for each");
+        let here = |runtime: &runtime::Runtime| runtime.block_on(async { pool.len_here() });
+        assert_eq!((pool.len(), here(&one), here(&other), pool.len_here()), (3, 1, 2, 0));
+        let taken = one.block_on(async { (pool.take().is_some(), pool.take().is_some()) });
+        assert_eq!((taken, here(&other)), ((true, false), 2));
+        drop(kept);
+    }
+
+    #[tokio::test]
+    async fn its_reapers_end_with_it() {
+        let (ours, _theirs) = connections(1).await;
+        let pool = Pool::new(KEEP, 8);
+        ours.into_iter().for_each(|connection| pool.put(connection));
+        let reaper = lock(&pool.shared).reapers[0].1.abort_handle();
+        assert!(!reaper.is_finished());
+        drop(pool);
+        while !reaper.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

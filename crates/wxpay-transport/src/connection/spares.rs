@@ -300,4 +300,167 @@ mod tests {
         drop(asleep);
         assert_eq!(opening(), 1, "the runtime of the other one has ended");
     }
+
+    use crate::connection::base_url::BaseUrl;
+    use crate::connection::proxy::Proxy;
+
+    type Client = crate::client::Client<wxpay_auth::FileKeySigner, wxpay_auth::KeyRing>;
+
+    /// Returns a client of a server that keeps what it accepts, if there is one.
+    async fn client_of(is_there: bool) -> (Client, tokio::net::TcpListener) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        let there = if is_there { there.to_string() } else { "127.0.0.1:1".to_owned() };
+        let builder = test_builder().base_url(BaseUrl::new(format!("http://{there}")).unwrap());
+        (builder.without_failover().proxy(Proxy::none()).build().unwrap(), listener)
+    }
+
+    fn spares(client: &Client) -> &Spares {
+        &client.inner().calls.domains.main.spares
+    }
+
+    /// Calls in progress, spares being opened, those that are promised, and those that calls found missing.
+    fn counts(spares: &Spares) -> (usize, usize, usize, usize) {
+        let flows = spares.shared.flows();
+        flows.on.values().fold((0, 0, 0, 0), |(calls, opening, promised, missed), flow| {
+            let Flow { calls: c, opening: o, promised: p, missed: m, .. } = flow;
+            (calls + c, opening + o, promised + p, missed + m)
+        })
+    }
+
+    async fn opened(spares: &Spares) {
+        while counts(spares).1 > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_second_call_opens_a_connection_for_the_third() {
+        let (client, _listener) = client_of(true).await;
+        let spares = spares(&client);
+        let first = spares.demand(true);
+        assert!(!first.has_spare());
+        first.open_ahead(None);
+        assert_eq!(counts(spares), (1, 0, 0, 0), "no other may follow");
+        drop(first);
+        let second = spares.demand(true);
+        second.open_ahead(None);
+        assert_eq!(counts(spares), (1, 1, 0, 1));
+        drop(second);
+        opened(spares).await;
+        assert_eq!(spares.len(), 1);
+        let mut third = spares.demand(true);
+        assert!(third.has_spare());
+        assert_eq!((spares.len(), counts(spares)), (0, (1, 0, 0, 1)));
+        assert!(third.take_spare().is_some());
+        assert!(!third.has_spare() && third.take_spare().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_spare_that_the_server_closed_is_replaced_by_another_one() {
+        // Which of the two is taken first does not matter.
+        for closed in [0, 1] {
+            let (client, listener) = client_of(true).await;
+            let spares = spares(&client);
+            let mut demands: Vec<_> = (0..3).map(|_| spares.demand(true)).collect();
+            for demand in &demands {
+                demand.open_ahead(None);
+            }
+            opened(spares).await;
+            assert_eq!(spares.len(), 2, "the first one was not in a flow");
+            let mut accepted = Vec::new();
+            for _ in 0..2 {
+                accepted.push(listener.accept().await.unwrap());
+            }
+            demands.clear();
+            let mut demand = spares.demand(true);
+            accepted.remove(closed);
+            let mut spare = demand.take_spare().unwrap();
+            assert!(spare.is_usable());
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_are_opened_as_there_are_calls_and_were_missing() {
+        let (client, _listener) = client_of(true).await;
+        let spares = spares(&client);
+        let mut demands: Vec<_> = (0..3).map(|_| spares.demand(true)).collect();
+        assert_eq!(counts(spares), (3, 0, 0, 2));
+        let open_all = |demand: &Demand<'_>| (0..20).for_each(|_| demand.open_ahead(None));
+        open_all(&demands[0]);
+        assert_eq!(counts(spares), (3, 0, 0, 2), "the first one was not in a flow");
+        open_all(&demands[2]);
+        assert_eq!(counts(spares), (3, 5, 0, 2));
+        demands.push(spares.demand(true));
+        assert!(demands[3].has_spare(), "one that is being opened is promised");
+        assert_eq!(counts(spares), (4, 5, 1, 3));
+        open_all(&demands[3]);
+        assert_eq!(counts(spares), (4, 8, 1, 3), "what is promised is not there for others");
+        drop(demands.pop());
+        assert_eq!(counts(spares), (3, 8, 0, 3));
+        demands.extend((0..20).map(|_| spares.demand(true)));
+        assert_eq!(demands.iter().filter(|demand| demand.has_spare()).count(), 8);
+        assert_eq!(counts(spares), (23, 8, 8, 8), "no more than this are found missing");
+        open_all(&demands[20]);
+        assert_eq!(counts(spares), (23, 16, 8, 8));
+        demands.clear();
+        assert_eq!(counts(spares), (0, 16, 0, 8));
+        opened(spares).await;
+        assert_eq!(spares.len(), 16);
+    }
+
+    #[tokio::test]
+    async fn a_retry_is_no_sign_of_further_calls() {
+        let (client, _listener) = client_of(true).await;
+        let spares = spares(&client);
+        drop(spares.demand(true));
+        let retry = spares.demand(false);
+        retry.open_ahead(None);
+        assert_eq!(counts(spares), (1, 0, 0, 0));
+        drop(retry);
+        let next = spares.demand(true);
+        next.open_ahead(None);
+        assert_eq!(counts(spares), (1, 1, 0, 1), "nor that there are none");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_come_seldom_open_none() {
+        let (client, _listener) = client_of(true).await;
+        let spares = spares(&client);
+        drop(spares.demand(true));
+        drop(spares.demand(true));
+        assert_eq!(counts(spares), (0, 0, 0, 1));
+        tokio::time::advance(KEEP - Duration::from_millis(1)).await;
+        drop(spares.demand(true));
+        assert_eq!(counts(spares), (0, 0, 0, 2), "still a flow");
+        tokio::time::advance(KEEP).await;
+        let seldom = spares.demand(true);
+        seldom.open_ahead(None);
+        assert_eq!(counts(spares), (1, 0, 0, 0));
+        tokio::time::advance(2 * KEEP).await;
+        let other = spares.demand(true);
+        assert_eq!(counts(spares), (2, 0, 0, 0), "one in progress is not forgotten");
+        drop((seldom, other));
+        tokio::time::advance(KEEP).await;
+        drop(spares.demand(false));
+        assert!(spares.shared.flows().on.values().all(|flow| flow.last_call.is_none()));
+    }
+
+    #[tokio::test]
+    async fn none_is_opened_ahead_while_connecting_fails() {
+        let (client, _listener) = client_of(false).await;
+        let spares = spares(&client);
+        drop(spares.demand(true));
+        let demand = spares.demand(true);
+        spares.connected(false);
+        demand.open_ahead(None);
+        assert_eq!(counts(spares).1, 0);
+        spares.connected(true);
+        demand.open_ahead(None);
+        assert_eq!(counts(spares).1, 1);
+        opened(spares).await;
+        demand.open_ahead(None);
+        assert_eq!((counts(spares).1, spares.len()), (0, 0), "the one that failed tells it");
+        assert!(format!("{spares:?}").starts_with("Spares { ready: Pool { idle: 0"));
+    }
 }

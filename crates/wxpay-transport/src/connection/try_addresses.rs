@@ -104,3 +104,115 @@ impl TryAddresses<'_> {
         deadline(now, part.max(LEAST.min(self.time / 4)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(12);
+
+    /// How an address that accepts a connection goes on.
+    #[derive(Clone, Copy)]
+    enum Entry {
+        Reached,
+        Failed,
+        Final,
+        Silent,
+    }
+
+    /// Tries addresses that accept connections; returns how it ended, when, and the entered addresses by their
+    /// positions.
+    async fn tried(entries: &[Entry]) -> (Result<usize, String>, Duration, Vec<usize>) {
+        let mut listeners = Vec::new();
+        for _ in entries {
+            listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let addresses: Vec<_> = listeners.iter().map(|one| one.local_addr().unwrap()).collect();
+        let (trail, failed, begin) = (Trail::new(), FailedAddresses::default(), Instant::now());
+        let end = begin + TIME;
+        let each = TryAddresses {
+            failed: &failed,
+            trail: &trail,
+            stage: ConnectStage::Tcp,
+            time: TIME,
+            end,
+        };
+        let entered = Mutex::new(Vec::new());
+        let enter = |address, _tcp| {
+            let place = addresses.iter().position(|other| *other == address).unwrap();
+            entered.lock().unwrap().push(place);
+            async move {
+                match entries[place] {
+                    Entry::Reached => Ok(place),
+                    Entry::Failed => Err(Stopped::Failed(format!("{place} failed"))),
+                    Entry::Final => Err(Stopped::Final(format!("{place} is final"))),
+                    Entry::Silent => std::future::pending().await,
+                }
+            }
+        };
+        let ended = each.run(addresses.clone(), enter, || "silent".to_owned()).await;
+        let ended = ended.map_err(|unreachable| match unreachable {
+            Unreachable::Accepted(error) => error,
+            Unreachable::NotAccepted(error) => panic!("{error}"),
+        });
+        (ended, begin.elapsed(), entered.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_address_gets_its_share_of_the_time() {
+        let seconds = Duration::from_secs;
+        for (entries, reached, after) in [
+            (&[Entry::Reached, Entry::Silent][..], 0, Duration::ZERO),
+            (&[Entry::Silent, Entry::Reached], 1, seconds(6)),
+            (&[Entry::Silent, Entry::Silent, Entry::Reached], 2, seconds(8)),
+            (&[Entry::Failed, Entry::Silent, Entry::Reached], 2, seconds(6)),
+        ] {
+            let (ended, took, entered) = tried(entries).await;
+            assert_eq!((ended, took), (Ok(reached), after));
+            assert_eq!(entered, (0..=reached).collect::<Vec<_>>());
+        }
+        let many = [&[Entry::Silent; 15][..], &[Entry::Reached]].concat();
+        let (ended, took, _) = tried(&many).await;
+        assert_eq!((ended.is_ok(), took), (true, seconds(15)), "each gets a second at least");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_failure_is_told_and_a_final_one_at_once() {
+        let (ended, _, entered) = tried(&[Entry::Failed, Entry::Failed]).await;
+        assert_eq!((ended.unwrap_err(), entered), ("1 failed".to_owned(), vec![0, 1]));
+        let (ended, _, entered) = tried(&[Entry::Final, Entry::Reached]).await;
+        assert_eq!((ended.unwrap_err(), entered), ("0 is final".to_owned(), vec![0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_accepts_nothing_is_passed_over_once() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (trail, failed) = (Trail::new(), FailedAddresses::default());
+        let end = Instant::now() + TIME;
+        let each = TryAddresses {
+            failed: &failed,
+            trail: &trail,
+            stage: ConnectStage::Tcp,
+            time: TIME,
+            end,
+        };
+        let reaches = |address, _tcp| async move { Ok::<_, Stopped<String>>(address) };
+        let silent = || "silent".to_owned();
+        let there = open.local_addr().unwrap();
+        let reached = each.run(vec![closed, there], reaches, silent).await;
+        assert!(matches!(reached, Ok(address) if address == there));
+        assert_eq!((trail.addresses(), trail.stage()), (vec![closed, there], ConnectStage::Tcp));
+        let nowhere = each.run(vec![closed], reaches, silent).await;
+        let Err(Unreachable::NotAccepted(error)) = nowhere else { panic!() };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        // What failed after it was accepted is not tried again, nor what the system refused before.
+        let fails = |_, _tcp| async { Err::<(), _>(Stopped::Failed("no TLS".to_owned())) };
+        let failed = each.run(vec![closed, there], fails, silent).await;
+        assert!(matches!(failed, Err(Unreachable::Accepted(error)) if error == "no TLS"));
+    }
+}

@@ -117,3 +117,55 @@ impl Drop for Route<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::call::test_builder;
+    use crate::connection::base_url::BaseUrl;
+    use crate::domains::failover::Failover;
+
+    const STANDBY: &str = "127.0.0.1:2";
+
+    fn failover() -> Failover {
+        let url = BaseUrl::new(format!("http://{STANDBY}")).unwrap();
+        Failover::to(url).after_failures(3).probe_after(Duration::from_secs(5))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_repeatable_call_in_a_hundred_samples_a_standby_that_works() {
+        let client = test_builder().failover(failover().sample_one_in(100)).build().unwrap();
+        let domains = &client.inner().calls.domains;
+        let sampled = |replay| -> Vec<u32> {
+            let is_there = |_: &u32| &*domains.first(replay).domain.name == STANDBY;
+            (1..=300).filter(is_there).collect()
+        };
+        assert!(sampled(Replay::Never).is_empty(), "they are no probes");
+        assert_eq!(sampled(Replay::Safe), [100, 200, 300]);
+        let standby = domains.standby.as_ref().unwrap();
+        for _ in 0..3 {
+            domains.same(standby, Replay::Safe).report(Health::Bad);
+        }
+        assert!(sampled(Replay::Safe).is_empty(), "it is known to fail");
+        let without = test_builder().failover(failover()).build().unwrap();
+        let first = || without.inner().calls.domains.first(Replay::Safe);
+        assert!((1..300).all(|_| &*first().domain.name != STANDBY));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_dropped_leaves_the_domain_to_the_next_one_at_once() {
+        let client = test_builder().failover(failover()).build().unwrap();
+        let first = || client.inner().calls.domains.first(Replay::Safe);
+        while &*first().domain.name != STANDBY {
+            first().report(Health::Bad);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for _ in 0..3 {
+            let probe = first();
+            assert_ne!(&*probe.domain.name, STANDBY);
+            assert_eq!(&*first().domain.name, STANDBY, "one probes at a time");
+        }
+    }
+}
