@@ -101,12 +101,7 @@ async fn memory_of(is_chunked: bool) -> (u64, u64) {
         responding.spawn(async move { server.respond(stream, is_chunked).await });
     }
     server.held.wait().await;
-    // What is sent may still be on its way.
-    let held = (CALLERS * LIMIT) as u64;
-    while resident_bytes() - before < held / 2 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    let held = resident_bytes() - before;
+    let held = settled().await.saturating_sub(before);
     server.last.add_permits(CALLERS);
     // The bodies are dropped one by one, as an application does.
     while let Some(ended) = calls.join_next().await {
@@ -114,6 +109,22 @@ async fn memory_of(is_chunked: bool) -> (u64, u64) {
         assert_eq!(body.body().len(), LIMIT);
     }
     (held, peak_resident_bytes() - before)
+}
+
+/// Returns the memory once it no longer changes: what is sent may still be on its way.
+async fn settled() -> u64 {
+    const READINGS: usize = 20;
+    let (mut last, mut same) = (resident_bytes(), 0);
+    for _ in 0..2000 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let now = resident_bytes();
+        same = if now.abs_diff(last) <= LIMIT as u64 / 4 { same + 1 } else { 0 };
+        last = now;
+        if same == READINGS {
+            return now;
+        }
+    }
+    panic!("the memory of waiting calls still changes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
