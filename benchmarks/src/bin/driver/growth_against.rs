@@ -22,6 +22,8 @@ pub(crate) struct GrowthAgainst {
     pub(crate) signing: Signing,
     pub(crate) other: Vec<f64>,
     pub(crate) this: Vec<f64>,
+    /// Calls that failed: the figures are then invalid.
+    pub(crate) failed: u64,
 }
 
 /// What a program's lines say: the argument of `growth`, the names of its figures, and how to compute them.
@@ -32,7 +34,7 @@ const MERCHANTS: [Figure; 2] = [
     ("KiB of a merchant that keeps a connection", |steps| each(steps, 1)),
 ];
 const CALLS: [Figure; 2] = [
-    ("processor time of a call, the last 100,000 / the first 1,000", |steps| {
+    ("processor time of a call, the last / the first 1,000", |steps| {
         let cost = |calls| step(steps, "calls", calls)?["cpu_us_per_call"].as_f64();
         Some(cost(last(steps, "calls")?)? / cost(1000)?)
     }),
@@ -46,7 +48,7 @@ pub(crate) fn growth(
     other: &Against,
 ) -> Result<Vec<GrowthAgainst>> {
     let (rounds, calls, merchants) =
-        if options.quick { (1, "1000", "100") } else { (5, "100000", "1000") };
+        if options.quick { (1, "10000", "100") } else { (5, "100000", "1000") };
     let mut all = Vec::new();
     for &signing in options.signing.iter().filter(|s| s.is_here().is_ok()) {
         for (argument, up_to, figures) in
@@ -67,6 +69,7 @@ pub(crate) fn growth(
                 signing,
                 other: Vec::new(),
                 this: Vec::new(),
+                failed: 0,
             });
             let this = std::env::current_exe()?.with_file_name("growth");
             let other = other.program.with_file_name("growth");
@@ -75,7 +78,9 @@ pub(crate) fn growth(
                 order.rotate_left(round % 2);
                 for (program, is_this) in order {
                     let steps = run(program.to_string_lossy().into_owned())?;
+                    let failed: u64 = steps.iter().filter_map(|step| step["failed"].as_u64()).sum();
                     for (both, (what, figure)) in of_both.iter_mut().zip(figures) {
+                        both.failed += failed;
                         let figure = figure(&steps).ok_or_else(|| format!("no {what}"))?;
                         if is_this { both.this.push(figure) } else { both.other.push(figure) }
                     }

@@ -101,6 +101,10 @@ impl Report {
         if failed > 0 {
             wrong.push(format!("growth: {failed} calls failed"));
         }
+        let failed: u64 = self.growth_against.iter().map(|growth| growth.failed).sum();
+        if failed > 0 {
+            wrong.push(format!("growth against another commit: {failed} calls failed"));
+        }
         for standing in self.peers.iter().filter(|standing| standing.is_ours()) {
             let failed: usize = standing.rounds.iter().map(|round| round.figures.failed).sum();
             if failed > 0 {
