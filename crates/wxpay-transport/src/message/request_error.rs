@@ -53,13 +53,6 @@ pub enum RequestError {
         /// The other one.
         second: WechatpaySerial,
     },
-    /// The fields of the request are encrypted for the merchant's own certificate.
-    #[error("the fields of the request are encrypted for {serial}, the merchant's own certificate")]
-    #[non_exhaustive]
-    OwnSerial {
-        /// The serial of the certificate.
-        serial: WechatpaySerial,
-    },
     /// The value cannot be converted to query parameters.
     #[error("query parameters must be a struct or map of strings, numbers and booleans{}",
         name.as_ref().map(|name| format!(", but {name} is none of these")).unwrap_or_default())]
@@ -88,10 +81,6 @@ impl RequestError {
             Self::ReservedHeader { .. } => "remove it",
             Self::SeveralSerials { .. } => {
                 "encrypt all fields of a request with the same FieldEncryptor"
-            }
-            Self::OwnSerial { .. } => {
-                "encrypt with WeChat Pay's public key or a platform certificate \
-                 (KeyRing::field_encryptor), never with apiclient_cert.pem"
             }
             Self::QueryForm { .. } => {
                 "write lists and nested values as the documentation of the call says"

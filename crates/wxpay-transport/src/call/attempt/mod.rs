@@ -31,7 +31,6 @@ use crate::error::{
     UnverifiedError, VerifierError,
 };
 use crate::message::request::Request;
-use crate::message::request_error::RequestError;
 use crate::message::response::Response;
 use crate::message::response_headers::{clock_offset, coding, request_id, retry_after};
 use crate::message::secrets::Secrets;
@@ -194,7 +193,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         }
         if let Some(serial) = request.wechatpay_serial() {
             return if *serial == serial_no.clone().into() {
-                Err(RequestError::OwnSerial { serial: serial.clone() }.into())
+                let error = VerifierError::fields_for_own_serial(call.clone(), serial_no.clone());
+                Err(Error::Verifier(error))
             } else {
                 Ok(Some(serial.clone()))
             };
