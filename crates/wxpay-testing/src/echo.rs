@@ -98,7 +98,9 @@ mod fields {
     use wxpay_auth_core::{Backend, PrivateKey, PublicKey};
 
     use super::NamedKey;
-    use crate::keys::{PLATFORM_KEY, WECHATPAY_KEY};
+
+    const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
+    const PLATFORM_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 
     static PUBLIC_KEY: LazyLock<OaepPrivateKey> = LazyLock::new(|| decrypting(WECHATPAY_KEY));
     static PLATFORM: LazyLock<OaepPrivateKey> = LazyLock::new(|| decrypting(PLATFORM_KEY));

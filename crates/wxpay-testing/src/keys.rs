@@ -8,8 +8,8 @@ use rcgen::{
 use wxpay_auth_core::{Certificate, PrivateKey, WechatpaySerial};
 
 const MERCHANT_KEY: &str = include_str!("../testdata/merchant_private_key.pem");
-pub(crate) const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
-pub(crate) const PLATFORM_KEY: &str = include_str!("../testdata/platform_private_key.pem");
+const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem");
+const PLATFORM_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 
 /// The keys never change, so they are parsed once.
 pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(Keys::load);
