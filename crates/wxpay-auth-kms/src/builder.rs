@@ -114,11 +114,14 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
         key_use: KeyUse,
     ) -> Result<(FoundKey<B>, Instant), KmsError> {
         let serial = self.serial.ok_or_else(|| {
-            KmsError::setting(
-                "there is no merchant certificate",
-                "give the certificate or its serial_no, or say that there is none yet \
-                 (without_certificate)",
-            )
+            let hint = match key_use {
+                KeyUse::Sign => {
+                    "give the certificate or its serial_no, or say that there is none yet \
+                     (without_certificate)"
+                }
+                KeyUse::Decrypt => "give the certificate or its serial_no",
+            };
+            KmsError::setting("there is no merchant certificate", hint)
         })?;
         self.limits.check()?;
         if !is_sensible(self.connect_timeout) {

@@ -57,6 +57,14 @@ fn call(action: &'static str, parameters: &impl Serialize) -> Result<ApiRequest,
     Ok(ApiRequest { action, path_and_query: "/".to_owned(), body })
 }
 
+/// The service has `AsymmetricRsaDecrypt`, but its keys are generated there, for one usage.
+fn no_certificate() -> KmsError {
+    does_not_decrypt(
+        "a key of Tencent Cloud KMS that decrypts cannot sign a certificate request, so it has no merchant \
+         certificate",
+    )
+}
+
 impl Vendor for TencentCloud {
     const SERVICE: &'static str = SERVICE;
 
@@ -83,14 +91,11 @@ impl Vendor for TencentCloud {
     }
 
     fn check_decrypts() -> Result<(), KmsError> {
-        Err(does_not_decrypt(
-            "a key of Tencent Cloud KMS that decrypts cannot sign a certificate request, so it has no merchant \
-             certificate",
-        ))
+        Err(no_certificate())
     }
 
     fn decrypt(&self, _: &str, _: &[u8]) -> Result<ApiRequest, KmsError> {
-        Err(Self::check_decrypts().err().unwrap_or_else(|| does_not_decrypt("it does not decrypt")))
+        Err(no_certificate())
     }
 
     fn signed(
@@ -142,6 +147,6 @@ impl Vendor for TencentCloud {
     }
 
     fn plaintext(&self, _: &str, _: IgnoredAny) -> Result<Vec<u8>, KmsError> {
-        Err(does_not_decrypt("it does not decrypt"))
+        Err(no_certificate())
     }
 }
