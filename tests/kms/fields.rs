@@ -5,6 +5,8 @@ use std::sync::Arc;
 use aws_sdk_kms::config::retry::RetryConfig;
 use aws_sdk_kms::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_kms::{Client, Config};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use serde_json::json;
 use wxpay_auth::kms::{
     AlibabaKms, AwsKms, Endpoint, KmsBackend, KmsDecryptor, KmsError, Secret, TencentKms, VaultAuth,
@@ -20,9 +22,10 @@ use wxpay_tests::token::{certificate, variable};
 fn aws(double: &KmsService, key: &str) -> AwsKms {
     let [id, secret] =
         ["id", "secret"].map(|field| double.text(&format!("/credentials/static/{field}")));
+    let tls = Provider::Rustls(CryptoMode::Ring);
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
         .region(Region::new(double.text("/region").to_owned()))
         .endpoint_url(double.url())
         .credentials_provider(Credentials::new(id, secret, None, None, "test"))
