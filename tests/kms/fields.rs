@@ -1,5 +1,6 @@
 //! Sensitive fields are decrypted with keys in key services, or it is said that they cannot be.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use aws_sdk_kms::config::retry::RetryConfig;
@@ -12,7 +13,9 @@ use wxpay_auth::kms::{
     AlibabaKms, AwsKms, Endpoint, KmsBackend, KmsDecryptor, KmsError, Secret, TencentKms, VaultAuth,
     VaultTransit,
 };
-use wxpay_auth::{FieldDecryptError, FieldDecryptor, SignErrorKind};
+use wxpay_auth::{
+    Backend, FieldDecryptError, FieldDecryptor, FileKeyDecryptor, PrivateKey, SignErrorKind,
+};
 use wxpay_tests::chain;
 use wxpay_tests::cloud::credentials;
 use wxpay_tests::field_checks::{decrypts, encryptor};
@@ -149,4 +152,44 @@ async fn the_others_say_what_can() {
     assert_eq!(error.kind(), SignErrorKind::Unsupported, "{}", chain(&error));
     assert!(error.hint().contains("Pkcs11Signer::decryptor"), "{}", error.hint());
     assert!(double.journal().is_empty());
+}
+
+/// Encrypts or decrypts a field with the library `cryptography`.
+const PYTHON: &str = "
+import base64, sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+path, action, text = sys.argv[1:]
+with open(path, 'rb') as file:
+    key = serialization.load_pem_private_key(file.read(), None)
+scheme = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+if action == 'encrypt':
+    done = base64.b64encode(key.public_key().encrypt(text.encode(), scheme))
+else:
+    done = key.decrypt(base64.b64decode(text), scheme)
+sys.stdout.buffer.write(done)
+";
+
+fn python(action: &str, text: &str) -> String {
+    const KEY: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem"
+    );
+    let mut python = Command::new(variable("WXPAY_TEST_PYTHON"));
+    let output = python.args(["-c", PYTHON, KEY, action, text]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs Python: run scripts/test"]
+async fn fields_are_exchanged_with_python() {
+    let pem = include_str!("../../crates/wxpay-auth-core/testdata/keys/merchant_private_key.pem");
+    let key = PrivateKey::from_pem_with(Backend::AwsLcRs, pem).unwrap();
+    let decryptor = FileKeyDecryptor::new(&key, certificate().serial_no().clone()).unwrap();
+    for text in ["张三", &"x".repeat(214)] {
+        let field = python("encrypt", text);
+        assert_eq!(decryptor.decrypt(&field).await.unwrap().expose(), text);
+        assert_eq!(python("decrypt", encryptor().encrypt(text).unwrap().ciphertext()), text);
+    }
 }
