@@ -24,12 +24,10 @@ async fn a_field_that_openssl_encrypts_is_decrypted() {
 
 #[test]
 fn a_field_that_is_encrypted_is_decrypted_by_openssl() {
-    let key_pem = include_str!(
-        "../../crates/wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem"
-    );
-    let certificate = include_str!(
-        "../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem"
-    );
+    let key_pem =
+        include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_private_key.pem");
+    let certificate =
+        include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem");
     let certificate = Certificate::from_pem(certificate).unwrap();
     let encryptor = FieldEncryptor::with_certificate(&certificate).unwrap();
     let longest = "x".repeat(214);

@@ -10,8 +10,8 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use serde_json::json;
 use wxpay_auth::kms::{
-    AlibabaKms, AwsKms, Endpoint, KmsBackend, KmsDecryptor, KmsError, Secret, TencentKms, VaultAuth,
-    VaultTransit,
+    AlibabaKms, AwsKms, Endpoint, KmsBackend, KmsDecryptor, KmsError, Secret, TencentKms,
+    VaultAuth, VaultTransit,
 };
 use wxpay_auth::{
     Backend, FieldDecryptError, FieldDecryptor, FileKeyDecryptor, PrivateKey, SignErrorKind,
@@ -55,7 +55,8 @@ async fn connect<B: KmsBackend>(backend: B) -> Result<KmsDecryptor<B>, KmsError>
 #[ignore = "needs Python: run scripts/test"]
 async fn aws_decrypts() {
     let double = KmsService::start("moto_kms.py", &[]);
-    let decryptor = connect(aws(&double, "fields")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
+    let decryptor =
+        connect(aws(&double, "fields")).await.unwrap_or_else(|e| panic!("{}", chain(&e)));
     assert_eq!(decryptor.serial_no(), certificate().serial_no());
     decrypts("AWS KMS", Arc::new(decryptor.clone())).await;
     let calls = double.calls("Decrypt");

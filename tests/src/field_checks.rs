@@ -38,16 +38,14 @@ pub async fn decrypts(name: &str, decryptor: Arc<dyn FieldDecryptor>) {
         let decrypted = decrypted.unwrap_or_else(|e| panic!("{name}: {}", chain(&e)));
         assert_eq!(decrypted.expose(), text, "{name}: {} bytes", text.len());
     }
-    let of_openssl = include_str!(
-        "../../crates/wxpay-auth-core/testdata/fields/openssl-merchant/ciphertext"
-    );
+    let of_openssl =
+        include_str!("../../crates/wxpay-auth-core/testdata/fields/openssl-merchant/ciphertext");
     assert_eq!(decryptor.decrypt(of_openssl).await.expect("a text").expose(), "张三");
 
     let other_hash = include_str!(
         "../../crates/wxpay-auth-core/testdata/fields/openssl-merchant-sha256/ciphertext"
     );
-    let pem =
-        include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem");
+    let pem = include_str!("../../crates/wxpay-auth-core/testdata/keys/wechat_pay_certificate.pem");
     let other = Certificate::from_pem(pem).expect("a certificate");
     let other = FieldEncryptor::with_certificate(&other).expect("a key").encrypt("张三");
     for field in [other_hash, other.expect("a field").ciphertext()] {
@@ -83,9 +81,8 @@ pub async fn token_decrypts(token: &Token) {
 
 /// Sends an echo call with an encrypted text, and opens the response with this key.
 async fn echoes(signer: Pkcs11Signer, decryptor: &dyn FieldDecryptor) {
-    let certificate_pem = include_str!(
-        "../../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem"
-    );
+    let certificate_pem =
+        include_str!("../../crates/wxpay-auth-core/testdata/keys/issued_merchant_certificate.pem");
     let wechat_pay = wxpay_testing::WechatPay::builder()
         .merchant_certificate(Certificate::from_pem(certificate_pem).expect("a certificate"))
         .build();

@@ -63,8 +63,7 @@ pub fn decrypt_field(key_pem: &str, field: &str) -> String {
     String::from_utf8(run(&[&key[..], &OAEP_SHA1].concat(), &ciphertext).0).expect("text")
 }
 
-const OAEP_SHA1: [&str; 4] =
-    ["-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", "rsa_oaep_md:sha1"];
+const OAEP_SHA1: [&str; 4] = ["-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", "rsa_oaep_md:sha1"];
 
 /// A key or certificate in a file, which is deleted on drop.
 struct KeyFile(PathBuf);

@@ -27,11 +27,11 @@ pub mod remote {
 
 /// What decryptors share, and RSA-OAEP for the gateway of tests.
 pub mod fields {
-    pub use crate::sensitive::{ciphertext_of, text_of};
-    #[cfg(feature = "aws-lc-rs")]
-    pub use crate::keys::oaep::OaepPublicKey;
     #[cfg(all(feature = "file-key", feature = "aws-lc-rs"))]
     pub use crate::keys::oaep::OaepPrivateKey;
+    #[cfg(feature = "aws-lc-rs")]
+    pub use crate::keys::oaep::OaepPublicKey;
+    pub use crate::sensitive::{ciphertext_of, text_of};
 
     /// Returns a private key in the form that decrypts.
     ///

@@ -161,7 +161,9 @@ pub(crate) struct FoundKey<B> {
 /// Replaces the timeout of a request by that of connecting, if that is over.
 fn late(error: KmsError, deadline: Instant, timeout: Duration) -> KmsError {
     match error.kind() {
-        SignErrorKind::Timeout if Instant::now() >= deadline => too_late(timeout).with_source(error),
+        SignErrorKind::Timeout if Instant::now() >= deadline => {
+            too_late(timeout).with_source(error)
+        }
         _ => error,
     }
 }

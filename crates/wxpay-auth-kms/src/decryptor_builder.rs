@@ -23,10 +23,7 @@ impl<B: KmsBackend> KmsDecryptorBuilder<B> {
         Self { settings: KmsSignerBuilder::new(backend) }
     }
 
-    fn with(
-        self,
-        change: impl FnOnce(KmsSignerBuilder<B>) -> KmsSignerBuilder<B>,
-    ) -> Self {
+    fn with(self, change: impl FnOnce(KmsSignerBuilder<B>) -> KmsSignerBuilder<B>) -> Self {
         Self { settings: change(self.settings) }
     }
 

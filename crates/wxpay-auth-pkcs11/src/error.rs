@@ -165,7 +165,9 @@ pub enum Pkcs11Error {
     #[error("the key in the token may not decrypt (CKA_DECRYPT is false)")]
     KeyCannotDecrypt,
     /// The token cannot decrypt fields of WeChat Pay.
-    #[error("the token does not decrypt with CKM_RSA_PKCS_OAEP and SHA-1 (C_DecryptInit answered {code})")]
+    #[error(
+        "the token does not decrypt with CKM_RSA_PKCS_OAEP and SHA-1 (C_DecryptInit answered {code})"
+    )]
     #[non_exhaustive]
     OaepUnsupported {
         /// The code that the token returned (`CKR_…`).

@@ -6,9 +6,8 @@ use wxpay_auth_core::FieldEncryptError;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
     AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError,
-    FieldDecryptError, KeyError,
-    MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, SignError,
-    UnsupportedScheme, VerifyError, WechatpaySerialError,
+    FieldDecryptError, KeyError, MchidError, NonceError, NonceFormatError, NotReady, SerialNoError,
+    SignError, UnsupportedScheme, VerifyError, WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]

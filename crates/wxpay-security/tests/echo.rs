@@ -117,9 +117,8 @@ async fn a_response_that_is_no_echo_is_told_apart() {
     echo.send(&plain).await.unwrap();
 
     let secret = SecretText::new("张三");
-    let request = |field| {
-        EchoRequest::new("self-test-0001").encrypted(field, secret.clone(), &decryptor)
-    };
+    let request =
+        |field| EchoRequest::new("self-test-0001").encrypted(field, secret.clone(), &decryptor);
     other(200, json!({ "echo_message": "self-test-0001" }));
     let error = echo.send(&request(encrypted(&ring, "张三"))).await.unwrap_err();
     assert!(matches!(error, EchoError::NotEncrypted { .. }), "{error:?}");

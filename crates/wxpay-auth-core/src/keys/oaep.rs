@@ -52,7 +52,9 @@ pub use self::private::OaepPrivateKey;
 #[cfg(feature = "file-key")]
 mod private {
     use aws_lc_rs::encoding::AsDer;
-    use aws_lc_rs::rsa::{KeyPair, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+    use aws_lc_rs::rsa::{
+        KeyPair, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey,
+    };
     use zeroize::Zeroizing;
 
     /// A private key that decrypts.

@@ -135,9 +135,8 @@ impl PrivateKey {
     pub(crate) fn to_oaep(&self) -> Result<OaepPrivateKey, KeyError> {
         match &self.key {
             Key::Ring(_) => Err(KeyError::CannotDecrypt { library: "ring" }),
-            Key::AwsLcRs(key) => {
-                OaepPrivateKey::new(key).ok_or_else(|| damaged("aws-lc-rs does not decrypt with it"))
-            }
+            Key::AwsLcRs(key) => OaepPrivateKey::new(key)
+                .ok_or_else(|| damaged("aws-lc-rs does not decrypt with it")),
         }
     }
 

@@ -56,7 +56,8 @@ mod tests {
         }
         let unpadded = STANDARD.encode(block).trim_end_matches('=').to_owned();
         let url_safe = STANDARD.encode([0xfb; 256]).replace('+', "-").replace('/', "_");
-        for field in [unpadded, url_safe, "张三".to_owned(), format!(" {}", STANDARD.encode(block))] {
+        for field in [unpadded, url_safe, "张三".to_owned(), format!(" {}", STANDARD.encode(block))]
+        {
             let error = ciphertext_of(&field, &serial_no()).unwrap_err();
             assert!(matches!(error, FieldDecryptError::NotBase64), "{field}");
         }

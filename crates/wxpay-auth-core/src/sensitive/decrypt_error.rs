@@ -30,7 +30,9 @@ pub enum FieldDecryptError {
         serial_no: SerialNo,
     },
     /// The field was encrypted for another key, or in another way, or was changed.
-    #[error("the encrypted field does not decrypt with the key of the merchant certificate {serial_no}")]
+    #[error(
+        "the encrypted field does not decrypt with the key of the merchant certificate {serial_no}"
+    )]
     #[non_exhaustive]
     Mismatch {
         /// The merchant certificate of the key.

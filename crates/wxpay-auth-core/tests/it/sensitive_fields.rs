@@ -151,7 +151,8 @@ fn the_newest_certificate_encrypts_and_a_public_key_before_it() {
     assert!(matches!(error, FieldEncryptError::NoKey(NotReady::NoKey)), "{error:?}");
 
     // The newest ends first, and a newer one is not valid yet: it is 2023.
-    let (old, new, next) = (platform(1, 2020, 2030), platform(2, 2022, 2027), platform(3, 2024, 2029));
+    let (old, new, next) =
+        (platform(1, 2020, 2030), platform(2, 2022, 2027), platform(3, 2024, 2029));
     for certificate in [&next, &old, &new] {
         ring.insert_certificate(certificate).unwrap();
     }

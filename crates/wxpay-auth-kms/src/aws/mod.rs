@@ -137,7 +137,9 @@ impl KmsBackend for AwsKms {
         let algorithm = EncryptionAlgorithmSpec::RsaesOaepSha1;
         if !response.encryption_algorithms().contains(&algorithm) {
             let message = "the key does not decrypt with RSAES_OAEP_SHA_1";
-            return Err(KmsError::new(SignErrorKind::Unsupported, message).with_hint(ENCRYPT_DECRYPT));
+            return Err(
+                KmsError::new(SignErrorKind::Unsupported, message).with_hint(ENCRYPT_DECRYPT)
+            );
         }
         let (Some(der), Some(arn)) = (response.public_key(), response.key_id()) else {
             return Err(incomplete());

@@ -219,11 +219,7 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<J
 /// Carries out a task. After an error it retries in a new session, and once more after a restart of the module
 /// if that may be the cause. Tokens return different codes for a lost login, so this does not
 /// depend on the code.
-fn carry_out<S: Sessions>(
-    sessions: &S,
-    session: &mut Option<S::Session>,
-    task: &Task,
-) -> Done {
+fn carry_out<S: Sessions>(sessions: &S, session: &mut Option<S::Session>, task: &Task) -> Done {
     if let Some(open) = session.take() {
         match task.carry_out(sessions, &open) {
             Ok(done) => {
@@ -326,11 +322,7 @@ mod tests {
             self.carry_out("sign", message)
         }
 
-        fn decrypt(
-            &self,
-            (): &(),
-            ciphertext: &[u8],
-        ) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
+        fn decrypt(&self, (): &(), ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
             self.carry_out("decrypt", ciphertext).map(Zeroizing::new)
         }
 

@@ -10,10 +10,10 @@ use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,
     CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FieldDecryptError,
-    FileKeySigner, Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady, PrivateKey,
-    PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer, Timestamp,
-    UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization,
-    response_message, verify_response,
+    FileKeySigner, Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady,
+    PrivateKey, PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer,
+    Timestamp, UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError,
+    authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -118,15 +118,17 @@ fn errors_of_keys() {
 #[test]
 fn errors_of_fields() {
     let (serial_no, secrets) = (certificate().serial_no().clone(), secrets());
-    let unavailable = |source: SignError| {
-        FieldDecryptError::unavailable(source.kind(), source.hint(), source)
-    };
+    let unavailable =
+        |source: SignError| FieldDecryptError::unavailable(source.kind(), source.hint(), source);
     let errors: [FieldDecryptError; 6] = [
         FieldDecryptError::NotBase64,
         FieldDecryptError::length(255, 256, serial_no.clone()),
         FieldDecryptError::mismatch(serial_no),
         FieldDecryptError::NotUtf8,
-        FieldDecryptError::key_cannot_decrypt("the key may only sign", "use another key, which may"),
+        FieldDecryptError::key_cannot_decrypt(
+            "the key may only sign",
+            "use another key, which may",
+        ),
         unavailable(SignError::new(SignErrorKind::Unavailable, "the line is dead")),
     ];
     assert_eq!(variants(&errors), 6, "every variant of FieldDecryptError");

@@ -7,9 +7,9 @@ use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
     CertificateSubject, EncryptedField, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial,
-    KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo, SignErrorKind, Signature, SignedMessage, Signer,
-    SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
-    response_message, verify_response,
+    KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo, SignErrorKind, Signature,
+    SignedMessage, Signer, SignerUri, SystemClock, SystemNonce, Timestamp, Verifier,
+    WechatpaySerial, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";

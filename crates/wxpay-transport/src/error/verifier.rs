@@ -78,10 +78,9 @@ impl fmt::Display for VerifierError {
                 f,
                 "the verifier requests responses signed with {serial_no}, the certificate of the signer"
             ),
-            Cause::FieldsForOwnSerial(serial_no) => write!(
-                f,
-                "its fields are encrypted for {serial_no}, the certificate of the signer"
-            ),
+            Cause::FieldsForOwnSerial(serial_no) => {
+                write!(f, "its fields are encrypted for {serial_no}, the certificate of the signer")
+            }
         }
     }
 }

@@ -141,10 +141,9 @@ impl Request {
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4013059044>
     pub fn with_wechatpay_serial(mut self, serial: &WechatpaySerial) -> Result<Self, RequestError> {
         match &self.wechatpay_serial {
-            Some(first) if first != serial => Err(RequestError::SeveralSerials {
-                first: first.clone(),
-                second: serial.clone(),
-            }),
+            Some(first) if first != serial => {
+                Err(RequestError::SeveralSerials { first: first.clone(), second: serial.clone() })
+            }
             _ => {
                 self.wechatpay_serial = Some(serial.clone());
                 Ok(self)

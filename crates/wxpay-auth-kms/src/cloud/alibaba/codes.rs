@@ -76,8 +76,9 @@ const KEY_ID: Option<&str> =
 const KEY_KIND: Option<&str> = Some(
     "use a key of the kind RSA_2048, made for SIGN/VERIFY if it is to sign, for ENCRYPT/DECRYPT if it is to decrypt",
 );
-const PERMIT: Option<&str> =
-    Some("permit kms:GetPublicKey and kms:AsymmetricSign (or kms:AsymmetricDecrypt) on this key (docs/kms.md)");
+const PERMIT: Option<&str> = Some(
+    "permit kms:GetPublicKey and kms:AsymmetricSign (or kms:AsymmetricDecrypt) on this key (docs/kms.md)",
+);
 const REQUEST: Option<&str> =
     Some("check region, key id, version and endpoint; where they are right, report it");
 const SECRET: Option<&str> = Some(
