@@ -49,7 +49,9 @@ pub use keys::PrivateKey;
 pub use keys::{Backend, Certificate, KeyError, KeyMaterial, PublicKey};
 pub use message::{request_message, response_message};
 pub use nonce::{Nonce, NonceError, NonceFormatError, NonceSource, SystemNonce};
-pub use sensitive::{EncryptedField, FieldDecryptError, FieldDecryptor, SecretText};
+pub use sensitive::{
+    EncryptedField, FieldDecryptError, FieldDecryptor, FieldDecryptors, SecretText,
+};
 #[cfg(feature = "aws-lc-rs")]
 #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
 pub use sensitive::{FieldEncryptError, FieldEncryptor};

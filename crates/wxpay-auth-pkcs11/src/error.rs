@@ -430,7 +430,7 @@ impl Pkcs11Error {
             }
             Self::NotDecrypted { .. } => {
                 "use the key of the merchant certificate that WeChat Pay encrypted for: with several valid \
-                 ones, try the others"
+                 ones, give all of them to FieldDecryptors"
             }
             Self::KeyAlwaysAuthenticates => {
                 "use a key without CKA_ALWAYS_AUTHENTICATE: a server cannot enter a PIN each time"

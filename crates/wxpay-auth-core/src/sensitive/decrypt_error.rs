@@ -102,7 +102,7 @@ impl FieldDecryptError {
             }
             Self::Length { .. } | Self::Mismatch { .. } => {
                 "use the key of the merchant certificate that WeChat Pay encrypted for: with several valid ones, \
-                 try the others"
+                 give all of them to FieldDecryptors"
             }
             Self::NotUtf8 => "report it with the name of the call and the Request-ID",
             Self::KeyCannotDecrypt { hint, .. } | Self::Unavailable { hint, .. } => hint,

@@ -3,6 +3,7 @@
 mod ciphertext;
 mod decrypt_error;
 mod decryptor;
+mod decryptors;
 #[cfg(feature = "aws-lc-rs")]
 mod encrypt_error;
 mod encrypted_field;
@@ -13,6 +14,7 @@ mod secret_text;
 pub use self::ciphertext::{ciphertext_of, text_of};
 pub use self::decrypt_error::FieldDecryptError;
 pub use self::decryptor::FieldDecryptor;
+pub use self::decryptors::FieldDecryptors;
 #[cfg(feature = "aws-lc-rs")]
 pub use self::encrypt_error::FieldEncryptError;
 pub use self::encrypted_field::EncryptedField;

@@ -6,10 +6,10 @@ use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
-    CertificateSubject, EncryptedField, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial,
-    KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo, SignErrorKind, Signature,
-    SignedMessage, Signer, SignerUri, SystemClock, SystemNonce, Timestamp, Verifier,
-    WechatpaySerial, authorization, response_message, verify_response,
+    CertificateSubject, EncryptedField, ExchangeableSigner, FieldDecryptors, FileKeySigner,
+    Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo,
+    SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock, SystemNonce,
+    Timestamp, Verifier, WechatpaySerial, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -77,6 +77,7 @@ async fn no_type_shows_a_secret() {
         ("EncryptedField", debug(&EncryptedField::new(serial.clone(), signature.to_base64()))),
         ("EncryptedResource", debug(&resource)),
         ("ExchangeableSigner", debug(&ExchangeableSigner::new(signer.clone()))),
+        ("FieldDecryptors", debug(&FieldDecryptors::new([]))),
         #[cfg(feature = "aws-lc-rs")]
         ("FieldEncryptor", debug(&ring.field_encryptor().unwrap())),
         #[cfg(feature = "aws-lc-rs")]
