@@ -315,6 +315,15 @@ const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, 
 const PIN_UNAVAILABLE: &str = "check that the file is there and that this program may read it, or the callback; \
      pin-source takes the path of a file, not the PIN";
 
+const SIGNING_ONLY: &str = "use a key that may sign and decrypt (Pkcs11KeyUsage::SignAndDecrypt); a new key needs a new \
+     merchant certificate. Some tokens let CKA_DECRYPT of an existing key be set to true";
+
+const OAEP: &str = "ask the vendor of the token for CKM_RSA_PKCS_OAEP with SHA-1 and MGF1 with SHA-1, or use \
+     another token: docs/hsm.md lists some that have it";
+
+const NOT_DECRYPTED: &str = "use the key of the merchant certificate that WeChat Pay encrypted for: with several valid \
+     ones, give all of them to FieldDecryptors";
+
 impl Pkcs11Error {
     /// Returns the kind of error.
     pub fn kind(&self) -> SignErrorKind {
@@ -420,18 +429,9 @@ impl Pkcs11Error {
             },
             Self::KeyExists { .. } => "give the new key another label",
             Self::KeyCannotSign => "use a key that was made for signing",
-            Self::KeyCannotDecrypt => {
-                "use a key that may sign and decrypt (Pkcs11KeyUsage::SignAndDecrypt); a new key needs a new \
-                 merchant certificate. Some tokens let CKA_DECRYPT of an existing key be set to true"
-            }
-            Self::OaepUnsupported { .. } => {
-                "ask the vendor of the token for CKM_RSA_PKCS_OAEP with SHA-1 and MGF1 with SHA-1, or use \
-                 another token: docs/hsm.md lists some that have it"
-            }
-            Self::NotDecrypted { .. } => {
-                "use the key of the merchant certificate that WeChat Pay encrypted for: with several valid \
-                 ones, give all of them to FieldDecryptors"
-            }
+            Self::KeyCannotDecrypt => SIGNING_ONLY,
+            Self::OaepUnsupported { .. } => OAEP,
+            Self::NotDecrypted { .. } => NOT_DECRYPTED,
             Self::KeyAlwaysAuthenticates => {
                 "use a key without CKA_ALWAYS_AUTHENTICATE: a server cannot enter a PIN each time"
             }

@@ -37,14 +37,16 @@ impl WechatPay {
         };
         let texts = (text("echo_message"), text("encrypted_echo_message"), text("notify_url"));
         let (Ok(Some(message)), Ok(field), Ok(_)) = texts else { return wrong() };
-        let mut response = json!({ "echo_message": message });
-        if let Some(field) = field {
-            match self.echoed_field(request, key, field) {
-                Ok(field) => response["encrypted_echo_message"] = field.into(),
-                Err(refused) => return refused,
-            }
+        let Some(field) = field else {
+            return RawResponse::json(200, &json!({ "echo_message": message }));
+        };
+        match self.echoed_field(request, key, field) {
+            Ok(field) => RawResponse::json(
+                200,
+                &json!({ "echo_message": message, "encrypted_echo_message": field }),
+            ),
+            Err(refused) => refused,
         }
-        RawResponse::json(200, &response)
     }
 
     /// Decrypts a field with a key of the gateway, and encrypts it with that of the merchant certificate whose key

@@ -6,6 +6,7 @@ mod error;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use wxpay_auth::EncryptedField;
 use wxpay_transport::{Replay, Request, Target, Transport};
 
 pub use self::echo_request::EchoRequest;
@@ -132,7 +133,7 @@ fn to_wire(request: &EchoRequest<'_>) -> Result<Request, wxpay_transport::Error>
     let notify_url = request.notify_url.as_deref();
     let body = RequestBody {
         echo_message: &request.message,
-        encrypted_echo_message: encrypted.map(|field| field.ciphertext()),
+        encrypted_echo_message: encrypted.map(EncryptedField::ciphertext),
         notify_url,
     };
     let replay = if notify_url.is_some() { Replay::Never } else { Replay::Safe };
@@ -146,9 +147,7 @@ fn to_wire(request: &EchoRequest<'_>) -> Result<Request, wxpay_transport::Error>
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use wxpay_auth::{
-        EncryptedField, FieldDecryptError, FieldDecryptor, SecretText, WechatpaySerial, async_trait,
-    };
+    use wxpay_auth::{FieldDecryptError, FieldDecryptor, SecretText, WechatpaySerial, async_trait};
 
     use super::*;
 
