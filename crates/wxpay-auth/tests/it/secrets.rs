@@ -25,6 +25,8 @@ const NOT_HERE: &[&str] = &[
     "Signer",
     "Verifier",
     "CLOCK_WINDOW_SECS",
+    #[cfg(not(feature = "date-time"))]
+    "DateTime",
     #[cfg(not(feature = "aws-lc-rs"))]
     "FieldEncryptor",
     #[cfg(not(feature = "aws-lc-rs"))]
@@ -74,6 +76,8 @@ async fn no_type_shows_a_secret() {
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
+        #[cfg(feature = "date-time")]
+        ("DateTime", debug(&"2026-01-01T00:00:00+08:00".parse::<wxpay_auth::DateTime>())),
         ("EncryptedField", debug(&EncryptedField::new(serial.clone(), signature.to_base64()))),
         ("EncryptedResource", debug(&resource)),
         ("ExchangeableSigner", debug(&ExchangeableSigner::new(signer.clone()))),
