@@ -13,8 +13,8 @@ kryoptic() {
   local tool=(pkcs11-tool --module "$module")
   "${tool[@]}" --init-token --slot 1 --label kryoptic --so-pin 12345678 >/dev/null
   "${tool[@]}" --login --login-type so --so-pin 12345678 --init-pin --pin "$pin" >/dev/null 2>&1
-  # By default it creates keys that may not sign.
+  # By default it creates keys that may neither sign nor decrypt.
   "${tool[@]}" --login --pin "$pin" --write-object "$work/key.der" --type privkey --usage-sign \
-    --label merchant --id 01 >/dev/null 2>&1
+    --usage-decrypt --label merchant --id 01 >/dev/null 2>&1
   export WXPAY_TEST_KRYOPTIC=$module
 }

@@ -145,6 +145,26 @@ async fn a_verifier_that_asks_for_no_key_sends_no_serial() {
 }
 
 #[tokio::test]
+async fn a_request_with_encrypted_fields_names_their_key() {
+    let server = WireServer::start_plain().await;
+    let client = builder(&server, &server.base_url()).build().unwrap();
+    let target = Target::new(format!("{PATH}/1004/delivery-plans")).unwrap();
+    let certificate = wxpay_auth::Certificate::from_pem(server.platform_certificate_pem()).unwrap();
+    let request = |serial: &WechatpaySerial| {
+        Request::get("list", target.clone()).with_wechatpay_serial(serial).unwrap()
+    };
+    // The verifier prefers the public key.
+    client.send(request(&certificate.serial_no().clone().into())).await.unwrap();
+    let asked = server.journal()[0].header("wechatpay-serial").map(str::to_owned);
+    assert_eq!(asked.as_deref(), Some(certificate.serial_no().as_str()));
+
+    let error = client.send(request(&server.serial_no().into())).await.unwrap_err();
+    assert!(matches!(error, wxpay_transport::Error::Verifier(_)), "{error:?}");
+    assert!(error.to_string().contains("its fields are encrypted for"), "{error}");
+    assert_eq!((error.outcome(), server.journal().len()), (Outcome::NotSent, 1));
+}
+
+#[tokio::test]
 async fn a_query_and_a_body_are_signed_as_they_are_sent() {
     let server = WireServer::start_tls(ServerTls::Good).await;
     let client = builder(&server, &server.base_url()).build().unwrap();

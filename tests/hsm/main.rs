@@ -8,6 +8,7 @@
 mod born;
 mod errors;
 mod faults;
+mod fields;
 mod foreign_keys;
 mod hanging;
 mod kryoptic;

@@ -2,5 +2,6 @@
 
 mod certificate_request;
 mod credentials;
+mod fields;
 mod forked;
 mod pkcs12;

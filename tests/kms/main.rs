@@ -3,6 +3,7 @@
 mod alibaba;
 mod aws;
 mod echoes;
+mod fields;
 mod tencent;
 mod vault;
 mod vault_approval;

@@ -18,6 +18,7 @@ pub mod born;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;
+pub mod field_checks;
 pub mod footprint;
 pub mod foreign_tools;
 pub mod kms_service;

@@ -1,8 +1,11 @@
-//! Checks of certificate requests with OpenSSL.
+//! Checks with OpenSSL: certificate requests, and encrypted fields.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject, PublicKey, Signer};
 
 /// Lets a signer sign a certificate request, and checks with OpenSSL the signature, the subject, the key, and
@@ -45,12 +48,57 @@ pub async fn check_request(
     request
 }
 
+/// Encrypts a field as WeChat Pay does, with the key of a certificate in PEM. Returns Base64.
+pub fn encrypt_field(certificate_pem: &str, text: &str) -> String {
+    let certificate = KeyFile::new(certificate_pem);
+    let key = ["pkeyutl", "-encrypt", "-certin", "-inkey", certificate.path()];
+    STANDARD.encode(run(&[&key[..], &OAEP_SHA1].concat(), text.as_bytes()).0)
+}
+
+/// Decrypts a field in Base64, with a private key in PEM.
+pub fn decrypt_field(key_pem: &str, field: &str) -> String {
+    let key = KeyFile::new(key_pem);
+    let key = ["pkeyutl", "-decrypt", "-inkey", key.path()];
+    let ciphertext = STANDARD.decode(field).expect("Base64");
+    String::from_utf8(run(&[&key[..], &OAEP_SHA1].concat(), &ciphertext).0).expect("text")
+}
+
+const OAEP_SHA1: [&str; 4] = ["-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", "rsa_oaep_md:sha1"];
+
+/// A key or certificate in a file, which is deleted on drop.
+struct KeyFile(PathBuf);
+
+impl KeyFile {
+    fn new(pem: &str) -> Self {
+        let name = format!("wxpay-openssl-{}-{:p}", std::process::id(), pem.as_ptr());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, pem).expect("a file");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("text")
+    }
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 struct Said {
     stdout: String,
     stderr: String,
 }
 
 fn openssl(arguments: &[&str], input: &str) -> Said {
+    let (stdout, stderr) = run(arguments, input.as_bytes());
+    Said { stdout: String::from_utf8(stdout).expect("text"), stderr }
+}
+
+/// Runs OpenSSL, and returns what it wrote to its standard output and error.
+fn run(arguments: &[&str], input: &[u8]) -> (Vec<u8>, String) {
     let mut child = Command::new("openssl")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -58,10 +106,9 @@ fn openssl(arguments: &[&str], input: &str) -> Said {
         .stderr(Stdio::piped())
         .spawn()
         .expect("openssl");
-    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("an open pipe");
+    child.stdin.take().expect("a pipe").write_all(input).expect("an open pipe");
     let output = child.wait_with_output().expect("an end");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    let said = Said { stdout: text(output.stdout), stderr: text(output.stderr) };
-    assert!(output.status.success(), "openssl {arguments:?}: {}", said.stderr);
-    said
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "openssl {arguments:?}: {stderr}");
+    (output.stdout, stderr)
 }

@@ -25,6 +25,24 @@ pub mod remote {
     }
 }
 
+/// What decryptors share, and RSA-OAEP for the gateway of tests.
+pub mod fields {
+    #[cfg(all(feature = "file-key", feature = "aws-lc-rs"))]
+    pub use crate::keys::oaep::OaepPrivateKey;
+    #[cfg(feature = "aws-lc-rs")]
+    pub use crate::keys::oaep::OaepPublicKey;
+    pub use crate::sensitive::{ciphertext_of, text_of};
+
+    /// Returns a private key in the form that decrypts.
+    ///
+    /// # Errors
+    /// [`KeyError::CannotDecrypt`](crate::KeyError::CannotDecrypt) if it was read for `ring`.
+    #[cfg(all(feature = "file-key", feature = "aws-lc-rs"))]
+    pub fn oaep(key: &crate::PrivateKey) -> Result<OaepPrivateKey, crate::KeyError> {
+        key.to_oaep()
+    }
+}
+
 /// Macros that write log events, and catch panics of the subscriber.
 pub mod log {
     pub use crate::log::{SUBSCRIBER, debug, error, guarded, info, tracing, warn};

@@ -20,6 +20,7 @@ mod nonce;
 mod panicking;
 mod panics;
 mod remote;
+mod sensitive;
 mod serial_no;
 mod signer;
 mod text;
@@ -37,6 +38,9 @@ pub use clock::{Clock, SystemClock, Timestamp};
 #[cfg(feature = "date-time")]
 pub use date_time::{DateTime, DateTimeError};
 pub use encrypted::{ApiV3Key, ApiV3KeyError, DecryptError, EncryptedResource, ResourceDecryptor};
+#[cfg(all(feature = "file-key", feature = "aws-lc-rs"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "file-key", feature = "aws-lc-rs"))))]
+pub use file_key::FileKeyDecryptor;
 #[cfg(feature = "file-key")]
 pub use file_key::FileKeySigner;
 pub use identity::{BrandId, BrandIdError, Identity, Mchid, MchidError};
@@ -45,6 +49,12 @@ pub use keys::PrivateKey;
 pub use keys::{Backend, Certificate, KeyError, KeyMaterial, PublicKey};
 pub use message::{request_message, response_message};
 pub use nonce::{Nonce, NonceError, NonceFormatError, NonceSource, SystemNonce};
+pub use sensitive::{
+    EncryptedField, FieldDecryptError, FieldDecryptor, FieldDecryptors, SecretText,
+};
+#[cfg(feature = "aws-lc-rs")]
+#[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+pub use sensitive::{FieldEncryptError, FieldEncryptor};
 pub use serial_no::{SerialNo, SerialNoError};
 pub use signer::{
     Algorithm, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,

@@ -129,7 +129,13 @@ fn the_text_and_the_der_of_a_key_are_wiped() {
     let key = PrivateKey::from_pem_file(KEY).unwrap();
     let counts = || (count(&pieces.text), count(&pieces.der));
     assert_eq!(counts(), (0, 0), "it is wiped");
+    #[cfg(feature = "aws-lc-rs")]
+    let decryptor = wxpay_auth_core::FileKeyDecryptor::from_pem_file(KEY, serial_no()).unwrap();
+    #[cfg(feature = "aws-lc-rs")]
+    assert_eq!(counts(), (0, 0), "nor is the form in which it is handed to the decryptor left");
     drop((signer, key));
+    #[cfg(feature = "aws-lc-rs")]
+    drop(decryptor);
     assert_eq!(counts(), (0, 0), "nor does it come back");
 
     // What is not wiped is found.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use wxpay_auth_core::PublicKey;
+use wxpay_auth_core::{PublicKey, SignErrorKind};
 
 use crate::error::KmsError;
 
@@ -54,6 +54,42 @@ pub trait KmsBackend: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`KmsError`], whose kind decides whether the signer retries.
     async fn sign_sha256(&self, key: &KmsKey, digest: &[u8; 32]) -> Result<Vec<u8>, KmsError>;
+
+    /// Returns the public key and its version, if the key may decrypt. Sends one request, without
+    /// retries. For [`KmsDecryptor`](super::KmsDecryptor).
+    ///
+    /// # Errors
+    /// [`KmsError`], whose kind decides whether the decryptor retries: of the kind
+    /// [`Unsupported`](SignErrorKind::Unsupported) if the key, or the service, does not decrypt. So
+    /// does the default.
+    async fn decryption_key(&self) -> Result<KmsKey, KmsError> {
+        Err(does_not_decrypt("this key service does not decrypt sensitive fields"))
+    }
+
+    /// Decrypts a field (RSAES-OAEP with SHA-1 and MGF1 with SHA-1, no label) with the version of the
+    /// key that [`decryption_key`](Self::decryption_key) has returned; `None` if the service says that
+    /// the field does not decrypt. Sends one request, without retries. The decryptor zeroes the
+    /// plaintext.
+    ///
+    /// # Errors
+    /// [`KmsError`], whose kind decides whether the decryptor retries. The default is of the kind
+    /// [`Unsupported`](SignErrorKind::Unsupported).
+    async fn decrypt_oaep_sha1(
+        &self,
+        key: &KmsKey,
+        ciphertext: &[u8],
+    ) -> Result<Option<Vec<u8>>, KmsError> {
+        let _ = (key, ciphertext);
+        Err(does_not_decrypt("this key service does not decrypt sensitive fields"))
+    }
+}
+
+/// Returns the error of a service that does not decrypt.
+pub(crate) fn does_not_decrypt(message: &str) -> KmsError {
+    KmsError::new(SignErrorKind::Unsupported, message).with_hint(
+        "decrypt with a key in an HSM (Pkcs11Signer::decryptor), in AWS KMS or Alibaba Cloud KMS, or in a \
+         file (FileKeyDecryptor): docs/kms.md says how",
+    )
 }
 
 macro_rules! forward {
@@ -70,6 +106,18 @@ macro_rules! forward {
                 digest: &[u8; 32],
             ) -> Result<Vec<u8>, KmsError> {
                 (**self).sign_sha256(key, digest).await
+            }
+
+            async fn decryption_key(&self) -> Result<KmsKey, KmsError> {
+                (**self).decryption_key().await
+            }
+
+            async fn decrypt_oaep_sha1(
+                &self,
+                key: &KmsKey,
+                ciphertext: &[u8],
+            ) -> Result<Option<Vec<u8>>, KmsError> {
+                (**self).decrypt_oaep_sha1(key, ciphertext).await
             }
         }
     )+};

@@ -7,7 +7,7 @@ use wxpay_auth_core::internal::log;
 use wxpay_auth_core::internal::remote::SerialSource;
 use wxpay_auth_core::{Certificate, SerialNo, SignErrorKind};
 
-use crate::backend::KmsBackend;
+use crate::backend::{KmsBackend, KmsKey};
 use crate::error::KmsError;
 use crate::request_limits::{Limits, RequestLimiter, is_sensible};
 use crate::signer::KmsSigner;
@@ -96,12 +96,32 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
     /// invalid setting; a key that does not exist, is not RSA-2048, is disabled or may not sign; a
     /// certificate of another key; a service that cannot be reached or refuses.
     pub async fn connect(self) -> Result<KmsSigner<B>, KmsError> {
+        let timeout = self.connect_timeout;
+        let (found, deadline) = self.find_key(KeyUse::Sign).await?;
+        let signer = KmsSigner::new(found.backend, found.key, found.serial_no, found.limiter);
+        signer.try_out(deadline).await.map_err(|error| late(error, deadline, timeout))?;
+        log::debug!(
+            serial_no = %signer.serial_no(),
+            key_version = signer.key_version(),
+            "connected to a key service"
+        );
+        Ok(signer)
+    }
+
+    /// Reads the public key, and compares the certificate with it. Also returns the deadline of connecting.
+    pub(crate) async fn find_key(
+        self,
+        key_use: KeyUse,
+    ) -> Result<(FoundKey<B>, Instant), KmsError> {
         let serial = self.serial.ok_or_else(|| {
-            KmsError::setting(
-                "there is no merchant certificate",
-                "give the certificate or its serial_no, or say that there is none yet \
-                 (without_certificate)",
-            )
+            let hint = match key_use {
+                KeyUse::Sign => {
+                    "give the certificate or its serial_no, or say that there is none yet \
+                     (without_certificate)"
+                }
+                KeyUse::Decrypt => "give the certificate or its serial_no",
+            };
+            KmsError::setting("there is no merchant certificate", hint)
         })?;
         self.limits.check()?;
         if !is_sensible(self.connect_timeout) {
@@ -110,25 +130,41 @@ impl<B: KmsBackend> KmsSignerBuilder<B> {
                 "correct the setting",
             ));
         }
-        let deadline = Instant::now() + self.connect_timeout;
-        let late = |error: KmsError| match error.kind() {
-            SignErrorKind::Timeout if Instant::now() >= deadline => {
-                too_late(self.connect_timeout).with_source(error)
-            }
-            _ => error,
-        };
+        let (deadline, timeout) = (Instant::now() + self.connect_timeout, self.connect_timeout);
         let limiter = RequestLimiter::new(self.limits);
-        let asked = limiter.run_until(deadline, || self.backend.public_key()).await;
-        let key = asked.map_err(late)?;
+        let backend = self.backend;
+        let asked = match key_use {
+            KeyUse::Sign => limiter.run_until(deadline, || backend.public_key()).await,
+            KeyUse::Decrypt => limiter.run_until(deadline, || backend.decryption_key()).await,
+        };
+        let key = asked.map_err(|error| late(error, deadline, timeout))?;
         let serial_no = serial.serial_no_for(key.public_key())?;
-        let signer = KmsSigner::new(self.backend, key, serial_no, limiter);
-        signer.try_out(deadline).await.map_err(late)?;
-        log::debug!(
-            serial_no = %signer.serial_no(),
-            key_version = signer.key_version(),
-            "connected to a key service"
-        );
-        Ok(signer)
+        Ok((FoundKey { backend, key, serial_no, limiter }, deadline))
+    }
+}
+
+/// What a key is found for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeyUse {
+    Sign,
+    Decrypt,
+}
+
+/// A key of a service, and the limits of the requests for it.
+pub(crate) struct FoundKey<B> {
+    pub(crate) backend: B,
+    pub(crate) key: KmsKey,
+    pub(crate) serial_no: SerialNo,
+    pub(crate) limiter: RequestLimiter,
+}
+
+/// Replaces the timeout of a request by that of connecting, if that is over.
+fn late(error: KmsError, deadline: Instant, timeout: Duration) -> KmsError {
+    match error.kind() {
+        SignErrorKind::Timeout if Instant::now() >= deadline => {
+            too_late(timeout).with_source(error)
+        }
+        _ => error,
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::internal::remote::{FailureDetails, sign_error};
-use wxpay_auth_core::{KeyError, SignError, SignErrorKind, foreign_text};
+use wxpay_auth_core::{
+    FieldDecryptError, KeyError, SerialNo, SignError, SignErrorKind, foreign_text,
+};
 
 /// An error of a key service. Nothing has been sent to WeChat Pay when it occurs.
 ///
@@ -105,6 +107,16 @@ impl KmsError {
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         self.0.details.hint()
+    }
+
+    /// Converts it into the error of a decryptor with the key of this merchant certificate.
+    pub(crate) fn of_field(self, serial_no: &SerialNo) -> FieldDecryptError {
+        let (kind, hint) = (self.kind(), self.hint());
+        if kind == SignErrorKind::Unsupported {
+            let reason = format!("the key of the merchant certificate {serial_no}: {self}");
+            return FieldDecryptError::key_cannot_decrypt(reason, hint);
+        }
+        FieldDecryptError::unavailable(kind, hint, self)
     }
 
     pub(crate) fn timeout(waited: Duration) -> Self {

@@ -17,6 +17,8 @@
 //! - Concurrency, queue, time and attempts are limited. Throttled and transient failures are
 //!   retried, after the wait that the service asks for, or with back-off.
 //!
+//! [`KmsDecryptor`] decrypts sensitive fields (敏感信息) with a key in AWS KMS or Alibaba Cloud KMS.
+//!
 //! Permissions, set-up, limits, latency, rotation: `docs/kms.md` in the repository.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -29,6 +31,8 @@ mod builder;
 mod cloud;
 #[cfg(feature = "_http")]
 mod credentials;
+mod decryptor;
+mod decryptor_builder;
 mod error;
 #[cfg(all(fuzzing, feature = "vault", feature = "tencent", feature = "alibaba"))]
 #[doc(hidden)]
@@ -73,6 +77,8 @@ pub use cloud::tencent::{TencentCloud, TencentKms, TencentKmsBuilder, TencentRol
 #[cfg(feature = "_access-key")]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent"))))]
 pub use cloud::{builder::CloudKmsBuilder, kms::CloudKms, role::CloudRole};
+pub use decryptor::KmsDecryptor;
+pub use decryptor_builder::KmsDecryptorBuilder;
 pub use error::KmsError;
 #[cfg(feature = "_http")]
 #[cfg_attr(docsrs, doc(cfg(any(feature = "alibaba", feature = "tencent", feature = "vault"))))]

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 use wxpay_auth_core::internal::log;
 use wxpay_auth_core::internal::panics::caught;
 use wxpay_auth_core::internal::remote::{PROBE, SerialSource};
-use wxpay_auth_core::{Certificate, PublicKey, SerialNo};
+use wxpay_auth_core::{Certificate, SerialNo};
 
 use crate::error::Pkcs11Error;
 use crate::key_lookup;
 use crate::mechanism::Pkcs11Mechanism;
 use crate::session::key_session::{KeySession, KeySessions};
-use crate::signer::Pkcs11Signer;
+use crate::signer::{Pkcs11Signer, SignerKey};
 use crate::uri::Pkcs11Uri;
 use crate::worker::{Sessions, Workers};
 
@@ -87,14 +87,14 @@ impl Pkcs11SignerBuilder {
         self
     }
 
-    /// Sets how many signatures may be queued: 256 by default. Further ones fail with
+    /// Sets how many signatures and fields may be queued: 256 by default. Further ones fail with
     /// [`Throttled`](wxpay_auth_core::SignErrorKind::Throttled).
     pub fn queue(mut self, queue: usize) -> Self {
         self.queue = queue;
         self
     }
 
-    /// Sets the time limit of a signature, including the wait for a session: 10 s by default.
+    /// Sets the time limit of a signature, and of a field to decrypt, including the wait for a session: 10 s by default.
     pub fn sign_timeout(mut self, timeout: Duration) -> Self {
         self.sign_timeout = timeout;
         self
@@ -142,8 +142,8 @@ impl Pkcs11SignerBuilder {
         self.check()?;
         let (sign_timeout, limit) = (self.sign_timeout, self.connect_timeout);
         let connected = on_thread(limit, move || self.connect_blocking()).await?;
-        let (workers, public_key, serial_no) = connected;
-        Ok(Pkcs11Signer::new(workers, public_key, serial_no, sign_timeout))
+        let (workers, key) = connected;
+        Ok(Pkcs11Signer::new(workers, key, sign_timeout))
     }
 
     fn check(&self) -> Result<(), Pkcs11Error> {
@@ -163,25 +163,26 @@ impl Pkcs11SignerBuilder {
         Ok(())
     }
 
-    fn connect_blocking(self) -> Result<(Workers, PublicKey, SerialNo), Pkcs11Error> {
+    fn connect_blocking(self) -> Result<(Workers, SignerKey), Pkcs11Error> {
         let key_sessions = KeySessions::new(self.uri.clone(), self.mechanism, self.restart_module)?;
         let key_sessions = Arc::new(key_sessions);
-        let (opened, public_key, serial_no) = key_sessions.twice(|| self.open(&key_sessions))?;
+        let (opened, key) = key_sessions.twice(|| self.open(&key_sessions))?;
         let workers = Workers::start(&key_sessions, opened, self.queue)?;
-        log::debug!(%serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
-        Ok((workers, public_key, serial_no))
+        log::debug!(serial_no = %key.serial_no, sessions = self.sessions, "connected to a PKCS#11 token");
+        Ok((workers, key))
     }
 
     /// Opens the sessions, and makes a test signature.
     fn open(
         &self,
         key_sessions: &KeySessions,
-    ) -> Result<(Vec<KeySession>, PublicKey, SerialNo), Pkcs11Error> {
+    ) -> Result<(Vec<KeySession>, SignerKey), Pkcs11Error> {
         let (first, serial_no) = key_sessions.open_and(|session, key| match &self.serial {
             Some(source) => Ok(source.serial_no_for(&key.public_key)?),
             None => Ok(key_lookup::certificate(session, key)?.serial_no().clone()),
         })?;
-        let public_key = first.public_key().clone();
+        let (public_key, may_decrypt) = (first.public_key().clone(), first.may_decrypt());
+        let key = SignerKey { public_key, serial_no, may_decrypt };
         let mut opened = Opened { key_sessions, sessions: vec![first] };
         while opened.sessions.len() < self.sessions {
             opened.sessions.push(key_sessions.open()?);
@@ -194,7 +195,7 @@ impl Pkcs11SignerBuilder {
             }
             opened.sessions.push(session);
         }
-        Ok((std::mem::take(&mut opened.sessions), public_key, serial_no))
+        Ok((std::mem::take(&mut opened.sessions), key))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::internal::remote::credential_hint;
-use wxpay_auth_core::{KeyError, SerialNo, SignError, SignErrorKind};
+use wxpay_auth_core::{FieldDecryptError, KeyError, SerialNo, SignError, SignErrorKind};
 
 use crate::mechanism::Pkcs11Mechanism;
 use crate::module::settings;
@@ -161,6 +161,25 @@ pub enum Pkcs11Error {
     /// The key may not sign (`CKA_SIGN` is false).
     #[error("the key in the token may not sign (CKA_SIGN is false)")]
     KeyCannotSign,
+    /// The key may not decrypt (`CKA_DECRYPT` is false).
+    #[error("the key in the token may not decrypt (CKA_DECRYPT is false)")]
+    KeyCannotDecrypt,
+    /// The token cannot decrypt fields of WeChat Pay.
+    #[error(
+        "the token does not decrypt with CKM_RSA_PKCS_OAEP and SHA-1 (C_DecryptInit answered {code})"
+    )]
+    #[non_exhaustive]
+    OaepUnsupported {
+        /// The code that the token returned (`CKR_…`).
+        code: String,
+    },
+    /// The token did not decrypt a field, although its key works: the field is for another key, or was changed.
+    #[error("the token did not decrypt the field, and its key works (C_Decrypt answered {code})")]
+    #[non_exhaustive]
+    NotDecrypted {
+        /// The code that the token returned (`CKR_…`).
+        code: String,
+    },
     /// The key requires the PIN for each signature (`CKA_ALWAYS_AUTHENTICATE` is true).
     #[error("the key requires the PIN for each signature (CKA_ALWAYS_AUTHENTICATE is true)")]
     KeyAlwaysAuthenticates,
@@ -296,6 +315,15 @@ const TOKEN_NOT_FOUND: &str = "check that the token is plugged in or reachable, 
 const PIN_UNAVAILABLE: &str = "check that the file is there and that this program may read it, or the callback; \
      pin-source takes the path of a file, not the PIN";
 
+const SIGNING_ONLY: &str = "use a key that may sign and decrypt (Pkcs11KeyUsage::SignAndDecrypt); a new key needs a new \
+     merchant certificate. Some tokens let CKA_DECRYPT of an existing key be set to true";
+
+const OAEP: &str = "ask the vendor of the token for CKM_RSA_PKCS_OAEP with SHA-1 and MGF1 with SHA-1, or use \
+     another token: docs/hsm.md lists some that have it";
+
+const NOT_DECRYPTED: &str = "use the key of the merchant certificate that WeChat Pay encrypted for: with several valid \
+     ones, give all of them to FieldDecryptors";
+
 impl Pkcs11Error {
     /// Returns the kind of error.
     pub fn kind(&self) -> SignErrorKind {
@@ -317,13 +345,15 @@ impl Pkcs11Error {
             | Self::PinUnusable { .. }
             | Self::LastPinTry
             | Self::PinRefused { .. }
-            | Self::KeyCannotSign => SignErrorKind::PermissionDenied,
+            | Self::KeyCannotSign
+            | Self::KeyCannotDecrypt => SignErrorKind::PermissionDenied,
             Self::KeyNotFound { .. } => SignErrorKind::KeyNotFound,
             Self::Key(_)
             | Self::KeyAlwaysAuthenticates
             | Self::NoPublicKey
             | Self::KeyNotBound { .. }
             | Self::SignOnlyKeyRefused { .. }
+            | Self::OaepUnsupported { .. }
             | Self::Mechanism { .. } => SignErrorKind::Unsupported,
             Self::InvalidSignature => SignErrorKind::InvalidSignature,
             Self::LoginFailed { kind, .. }
@@ -331,7 +361,10 @@ impl Pkcs11Error {
             | Self::Call { kind, .. } => *kind,
             Self::RestartHeldUp { source, .. } => source.kind(),
             Self::Restarted => SignErrorKind::SessionLost,
-            Self::Malformed { .. } | Self::Panicked | Self::Thread { .. } => SignErrorKind::Other,
+            Self::Malformed { .. }
+            | Self::NotDecrypted { .. }
+            | Self::Panicked
+            | Self::Thread { .. } => SignErrorKind::Other,
             Self::Timeout { .. } | Self::HeldUp { .. } => SignErrorKind::Timeout,
             Self::Overloaded { .. } => SignErrorKind::Throttled,
         }
@@ -396,6 +429,9 @@ impl Pkcs11Error {
             },
             Self::KeyExists { .. } => "give the new key another label",
             Self::KeyCannotSign => "use a key that was made for signing",
+            Self::KeyCannotDecrypt => SIGNING_ONLY,
+            Self::OaepUnsupported { .. } => OAEP,
+            Self::NotDecrypted { .. } => NOT_DECRYPTED,
             Self::KeyAlwaysAuthenticates => {
                 "use a key without CKA_ALWAYS_AUTHENTICATE: a server cannot enter a PIN each time"
             }
@@ -445,6 +481,34 @@ impl Pkcs11Error {
                 Self::Initialize { code, kind, settings: settings::hint(Some(module)) }
             }
             other => other,
+        }
+    }
+
+    /// Converts the error of decrypting into one that says what the token, or the key, does not do.
+    pub(crate) fn decrypting(self) -> Self {
+        const UNSUPPORTED: [&str; 3] =
+            ["CKR_MECHANISM_INVALID", "CKR_MECHANISM_PARAM_INVALID", "CKR_FUNCTION_NOT_SUPPORTED"];
+        match self {
+            Self::Call { code, .. } if code == "CKR_KEY_FUNCTION_NOT_PERMITTED" => {
+                Self::KeyCannotDecrypt
+            }
+            Self::Call { code, .. } if UNSUPPORTED.contains(&code.as_str()) => {
+                Self::OaepUnsupported { code }
+            }
+            other => other,
+        }
+    }
+
+    /// Converts it into the error of a decryptor with the key of this merchant certificate.
+    pub(crate) fn of_field(self, serial_no: &SerialNo) -> FieldDecryptError {
+        let (kind, hint) = (self.kind(), self.hint());
+        match self {
+            Self::NotDecrypted { .. } => FieldDecryptError::mismatch(serial_no.clone()),
+            Self::KeyCannotDecrypt | Self::OaepUnsupported { .. } => {
+                let reason = format!("the key of the merchant certificate {serial_no}: {self}");
+                FieldDecryptError::key_cannot_decrypt(reason, hint)
+            }
+            error => FieldDecryptError::unavailable(kind, hint, error),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Signing with keys in PKCS#11 tokens (HSMs), which the keys never leave.
 //!
-//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Uri`] is the address of a key, and
-//! [`Pkcs11KeyPair`] generates one.
+//! [`Pkcs11Signer`] signs with a key in a token, [`Pkcs11Decryptor`] decrypts sensitive fields
+//! (敏感信息) with it, [`Pkcs11Uri`] is the address of a key, and [`Pkcs11KeyPair`] generates one.
 //!
 //! - Each session has its own thread; callers wait in a bounded queue, and leave it as soon as they
 //!   give up. The async runtime is never blocked.
@@ -17,6 +17,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
+mod decryptor;
 mod error;
 mod key_lookup;
 mod key_pair;
@@ -33,6 +34,7 @@ mod uri;
 mod worker;
 
 pub use builder::Pkcs11SignerBuilder;
+pub use decryptor::Pkcs11Decryptor;
 pub use error::Pkcs11Error;
 pub use key_pair::{Pkcs11KeyPair, Pkcs11KeyUsage};
 pub use mechanism::Pkcs11Mechanism;

@@ -1,7 +1,9 @@
-//! The PKCS#11 mechanism of the signatures.
+//! The PKCS#11 mechanisms of signatures and of encrypted fields.
 
 use std::fmt;
 
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
+use cryptoki::mechanism::{Mechanism, MechanismType};
 use ring::digest::{SHA256, digest};
 
 /// The PKCS#11 mechanism that signs. Both produce the same signatures.
@@ -35,4 +37,10 @@ const PREFIX: [u8; 19] = [
 /// Hashes a message with SHA-256 into a `DigestInfo`, which `CKM_RSA_PKCS` pads and signs.
 pub(crate) fn digest_info(message: &[u8]) -> Vec<u8> {
     [&PREFIX, digest(&SHA256, message).as_ref()].concat()
+}
+
+/// Returns `CKM_RSA_PKCS_OAEP` as WeChat Pay encrypts: SHA-1, MGF1 with SHA-1, no label.
+pub(crate) fn oaep_sha1() -> Mechanism<'static> {
+    let (hash, mask) = (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1);
+    Mechanism::RsaPkcsOaep(PkcsOaepParams::new(hash, mask, PkcsOaepSource::empty()))
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use wxpay_auth_core::{Algorithm, PublicKey, SerialNo, SignError, Signature, Signer};
 
 use crate::builder::Pkcs11SignerBuilder;
+use crate::decryptor::Pkcs11Decryptor;
 use crate::error::Pkcs11Error;
 use crate::uri::Pkcs11Uri;
 use crate::worker::Workers;
@@ -19,7 +20,7 @@ use crate::worker::Workers;
 /// lost session, a lost login, a token that was away, and a module that needs a restart, once per
 /// signature, before it returns an error.
 ///
-/// Clones share threads and sessions, which end with the last clone, or with
+/// Clones and decryptors share threads and sessions, which end with the last of them, or with
 /// [`shut_down`](Self::shut_down).
 ///
 /// ```no_run
@@ -43,9 +44,17 @@ use crate::worker::Workers;
 #[derive(Clone)]
 pub struct Pkcs11Signer {
     workers: Arc<Workers>,
-    public_key: PublicKey,
-    serial_no: SerialNo,
+    key: SignerKey,
     timeout: Duration,
+}
+
+/// The key of a signer, as it was found on the token.
+#[derive(Clone)]
+pub(crate) struct SignerKey {
+    pub(crate) public_key: PublicKey,
+    pub(crate) serial_no: SerialNo,
+    /// Whether it may also decrypt, or the token does not say.
+    pub(crate) may_decrypt: bool,
 }
 
 impl Pkcs11Signer {
@@ -62,23 +71,31 @@ impl Pkcs11Signer {
         Pkcs11SignerBuilder::new(uri)
     }
 
-    pub(crate) fn new(
-        workers: Workers,
-        public_key: PublicKey,
-        serial_no: SerialNo,
-        timeout: Duration,
-    ) -> Self {
-        Self { workers: Arc::new(workers), public_key, serial_no, timeout }
+    pub(crate) fn new(workers: Workers, key: SignerKey, timeout: Duration) -> Self {
+        Self { workers: Arc::new(workers), key, timeout }
+    }
+
+    /// Returns a decryptor for sensitive fields (敏感信息) with the same key, on the threads and sessions of this
+    /// signer. Its time limit is that of a signature.
+    ///
+    /// # Errors
+    /// [`Pkcs11Error::KeyCannotDecrypt`] if the key may only sign.
+    pub fn decryptor(&self) -> Result<Pkcs11Decryptor, Pkcs11Error> {
+        if !self.key.may_decrypt {
+            return Err(Pkcs11Error::KeyCannotDecrypt);
+        }
+        let (workers, serial_no) = (Arc::clone(&self.workers), self.key.serial_no.clone());
+        Ok(Pkcs11Decryptor::new(workers, serial_no, self.timeout))
     }
 
     /// Returns the serial of the merchant certificate.
     pub fn serial_no(&self) -> &SerialNo {
-        &self.serial_no
+        &self.key.serial_no
     }
 
     /// Returns the public key.
     pub fn public_key(&self) -> &PublicKey {
-        &self.public_key
+        &self.key.public_key
     }
 
     /// Returns the number of queued signatures.
@@ -87,7 +104,7 @@ impl Pkcs11Signer {
     }
 
     /// Accepts no more signatures, completes the accepted ones, and closes the sessions. This also
-    /// shuts down clones. Call it before the process ends: many modules do not tolerate an exit
+    /// shuts down clones, and decryptors. Call it before the process ends: many modules do not tolerate an exit
     /// during a call.
     ///
     /// # Errors
@@ -104,7 +121,7 @@ impl Signer for Pkcs11Signer {
     }
 
     fn next_serial_no(&self) -> Option<SerialNo> {
-        Some(self.serial_no.clone())
+        Some(self.key.serial_no.clone())
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
@@ -113,14 +130,14 @@ impl Signer for Pkcs11Signer {
 
     async fn sign_within(&self, message: &[u8], left: Duration) -> Result<Signature, SignError> {
         let bytes = self.workers.sign(message, self.timeout.min(left)).await?;
-        Ok(Signature::new(self.serial_no.clone(), bytes))
+        Ok(Signature::new(self.key.serial_no.clone(), bytes))
     }
 }
 
 impl fmt::Debug for Pkcs11Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pkcs11Signer")
-            .field("serial_no", &self.serial_no)
+            .field("serial_no", &self.key.serial_no)
             .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }

@@ -1,11 +1,13 @@
 //! One error type for setting up and using keys.
 
 use thiserror::Error;
+#[cfg(feature = "aws-lc-rs")]
+use wxpay_auth_core::FieldEncryptError;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
-    AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError, KeyError,
-    MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, SignError,
-    UnsupportedScheme, VerifyError, WechatpaySerialError,
+    AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError,
+    FieldDecryptError, KeyError, MchidError, NonceError, NonceFormatError, NotReady, SerialNoError,
+    SignError, UnsupportedScheme, VerifyError, WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]
@@ -62,6 +64,13 @@ pub enum Error {
     #[cfg(feature = "kms")]
     #[error(transparent)]
     Kms(#[from] KmsError),
+    /// A sensitive field was not decrypted.
+    #[error(transparent)]
+    FieldDecrypt(#[from] FieldDecryptError),
+    /// A sensitive field was not encrypted.
+    #[cfg(feature = "aws-lc-rs")]
+    #[error(transparent)]
+    FieldEncrypt(#[from] FieldEncryptError),
     /// The address of a signer cannot be used.
     #[error(transparent)]
     SignerUri(#[from] SignerUriError),
@@ -96,6 +105,9 @@ impl Error {
             Self::Pkcs11(e) => e.hint(),
             #[cfg(feature = "kms")]
             Self::Kms(e) => e.hint(),
+            Self::FieldDecrypt(e) => e.hint(),
+            #[cfg(feature = "aws-lc-rs")]
+            Self::FieldEncrypt(e) => e.hint(),
             Self::SignerUri(e) => e.hint(),
             Self::NonceFormat(e) => e.hint(),
             Self::Nonce(_) => "check that the process may use the system's random numbers",

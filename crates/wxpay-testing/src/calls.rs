@@ -54,6 +54,7 @@ impl WechatPay {
                 Ok(query) => self.list(&brand_id, &query),
                 Err(response) => response,
             },
+            Some(Route::Echo) => self.echo(request),
             None => RawResponse::error(404, "NOT_FOUND", "请求的资源不存在"),
         }
     }

@@ -307,6 +307,12 @@ impl WechatPay {
         if self.state().nonces.insert(nonce) { Ok(()) } else { Err(Refusal::Replay) }
     }
 
+    /// Returns the merchant's certificate with this serial.
+    #[cfg(feature = "fields")]
+    pub(crate) fn merchant_certificate(&self, serial_no: &SerialNo) -> Option<Certificate> {
+        self.state().certificates.iter().find(|c| c.serial_no() == serial_no).cloned()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         let now = self.clock.now().as_unix_secs();
         Timestamp::from_unix_secs(

@@ -1,6 +1,7 @@
 """A strict double of Alibaba Cloud KMS, RPC API of 2016-01-20, and of the metadata service of ECS.
 
-Based on the documentation (signature method V3, AsymmetricSign, GetPublicKey, common error codes);
+Based on the documentation (signature method V3, AsymmetricSign, AsymmetricDecrypt, GetPublicKey, common error
+codes). The code for a ciphertext that does not decrypt is not documented: InvalidParameter is a choice of the double.
 check_doubles.py tests it with the vendor's SDK. See double.py for the control API. It is stricter than
 the service where that can only help a client: it refuses unknown parameters and a foreign Host. The
 metadata service supports only the hardened mode: no role without a token.
@@ -15,7 +16,17 @@ import urllib.parse
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from double import Answer, Credential, Double, Refusal, own_host, quote
-from keys import base64_of, new_ec, new_id, new_rsa, sha256_hex, sign_digest, strict_base64
+from keys import (
+    OAEP_HASHES,
+    base64_of,
+    decrypt_oaep,
+    new_ec,
+    new_id,
+    new_rsa,
+    sha256_hex,
+    sign_digest,
+    strict_base64,
+)
 from serving import arguments, run
 
 VERSION = "2016-01-20"
@@ -27,6 +38,13 @@ FIELDS = {
         "KeyVersionId": True,
         "Algorithm": True,
         "Digest": True,
+        "DryRun": False,
+    },
+    "AsymmetricDecrypt": {
+        "KeyId": True,
+        "KeyVersionId": True,
+        "Algorithm": True,
+        "CiphertextBlob": True,
         "DryRun": False,
     },
 }
@@ -93,6 +111,7 @@ class Alibaba(Double):
         self.add_key("disabled", SIGN, new_rsa(), state="Disabled")
         self.add_key("ec", SIGN, new_ec())
         self.add_key("encrypt", ENCRYPT, new_rsa())
+        self.add_key("fields", ENCRYPT, self.merchant)
         self.named_credentials = {
             "static": Credential("LTAI5tStaticDoubleKmsTest00", "StaticSecretOfTheDouble0000000"),
             "temporary": Credential(
@@ -341,6 +360,21 @@ class Alibaba(Double):
         if kind == "strip":
             signed = signed.lstrip(b"\0")
         return {"Value": base64_of(signed)}
+
+    def AsymmetricDecrypt(self, key, private, fields, kind):
+        if key.usage != ENCRYPT:
+            raise Refusal("UnsupportedOperation", "This action is not supported.", 400)
+        if fields["Algorithm"] not in OAEP_HASHES:
+            raise Refusal(
+                "InvalidParameter", 'The specified parameter "Algorithm" is not valid.', 400
+            )
+        ciphertext = strict_base64(fields["CiphertextBlob"])
+        plaintext = ciphertext and decrypt_oaep(private, ciphertext, fields["Algorithm"])
+        if plaintext is None:
+            raise Refusal(
+                "InvalidParameter", 'The specified parameter "CiphertextBlob" is not valid.', 400
+            )
+        return {"Plaintext": base64_of(plaintext)}
 
     def refusal(self, refusal):
         request_id = new_id().upper()

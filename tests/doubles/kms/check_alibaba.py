@@ -27,7 +27,7 @@ from checks import (
     verifies,
 )
 from double import Request, quote
-from keys import base64_of, sha256_hex, strict_base64
+from keys import base64_of, oaep, sha256_hex, strict_base64
 
 
 def alibaba_example():
@@ -78,6 +78,33 @@ def alibaba_sign(client, key, version, algorithm="RSA_PKCS1_SHA_256", digest=DIG
         algorithm=algorithm, digest=digest and base64_of(digest), key_id=key, key_version_id=version
     )
     return client.asymmetric_sign(request).body
+
+
+def alibaba_decrypt(client, key, version, ciphertext, algorithm="RSAES_OAEP_SHA_1"):
+    request = alibaba_models.AsymmetricDecryptRequest(
+        algorithm=algorithm,
+        ciphertext_blob=base64_of(ciphertext),
+        key_id=key,
+        key_version_id=version,
+    )
+    return client.asymmetric_decrypt(request).body
+
+
+def check_alibaba_fields(client, keys, versions):
+    ciphertext = PRIVATE.public_key().encrypt(b"field", oaep("RSAES_OAEP_SHA_1"))
+    found = alibaba_decrypt(client, keys["fields"], versions["fields"][0], ciphertext)
+    check("Alibaba: decrypts", found.plaintext == base64_of(b"field"), found)
+    check("Alibaba: decrypts with the key", found.key_id == keys["fields"])
+    for key, algorithm, code in (
+        ("fields", "RSAES_OAEP_SHA_256", "InvalidParameter"),
+        ("fields", "RSAES_PKCS1_V1_5", "InvalidParameter"),
+        ("encrypt", "RSAES_OAEP_SHA_1", "InvalidParameter"),
+        ("merchant", "RSAES_OAEP_SHA_1", "UnsupportedOperation"),
+    ):
+        found = alibaba_code(
+            alibaba_decrypt, client, keys[key], versions[key][0], ciphertext, algorithm
+        )
+        check(f"Alibaba: decrypts not: {key} {algorithm}", found and found[0] == code, found)
 
 
 def alibaba_public_key(client, key, version):
@@ -162,6 +189,7 @@ def check_alibaba():
         pss = strict_base64(alibaba_sign(client, merchant, first, "RSA_PSS_SHA_256").value)
         check("Alibaba: PSS", verifies(PRIVATE.public_key(), pss, pss=True))
         check("Alibaba: alias", alibaba_sign(client, "alias/merchant", first).key_id == merchant)
+        check_alibaba_fields(client, keys, versions)
 
         sign, other = alibaba_sign, versions["born"][0]
         for code, status, found in (

@@ -20,7 +20,7 @@ from checks import (
     started,
     verifies,
 )
-from keys import base64_of
+from keys import base64_of, oaep
 
 
 def moto_code(call, **arguments):
@@ -114,6 +114,23 @@ def check_one_moto(published):
         differs(6, moto_code(public_key, key="symmetric"), None, "UnsupportedOperationException")
         pss = sign(message=MESSAGE, kind="RAW", algorithm="RSASSA_PSS_SHA_256")["Signature"]
         differs(7, verifies(public, pss, pss=True), False, True)
+        ciphertext = public.encrypt(b"field", oaep("RSAES_OAEP_SHA_1"))
+
+        def decrypt(key="fields", algorithm="RSAES_OAEP_SHA_1"):
+            return client.decrypt(
+                KeyId=keys[key], CiphertextBlob=ciphertext, EncryptionAlgorithm=algorithm
+            )
+
+        differs(9, moto_code(decrypt) is None, False, True)
+        if not published:
+            check(f"{label}: 9. plaintext", decrypt()["Plaintext"] == b"field")
+            for key, algorithm, code in (
+                ("fields", "RSAES_OAEP_SHA_256", "InvalidCiphertextException"),
+                ("encrypt", "RSAES_OAEP_SHA_1", "InvalidCiphertextException"),
+                ("merchant", "RSAES_OAEP_SHA_1", "InvalidKeyUsageException"),
+            ):
+                found = moto_code(decrypt, key=key, algorithm=algorithm)
+                check(f"{label}: 9. {key} {algorithm}", found == code, found)
         ecdsa = sign(key="ec", algorithm="ECDSA_SHA_256")["Signature"]
         check(
             f"{label}: ECDSA",

@@ -62,6 +62,23 @@ def sign_digest(private, digest, pss=False):
     return private.sign(digest, scheme, prehashed)
 
 
+OAEP_HASHES = {"RSAES_OAEP_SHA_1": hashes.SHA1, "RSAES_OAEP_SHA_256": hashes.SHA256}
+
+
+def oaep(algorithm):
+    """Returns the padding of the services: one hash for OAEP and MGF1, no label."""
+    chosen = OAEP_HASHES[algorithm]()
+    return padding.OAEP(padding.MGF1(chosen), chosen, None)
+
+
+def decrypt_oaep(private, ciphertext, algorithm):
+    """Returns the plaintext, or `None` if the ciphertext does not decrypt."""
+    try:
+        return private.decrypt(ciphertext, oaep(algorithm))
+    except ValueError:
+        return None
+
+
 def base64_of(data):
     return base64.b64encode(data).decode()
 

@@ -1,4 +1,4 @@
-"""AWS KMS by moto, with the bugs of moto in Sign and GetPublicKey fixed in this process.
+"""AWS KMS by moto, with the bugs of moto in Sign, Decrypt and GetPublicKey fixed in this process.
 
 Bugs in moto 5.2.5 (found by comparing its kms/responses.py, kms/models.py and kms/utils.py with the API
 reference of AWS KMS, and by testing it with boto3: check_doubles.py repeats each test with
@@ -17,6 +17,8 @@ reference of AWS KMS, and by testing it with boto3: check_doubles.py repeats eac
  7. PSS signatures have the longest possible salt instead of one as long as the hash.
  8. No request is authenticated: Signature Version 4 is not checked. This is not fixed: the caller of the
     signer supplies the client, and the client signs requests.
+ 9. Decrypt ignores EncryptionAlgorithm: an RSA key decrypts only what moto's Encrypt has made, which is not
+    RSA. (Encrypt is not fixed.)
 
 With `--as-published`, none of this is fixed; the merchant's key is imported all the same.
 
@@ -40,7 +42,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.test import run_wsgi_app
 
 from double import Answer, Credential, Double
-from keys import new_id, sign_digest
+from keys import decrypt_oaep, new_id, sign_digest
 from serving import arguments, run
 
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -107,6 +109,35 @@ def sign_prehashed(private, digest, algorithm, chosen):
     return private.sign(digest, scheme, Prehashed(chosen))
 
 
+decrypt_as_published = KmsResponse.decrypt
+
+
+def decrypt(response):
+    algorithm = response._get_param("EncryptionAlgorithm") or "SYMMETRIC_DEFAULT"
+    if algorithm == "SYMMETRIC_DEFAULT":
+        return decrypt_as_published(response)
+    key = key_of(response)
+    usable(key)
+    if key.key_usage != "ENCRYPT_DECRYPT":
+        raise KmsError("InvalidKeyUsageException", f"{key.arn} key usage is {key.key_usage}.")
+    if algorithm not in key.encryption_algorithms:
+        raise KmsError(
+            "InvalidKeyUsageException",
+            f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}.",
+        )
+    ciphertext = response._get_param("CiphertextBlob")
+    plaintext = decrypt_oaep(key.private_key.private_key, ciphertext, algorithm)
+    if plaintext is None:
+        raise KmsError("InvalidCiphertextException", None)
+    return json.dumps(
+        {
+            "KeyId": key.arn,
+            "Plaintext": base64.b64encode(plaintext).decode(),
+            "EncryptionAlgorithm": algorithm,
+        }
+    )
+
+
 def get_public_key(response):
     key = key_of(response)
     usable(key)
@@ -130,6 +161,7 @@ class Moto(Double):
         self.as_published = as_published
         if not as_published:
             KmsResponse.sign, KmsResponse.get_public_key = sign, get_public_key
+            KmsResponse.decrypt = decrypt
         self.app = DomainDispatcherApplication(create_backend_app)
         self.backend = kms_backends[ACCOUNT][REGION]
         self.arns = {}
@@ -143,10 +175,11 @@ class Moto(Double):
             ("disabled", "RSA_2048", "SIGN_VERIFY"),
             ("ec", "ECC_NIST_P256", "SIGN_VERIFY"),
             ("encrypt", "RSA_2048", "ENCRYPT_DECRYPT"),
+            ("fields", "RSA_2048", "ENCRYPT_DECRYPT"),
             ("symmetric", "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"),
         ):
             made = self.backend.create_key(None, usage, spec, name, None)
-            if name == "merchant":
+            if name in ("merchant", "fields"):
                 made.private_key.private_key = self.merchant
             if name == "other":
                 made.private_key.private_key = self.spare
@@ -196,7 +229,7 @@ class Moto(Double):
             fields = json.loads(request.body)
             entry.update(
                 key_id=fields.get("KeyId"),
-                algorithm=fields.get("SigningAlgorithm"),
+                algorithm=fields.get("SigningAlgorithm") or fields.get("EncryptionAlgorithm"),
                 message_type=fields.get("MessageType"),
             )
         except (ValueError, AttributeError):

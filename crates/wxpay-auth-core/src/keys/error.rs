@@ -124,6 +124,13 @@ pub enum KeyError {
         /// What it does not support.
         reason: &'static str,
     },
+    /// The library that the private key was read for cannot decrypt.
+    #[error("the private key was read for {library}, which cannot decrypt")]
+    #[non_exhaustive]
+    CannotDecrypt {
+        /// The library, such as `ring`.
+        library: &'static str,
+    },
     /// The merchant certificate belongs to another key.
     #[error("the certificate {serial_no} does not belong to this key")]
     #[non_exhaustive]
@@ -225,6 +232,10 @@ impl KeyError {
             Self::NotTaken { .. } => {
                 "use aws-lc-rs, which takes such keys (the feature aws-lc-rs, and Backend::AwsLcRs or \
                  backend=aws-lc-rs), or get a key and a certificate made anew"
+            }
+            Self::CannotDecrypt { .. } => {
+                "read the key for aws-lc-rs (PrivateKey::from_pem_with and Backend::AwsLcRs, or \
+                 FileKeyDecryptor::from_pem_file; feature aws-lc-rs)"
             }
             Self::Malformed { .. } => "get the file again: it was truncated or changed in transit",
             Self::CertificateMismatch { .. } => {

@@ -6,6 +6,8 @@ mod error;
 mod file_source;
 pub(crate) mod key_file;
 mod merchant_certificate;
+#[cfg(feature = "aws-lc-rs")]
+pub(crate) mod oaep;
 mod pem;
 #[cfg(feature = "file-key")]
 mod private_key;

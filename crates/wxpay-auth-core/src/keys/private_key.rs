@@ -7,6 +7,8 @@ use pkcs1::RsaPrivateKeyRef;
 use pkcs1::der::{Decode, Encode};
 use pkcs8::PrivateKeyInfoRef;
 
+#[cfg(feature = "aws-lc-rs")]
+use crate::keys::oaep::OaepPrivateKey;
 use crate::keys::{Backend, KeyError, KeyMaterial, PublicKey, key_file, pem, rsa};
 use crate::signer::{SignError, SignErrorKind};
 
@@ -125,6 +127,16 @@ impl PrivateKey {
             Key::Ring(_) => Backend::Ring,
             #[cfg(feature = "aws-lc-rs")]
             Key::AwsLcRs(_) => Backend::AwsLcRs,
+        }
+    }
+
+    /// Returns the key in the form that decrypts fields.
+    #[cfg(feature = "aws-lc-rs")]
+    pub(crate) fn to_oaep(&self) -> Result<OaepPrivateKey, KeyError> {
+        match &self.key {
+            Key::Ring(_) => Err(KeyError::CannotDecrypt { library: "ring" }),
+            Key::AwsLcRs(key) => OaepPrivateKey::new(key)
+                .ok_or_else(|| damaged("aws-lc-rs does not decrypt with it")),
         }
     }
 

@@ -95,6 +95,15 @@ impl Keys {
         }
     }
 
+    /// Returns the key to encrypt with: a public key, or the valid certificate with the latest effective time.
+    /// Among equal ones it is the preferred one.
+    #[cfg(feature = "aws-lc-rs")]
+    fn newest(&self, now: Timestamp) -> Option<(&WechatpaySerial, &Key)> {
+        let begin = |key: &Key| key.validity.map_or(u64::MAX, |(begin, _)| begin.as_unix_secs());
+        let keys = self.preference.iter().rev().filter_map(|s| self.by_serial.get_key_value(s));
+        keys.filter(|(_, key)| key.is_valid(now)).max_by_key(|(_, key)| begin(key))
+    }
+
     fn sort(&mut self) {
         let mut order: Vec<_> = self.by_serial.iter().collect();
         let end = |key: &Key| key.validity.map_or(u64::MAX, |(_, end)| end.as_unix_secs());
@@ -189,6 +198,27 @@ impl KeyRing {
     /// Returns the ids of all keys, the preferred one first.
     pub fn serials(&self) -> Vec<WechatpaySerial> {
         self.keys.load().preference.clone()
+    }
+
+    /// Returns an encryptor for sensitive fields (敏感信息) with the key that a client should use now: a public key,
+    /// or, if there is none, the valid certificate with the latest effective time.
+    ///
+    /// Take a new one for each request. The request must be sent with its
+    /// [`serial`](crate::FieldEncryptor::serial) as `Wechatpay-Serial`.
+    ///
+    /// # Errors
+    /// [`FieldEncryptError::NoKey`](crate::FieldEncryptError::NoKey) if no key is valid now, by the clock of this
+    /// ring.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
+    #[cfg(feature = "aws-lc-rs")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+    pub fn field_encryptor(&self) -> Result<crate::FieldEncryptor, crate::FieldEncryptError> {
+        let (keys, now) = (self.keys.load(), self.clock.now());
+        let Some((serial, key)) = keys.newest(now) else {
+            return Err(keys.readiness(now).err().unwrap_or(NotReady::NoKey).into());
+        };
+        Ok(crate::FieldEncryptor::new(serial.clone(), &key.public_key)?)
     }
 
     fn insert(&self, serial: &WechatpaySerial, key: &Key) {

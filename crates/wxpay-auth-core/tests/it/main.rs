@@ -24,6 +24,8 @@ mod key_forms;
 mod key_ring;
 #[cfg(feature = "file-key")]
 mod key_swap;
+#[cfg(all(feature = "aws-lc-rs", feature = "file-key"))]
+mod sensitive_fields;
 #[cfg(feature = "file-key")]
 mod serial_spelling;
 #[cfg(feature = "file-key")]

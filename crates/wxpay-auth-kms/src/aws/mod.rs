@@ -16,7 +16,9 @@ use aws_sdk_kms::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::operation::RequestId;
 use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::{KeyUsageType, MessageType, SigningAlgorithmSpec};
+use aws_sdk_kms::types::{
+    EncryptionAlgorithmSpec, KeyUsageType, MessageType, SigningAlgorithmSpec,
+};
 use http::StatusCode;
 use wxpay_auth_core::internal::without;
 use wxpay_auth_core::{Clock, PublicKey, SignErrorKind, SystemClock};
@@ -36,7 +38,11 @@ use crate::http::status::{FOREIGN_HINT, kind_of_foreign, kind_of_status};
 /// The key is pinned by the ARN that the service returns when the signer connects: pointing an
 /// alias at another key has no effect until a new signer connects.
 ///
-/// Source: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>
+/// A key with the `KeyUsage` `ENCRYPT_DECRYPT` decrypts sensitive fields
+/// ([`KmsDecryptor`](crate::KmsDecryptor), `RSAES_OAEP_SHA_1`). No key of the service does both.
+///
+/// Sources: <https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html>,
+/// <https://docs.aws.amazon.com/kms/latest/APIReference/API_Decrypt.html>
 ///
 /// ```no_run
 /// # mod wxpay_auth { pub use wxpay_auth_core::*; pub mod kms { pub use wxpay_auth_kms::*; } }
@@ -114,6 +120,74 @@ impl KmsBackend for AwsKms {
             .await;
         let response = asked.map_err(|e| failed(e, "sign", &sent))?;
         response.signature.map(Blob::into_inner).ok_or_else(incomplete)
+    }
+
+    async fn decryption_key(&self) -> Result<KmsKey, KmsError> {
+        let sent = Sent::default();
+        let request = self.client.get_public_key().key_id(&self.key_id);
+        let asked = request.customize().interceptor(sent.clone()).send().await;
+        let response = asked.map_err(|e| decrypting(failed(e, "return the public key", &sent)))?;
+        if response.key_usage() != Some(&KeyUsageType::EncryptDecrypt) {
+            return Err(KmsError::new(
+                SignErrorKind::Unsupported,
+                "the key may not decrypt (its KeyUsage is not ENCRYPT_DECRYPT)",
+            )
+            .with_hint(ENCRYPT_DECRYPT));
+        }
+        let algorithm = EncryptionAlgorithmSpec::RsaesOaepSha1;
+        if !response.encryption_algorithms().contains(&algorithm) {
+            let message = "the key does not decrypt with RSAES_OAEP_SHA_1";
+            return Err(
+                KmsError::new(SignErrorKind::Unsupported, message).with_hint(ENCRYPT_DECRYPT)
+            );
+        }
+        let (Some(der), Some(arn)) = (response.public_key(), response.key_id()) else {
+            return Err(incomplete());
+        };
+        Ok(KmsKey::new(PublicKey::from_spki_der(der.as_ref())?).with_version(sent.cut_out_of(arn)))
+    }
+
+    async fn decrypt_oaep_sha1(
+        &self,
+        key: &KmsKey,
+        ciphertext: &[u8],
+    ) -> Result<Option<Vec<u8>>, KmsError> {
+        let sent = Sent::default();
+        let asked = self
+            .client
+            .decrypt()
+            .key_id(key.version().unwrap_or(&self.key_id))
+            .ciphertext_blob(Blob::new(ciphertext))
+            .encryption_algorithm(EncryptionAlgorithmSpec::RsaesOaepSha1)
+            .customize()
+            .interceptor(sent.clone())
+            .send()
+            .await;
+        match asked {
+            Ok(response) => {
+                response.plaintext.map(Blob::into_inner).map(Some).ok_or_else(incomplete)
+            }
+            Err(error) => match decrypting(failed(error, "decrypt", &sent)) {
+                error if error.code() == Some("InvalidCiphertextException") => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+const ENCRYPT_DECRYPT: &str = "import the key of the merchant certificate a second time, as a key with the KeyUsage \
+     ENCRYPT_DECRYPT: no key of AWS KMS both signs and decrypts";
+
+/// Replaces the hints about signing.
+fn decrypting(error: KmsError) -> KmsError {
+    match error.code() {
+        Some("AccessDeniedException" | "AccessDenied" | "InvalidGrantTokenException") => {
+            error.with_hint("allow kms:Decrypt and kms:GetPublicKey for this key")
+        }
+        Some("InvalidKeyUsageException" | "UnsupportedOperationException") => {
+            error.with_hint(ENCRYPT_DECRYPT)
+        }
+        _ => error,
     }
 }
 

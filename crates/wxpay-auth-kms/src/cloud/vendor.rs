@@ -37,9 +37,11 @@ pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
     /// The name of the service in errors.
     const SERVICE: &'static str;
 
-    /// The responses to the two requests.
+    /// The responses to the requests for the public key and for a signature.
     type PublicKey: DeserializeOwned + Send;
     type Signature: DeserializeOwned + Send;
+    /// The response to a request to decrypt.
+    type Plaintext: DeserializeOwned + Send;
 
     /// Returns the default address of the service in a region.
     fn default_endpoint(region: &str) -> String;
@@ -54,6 +56,12 @@ pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
 
     /// Builds the request for the signature of a digest.
     fn sign(&self, key_id: &str, digest: &[u8; 32]) -> Result<ApiRequest, KmsError>;
+
+    /// Checks that the service decrypts sensitive fields.
+    fn check_decrypts() -> Result<(), KmsError>;
+
+    /// Builds the request to decrypt a field.
+    fn decrypt(&self, key_id: &str, ciphertext: &[u8]) -> Result<ApiRequest, KmsError>;
 
     /// Signs a request.
     fn signed(
@@ -74,6 +82,9 @@ pub(crate) trait Vendor: fmt::Debug + Send + Sync + 'static {
 
     /// Extracts the signature from the response, which must be about this key.
     fn signature(&self, key_id: &str, response: Self::Signature) -> Result<Vec<u8>, KmsError>;
+
+    /// Extracts the plaintext from the response, which must be about this key.
+    fn plaintext(&self, key_id: &str, response: Self::Plaintext) -> Result<Vec<u8>, KmsError>;
 }
 
 /// How the metadata service of a vendor's instances issues the access key of their role.

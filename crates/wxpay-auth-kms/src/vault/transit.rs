@@ -15,7 +15,7 @@ use super::key::{KeyResponse, SignResponse};
 use super::refusal::Doing;
 use super::session::Session;
 use super::token_renewal::TokenRenewal;
-use crate::backend::{KmsBackend, KmsKey};
+use crate::backend::{KmsBackend, KmsKey, does_not_decrypt};
 use crate::error::KmsError;
 use crate::http::endpoint::Endpoint;
 
@@ -97,6 +97,12 @@ impl KmsBackend for VaultTransit {
         let path = format!("/v1/{}/sign/{}/sha2-256", self.mount, self.key);
         let call = Call { doing: Doing::Sign, path: &path, body: Some(body.as_bytes()) };
         self.ask(call, |part: SignResponse| part.data).await?.bytes(version)
+    }
+
+    async fn decryption_key(&self) -> Result<KmsKey, KmsError> {
+        Err(does_not_decrypt(
+            "Transit decrypts OAEP with SHA-256 only, and WeChat Pay encrypts with SHA-1",
+        ))
     }
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod guarded_calls;
+mod kms_decryptor;
 mod kms_signer;
 mod panicking;
 #[cfg(feature = "vault")]

@@ -20,6 +20,8 @@ use crate::uri::Pkcs11Uri;
 pub(crate) struct SigningKey {
     pub(crate) handle: ObjectHandle,
     pub(crate) public_key: PublicKey,
+    /// Whether it may also decrypt, or the token does not say.
+    pub(crate) may_decrypt: bool,
     pub(crate) id: Vec<u8>,
     pub(crate) label: Vec<u8>,
 }
@@ -110,6 +112,7 @@ fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Err
     let wanted = [
         AttributeType::KeyType,
         AttributeType::Sign,
+        AttributeType::Decrypt,
         AttributeType::AlwaysAuthenticate,
         AttributeType::Modulus,
         AttributeType::PublicExponent,
@@ -117,7 +120,7 @@ fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Err
         AttributeType::Label,
     ];
     let (mut modulus, mut exponent) = (Vec::new(), None);
-    let (mut id, mut label) = (Vec::new(), Vec::new());
+    let (mut id, mut label, mut may_decrypt) = (Vec::new(), Vec::new(), true);
     for attribute in session.get_attributes(handle, &wanted).called()? {
         match attribute {
             Attribute::KeyType(kind) if kind != KeyType::RSA => {
@@ -125,6 +128,7 @@ fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Err
                 return Err(not_rsa(algorithm).into());
             }
             Attribute::Sign(false) => return Err(Pkcs11Error::KeyCannotSign),
+            Attribute::Decrypt(may) => may_decrypt = may,
             Attribute::AlwaysAuthenticate(true) => return Err(Pkcs11Error::KeyAlwaysAuthenticates),
             Attribute::Modulus(bytes) => modulus = bytes,
             Attribute::PublicExponent(bytes) if !bytes.is_empty() => exponent = Some(bytes),
@@ -141,7 +145,7 @@ fn read(session: &Session, handle: ObjectHandle) -> Result<SigningKey, Pkcs11Err
         None => exponent_of_public_key(session, &modulus)?,
     };
     let public_key = public_key_of_numbers(&modulus, &exponent)?;
-    Ok(SigningKey { handle, public_key, id, label })
+    Ok(SigningKey { handle, public_key, may_decrypt, id, label })
 }
 
 /// Some tokens do not store the public exponent with the private key.

@@ -6,12 +6,13 @@ use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
-use wxpay_auth_core::internal::remote::checked_signature;
+use wxpay_auth_core::internal::remote::{PROBE, checked_signature};
 use wxpay_auth_core::{PublicKey, SignErrorKind};
+use zeroize::Zeroizing;
 
 use crate::error::Pkcs11Error;
 use crate::key_lookup::{self, SigningKey};
-use crate::mechanism::{Pkcs11Mechanism, digest_info};
+use crate::mechanism::{Pkcs11Mechanism, digest_info, oaep_sha1};
 use crate::module::Module;
 use crate::module::access::Scope;
 use crate::module::restart::Restarter;
@@ -37,6 +38,7 @@ pub(crate) struct KeySession {
     slot: Slot,
     key: ObjectHandle,
     public_key: PublicKey,
+    may_decrypt: bool,
     /// The generation of the module when it was opened: a restart ends all sessions.
     generation: u64,
 }
@@ -80,8 +82,19 @@ impl KeySessions {
                 let more = look(session, &key)?;
                 Ok((key, more))
             })?;
-        let SigningKey { handle: key, public_key, .. } = key;
-        Ok((KeySession { session, slot, key, public_key, generation }, more))
+        let SigningKey { handle: key, public_key, may_decrypt, .. } = key;
+        Ok((KeySession { session, slot, key, public_key, may_decrypt, generation }, more))
+    }
+
+    /// Returns whether the key signs: in this session or, if a failed operation is stuck in it, in a new one.
+    fn still_signs(&self, session: &KeySession) -> bool {
+        if self.sign(session, PROBE).is_ok() {
+            return true;
+        }
+        let Ok(fresh) = self.open() else { return false };
+        let signed = self.sign(&fresh, PROBE);
+        self.close(fresh, signed.as_ref().err());
+        signed.is_ok()
     }
 
     fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
@@ -117,6 +130,11 @@ impl KeySession {
     pub(crate) fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
+
+    /// Returns whether the key may also decrypt, or the token does not say.
+    pub(crate) fn may_decrypt(&self) -> bool {
+        self.may_decrypt
+    }
 }
 
 impl Sessions for KeySessions {
@@ -141,6 +159,31 @@ impl Sessions for KeySessions {
             .ok_or(Pkcs11Error::InvalidSignature)?;
         self.restarter.works();
         Ok(signature)
+    }
+
+    /// Tokens return many codes for a field that was encrypted for another key, some of them the codes of a lost
+    /// session. So after a failure it makes a test signature: if the key works, the field is at fault.
+    fn decrypt(
+        &self,
+        session: &KeySession,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
+        let inside = self.module().access().enter(Scope::Token(session.slot))?;
+        if inside.generation() != session.generation {
+            return Err(Pkcs11Error::Restarted);
+        }
+        let decrypted = session.session.decrypt(&oaep_sha1(), session.key, ciphertext);
+        drop(inside);
+        match decrypted.map(Zeroizing::new).called().map_err(Pkcs11Error::decrypting) {
+            Ok(plaintext) => {
+                self.restarter.works();
+                Ok(plaintext)
+            }
+            Err(Pkcs11Error::Call { code, .. }) if self.still_signs(session) => {
+                Err(Pkcs11Error::NotDecrypted { code })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn close(&self, session: KeySession, error: Option<&Pkcs11Error>) {

@@ -9,6 +9,7 @@ use std::{io, thread};
 use tokio::sync::{oneshot, watch};
 use wxpay_auth_core::internal::log;
 use wxpay_auth_core::internal::panics::caught;
+use zeroize::Zeroizing;
 
 use crate::error::Pkcs11Error;
 use crate::worker::queue::SignatureQueue;
@@ -23,6 +24,13 @@ pub(crate) trait Sessions: Send + Sync + 'static {
 
     /// Signs, and verifies the signature.
     fn sign(&self, session: &Self::Session, message: &[u8]) -> Result<Vec<u8>, Pkcs11Error>;
+
+    /// Decrypts a field.
+    fn decrypt(
+        &self,
+        session: &Self::Session,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error>;
 
     /// Closes a session, possibly after an error in it.
     fn close(&self, session: Self::Session, after: Option<&Pkcs11Error>);
@@ -46,8 +54,26 @@ pub(crate) struct Workers {
 }
 
 struct Job {
-    message: Vec<u8>,
-    reply: oneshot::Sender<Result<Vec<u8>, Pkcs11Error>>,
+    task: Task,
+    reply: oneshot::Sender<Done>,
+}
+
+/// What a thread does in its session.
+enum Task {
+    Sign(Vec<u8>),
+    Decrypt(Vec<u8>),
+}
+
+/// A signature, or a decrypted field.
+type Done = Result<Zeroizing<Vec<u8>>, Pkcs11Error>;
+
+impl Task {
+    fn carry_out<S: Sessions>(&self, sessions: &S, session: &S::Session) -> Done {
+        match self {
+            Self::Sign(message) => sessions.sign(session, message).map(Zeroizing::new),
+            Self::Decrypt(ciphertext) => sessions.decrypt(session, ciphertext),
+        }
+    }
 }
 
 impl Workers {
@@ -102,11 +128,25 @@ impl Workers {
         message: &[u8],
         timeout: Duration,
     ) -> Result<Vec<u8>, Pkcs11Error> {
+        let mut signature = self.carry_out(Task::Sign(message.to_vec()), timeout).await?;
+        Ok(std::mem::take(&mut *signature))
+    }
+
+    /// Queues a ciphertext for one of the threads to decrypt.
+    pub(crate) async fn decrypt(
+        &self,
+        ciphertext: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
+        self.carry_out(Task::Decrypt(ciphertext), timeout).await
+    }
+
+    async fn carry_out(&self, task: Task, timeout: Duration) -> Done {
         let (reply, response) = oneshot::channel();
         // Dropped with this future, whether it completes or is cancelled.
-        let _ticket = self.queue.push(Job { message: message.to_vec(), reply })?;
+        let _ticket = self.queue.push(Job { task, reply })?;
         match tokio::time::timeout(timeout, response).await {
-            Ok(Ok(signed)) => signed,
+            Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(Pkcs11Error::Panicked),
             Err(_) => Err(Pkcs11Error::Timeout { waited: timeout }),
         }
@@ -161,13 +201,13 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<J
     let mut session = Some(session);
     while let Some(job) = queue.take() {
         // A panic loses the session; the next job opens another one.
-        let signing = || {
-            let signed = sign(sessions, &mut session, &job.message);
-            signed.map_err(|error| sessions.explain(error))
+        let working = || {
+            let done = carry_out(sessions, &mut session, &job.task);
+            done.map_err(|error| sessions.explain(error))
         };
-        let signed = caught(signing).unwrap_or(Err(Pkcs11Error::Panicked));
+        let done = caught(working).unwrap_or(Err(Pkcs11Error::Panicked));
         // The receiver is gone if the caller gave up. Sending wakes it, which runs code of its runtime.
-        if caught(|| drop(job.reply.send(signed))).is_none() {
+        if caught(|| drop(job.reply.send(done))).is_none() {
             log::error!(hook = "Waker", "code of the application panicked");
         }
     }
@@ -176,19 +216,15 @@ fn work<S: Sessions>(sessions: &S, session: S::Session, queue: &SignatureQueue<J
     }
 }
 
-/// Signs. After an error it retries in a new session, and once more after a restart of the module
+/// Carries out a task. After an error it retries in a new session, and once more after a restart of the module
 /// if that may be the cause. Tokens return different codes for a lost login, so this does not
 /// depend on the code.
-fn sign<S: Sessions>(
-    sessions: &S,
-    session: &mut Option<S::Session>,
-    message: &[u8],
-) -> Result<Vec<u8>, Pkcs11Error> {
+fn carry_out<S: Sessions>(sessions: &S, session: &mut Option<S::Session>, task: &Task) -> Done {
     if let Some(open) = session.take() {
-        match sessions.sign(&open, message) {
-            Ok(signature) => {
+        match task.carry_out(sessions, &open) {
+            Ok(done) => {
                 *session = Some(open);
-                return Ok(signature);
+                return Ok(done);
             }
             Err(error) if error.left_the_session_alone() => {
                 *session = Some(open);
@@ -201,22 +237,24 @@ fn sign<S: Sessions>(
         }
     }
     let generation = sessions.generation();
-    match sign_anew(sessions, session, message) {
-        Err(error) if sessions.restart(generation, &error) => sign_anew(sessions, session, message),
+    match carry_out_anew(sessions, session, task) {
+        Err(error) if sessions.restart(generation, &error) => {
+            carry_out_anew(sessions, session, task)
+        }
         ended => ended,
     }
 }
 
-fn sign_anew<S: Sessions>(
+fn carry_out_anew<S: Sessions>(
     sessions: &S,
     session: &mut Option<S::Session>,
-    message: &[u8],
-) -> Result<Vec<u8>, Pkcs11Error> {
+    task: &Task,
+) -> Done {
     let open = sessions.open()?;
-    match sessions.sign(&open, message) {
-        Ok(signature) => {
+    match task.carry_out(sessions, &open) {
+        Ok(done) => {
             *session = Some(open);
-            Ok(signature)
+            Ok(done)
         }
         Err(error) => {
             sessions.close(open, Some(&error));
@@ -241,7 +279,7 @@ mod tests {
         opens: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
         signs: Mutex<VecDeque<Result<(), Pkcs11Error>>>,
         restarts: Mutex<VecDeque<bool>>,
-        /// Each signature first waits for a message here.
+        /// Each task first waits for a message here.
         access: Mutex<Option<mpsc::Receiver<()>>>,
         panics: AtomicUsize,
         log: Mutex<Vec<&'static str>>,
@@ -257,6 +295,21 @@ mod tests {
         }
     }
 
+    impl Scripted {
+        fn carry_out(&self, what: &'static str, bytes: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
+            if let Some(access) = &*self.access.lock().unwrap() {
+                access.recv().unwrap();
+            }
+            self.log(what);
+            if self.panics.load(Ordering::SeqCst) > 0 {
+                self.panics.fetch_sub(1, Ordering::SeqCst);
+                panic_twice()
+            }
+            self.signs.lock().unwrap().pop_front().unwrap_or(Ok(()))?;
+            Ok(bytes.to_vec())
+        }
+    }
+
     impl Sessions for Scripted {
         type Session = ();
 
@@ -266,16 +319,11 @@ mod tests {
         }
 
         fn sign(&self, (): &(), message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
-            if let Some(access) = &*self.access.lock().unwrap() {
-                access.recv().unwrap();
-            }
-            self.log("sign");
-            if self.panics.load(Ordering::SeqCst) > 0 {
-                self.panics.fetch_sub(1, Ordering::SeqCst);
-                panic_twice()
-            }
-            self.signs.lock().unwrap().pop_front().unwrap_or(Ok(()))?;
-            Ok(message.to_vec())
+            self.carry_out("sign", message)
+        }
+
+        fn decrypt(&self, (): &(), ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, Pkcs11Error> {
+            self.carry_out("decrypt", ciphertext).map(Zeroizing::new)
         }
 
         fn close(&self, (): (), after: Option<&Pkcs11Error>) {
@@ -322,6 +370,24 @@ mod tests {
 
         // The next job begins with a new session.
         assert_eq!(workers.sign(b"d", SOON).await.unwrap(), b"d");
+        assert_eq!(script.taken_log(), ["open", "sign"]);
+    }
+
+    #[tokio::test]
+    async fn a_field_is_decrypted_with_the_same_recovery() {
+        let (script, workers) = start(Scripted::default(), 1, 8);
+        script.signs.lock().unwrap().push_back(Err(lost()));
+        assert_eq!(*workers.decrypt(b"a".to_vec(), SOON).await.unwrap(), b"a");
+        assert_eq!(script.taken_log(), ["decrypt", "discard", "open", "decrypt"]);
+
+        // A field of another key: nothing is restarted for it, and the next task finds a new session.
+        let other = || Err(Pkcs11Error::NotDecrypted { code: "CKR_GENERAL_ERROR".to_owned() });
+        script.signs.lock().unwrap().extend([other(), other()]);
+        let error = workers.decrypt(b"b".to_vec(), SOON).await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::NotDecrypted { .. }) && !error.may_be_the_module());
+        let tries = ["decrypt", "discard", "open", "decrypt", "discard", "restart?"];
+        assert_eq!(script.taken_log(), tries);
+        assert_eq!(workers.sign(b"c", SOON).await.unwrap(), b"c");
         assert_eq!(script.taken_log(), ["open", "sign"]);
     }
 

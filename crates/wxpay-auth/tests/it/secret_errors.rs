@@ -9,11 +9,11 @@ use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, Authorization, AuthorizationError, BrandId, Certificate, CertificateRequest,
-    CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FileKeySigner,
-    Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady, PrivateKey,
-    PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer, Timestamp,
-    UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization,
-    response_message, verify_response,
+    CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FieldDecryptError,
+    FileKeySigner, Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady,
+    PrivateKey, PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer,
+    Timestamp, UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError,
+    authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -112,6 +112,47 @@ fn errors_of_keys() {
     ];
     assert_eq!(variants(&errors), 16, "every variant of KeyError");
     let secrets = secrets();
+    assert_silent(&secrets, errors);
+}
+
+#[test]
+fn errors_of_fields() {
+    let (serial_no, secrets) = (certificate().serial_no().clone(), secrets());
+    let unavailable =
+        |source: SignError| FieldDecryptError::unavailable(source.kind(), source.hint(), source);
+    let errors: [FieldDecryptError; 6] = [
+        FieldDecryptError::NotBase64,
+        FieldDecryptError::length(255, 256, serial_no.clone()),
+        FieldDecryptError::mismatch(serial_no),
+        FieldDecryptError::NotUtf8,
+        FieldDecryptError::key_cannot_decrypt(
+            "the key may only sign",
+            "use another key, which may",
+        ),
+        unavailable(SignError::new(SignErrorKind::Unavailable, "the line is dead")),
+    ];
+    assert_eq!(variants(&errors), 6, "every variant of FieldDecryptError");
+    assert_silent(&secrets, errors);
+}
+
+#[cfg(feature = "aws-lc-rs")]
+#[test]
+fn errors_of_encryptors() {
+    use wxpay_auth::{FieldEncryptError, FileKeyDecryptor};
+
+    let (serial_no, secrets) = (certificate().serial_no().clone(), secrets());
+    let ring = KeyRing::with_clock(|| NOW);
+    let no_key = ring.field_encryptor().unwrap_err();
+    ring.insert_certificate(&certificate()).unwrap();
+    let read_for_ring = PrivateKey::from_pem(KEY).unwrap();
+    let cannot_decrypt = FileKeyDecryptor::new(&read_for_ring, serial_no).unwrap_err();
+    let errors: [FieldEncryptError; 4] = [
+        no_key,
+        ring.field_encryptor().unwrap().encrypt(KEY).unwrap_err(),
+        cannot_decrypt.into(),
+        FieldEncryptError::Failed,
+    ];
+    assert_eq!(variants(&errors), 4, "every variant of FieldEncryptError");
     assert_silent(&secrets, errors);
 }
 

@@ -6,10 +6,10 @@ use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
     Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
-    CertificateSubject, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid,
-    Nonce, PrivateKey, Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer,
-    SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
-    response_message, verify_response,
+    CertificateSubject, EncryptedField, ExchangeableSigner, FieldDecryptors, FileKeySigner,
+    Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo,
+    SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock, SystemNonce,
+    Timestamp, Verifier, WechatpaySerial, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -17,8 +17,22 @@ const API_V3_KEY: &str = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
 const NOW: Timestamp = Timestamp::from_unix_secs(1_700_000_000);
 
 /// Exports without a `Debug` implementation to test. Errors are tested in `secret_errors.rs`.
-const NOT_HERE: &[&str] =
-    &["Clock", "NonceSource", "ResourceDecryptor", "Signer", "Verifier", "CLOCK_WINDOW_SECS"];
+const NOT_HERE: &[&str] = &[
+    "Clock",
+    "FieldDecryptor",
+    "NonceSource",
+    "ResourceDecryptor",
+    "Signer",
+    "Verifier",
+    "CLOCK_WINDOW_SECS",
+    #[cfg(not(feature = "date-time"))]
+    "DateTime",
+    #[cfg(not(feature = "aws-lc-rs"))]
+    "FieldEncryptor",
+    #[cfg(not(feature = "aws-lc-rs"))]
+    "FileKeyDecryptor",
+];
+const FIELD: &str = "Fk3Zt-Lq8vWc5-RyB2n";
 
 #[tokio::test]
 async fn no_type_shows_a_secret() {
@@ -62,8 +76,16 @@ async fn no_type_shows_a_secret() {
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
+        #[cfg(feature = "date-time")]
+        ("DateTime", debug(&"2026-01-01T00:00:00+08:00".parse::<wxpay_auth::DateTime>())),
+        ("EncryptedField", debug(&EncryptedField::new(serial.clone(), signature.to_base64()))),
         ("EncryptedResource", debug(&resource)),
         ("ExchangeableSigner", debug(&ExchangeableSigner::new(signer.clone()))),
+        ("FieldDecryptors", debug(&FieldDecryptors::new([]))),
+        #[cfg(feature = "aws-lc-rs")]
+        ("FieldEncryptor", debug(&ring.field_encryptor().unwrap())),
+        #[cfg(feature = "aws-lc-rs")]
+        ("FileKeyDecryptor", debug(&decryptor())),
         ("FileKeySigner", debug(&signer) + &debug(&any_signer)),
         ("Identity", debug(&identity)),
         ("KeyMaterial", debug(&KeyMaterial::PrivateKey) + &KeyMaterial::PrivateKey.to_string()),
@@ -74,6 +96,7 @@ async fn no_type_shows_a_secret() {
         ("PrivateKey", debug(&key)),
         ("PublicKey", debug(key.public_key())),
         ("Scheme", debug(&Scheme::MerchantSha256Rsa2048)),
+        ("SecretText", debug(&SecretText::new(FIELD))),
         ("SerialNo", debug(certificate.serial_no()) + &certificate.serial_no().to_string()),
         ("SignErrorKind", debug(&SignErrorKind::Other) + &SignErrorKind::Other.to_string()),
         ("Signature", debug(&signature)),
@@ -98,7 +121,7 @@ async fn no_type_shows_a_secret() {
     for (name, shown) in &shown {
         assert!(shown.len() > 10, "{name} shows something: {shown:?}");
         assert_eq!(leaks::find(&secrets, shown), None, "{name}: {shown}");
-        for short in [API_V3_KEY, &resource.ciphertext] {
+        for short in [API_V3_KEY, &resource.ciphertext, FIELD] {
             let pieces = short.as_bytes().windows(8).map(|piece| str::from_utf8(piece).unwrap());
             assert!(!pieces.into_iter().any(|piece| shown.contains(piece)), "{name}: {shown}");
         }
@@ -115,6 +138,13 @@ async fn no_type_shows_a_secret() {
     for harmless in [certificate.serial_no().as_str(), "1900007291", "[256 bytes]", &length] {
         assert!(shown.contains(harmless), "{harmless} helps, and does no harm: {shown}");
     }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+fn decryptor() -> wxpay_auth::FileKeyDecryptor {
+    let key = PrivateKey::from_pem_with(Backend::AwsLcRs, KEY).unwrap();
+    let certificate = Certificate::from_pem(CERTIFICATE).unwrap();
+    wxpay_auth::FileKeyDecryptor::with_certificate(&key, &certificate).unwrap()
 }
 
 fn signed(serial: &WechatpaySerial, signature: &Signature) -> HeaderMap {

@@ -12,6 +12,7 @@ mod authentication;
 mod certificates;
 mod common;
 mod conformance;
+mod echo;
 mod gateway_end;
 mod misbehaviour;
 mod proxy;

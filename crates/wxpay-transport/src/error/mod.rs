@@ -318,6 +318,7 @@ mod tests {
             Overload(OverloadError::new(call(), Overload::Rate, None)),
             Overload(OverloadError::new(call(), Overload::Calls, None)),
             Verifier(VerifierError::own_serial(call(), serial())),
+            Verifier(VerifierError::fields_for_own_serial(call(), serial())),
             Verifier(VerifierError::not_ready(call(), wxpay_auth::NotReady::NoKey)),
             Signing(SigningError::signer(call(), away())),
             Timeout(timeout(CallStage::Queueing, Delivery::NotSent)),

@@ -19,6 +19,7 @@ pub struct VerifierError {
 enum Cause {
     NotReady(NotReady),
     OwnSerial(SerialNo),
+    FieldsForOwnSerial(SerialNo),
 }
 
 impl VerifierError {
@@ -34,11 +35,17 @@ impl VerifierError {
         Self { call: Box::new(call), cause: Cause::OwnSerial(serial_no) }
     }
 
-    /// Returns what the verifier lacks; `None` if it holds the merchant's own certificate.
+    /// The fields of the request are encrypted for the certificate of the signer, by which WeChat Pay would also have
+    /// to sign its response.
+    pub(crate) fn fields_for_own_serial(call: CallContext, serial_no: SerialNo) -> Self {
+        Self { call: Box::new(call), cause: Cause::FieldsForOwnSerial(serial_no) }
+    }
+
+    /// Returns what the verifier lacks; `None` if the merchant's own certificate was to be used as WeChat Pay's.
     pub fn missing(&self) -> Option<&NotReady> {
         match &self.cause {
             Cause::NotReady(missing) => Some(missing),
-            Cause::OwnSerial(_) => None,
+            Cause::OwnSerial(_) | Cause::FieldsForOwnSerial(_) => None,
         }
     }
 
@@ -54,6 +61,10 @@ impl VerifierError {
                 "nothing was sent: remove the merchant's certificate (apiclient_cert.pem) from the \
                  verifier, and give it WeChat Pay's public key or a platform certificate"
             }
+            Cause::FieldsForOwnSerial(_) => {
+                "nothing was sent: encrypt with WeChat Pay's public key or a platform certificate \
+                 (KeyRing::field_encryptor), never with apiclient_cert.pem"
+            }
         }
     }
 }
@@ -67,6 +78,9 @@ impl fmt::Display for VerifierError {
                 f,
                 "the verifier requests responses signed with {serial_no}, the certificate of the signer"
             ),
+            Cause::FieldsForOwnSerial(serial_no) => {
+                write!(f, "its fields are encrypted for {serial_no}, the certificate of the signer")
+            }
         }
     }
 }
@@ -75,7 +89,7 @@ impl StdError for VerifierError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.cause {
             Cause::NotReady(missing) => Some(missing),
-            Cause::OwnSerial(_) => None,
+            Cause::OwnSerial(_) | Cause::FieldsForOwnSerial(_) => None,
         }
     }
 }

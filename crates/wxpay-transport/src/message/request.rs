@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 use serde::Serialize;
+use wxpay_auth::WechatpaySerial;
 
 use crate::message::interface_limit::RateLimit;
 use crate::message::replay::Replay;
@@ -40,6 +41,7 @@ pub struct Request {
     replay: Replay,
     rate_limit: Option<RateLimit>,
     recognised_by: Option<Arc<ResponseCheck>>,
+    wechatpay_serial: Option<WechatpaySerial>,
 }
 
 /// Returns whether a body is the response to the request.
@@ -75,6 +77,7 @@ impl Request {
             replay,
             rate_limit: None,
             recognised_by: None,
+            wechatpay_serial: None,
         }
     }
 
@@ -123,6 +126,29 @@ impl Request {
         }
         self.headers.append(name, value);
         Ok(self)
+    }
+
+    /// Sets the `Wechatpay-Serial`: the key that the encrypted fields of the body are for
+    /// ([`EncryptedField::serial`](wxpay_auth::EncryptedField::serial)), and that WeChat Pay then signs its response
+    /// with. Call it for each of them. Without it, the client sends the serial that its verifier prefers.
+    ///
+    /// The verifier of the client must hold this key: otherwise the outcome of the call is unknown.
+    ///
+    /// # Errors
+    /// [`RequestError::SeveralSerials`] if another serial was set before: WeChat Pay decrypts all fields of a request
+    /// with one key.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4013059044>
+    pub fn with_wechatpay_serial(mut self, serial: &WechatpaySerial) -> Result<Self, RequestError> {
+        match &self.wechatpay_serial {
+            Some(first) if first != serial => {
+                Err(RequestError::SeveralSerials { first: first.clone(), second: serial.clone() })
+            }
+            _ => {
+                self.wechatpay_serial = Some(serial.clone());
+                Ok(self)
+            }
+        }
     }
 
     /// Sets whether it may be repeated. Choose with care: see [`Replay`].
@@ -193,6 +219,11 @@ impl Request {
         &self.headers
     }
 
+    /// Returns the `Wechatpay-Serial` that was set; `None` if the client chooses it.
+    pub fn wechatpay_serial(&self) -> Option<&WechatpaySerial> {
+        self.wechatpay_serial.as_ref()
+    }
+
     /// Returns the body.
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -243,6 +274,22 @@ mod tests {
     }
 
     #[test]
+    fn all_encrypted_fields_are_for_one_key() {
+        let serial = |text: &str| WechatpaySerial::new(text).unwrap();
+        let request = Request::post("x", Target::new("/v3/x").unwrap());
+        assert_eq!(request.wechatpay_serial(), None);
+        let request = request.with_wechatpay_serial(&serial("0C4AEF")).unwrap();
+        // The same key, in another spelling.
+        let request = request.with_wechatpay_serial(&serial("C4AEF")).unwrap();
+        let error = request.with_wechatpay_serial(&serial("PUB_KEY_ID_1")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the fields of the request are encrypted for two keys, C4AEF and PUB_KEY_ID_1"
+        );
+        assert!(!error.hint().is_empty());
+    }
+
+    #[test]
     fn headers_of_the_client_cannot_be_set() {
         let request = || Request::get("x", Target::new("/v3/x").unwrap());
         let value = HeaderValue::from_static("x");
@@ -250,6 +297,10 @@ mod tests {
             let refused = request().with_header(name.clone(), value.clone());
             assert!(matches!(refused, Err(RequestError::ReservedHeader { .. })), "{name}");
         }
+        let own = WechatpaySerial::new("PUB_KEY_ID_1").unwrap();
+        let with_serial = request().with_wechatpay_serial(&own).unwrap();
+        assert_eq!(with_serial.wechatpay_serial(), Some(&own));
+        assert!(with_serial.headers().is_empty());
         let name = HeaderName::from_static("accept-language");
         assert_eq!(request().with_header(name.clone(), value).unwrap().headers()[&name], "x");
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use thiserror::Error;
-use wxpay_auth::write_report;
+use wxpay_auth::{WechatpaySerial, write_report};
 
 /// Why a request is invalid. Nothing was sent.
 #[derive(Clone, PartialEq, Eq, Error)]
@@ -44,6 +44,15 @@ pub enum RequestError {
         /// Its name.
         name: String,
     },
+    /// The fields of the request are encrypted for more than one key.
+    #[error("the fields of the request are encrypted for two keys, {first} and {second}")]
+    #[non_exhaustive]
+    SeveralSerials {
+        /// The key that was set first.
+        first: WechatpaySerial,
+        /// The other one.
+        second: WechatpaySerial,
+    },
     /// The value cannot be converted to query parameters.
     #[error("query parameters must be a struct or map of strings, numbers and booleans{}",
         name.as_ref().map(|name| format!(", but {name} is none of these")).unwrap_or_default())]
@@ -70,6 +79,9 @@ impl RequestError {
             Self::SegmentAfterQuery => "add the segments first, then the query",
             Self::TargetTooLong { .. } => "check the ids and the query",
             Self::ReservedHeader { .. } => "remove it",
+            Self::SeveralSerials { .. } => {
+                "encrypt all fields of a request with the same FieldEncryptor"
+            }
             Self::QueryForm { .. } => {
                 "write lists and nested values as the documentation of the call says"
             }

@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, Request, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wxpay_auth_core::{PublicKey, SignErrorKind};
+use zeroize::Zeroizing;
 
 use super::acs3::{Acs3, query};
 use super::{AlibabaCloud, SERVICE, codes};
@@ -45,6 +46,12 @@ pub(crate) struct SignatureResponse {
     value: String,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PlaintextResponse {
+    plaintext: Zeroizing<String>,
+}
+
 impl AlibabaCloud {
     /// Builds the request of an action on this version of the key.
     fn call(&self, action: &'static str, key_id: &str, more: &[(&str, &str)]) -> ApiRequest {
@@ -74,6 +81,7 @@ impl Vendor for AlibabaCloud {
 
     type PublicKey = About<PublicKeyResponse>;
     type Signature = About<SignatureResponse>;
+    type Plaintext = About<PlaintextResponse>;
 
     fn default_endpoint(region: &str) -> String {
         format!("https://kms.{region}.aliyuncs.com")
@@ -91,6 +99,16 @@ impl Vendor for AlibabaCloud {
         let digest = BASE64.encode(digest);
         let more = [("Algorithm", "RSA_PKCS1_SHA_256"), ("Digest", digest.as_str())];
         Ok(self.call("AsymmetricSign", key_id, &more))
+    }
+
+    fn check_decrypts() -> Result<(), KmsError> {
+        Ok(())
+    }
+
+    fn decrypt(&self, key_id: &str, ciphertext: &[u8]) -> Result<ApiRequest, KmsError> {
+        let ciphertext = BASE64.encode(ciphertext);
+        let more = [("Algorithm", "RSAES_OAEP_SHA_1"), ("CiphertextBlob", ciphertext.as_str())];
+        Ok(self.call("AsymmetricDecrypt", key_id, &more))
     }
 
     fn signed(
@@ -156,6 +174,14 @@ impl Vendor for AlibabaCloud {
         response: About<SignatureResponse>,
     ) -> Result<Vec<u8>, KmsError> {
         decode::<Self>(&self.check_about(key_id, response)?.value)
+    }
+
+    fn plaintext(
+        &self,
+        key_id: &str,
+        response: About<PlaintextResponse>,
+    ) -> Result<Vec<u8>, KmsError> {
+        decode::<Self>(&self.check_about(key_id, response)?.plaintext)
     }
 }
 

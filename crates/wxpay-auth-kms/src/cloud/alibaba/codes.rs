@@ -73,9 +73,12 @@ const ENABLE: Option<&str> =
     Some("enable the key in the console of KMS, import its material, or cancel its deletion");
 const KEY_ID: Option<&str> =
     Some("check the id of the key and of its version, and that they lie in the region that is set");
-const KEY_KIND: Option<&str> = Some("use a key of the kind RSA_2048, made for SIGN/VERIFY");
-const PERMIT: Option<&str> =
-    Some("permit kms:GetPublicKey and kms:AsymmetricSign on this key (docs/kms.md)");
+const KEY_KIND: Option<&str> = Some(
+    "use a key of the kind RSA_2048, made for SIGN/VERIFY if it is to sign, for ENCRYPT/DECRYPT if it is to decrypt",
+);
+const PERMIT: Option<&str> = Some(
+    "permit kms:GetPublicKey and kms:AsymmetricSign (or kms:AsymmetricDecrypt) on this key (docs/kms.md)",
+);
 const REQUEST: Option<&str> =
     Some("check region, key id, version and endpoint; where they are right, report it");
 const SECRET: Option<&str> = Some(

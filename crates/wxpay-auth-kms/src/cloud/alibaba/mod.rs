@@ -37,7 +37,11 @@ impl fmt::Debug for AlibabaCloud {
 }
 
 /// Signs with one version of a key in Alibaba Cloud KMS, of the kind `RSA_2048` and the usage
-/// `SIGN/VERIFY`.
+/// `SIGN/VERIFY`, or decrypts sensitive fields with one of the usage `ENCRYPT/DECRYPT`
+/// ([`KmsDecryptor`](crate::KmsDecryptor), [`AsymmetricDecrypt`](
+/// https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-kms-2016-01-20-asymmetricdecrypt)
+/// with `RSAES_OAEP_SHA_1`). With which code the service refuses a field of another key is not documented: it is
+/// a [`FieldDecryptError::Unavailable`](wxpay_auth_core::FieldDecryptError::Unavailable) with that code.
 ///
 /// It calls `GetPublicKey` and `AsymmetricSign` of the [API of 2016-01-20](
 /// https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-kms-2016-01-20-asymmetricsign).

@@ -3,13 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderValue, Method, Request, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use wxpay_auth_core::PublicKey;
 
 use super::tc3::Tc3;
 use super::{SERVICE, TencentCloud, codes};
-use crate::backend::KmsKey;
+use crate::backend::{KmsKey, does_not_decrypt};
 use crate::cloud::builder::header_value;
 use crate::cloud::kms::{answered_for, decode};
 use crate::cloud::vendor::{ApiRequest, RequestContext, Vendor};
@@ -57,11 +57,20 @@ fn call(action: &'static str, parameters: &impl Serialize) -> Result<ApiRequest,
     Ok(ApiRequest { action, path_and_query: "/".to_owned(), body })
 }
 
+/// The service has `AsymmetricRsaDecrypt`, but its keys are generated there, for one usage.
+fn no_certificate() -> KmsError {
+    does_not_decrypt(
+        "a key of Tencent Cloud KMS that decrypts cannot sign a certificate request, so it has no merchant \
+         certificate",
+    )
+}
+
 impl Vendor for TencentCloud {
     const SERVICE: &'static str = SERVICE;
 
     type PublicKey = PublicKeyResponse;
     type Signature = SignatureResponse;
+    type Plaintext = IgnoredAny;
 
     fn default_endpoint(_: &str) -> String {
         "https://kms.tencentcloudapi.com".to_owned()
@@ -79,6 +88,14 @@ impl Vendor for TencentCloud {
             message_type: "DIGEST",
         };
         call("SignByAsymmetricKey", &parameters)
+    }
+
+    fn check_decrypts() -> Result<(), KmsError> {
+        Err(no_certificate())
+    }
+
+    fn decrypt(&self, _: &str, _: &[u8]) -> Result<ApiRequest, KmsError> {
+        Err(no_certificate())
     }
 
     fn signed(
@@ -127,5 +144,9 @@ impl Vendor for TencentCloud {
 
     fn signature(&self, _: &str, signed: SignatureResponse) -> Result<Vec<u8>, KmsError> {
         decode::<Self>(&signed.signature)
+    }
+
+    fn plaintext(&self, _: &str, _: IgnoredAny) -> Result<Vec<u8>, KmsError> {
+        Err(no_certificate())
     }
 }

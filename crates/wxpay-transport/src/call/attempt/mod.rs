@@ -127,7 +127,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         self.require_verifier(call, now)?;
         // Checked first, so that a request that cannot be sent costs no connection and no signature.
         if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
-            self.require_serial(call, &serial_no, now)?;
+            self.require_serial(call, request, &serial_no, now)?;
         }
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
@@ -137,8 +137,9 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         // or have expired.
         let now = progress.signed_by().map_or(now, SignedBy::now);
         self.require_verifier(call, now)?;
-        let preferred = self.require_serial(call, signed.sent.signature.serial_no(), now)?;
-        request_key(&mut signed.request, preferred.as_ref());
+        let serial_no = signed.sent.signature.serial_no();
+        let asked_for = self.require_serial(call, request, serial_no, now)?;
+        request_key(&mut signed.request, asked_for.as_ref());
         if Instant::now() >= progress.deadline() {
             // The signature came too late, or the verifier took long. Send nothing; the timeout ends the attempt.
             drop(connection);
@@ -174,11 +175,13 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         named("Verifier", || self.verifier.readiness(now)).map_err(not_ready)
     }
 
-    /// Requires that the serial belongs to a certificate, and that the verifier does not request responses signed
-    /// with that certificate. Returns the serial that the verifier prefers.
+    /// Requires that the serial belongs to a certificate, and that neither the request nor the verifier asks for
+    /// responses signed with that certificate. Returns the serial that is asked for: the one of the request, or that
+    /// which the verifier prefers.
     fn require_serial(
         &self,
         call: &CallContext,
+        request: &Request,
         serial_no: &SerialNo,
         now: Timestamp,
     ) -> Result<Option<WechatpaySerial>, Error> {
@@ -187,6 +190,14 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                         (CertificateRequest), and give the signer its serial";
             let error = SignError::new(SignErrorKind::Configuration, what);
             return Err(Error::Signing(SigningError::signer(call.clone(), error)));
+        }
+        if let Some(serial) = request.wechatpay_serial() {
+            return if *serial == serial_no.clone().into() {
+                let error = VerifierError::fields_for_own_serial(call.clone(), serial_no.clone());
+                Err(Error::Verifier(error))
+            } else {
+                Ok(Some(serial.clone()))
+            };
         }
         let preferred = named("Verifier", || self.verifier.preferred_serial(now));
         if preferred.as_ref() == Some(&serial_no.clone().into()) {
