@@ -5,6 +5,7 @@ use crate::keys::{Certificate, KeyError, PublicKey, rsa};
 use crate::nonce::NonceError;
 
 pub use crate::keys::FileSource;
+pub use crate::share::Spread;
 pub use crate::text::{
     Number, SentTexts, Shown, ShownSecret, debug_as_report, invisible, may_be_path,
     may_be_path_of_secret, serde_as_text, without,

@@ -21,6 +21,7 @@ mod panicking;
 mod panics;
 mod remote;
 mod serial_no;
+mod share;
 mod signer;
 mod text;
 mod verifier;
@@ -46,8 +47,9 @@ pub use keys::{Backend, Certificate, KeyError, KeyMaterial, PublicKey};
 pub use message::{request_message, response_message};
 pub use nonce::{Nonce, NonceError, NonceFormatError, NonceSource, SystemNonce};
 pub use serial_no::{SerialNo, SerialNoError};
+pub use share::{Share, ShareError};
 pub use signer::{
-    Algorithm, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,
+    Algorithm, CanarySigner, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,
 };
 pub use text::{foreign_text, write_report};
 pub use verifier::{

@@ -4,7 +4,7 @@ use thiserror::Error;
 use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
     AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError, KeyError,
-    MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, SignError,
+    MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, ShareError, SignError,
     UnsupportedScheme, VerifyError, WechatpaySerialError,
 };
 
@@ -71,6 +71,9 @@ pub enum Error {
     /// No randomness is available.
     #[error(transparent)]
     Nonce(#[from] NonceError),
+    /// A share of calls is not a fraction between 0 and 1.
+    #[error(transparent)]
+    Share(#[from] ShareError),
 }
 
 impl Error {
@@ -80,6 +83,7 @@ impl Error {
             Self::Mchid(e) => e.hint(),
             Self::BrandId(e) => e.hint(),
             Self::SerialNo(e) => e.hint(),
+            Self::Share(e) => e.hint(),
             Self::WechatpaySerial(e) => e.hint(),
             Self::Key(e) => e.hint(),
             Self::Sign(e) => e.hint(),

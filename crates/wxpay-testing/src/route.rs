@@ -12,14 +12,20 @@ pub(crate) enum Route<'a> {
     Terminate { plan_id: String },
     /// 分页查询投放计划列表: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
     List { brand_id: String, query: &'a str },
+    /// 下载平台证书: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
+    Certificates,
 }
 
+const CERTIFICATES: &str = "/v3/certificates";
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/";
 
 impl<'a> Route<'a> {
     /// Finds the call. Each path segment is percent-decoded exactly once.
     pub(crate) fn find(method: &str, target: &'a str) -> Option<Self> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if (method, path) == ("GET", CERTIFICATES) {
+            return Some(Self::Certificates);
+        }
         let (segment, last) = path.strip_prefix(PLANS)?.split_once('/')?;
         let id = decoded(segment).filter(|id| !id.is_empty())?;
         match (method, last) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
+    Algorithm, ApiV3Key, Authorization, Backend, BrandId, CanarySigner, Certificate, CertificateRequest,
     CertificateSubject, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid,
-    Nonce, PrivateKey, Scheme, SerialNo, SignErrorKind, Signature, SignedMessage, Signer,
+    Nonce, PrivateKey, Scheme, SerialNo, Share, SignErrorKind, Signature, SignedMessage, Signer,
     SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
     response_message, verify_response,
 };
@@ -59,6 +59,7 @@ async fn no_type_shows_a_secret() {
         ("Authorization", debug(&Authorization::parse(&header).unwrap())),
         ("Backend", debug(&Backend::Ring) + &Backend::Ring.to_string()),
         ("BrandId", debug(&BrandId::new("1004"))),
+        ("CanarySigner", debug(&CanarySigner::new(signer.clone(), signer.clone()).unwrap())),
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
@@ -75,6 +76,7 @@ async fn no_type_shows_a_secret() {
         ("PublicKey", debug(key.public_key())),
         ("Scheme", debug(&Scheme::MerchantSha256Rsa2048)),
         ("SerialNo", debug(certificate.serial_no()) + &certificate.serial_no().to_string()),
+        ("Share", debug(&Share::ALL) + &Share::ALL.to_string()),
         ("SignErrorKind", debug(&SignErrorKind::Other) + &SignErrorKind::Other.to_string()),
         ("Signature", debug(&signature)),
         ("SignedMessage", debug(&SignedMessage::new(&serial, algorithm, &message, &bytes, NOW))),

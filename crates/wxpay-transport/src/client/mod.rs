@@ -64,7 +64,8 @@ pub struct Client<S, V> {
 }
 
 pub(crate) struct Inner<S, V> {
-    pub(crate) calls: Calls,
+    /// Shared by clients that differ only in their verifier.
+    pub(crate) calls: Arc<Calls>,
     pub(crate) attempts: SignedAttempts<S, V>,
 }
 
@@ -77,6 +78,21 @@ impl<S: Signer, V: Verifier> Client<S, V> {
     /// [`Error::Verifier`]; nothing is signed or sent.
     pub fn builder(identity: impl Into<Identity>, signer: S, verifier: V) -> ClientBuilder<S, V> {
         ClientBuilder::new(identity.into(), signer, verifier)
+    }
+
+    /// Returns a client that verifies with another verifier, and shares everything else with this one: connections,
+    /// limits, retries.
+    ///
+    /// A client with its own verifier downloads the platform certificates, for example, and another one makes the calls
+    /// whose responses are verified with them.
+    #[must_use]
+    pub fn with_verifier<W: Verifier>(&self, verifier: W) -> Client<S, W>
+    where
+        S: Clone,
+    {
+        let Inner { calls, attempts } = &*self.inner;
+        let attempts = attempts.with_verifier(verifier);
+        Client::from_inner(Inner { calls: Arc::clone(calls), attempts })
     }
 
     pub(crate) fn from_inner(inner: Inner<S, V>) -> Self {
