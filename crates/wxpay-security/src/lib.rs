@@ -1,2 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod certificates;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod migration;
+
+pub use certificates::{
+    CertificateDownload, CertificateError, CertificateList, CertificateListError,
+    CertificateScheduler, CertificateSchedulerBuilder, CertificateState, CertificateStatus,
+    DownloadVerifier, NoMorePlatformCertificates, PlatformCertificate, PlatformCertificates,
+    RenewalError, RenewingVerifier,
+};
+pub use migration::{MigrationVerifier, SerialCount, SerialPreference, VerificationCounts};

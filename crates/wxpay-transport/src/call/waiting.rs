@@ -101,7 +101,7 @@ async fn there_is_time_to_move_however_long_connecting_may_take() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_not_polled_leaves_the_domain_to_others_after_its_time() {
     let client = builder().build().unwrap();
-    let Calls { domains, timeouts, .. } = &*client.inner().calls;
+    let Calls { domains, timeouts, .. } = &client.inner().calls;
     let first = || domains.first(Replay::Safe);
     while &*first().domain.name == MAIN {
         first().report(Health::Bad);

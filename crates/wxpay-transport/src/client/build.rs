@@ -89,8 +89,8 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         let rate_limiter =
             self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));
         Ok(Client::from_inner(Inner {
-            calls: Arc::new(Calls {
-                domains,
+            calls: Calls {
+                domains: Arc::new(domains),
                 concurrency: ConcurrencyLimit::new(
                     self.max_concurrent_calls,
                     self.max_queued_calls,
@@ -99,7 +99,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
                 retry_policy: self.retry_policy,
                 retry_budget: self.retry_budget,
                 timeouts,
-            }),
+            },
             attempts: SignedAttempts {
                 audit: self.audit,
                 user_agent: user_agent(self.user_agent.as_deref())?,

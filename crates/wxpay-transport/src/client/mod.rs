@@ -64,8 +64,7 @@ pub struct Client<S, V> {
 }
 
 pub(crate) struct Inner<S, V> {
-    /// Shared by clients that differ only in their verifier.
-    pub(crate) calls: Arc<Calls>,
+    pub(crate) calls: Calls,
     pub(crate) attempts: SignedAttempts<S, V>,
 }
 
@@ -80,19 +79,19 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         ClientBuilder::new(identity.into(), signer, verifier)
     }
 
-    /// Returns a client that verifies with another verifier, and shares everything else with this one: connections,
-    /// limits, retries.
+    /// Returns a client that verifies with another verifier, and otherwise is as this one. They share connections and
+    /// the rate limits, but neither the limit of calls at the same time nor the retry budget: a call of one never waits
+    /// for calls of the other.
     ///
-    /// A client with its own verifier downloads the platform certificates, for example, and another one makes the calls
-    /// whose responses are verified with them.
+    /// That way one client downloads the keys with which the responses to the other one are verified.
     #[must_use]
     pub fn with_verifier<W: Verifier>(&self, verifier: W) -> Client<S, W>
     where
         S: Clone,
     {
         let Inner { calls, attempts } = &*self.inner;
-        let attempts = attempts.with_verifier(verifier);
-        Client::from_inner(Inner { calls: Arc::clone(calls), attempts })
+        let (calls, attempts) = (calls.beside(), attempts.with_verifier(verifier));
+        Client::from_inner(Inner { calls, attempts })
     }
 
     pub(crate) fn from_inner(inner: Inner<S, V>) -> Self {
@@ -127,7 +126,7 @@ impl<S: Signer, V: Verifier> Client<S, V> {
     /// Returns the number of connections to both domains that are ready for calls: those kept after a call,
     /// and those opened in advance.
     pub fn idle_connections(&self) -> usize {
-        let Domains { main, standby, .. } = &self.inner.calls.domains;
+        let Domains { main, standby, .. } = &*self.inner.calls.domains;
         main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
     }
 }
