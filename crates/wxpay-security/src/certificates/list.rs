@@ -159,3 +159,154 @@ fn valid(
         None => Err(CertificateListError::Empty),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wxpay_auth::{ApiV3Key, DecryptError};
+    use wxpay_testing::WechatPay;
+
+    use super::*;
+    use crate::certificates::double::{API_V3_KEY, CERTIFICATE, NOW, certificate, entry, list};
+
+    const SERIAL: &str = "440024045C4A427599D09BB4E3DE0279F2E813FD";
+
+    async fn opened(body: &str) -> Result<Vec<PlatformCertificate>, CertificateListError> {
+        read_at(body, None, NOW).await
+    }
+
+    async fn read_at(
+        body: &str,
+        root: Option<&Certificate>,
+        now: u64,
+    ) -> Result<Vec<PlatformCertificate>, CertificateListError> {
+        let key = ApiV3Key::new(API_V3_KEY).unwrap();
+        read(body.as_bytes(), &key, root, Timestamp::from_unix_secs(now)).await
+    }
+
+    /// Returns the error of a list, which has a hint and shows no secret.
+    async fn refused(body: &str, now: u64) -> CertificateListError {
+        let error = read_at(body, None, now).await.unwrap_err();
+        let shown = format!("{error:?}");
+        assert!(error.hint().len() > 15 && !error.to_string().contains('\n'), "{shown}");
+        assert!(!shown.contains("BEGIN") && !shown.contains(API_V3_KEY), "{shown}");
+        error
+    }
+
+    #[tokio::test]
+    async fn a_list_is_read_with_serials_in_any_spelling() {
+        for spelling in [SERIAL.to_owned(), SERIAL.to_lowercase(), format!("00{SERIAL} ")] {
+            let end = Some("2025-01-01T00:00:00+08:00".to_owned());
+            let body = list(&[entry(CERTIFICATE, &spelling, end)]);
+            let certificates = opened(&body).await.unwrap();
+            assert_eq!(certificates[0].serial, SERIAL.parse().unwrap(), "{spelling}");
+            assert_eq!(certificates[0].serial.as_str(), spelling.trim().to_uppercase());
+            assert_eq!(certificates[0].last_use().as_unix_secs(), 1_735_660_800);
+        }
+        let body = list(&[entry(CERTIFICATE, SERIAL, None)]);
+        let certificates = opened(&body).await.unwrap();
+        assert_eq!(certificates[0].last_use(), certificate().not_after());
+        assert_eq!(certificates[0].effective_time.as_ref().unwrap().unix_secs(), 1_652_148_270);
+    }
+
+    #[tokio::test]
+    async fn each_fault_has_its_error() {
+        for body in ["", "[]", "{}", r#"{"data":null}"#, r#"{"data":[{}]}"#, "<html>"] {
+            let error = refused(body, NOW).await;
+            assert!(matches!(error, CertificateListError::Form { .. }), "{body}: {error}");
+        }
+        assert!(matches!(refused(r#"{"data":[]}"#, NOW).await, CertificateListError::Empty));
+
+        let good = entry(CERTIFICATE, SERIAL, None);
+        let mut tampered = good.clone();
+        tampered["encrypt_certificate"]["associated_data"] = "transaction".into();
+        let error = refused(&list(&[good.clone(), tampered]), NOW).await;
+        assert!(
+            matches!(error, CertificateListError::Decrypt { source: DecryptError::Mismatch, .. }),
+            "{error}"
+        );
+        let mut sm4 = good.clone();
+        sm4["encrypt_certificate"]["algorithm"] = "AEAD_SM4_GCM".into();
+        let error = refused(&list(&[sm4]), NOW).await;
+        assert!(error.hint().contains("SM2"), "{error:?}");
+
+        let other = "5157F09EFDC096DE15EBE81A47057A7200000000";
+        let long = "1".repeat(500);
+        for named in [other, "PUB_KEY_ID_1", "", "no serial\n", &*long] {
+            let error = refused(&list(&[entry(CERTIFICATE, named, None)]), NOW).await;
+            assert!(matches!(error, CertificateListError::SerialMismatch { .. }), "{error}");
+        }
+        let damaged = CERTIFICATE.replace("MII", "MIJ");
+        for pem in ["no certificate", &*damaged] {
+            let error = refused(&list(&[entry(pem, SERIAL, None)]), NOW).await;
+            assert!(matches!(error, CertificateListError::Certificate { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_clock_decides_what_is_of_use() {
+        let (begin, end) = (certificate().not_before(), certificate().not_after());
+        let body = list(&[entry(CERTIFICATE, SERIAL, None)]);
+        let error = refused(&body, end.as_unix_secs() + 1).await;
+        assert!(matches!(error, CertificateListError::Expired { .. }), "{error}");
+        let error = refused(&body, begin.as_unix_secs() - 1).await;
+        assert!(matches!(error, CertificateListError::NotValidYet { .. }), "{error}");
+        assert!(read_at(&body, None, end.as_unix_secs()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_expired_certificate_is_left_out_beside_a_valid_one() {
+        let wechat_pay = WechatPay::builder().build();
+        let expired = Certificate::from_pem(wechat_pay.expired_certificate_pem()).unwrap();
+        let entries = [
+            entry(wechat_pay.expired_certificate_pem(), expired.serial_no().as_str(), None),
+            entry(CERTIFICATE, SERIAL, None),
+        ];
+        let certificates = opened(&list(&entries)).await.unwrap();
+        assert_eq!(certificates.len(), 1);
+        assert_eq!(certificates[0].serial.as_str(), SERIAL);
+    }
+
+    #[tokio::test]
+    async fn another_kind_of_key_is_left_out_beside_a_valid_one_and_refused_alone() {
+        let elliptic = include_str!("../../testdata/odd/ec_certificate.pem");
+        let strange = entry(elliptic, "01", None);
+        let body = list(&[strange.clone(), entry(CERTIFICATE, SERIAL, None)]);
+        assert_eq!(opened(&body).await.unwrap().len(), 1);
+        let error = refused(&list(&[strange]), NOW).await;
+        assert!(
+            matches!(
+                error,
+                CertificateListError::Certificate { source: KeyError::NotRsa { .. }, .. }
+            ),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_merchants_own_certificate_is_no_platform_certificate() {
+        let wechat_pay = WechatPay::builder().build();
+        let pem = wechat_pay.merchant_certificate_pem();
+        let body = list(&[entry(pem, wechat_pay.serial_no().as_str(), None)]);
+        let error = refused(&body, NOW).await;
+        assert!(
+            matches!(
+                error,
+                CertificateListError::Certificate { source: KeyError::MerchantCertificate { .. }, .. }
+            ),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_root_that_was_set_must_have_issued_them() {
+        let wechat_pay = WechatPay::builder().build();
+        let root = Certificate::from_pem(wechat_pay.root_certificate_pem()).unwrap();
+        let pem = wechat_pay.platform_certificate_pem();
+        let serial = Certificate::from_pem(pem).unwrap().serial_no().to_string();
+        let issued = list(&[entry(pem, &serial, None)]);
+        assert_eq!(read_at(&issued, Some(&root), NOW).await.unwrap().len(), 1);
+        let other = list(&[entry(CERTIFICATE, SERIAL, None)]);
+        let error = read_at(&other, Some(&root), NOW).await.unwrap_err();
+        assert!(matches!(error, CertificateListError::Issuer { .. }), "{error}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Platform certificates: downloaded, verified, renewed.
 
+#[cfg(test)]
+mod double;
 mod download;
 mod download_verifier;
 mod due;

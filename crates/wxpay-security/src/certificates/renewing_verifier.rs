@@ -138,3 +138,149 @@ impl RenewalError {
 }
 
 debug_as_report!(RenewalError);
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use tokio::time::sleep;
+    use wxpay_auth::{Algorithm, PrivateKey};
+
+    use super::*;
+    use crate::certificates::double::{Answer, Downloads, KEY, NOW, TestClock, certificate};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    async fn verify(verifier: &RenewingVerifier, serial: &str) -> Result<(), VerifyError> {
+        let signature = PrivateKey::from_pem(KEY).unwrap().sign(b"message").unwrap();
+        let serial = serial.parse().unwrap();
+        let (algorithm, now) = (Algorithm::Sha256Rsa2048, Timestamp::from_unix_secs(NOW));
+        let message = SignedMessage::new(&serial, algorithm, b"message", &signature, now);
+        verifier.verify(message).await
+    }
+
+    fn serial() -> String {
+        certificate().serial_no().to_string()
+    }
+
+    fn verifier(downloads: &Arc<Downloads>) -> RenewingVerifier {
+        RenewingVerifier::new(downloads.merchant())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_who_need_a_certificate_wait_for_one_download() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let verifier = verifier(&downloads);
+        let waiting: Vec<_> = (0..64)
+            .map(|_| {
+                let verifier = verifier.clone();
+                tokio::spawn(async move { verify(&verifier, &serial()).await })
+            })
+            .collect();
+        sleep(Duration::from_secs(1)).await;
+        downloads.gate.add_permits(100);
+        for waits in waiting {
+            waits.await.unwrap().unwrap();
+        }
+        assert_eq!(downloads.calls(), 1);
+        verify(&verifier, &serial()).await.unwrap();
+        assert_eq!(downloads.calls(), 1, "now it is held");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_unknown_serials_causes_one_download_in_an_interval() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let verifier = verifier(&downloads).with_min_interval(MINUTE);
+        for minutes in 1..=3 {
+            for made_up in 0..2000 {
+                let error = verify(&verifier, &format!("{made_up:X}")).await.unwrap_err();
+                assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
+            }
+            assert_eq!(downloads.calls(), minutes);
+            sleep(MINUTE).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_id_of_a_public_key_and_paused_downloads_cause_none() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let verifier = verifier(&downloads);
+        let error = verify(&verifier, "PUB_KEY_ID_0100000000009999").await.unwrap_err();
+        assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
+        verifier.certificates().pause();
+        assert!(verify(&verifier, "5F").await.is_err());
+        assert_eq!(downloads.calls(), 0);
+        verifier.certificates().resume();
+        downloads.answer(Answer::PublicKeyMode);
+        for _ in 0..2 {
+            let error = verify(&verifier, "5F").await.unwrap_err();
+            assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
+            sleep(2 * MINUTE).await;
+        }
+        assert_eq!(downloads.calls(), 1, "in public-key mode there are no more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_signature_is_refused_without_a_download() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let verifier = verifier(&downloads);
+        verifier.certificates().refresh().await.unwrap();
+        let serial = certificate().serial_no().clone().into();
+        let (algorithm, now) = (Algorithm::Sha256Rsa2048, Timestamp::from_unix_secs(NOW));
+        let message = SignedMessage::new(&serial, algorithm, b"message", &[0; 256], now);
+        let error = verifier.verify(message).await.unwrap_err();
+        assert!(matches!(error, VerifyError::Mismatch { .. }), "{error}");
+        assert_eq!(downloads.calls(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told_and_the_download_goes_on() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let verifier = verifier(&downloads);
+        let error = verify(&verifier, &serial()).await.unwrap_err();
+        let VerifyError::Unavailable { source, .. } = &error else { panic!("{error}") };
+        let source = source.downcast_ref::<RenewalError>().unwrap();
+        assert!(matches!(source, RenewalError::Late { after, .. } if after.as_secs() == 3));
+        downloads.gate.add_permits(1);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(downloads.calls(), 1);
+        verify(&verifier, &serial()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_that_fails_is_the_source_of_the_error() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        for answer in [Answer::NoConnection, Answer::Panic] {
+            downloads.answer(answer);
+            let verifier = verifier(&downloads);
+            let error = verify(&verifier, &serial()).await.unwrap_err();
+            assert!(matches!(error, VerifyError::Unavailable { .. }), "{error}");
+            let source = error.source().unwrap().downcast_ref::<RenewalError>().unwrap();
+            assert!(matches!(source, RenewalError::Download(_)), "{source:?}");
+            let again = verify(&verifier, &serial()).await.unwrap_err();
+            assert!(matches!(again, VerifyError::UnknownSerial { .. }), "within the interval");
+            downloads.answer(Answer::List);
+            sleep(MINUTE).await;
+            verify(&verifier, &serial()).await.unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_runtime_the_serial_is_unknown() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let verifier = runtime().unwrap().block_on(async {
+            verifier(&Downloads::new(TestClock::at(NOW)))
+        });
+        let (serial, signature) = ("5F".parse().unwrap(), [0; 256]);
+        let (algorithm, now) = (Algorithm::Sha256Rsa2048, Timestamp::from_unix_secs(NOW));
+        let message = SignedMessage::new(&serial, algorithm, b"message", &signature, now);
+        let mut verified = std::pin::pin!(verifier.verify(message));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let std::task::Poll::Ready(Err(error)) = verified.as_mut().poll(&mut context) else {
+            panic!("it waits")
+        };
+        assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
+    }
+}

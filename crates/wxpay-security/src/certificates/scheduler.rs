@@ -263,3 +263,164 @@ impl Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::certificates::double::{Answer, Downloads, NOW, TestClock, certificate};
+    use crate::certificates::status::CertificateState;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// Returns how many downloads there are in this time.
+    async fn downloads_in(downloads: &Downloads, time: Duration) -> usize {
+        let before = downloads.calls();
+        sleep(time).await;
+        downloads.calls() - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merchant_is_downloaded_at_once_and_then_in_less_than_the_interval() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        assert_eq!(downloads_in(&downloads, HOUR).await, 1);
+        assert_eq!(merchant.ring().serials().len(), 1);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "{in_ten_days}");
+        let status = merchant.status();
+        assert_eq!((status.failures, status.state), (0, CertificateState::Active));
+        assert_eq!(status.covered_until, Some(certificate().not_after()));
+        assert_eq!(status.downloads, downloads.calls() as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_downloaded_sooner_as_the_end_comes_nearer() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        // The list names an end that is long before that of the certificate.
+        *downloads.expire_time.lock().unwrap() = Some(NOW + 86_400);
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        let first_half = downloads_in(&downloads, DAY / 2).await;
+        let second_half = downloads_in(&downloads, DAY / 2).await;
+        assert!(first_half >= 2 && second_half >= 2 * first_half, "{first_half}, {second_half}");
+        let after_the_end = downloads_in(&downloads, HOUR).await;
+        assert!((30..=61).contains(&after_the_end), "{after_the_end} in an hour");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_repeated_less_often_and_the_old_certificates_stay() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        sleep(HOUR).await;
+        let held = merchant.ring().serials();
+        for answer in [Answer::NoConnection, Answer::Panic] {
+            downloads.answer(answer);
+            sleep(DAY / 2).await;
+            let in_a_day = downloads_in(&downloads, DAY).await;
+            assert!((24..=50).contains(&in_a_day), "{in_a_day} with {answer:?}");
+            assert_eq!(merchant.ring().serials(), held);
+            assert!(merchant.status().failures > 20);
+        }
+        downloads.answer(Answer::List);
+        sleep(HOUR).await;
+        assert_eq!(merchant.status().failures, 0);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "{in_ten_days}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merchant_in_public_key_mode_is_left_alone_until_it_has_certificates_again() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.answer(Answer::PublicKeyMode);
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 1);
+        assert_eq!(merchant.status().state, CertificateState::PublicKeyMode);
+        let error = merchant.refresh().await.unwrap_err();
+        assert!(error.is_public_key_mode() && error.hint().contains("PUB_KEY_ID"), "{error:?}");
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+
+        downloads.answer(Answer::List);
+        merchant.refresh().await.unwrap();
+        assert_eq!(merchant.status().state, CertificateState::Active);
+        assert!(downloads_in(&downloads, DAY).await >= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_paused_or_removed_is_left_alone() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        sleep(HOUR).await;
+        merchant.pause();
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        merchant.refresh().await.expect("an explicit one is made");
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        merchant.resume();
+        assert_eq!(downloads_in(&downloads, HOUR).await, 1);
+        scheduler.remove(&merchant);
+        assert_eq!((scheduler.merchants(), downloads_in(&downloads, 10 * DAY).await), (0, 0));
+        scheduler.add(&merchant);
+        scheduler.add(&merchant);
+        assert_eq!(scheduler.merchants(), 1, "twice is once");
+        assert!(downloads_in(&downloads, DAY).await >= 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_with_its_owner_and_keeps_no_merchant_alive() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        let scheduler = CertificateScheduler::start();
+        let (dropped, kept) = (downloads.merchant(), downloads.merchant());
+        scheduler.add(&dropped);
+        scheduler.add(&kept);
+        sleep(HOUR).await;
+        drop(dropped);
+        assert_eq!(scheduler.merchants(), 1);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "only one: {in_ten_days}");
+        assert_eq!(alive(), before + 1, "one task");
+        drop(scheduler);
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        assert_eq!(alive(), before);
+        // What was its schedule is gone.
+        kept.refresh().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_some_downloads_run_at_a_time() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let scheduler = CertificateScheduler::builder().max_downloads(3).start();
+        let merchants: Vec<_> = (0..20).map(|_| downloads.merchant()).collect();
+        merchants.iter().for_each(|merchant| scheduler.add(merchant));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(downloads.at_once.load(Ordering::Relaxed), 3);
+        downloads.gate.add_permits(1_000_000);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(downloads.calls(), 20);
+        assert_eq!(downloads.most_at_once.load(Ordering::Relaxed), 3);
+        assert!(merchants.iter().all(|merchant| merchant.ring().serials().len() == 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_that_hangs_gives_its_place_to_another_one() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let scheduler = CertificateScheduler::builder().max_downloads(1).start();
+        let (one, other) = (downloads.merchant(), downloads.merchant());
+        scheduler.add(&one);
+        scheduler.add(&other);
+        sleep(HOUR).await;
+        assert!(one.status().failures > 1 && other.status().failures > 1);
+        assert_eq!(downloads.most_at_once.load(Ordering::Relaxed), 1);
+    }
+}
