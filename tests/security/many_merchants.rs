@@ -1,0 +1,65 @@
+//! A thousand merchants in one process, with one scheduler.
+
+use wxpay_auth::{ApiV3Key, KeyRing};
+use wxpay_security::{CertificateScheduler, DownloadVerifier, PlatformCertificates};
+use wxpay_testing::Gateway;
+use wxpay_tests::footprint::resident_bytes;
+use wxpay_tests::own_process;
+use wxpay_tests::until::until;
+
+use crate::merchant::downloads;
+
+const MERCHANTS: usize = 1000;
+
+/// Counts the threads of this process.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").expect("Linux").count()
+}
+
+/// Runs in a process of its own: it counts threads, tasks and memory.
+#[tokio::test]
+#[cfg_attr(not(target_os = "linux"), ignore = "needs Linux")]
+async fn they_have_one_task_and_no_thread() {
+    own_process!();
+    let gateway = Gateway::start().await;
+    gateway.sign_with_platform_certificate();
+    let verifier = |ring| DownloadVerifier::new(ring, ApiV3Key::new(gateway.api_v3_key()).unwrap());
+    // One that has made its first download, so that what is started once has been started.
+    let first = downloads(&gateway, verifier(KeyRing::new()));
+    let warm = PlatformCertificates::new(first.clone(), verifier(KeyRing::new()));
+    warm.refresh().await.unwrap();
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let (before, before_threads) = (resident_bytes(), threads());
+
+    let scheduler = CertificateScheduler::builder().max_downloads(8).start();
+    // Each has a client of its own beside the first one, which has its own limits and shares the connections.
+    let merchants: Vec<_> = (0..MERCHANTS)
+        .map(|_| {
+            let verifier = verifier(KeyRing::new());
+            PlatformCertificates::new(first.with_verifier(verifier.clone()), verifier)
+        })
+        .collect();
+    let made = resident_bytes();
+    merchants.iter().for_each(|merchant| scheduler.add(merchant));
+    until("all have their certificates", || {
+        merchants.iter().all(|merchant| merchant.status().downloaded_at.is_some())
+    })
+    .await;
+    assert!(merchants.iter().all(|merchant| merchant.ring().serials().len() == 1));
+    assert_eq!(scheduler.merchants(), MERCHANTS);
+    assert!(merchants.iter().all(|merchant| merchant.status().downloads == 1));
+
+    let all = merchants.len() as u64;
+    println!(
+        "memory of a merchant: {} bytes, with its certificate, and what the gateway wrote down: {}",
+        made.saturating_sub(before) / all,
+        resident_bytes().saturating_sub(before) / all
+    );
+    assert_eq!(threads(), before_threads, "no thread of theirs");
+    let with_all = tasks();
+    drop(scheduler);
+    until("the one task has ended", || tasks() < with_all).await;
+    assert_eq!(tasks() + 1, with_all, "one task for all");
+    drop(merchants);
+    assert_eq!(tasks() + 1, with_all, "and none for each");
+}
