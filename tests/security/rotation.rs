@@ -1,5 +1,7 @@
 //! The exchange of platform certificates, under load.
 
+use std::time::Duration;
+
 use wxpay_auth::{Clock, SystemClock, Timestamp};
 use wxpay_security::RenewingVerifier;
 use wxpay_testing::{Gateway, Misbehaviour, SignWith};
@@ -7,8 +9,10 @@ use wxpay_tests::requests::list;
 use wxpay_tests::until::until;
 use wxpay_transport::Transport;
 
-use crate::callers::Callers;
+use wxpay_tests::callers::Callers;
 use crate::merchant::{downloads_of, merchant};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The faults that are mixed in. None of them causes a download.
 const BAD: [Misbehaviour; 4] = [
@@ -37,7 +41,9 @@ async fn no_good_response_is_refused_and_no_bad_one_accepted_while_certificates_
     let old = gateway.platform_certificates()[0].clone();
     let (certificates, downloads) = merchant(&gateway);
     certificates.refresh().await.unwrap();
-    let client = downloads.with_verifier(RenewingVerifier::new(certificates.clone()));
+    // No result depends on the speed of the machine.
+    let verifier = RenewingVerifier::new(certificates.clone()).with_max_wait(MINUTE);
+    let client = downloads.with_verifier(verifier);
     let callers = Callers::start(&client);
     callers.rounds(2).await;
     let mut bad = mix_in_bad_ones(&gateway, &callers).await;

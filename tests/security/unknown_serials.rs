@@ -16,10 +16,11 @@ async fn a_flood_of_them_causes_one_download() {
     gateway.sign_with_platform_certificate();
     let (certificates, downloads) = merchant(&gateway);
     certificates.refresh().await.unwrap();
-    let verifier = RenewingVerifier::new(certificates).with_min_interval(Duration::from_secs(3600));
+    let verifier = RenewingVerifier::new(certificates)
+        .with_min_interval(Duration::from_secs(3600))
+        .with_max_wait(Duration::from_secs(60));
     let client = downloads.with_verifier(verifier);
 
-    // The download itself is answered properly.
     let held = gateway.platform_certificates()[0].clone();
     for made_up in ["0C4AEF34B89340881BB2B25226393DC2E47F094B", "5F", "7000"] {
         gateway.sign_with(SignWith::Certificate(made_up.parse().unwrap()));

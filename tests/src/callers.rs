@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
-use wxpay_tests::requests::list;
-use wxpay_tests::until::until;
 use wxpay_transport::{Error, Transport};
 
+use crate::requests::list;
+use crate::until::until;
+
 /// The number of callers.
-pub(crate) const CALLERS: usize = 64;
+pub const CALLERS: usize = 64;
 
 /// Callers that run until they are stopped.
-pub(crate) struct Callers {
+#[derive(Debug)]
+pub struct Callers {
     tasks: JoinSet<()>,
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     is_stopped: AtomicBool,
     /// The calls of each caller that have ended.
@@ -28,7 +30,8 @@ struct Shared {
 }
 
 impl Callers {
-    pub(crate) fn start(client: &(impl Transport + Clone + 'static)) -> Self {
+    /// Starts them.
+    pub fn start(client: &(impl Transport + Clone + 'static)) -> Self {
         let ended = (0..CALLERS).map(|_| AtomicUsize::new(0)).collect();
         let shared = Arc::new(Shared { ended, ..Shared::default() });
         let mut tasks = JoinSet::new();
@@ -39,7 +42,7 @@ impl Callers {
                     match client.send(list()).await {
                         Ok(_) => shared.good.fetch_add(1, Ordering::Relaxed),
                         Err(error) => {
-                            shared.first_error.lock().unwrap().get_or_insert(error);
+                            shared.first_error.lock().expect("no panic").get_or_insert(error);
                             shared.refused.fetch_add(1, Ordering::Relaxed)
                         }
                     };
@@ -51,7 +54,10 @@ impl Callers {
     }
 
     /// Waits until each caller has made this many whole calls more: with two, no call is left that began before.
-    pub(crate) async fn rounds(&self, calls: usize) {
+    ///
+    /// # Panics
+    /// Panics if they do not within a minute.
+    pub async fn rounds(&self, calls: usize) {
         let ended = || self.shared.ended.iter().map(|ended| ended.load(Ordering::Relaxed));
         let goals: Vec<usize> = ended().map(|ended| ended + calls).collect();
         until("each caller has made its calls", || {
@@ -61,21 +67,27 @@ impl Callers {
     }
 
     /// Returns how many calls were refused so far.
-    pub(crate) fn refused(&self) -> usize {
+    pub fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// Asserts that no call was refused but so many.
-    pub(crate) fn assert_refused(&self, refused: usize, when: &str) {
-        let first = self.shared.first_error.lock().unwrap();
+    ///
+    /// # Panics
+    /// Panics if it were more, or fewer.
+    pub fn assert_refused(&self, refused: usize, when: &str) {
+        let first = self.shared.first_error.lock().expect("no panic");
         assert_eq!(self.refused(), refused, "{when}: {:?}", *first);
     }
 
     /// Lets all calls end, and returns the number of those that succeeded.
-    pub(crate) async fn stop(mut self) -> usize {
+    ///
+    /// # Panics
+    /// Panics if a caller did.
+    pub async fn stop(mut self) -> usize {
         self.shared.is_stopped.store(true, Ordering::Relaxed);
         while let Some(ended) = self.tasks.join_next().await {
-            ended.unwrap();
+            ended.expect("no panic");
         }
         self.shared.good.load(Ordering::Relaxed)
     }
