@@ -13,7 +13,7 @@ use wxpay_auth::{
     response_message, verify_response,
 };
 use wxpay_transport::{
-    ApiError, Bytes, CallContext, ConnectError, ConnectStage, Error, Replay, Request, Response,
+    ApiError, Bytes, CallContext, ConnectError, ConnectStage, Error, Request, Response,
     ResponseSignature, Transport,
 };
 
@@ -137,7 +137,7 @@ impl Transport for Wire {
         downloads.most_at_once.fetch_max(at_once, Ordering::Relaxed);
         downloads.gate.acquire().await.unwrap().forget();
         let answer = *downloads.answer.lock().unwrap();
-        let call = CallContext::first("certificates.list", "h", Replay::Safe);
+        let call = CallContext::new(&request, "h");
         match answer {
             Answer::List => self.list().await,
             Answer::NoConnection => {
