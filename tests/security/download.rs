@@ -244,7 +244,7 @@ async fn a_merchant_with_only_the_public_key_is_told_so() {
             certificates.ring().insert_public_key(gateway.public_key_id(), public_key).unwrap();
         }
         let error = certificates.refresh().await.unwrap_err();
-        let CertificateError::NoMore(no_more) = &*error else { panic!("{error:?}") };
+        let CertificateError::PublicKeyMode(no_more) = &*error else { panic!("{error:?}") };
         assert_eq!(no_more.code(), "RESOURCE_NOT_EXISTS");
         assert!(error.request_id().is_some() && error.hint().contains("微信支付公钥"));
         assert_eq!(certificates.status().state, CertificateState::PublicKeyMode);

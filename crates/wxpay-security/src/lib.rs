@@ -10,7 +10,7 @@ mod migration;
 pub use certificates::{
     CertificateDownload, CertificateError, CertificateList, CertificateListError,
     CertificateScheduler, CertificateSchedulerBuilder, CertificateState, CertificateStatus,
-    DownloadVerifier, NoMorePlatformCertificates, PlatformCertificate, PlatformCertificates,
+    DownloadVerifier, PublicKeyModeError, PlatformCertificate, PlatformCertificates,
     RenewalError, RenewingVerifier,
 };
 pub use migration::{MigrationVerifier, SerialCount, SerialPreference, VerificationCounts};

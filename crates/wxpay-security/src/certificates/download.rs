@@ -37,7 +37,7 @@ impl<T: Transport> CertificateDownload<T> {
     /// other fault of any certificate refuses the whole list.
     ///
     /// # Errors
-    /// [`CertificateError::NoMore`] if the merchant has none, [`CertificateError::List`] if the list was not accepted,
+    /// [`CertificateError::PublicKeyMode`] if the merchant has none, [`CertificateError::List`] if the list was not accepted,
     /// [`CertificateError::Transport`] for everything else that can fail on the way.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>

@@ -66,7 +66,8 @@ impl DownloadVerifier {
     /// Verifies a message with a certificate of the list in it.
     async fn verify_with_own_list(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
         let (serial, now) = (message.serial(), message.now());
-        let unavailable = |error| VerifyError::unavailable(serial.clone(), error);
+        // Shared, so that it can be taken out of the error of the transport (see `CertificateError`).
+        let unavailable = |error| VerifyError::unavailable(serial.clone(), Arc::new(error));
         let missing = || {
             unavailable(CertificateListError::SignerMissing { serial: serial.clone() })
         };

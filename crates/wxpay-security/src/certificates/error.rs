@@ -24,7 +24,7 @@ pub enum CertificateError {
     List(Arc<CertificateListError>),
     /// The merchant has no platform certificates, in most cases because it uses the WeChat Pay public key.
     #[error(transparent)]
-    NoMore(NoMorePlatformCertificates),
+    PublicKeyMode(PublicKeyModeError),
     /// The download was not completed: it took too long, its Tokio runtime ended or is missing, or code of the
     /// application panicked.
     #[error("the download of the platform certificates was interrupted")]
@@ -34,14 +34,14 @@ pub enum CertificateError {
 impl CertificateError {
     /// Returns whether the merchant has no platform certificates, so that further downloads are of no use.
     pub fn is_public_key_mode(&self) -> bool {
-        matches!(self, Self::NoMore(_))
+        matches!(self, Self::PublicKeyMode(_))
     }
 
     /// Returns the `Request-ID`, if a response arrived. WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Transport(e) => e.request_id(),
-            Self::NoMore(e) => e.request_id(),
+            Self::PublicKeyMode(e) => e.request_id(),
             Self::List(_) | Self::Interrupted => None,
         }
     }
@@ -51,7 +51,7 @@ impl CertificateError {
         match self {
             Self::Transport(e) => e.hint(),
             Self::List(e) => e.hint().into(),
-            Self::NoMore(e) => e.hint().into(),
+            Self::PublicKeyMode(e) => e.hint().into(),
             Self::Interrupted => {
                 "download again, from a Tokio runtime that keeps running".into()
             }
@@ -66,7 +66,7 @@ impl From<wxpay_transport::Error> for CertificateError {
         }
         match error {
             wxpay_transport::Error::Api(api) if says_no_more(&api) => {
-                Self::NoMore(NoMorePlatformCertificates { api: Box::new(api) })
+                Self::PublicKeyMode(PublicKeyModeError { api: Box::new(api) })
             }
             error => Self::Transport(error),
         }
@@ -123,12 +123,12 @@ fn says_no_more(api: &ApiError) -> bool {
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012073263>
 #[derive(Error)]
 #[error("the merchant has no platform certificates")]
-pub struct NoMorePlatformCertificates {
+pub struct PublicKeyModeError {
     #[source]
     api: Box<ApiError>,
 }
 
-impl NoMorePlatformCertificates {
+impl PublicKeyModeError {
     /// Returns the response that says so.
     pub fn api(&self) -> &ApiError {
         &self.api
@@ -156,4 +156,4 @@ impl NoMorePlatformCertificates {
     }
 }
 
-debug_as_report!(NoMorePlatformCertificates);
+debug_as_report!(PublicKeyModeError);

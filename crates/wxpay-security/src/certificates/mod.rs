@@ -17,7 +17,7 @@ mod wire;
 
 pub use self::download::CertificateDownload;
 pub use self::download_verifier::DownloadVerifier;
-pub use self::error::{CertificateError, NoMorePlatformCertificates};
+pub use self::error::{CertificateError, PublicKeyModeError};
 #[cfg(fuzzing)]
 pub(crate) use self::list::read;
 pub use self::list::{CertificateList, PlatformCertificate};

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wxpay_auth::{Clock, KeyRing, SystemClock, Timestamp, WechatpaySerial};
 use wxpay_auth_core::internal::log::{info, warn};
+use wxpay_auth_core::internal::panics::caught;
 use wxpay_transport::Transport;
 
 use crate::certificates::download::CertificateDownload;
@@ -118,7 +119,7 @@ impl PlatformCertificates {
     /// Downloads the certificates into the ring now, or waits for the download in progress.
     ///
     /// It runs in a task of its own, so it completes also if this future is dropped. After
-    /// [public-key mode](CertificateError::NoMore), one that succeeds makes the downloads of the scheduler begin again.
+    /// [public-key mode](CertificateError::PublicKeyMode), one that succeeds makes the downloads of the scheduler begin again.
     ///
     /// # Errors
     /// [`CertificateError`], shared by all who waited. The ring holds what it held before.
@@ -164,9 +165,15 @@ impl Inner {
 
     /// Sets which scheduler keeps it up to date, and returns when the next download is due.
     pub(super) fn set_schedule(&self, schedule: Weak<Schedule>, number: u64) -> Due {
+        let now = self.now();
         let mut progress = self.progress();
         progress.schedule = Some((schedule, number));
-        self.due(&progress.status)
+        due(&progress.status, now)
+    }
+
+    /// Reads the clock, which is the application's: without a lock, and a panic in it changes nothing.
+    fn now(&self) -> Timestamp {
+        caught(|| self.clock.now()).unwrap_or_else(|| SystemClock.now())
     }
 
     /// Returns the number under which this scheduler knows it.
@@ -174,18 +181,6 @@ impl Inner {
         let progress = self.progress();
         let (known, number) = progress.schedule.as_ref()?;
         known.ptr_eq(schedule).then_some(*number)
-    }
-
-    fn due(&self, status: &CertificateStatus) -> Due {
-        match (status.state, status.covered_until) {
-            (CertificateState::Paused | CertificateState::PublicKeyMode, _) => Due::Never,
-            _ if status.failures > 0 => Due::AfterFailure(status.failures),
-            (_, Some(end)) => {
-                let left = end.seconds_after(self.clock.now());
-                Due::AfterSuccess(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
-            }
-            (_, None) => Due::Now,
-        }
     }
 
     /// Begins a download that the scheduler wants.
@@ -245,11 +240,11 @@ impl Inner {
 
     /// Records how a download ended, and when the next one is due.
     pub(super) fn landed(&self, outcome: &Outcome) {
-        let now = self.clock.now();
+        let now = self.now();
         let (schedule, due) = {
             let mut progress = self.progress();
             record(&mut progress.status, outcome, now);
-            (progress.schedule.clone(), self.due(&progress.status))
+            (progress.schedule.clone(), due(&progress.status, now))
         };
         schedule_again(schedule, due);
         match outcome {
@@ -292,6 +287,19 @@ fn record(status: &mut CertificateStatus, outcome: &Outcome, now: Timestamp) {
             }
         }
         Err(_) => status.failures = status.failures.saturating_add(1),
+    }
+}
+
+/// Returns when the next download is due.
+fn due(status: &CertificateStatus, now: Timestamp) -> Due {
+    match (status.state, status.covered_until) {
+        (CertificateState::Paused | CertificateState::PublicKeyMode, _) => Due::Never,
+        _ if status.failures > 0 => Due::AfterFailure(status.failures),
+        (_, Some(end)) => {
+            let left = u64::try_from(end.seconds_after(now)).unwrap_or(0);
+            Due::AfterSuccess(Duration::from_secs(left))
+        }
+        (_, None) => Due::Now,
     }
 }
 

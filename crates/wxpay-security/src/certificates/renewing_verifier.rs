@@ -19,7 +19,7 @@ use crate::certificates::platform_certificates::PlatformCertificates;
 /// All messages that wait share one download, and at most one is begun for unknown serials in a minute, also if someone
 /// floods a public notification address with made-up ones. Signature probes, malformed serials and the ids of public
 /// keys (`PUB_KEY_ID_…`) never cause one; nor does any message while downloads are
-/// [paused](PlatformCertificates::pause), or in [public-key mode](CertificateError::NoMore).
+/// [paused](PlatformCertificates::pause), or in [public-key mode](CertificateError::PublicKeyMode).
 ///
 /// Give it to the client that makes calls, and to what receives notifications, but not to the client that downloads.
 /// Clones share everything.

@@ -17,7 +17,7 @@ use crate::certificates::platform_certificates::{Inner, PlatformCertificates};
 ///
 /// Each merchant is due somewhat before the interval has passed, sooner as the end of its last certificate comes
 /// nearer, and after a failure at first a minute later, then less and less often. Only some downloads run at a time.
-/// A merchant in [public-key mode](crate::CertificateError::NoMore), or whose downloads are
+/// A merchant in [public-key mode](crate::CertificateError::PublicKeyMode), or whose downloads are
 /// [paused](PlatformCertificates::pause), is never due. One that nobody holds any more is forgotten: the scheduler keeps none
 /// alive.
 ///
