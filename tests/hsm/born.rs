@@ -2,9 +2,7 @@
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
-use wxpay_auth::{
-    Certificate, CertificateRequest, CertificateSubject, SignErrorKind, Signer,
-};
+use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject, SignErrorKind, Signer};
 use wxpay_testing::Gateway;
 use wxpay_tests::born::{Cleanup, the_whole_way};
 use wxpay_tests::certificate_drill::exchange_the_merchant_certificate;

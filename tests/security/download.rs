@@ -129,12 +129,11 @@ async fn genuine(gateway: &Gateway) -> Value {
     let target = wxpay_transport::Target::new("/v3/certificates").unwrap();
     let client = downloads(gateway, verifier);
     let keep = Arc::clone(&seen);
-    let request = wxpay_transport::Request::get("certificates.list", target).recognised_by(
-        move |body| {
+    let request =
+        wxpay_transport::Request::get("certificates.list", target).recognised_by(move |body| {
             *keep.lock().unwrap() = serde_json::from_slice(body).unwrap();
             true
-        },
-    );
+        });
     client.send(request).await.unwrap();
     let seen = seen.lock().unwrap().clone();
     seen
@@ -162,7 +161,10 @@ async fn a_signed_list_with_a_fault_is_refused_by_name() {
         (json!({"data": [{"serial_no": "1"}]}), "is no list of platform certificates"),
         (changed("/data/0/serial_no", "5F".into()), "names the platform certificate 44"),
         (changed("/data/0/encrypt_certificate/nonce", "x".into()), "could not be decrypted"),
-        (changed("/data/0/encrypt_certificate/ciphertext", "AAAA".into()), "could not be decrypted"),
+        (
+            changed("/data/0/encrypt_certificate/ciphertext", "AAAA".into()),
+            "could not be decrypted",
+        ),
         (changed("/data/0/encrypt_certificate/algorithm", "X".into()), "could not be decrypted"),
         (sealed("no certificate"), "is not one"),
         (sealed(gateway.merchant_certificate_pem()), "names the platform certificate"),
@@ -191,7 +193,9 @@ async fn a_refresh_that_fails_changes_nothing() {
     let client = downloads.with_verifier(RenewingVerifier::new(certificates.clone()));
     gateway.on("GET", "/v3/certificates", |_| CustomResponse::json(200, &json!({"data": []})));
     let error = certificates.refresh().await.unwrap_err();
-    assert!(matches!(&*error, CertificateError::List(list) if matches!(**list, CertificateListError::Empty)));
+    assert!(
+        matches!(&*error, CertificateError::List(list) if matches!(**list, CertificateListError::Empty))
+    );
     assert_eq!((certificates.ring().serials(), certificates.status().failures), (held, 1));
     client.send(list()).await.unwrap();
 }

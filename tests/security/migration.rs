@@ -6,8 +6,8 @@ use wxpay_testing::{Gateway, SignWith};
 use wxpay_tests::requests::list;
 use wxpay_transport::Transport;
 
-use wxpay_tests::callers::{CALLERS, Callers};
 use crate::merchant::{downloads_of, merchant};
+use wxpay_tests::callers::{CALLERS, Callers};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_thousandth_to_all_and_back_without_a_refused_response() {
@@ -33,7 +33,8 @@ async fn from_a_thousandth_to_all_and_back_without_a_refused_response() {
         let before = verifier.counts();
         callers.rounds(10).await;
         let counts = verifier.counts().since(&before);
-        let (new, all) = (counts.by_public_keys(), counts.by_certificates() + counts.by_public_keys());
+        let (new, all) =
+            (counts.by_public_keys(), counts.by_certificates() + counts.by_public_keys());
         assert!(all >= 10 * CALLERS as u64, "{counts:?}");
         let off = (100 * new).abs_diff(percent * all);
         assert!(off <= 10 * all, "{new} of {all} at {percent} %");

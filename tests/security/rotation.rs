@@ -9,8 +9,8 @@ use wxpay_tests::requests::list;
 use wxpay_tests::until::until;
 use wxpay_transport::Transport;
 
-use wxpay_tests::callers::Callers;
 use crate::merchant::{downloads_of, merchant};
+use wxpay_tests::callers::Callers;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -69,6 +69,11 @@ pub fn certificate_mismatch(certificate: &Certificate) -> KeyError {
     KeyError::CertificateMismatch { serial_no: certificate.serial_no().clone() }
 }
 
+/// Returns the error of a merchant API certificate where a platform certificate is needed.
+pub fn merchant_certificate(certificate: &Certificate) -> KeyError {
+    KeyError::MerchantCertificate { serial_no: certificate.serial_no().clone() }
+}
+
 /// Returns the error of a system without randomness.
 pub fn no_randomness() -> NonceError {
     NonceError::new()

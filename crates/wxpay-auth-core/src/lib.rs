@@ -49,7 +49,8 @@ pub use nonce::{Nonce, NonceError, NonceFormatError, NonceSource, SystemNonce};
 pub use serial_no::{SerialNo, SerialNoError};
 pub use share::{Share, ShareError};
 pub use signer::{
-    Algorithm, CanarySigner, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,
+    Algorithm, CanarySigner, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature,
+    Signer,
 };
 pub use text::{foreign_text, write_report};
 pub use verifier::{

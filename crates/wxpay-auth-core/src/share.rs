@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn calls_are_spread_evenly_however_many_decisions_each_makes() {
         const CALLS: usize = 20_000;
-        for (fraction, stride) in [(0.001, 1), (0.001, 2), (0.01, 3), (0.1, 2), (0.5, 1), (0.5, 2)] {
+        for (fraction, stride) in [(0.001, 1), (0.001, 2), (0.01, 3), (0.1, 2), (0.5, 1), (0.5, 2)]
+        {
             let spread = Spread::new(Share::new(fraction).unwrap());
             let decisions = (0..CALLS * stride).map(|_| spread.next());
             let chosen = decisions.skip(stride - 1).step_by(stride).filter(|is| *is).count();

@@ -10,7 +10,7 @@ mod migration;
 pub use certificates::{
     CertificateDownload, CertificateError, CertificateList, CertificateListError,
     CertificateScheduler, CertificateSchedulerBuilder, CertificateState, CertificateStatus,
-    DownloadVerifier, PublicKeyModeError, PlatformCertificate, PlatformCertificates,
-    RenewalError, RenewingVerifier,
+    DownloadVerifier, PlatformCertificate, PlatformCertificates, PublicKeyModeError, RenewalError,
+    RenewingVerifier,
 };
 pub use migration::{MigrationVerifier, SerialCount, SerialPreference, VerificationCounts};

@@ -143,7 +143,8 @@ fn root_params() -> CertificateParams {
     params.distinguished_name = name(&ROOT);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.serial_number = Some(SerialNumber::from(serial(0x10)));
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2099, 12, 31));
+    (params.not_before, params.not_after) =
+        (date_time_ymd(2020, 1, 1), date_time_ymd(2099, 12, 31));
     params
 }
 
@@ -210,7 +211,8 @@ mod tests {
         assert_ne!(one.serial_no(), two.serial_no());
         assert_eq!(one.public_key(), KEYS.next_platform_key.public_key());
         assert_eq!(two.public_key(), KEYS.platform_key.public_key());
-        let validity = (Timestamp::from_unix_secs(1_700_000_000), Timestamp::from_unix_secs(1_800_000_000));
+        let validity =
+            (Timestamp::from_unix_secs(1_700_000_000), Timestamp::from_unix_secs(1_800_000_000));
         let (short, _) = platform_certificate(3, Some(validity));
         assert_eq!((short.not_before(), short.not_after()), validity);
     }

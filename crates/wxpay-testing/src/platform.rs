@@ -108,9 +108,8 @@ impl Platform {
     pub(crate) fn signing_key(&mut self, requested: Option<&str>) -> (String, &'static PrivateKey) {
         self.signatures += 1;
         let public_key = (KEYS.public_key_id.to_string(), &KEYS.wechatpay_key);
-        let of = |certificate: &PlatformCertificate| {
-            (certificate.serial().to_string(), certificate.key)
-        };
+        let of =
+            |certificate: &PlatformCertificate| (certificate.serial().to_string(), certificate.key);
         match &self.sign_with {
             SignWith::PublicKey => public_key,
             SignWith::Certificate(serial) => {
@@ -140,7 +139,10 @@ impl Platform {
 }
 
 impl PlatformCertificate {
-    #[expect(clippy::expect_used, reason = "the key and the times are part of the crate, and tested")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the key and the times are part of the crate, and tested"
+    )]
     fn to_json(&self) -> Value {
         let key = ApiV3Key::new(API_V3_KEY).expect("a key");
         let nonce = SystemNonce::new().nonce().map(|nonce| nonce.to_string());

@@ -267,7 +267,9 @@ impl KeyError {
                 "do not use it before it is known where it comes from; if WeChat Pay has changed its \
                  authority, get the new certificate of that from the merchant platform (CertTrustChain.p7b)"
             }
-            Self::SerialMismatch { .. } => "give the certificate and the serial that belong together",
+            Self::SerialMismatch { .. } => {
+                "give the certificate and the serial that belong together"
+            }
         }
     }
 }

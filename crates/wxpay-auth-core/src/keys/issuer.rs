@@ -25,7 +25,8 @@ impl Certificate {
         };
         // Both were parsed when they were created.
         let parse = |der| x509_cert::Certificate::from_der(der);
-        let (Ok(certificate), Ok(authority)) = (parse(self.as_der()), parse(issuer.as_der())) else {
+        let (Ok(certificate), Ok(authority)) = (parse(self.as_der()), parse(issuer.as_der()))
+        else {
             return Err(wrong("it cannot be parsed again"));
         };
         if certificate.tbs_certificate().issuer() != authority.tbs_certificate().subject() {
@@ -33,7 +34,8 @@ impl Certificate {
         }
         let algorithm = certificate.signature_algorithm();
         // The inner one is signed; a different outer one would be a way to change it.
-        if algorithm.oid != SHA256_WITH_RSA || algorithm != certificate.tbs_certificate().signature()
+        if algorithm.oid != SHA256_WITH_RSA
+            || algorithm != certificate.tbs_certificate().signature()
         {
             return Err(wrong("it is not signed with RSA and SHA-256"));
         }

@@ -406,7 +406,10 @@ async fn certificates_are_replaced_together_and_public_keys_stay() {
     };
     ring.replace_certificates([(serial(&one), &one), (serial(&two), &two)]).unwrap();
     let held: Vec<_> = ring.serials().iter().map(ToString::to_string).collect();
-    assert_eq!(held, ["PUB_KEY_ID_1".to_owned(), serial(&two).to_string(), serial(&one).to_string()]);
+    assert_eq!(
+        held,
+        ["PUB_KEY_ID_1".to_owned(), serial(&two).to_string(), serial(&one).to_string()]
+    );
     assert!(held[1].starts_with("20202"), "its digits are kept as they were given: {held:?}");
     verify(&ring, &serial(&one), NOW).await.unwrap();
     let gone = verify(&ring, &certificate().serial_no().clone().into(), NOW).await.unwrap_err();

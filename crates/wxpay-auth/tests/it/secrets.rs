@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, ApiV3Key, Authorization, Backend, BrandId, CanarySigner, Certificate, CertificateRequest,
-    CertificateSubject, ExchangeableSigner, FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid,
-    Nonce, PrivateKey, Scheme, SerialNo, Share, SignErrorKind, Signature, SignedMessage, Signer,
-    SignerUri, SystemClock, SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization,
-    response_message, verify_response,
+    Algorithm, ApiV3Key, Authorization, Backend, BrandId, CanarySigner, Certificate,
+    CertificateRequest, CertificateSubject, ExchangeableSigner, FileKeySigner, Identity,
+    KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey, Scheme, SerialNo, Share, SignErrorKind,
+    Signature, SignedMessage, Signer, SignerUri, SystemClock, SystemNonce, Timestamp, Verifier,
+    WechatpaySerial, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";

@@ -68,9 +68,8 @@ impl DownloadVerifier {
         let (serial, now) = (message.serial(), message.now());
         // Shared, so that it can be taken out of the error of the transport (see `CertificateError`).
         let unavailable = |error| VerifyError::unavailable(serial.clone(), Arc::new(error));
-        let missing = || {
-            unavailable(CertificateListError::SignerMissing { serial: serial.clone() })
-        };
+        let missing =
+            || unavailable(CertificateListError::SignerMissing { serial: serial.clone() });
         if serial.is_public_key_id() {
             return Err(missing());
         }
@@ -79,9 +78,8 @@ impl DownloadVerifier {
         let signer = certificates.iter().find(|listed| listed.serial == *serial);
         let signer = signer.ok_or_else(missing)?;
         let ring = KeyRing::with_clock(move || now);
-        ring.insert_certificate(&signer.certificate).map_err(|e| {
-            unavailable(CertificateListError::certificate(serial.as_str(), e))
-        })?;
+        ring.insert_certificate(&signer.certificate)
+            .map_err(|e| unavailable(CertificateListError::certificate(serial.as_str(), e)))?;
         ring.verify(message).await
     }
 }

@@ -52,9 +52,7 @@ impl CertificateError {
             Self::Transport(e) => e.hint(),
             Self::List(e) => e.hint().into(),
             Self::PublicKeyMode(e) => e.hint().into(),
-            Self::Interrupted => {
-                "download again, from a Tokio runtime that keeps running".into()
-            }
+            Self::Interrupted => "download again, from a Tokio runtime that keeps running".into(),
         }
     }
 }
@@ -106,10 +104,9 @@ fn says_no_more(api: &ApiError) -> bool {
     let code = matches!(api.code(), Some("RESOURCE_NOT_EXISTS" | "NOT_ENOUGH" | "NOT_FOUND"));
     let may_be_wechat_pays = match api.signature() {
         ResponseSignature::Verified(_) | ResponseSignature::Missing => true,
-        ResponseSignature::Refused(error) => matches!(
-            error,
-            VerifyError::UnknownSerial { .. } | VerifyError::Unavailable { .. }
-        ),
+        ResponseSignature::Refused(error) => {
+            matches!(error, VerifyError::UnknownSerial { .. } | VerifyError::Unavailable { .. })
+        }
         _ => false,
     };
     status && code && may_be_wechat_pays

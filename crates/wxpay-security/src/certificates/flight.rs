@@ -72,11 +72,11 @@ pub(super) fn begin(
     slot.running = Some(Running { number, began: Instant::now(), waiting: waiting.clone() });
     drop(slot);
     inner.begun();
-    let mut landing =
+    let landing =
         Landing { inner: Arc::clone(inner), number, sender, outcome: None, _permit: permit };
     runtime.spawn(async move {
         let outcome = timeout(LONGEST, landing.inner.download_into_ring()).await;
-        landing.outcome = outcome.ok();
+        landing.with(outcome.ok());
     });
     Some(waiting)
 }
@@ -94,6 +94,13 @@ struct Landing {
     sender: watch::Sender<Option<Outcome>>,
     outcome: Option<Outcome>,
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Landing {
+    /// Ends it with this result; `None` if it took too long.
+    fn with(mut self, outcome: Option<Outcome>) {
+        self.outcome = outcome;
+    }
 }
 
 impl Drop for Landing {

@@ -57,7 +57,9 @@ pub enum CertificateListError {
         source: KeyError,
     },
     /// All certificates in the list have expired.
-    #[error("all platform certificates in the list have expired, the last one, {serial}, at {not_after} (Unix seconds)")]
+    #[error(
+        "all platform certificates in the list have expired, the last one, {serial}, at {not_after} (Unix seconds)"
+    )]
     #[non_exhaustive]
     Expired {
         /// The serial of the last one to expire.
@@ -66,7 +68,9 @@ pub enum CertificateListError {
         not_after: Timestamp,
     },
     /// No certificate in the list is valid now, and at least one will be.
-    #[error("no platform certificate in the list is valid yet, the first one, {serial}, is from {not_before} on (Unix seconds)")]
+    #[error(
+        "no platform certificate in the list is valid yet, the first one, {serial}, is from {not_before} on (Unix seconds)"
+    )]
     #[non_exhaustive]
     NotValidYet {
         /// The serial of the first one to become valid.
@@ -75,7 +79,9 @@ pub enum CertificateListError {
         not_before: Timestamp,
     },
     /// The response is signed by a key that is neither held nor in the list.
-    #[error("the list of platform certificates is signed by {serial}, which is neither held nor in the list")]
+    #[error(
+        "the list of platform certificates is signed by {serial}, which is neither held nor in the list"
+    )]
     #[non_exhaustive]
     SignerMissing {
         /// The key that the response names.
@@ -111,9 +117,10 @@ impl CertificateListError {
                  platform shows (账户中心 > API安全 > 微信支付公钥)"
             }
             Self::Decrypt { source, .. } => source.hint(),
-            Self::Certificate { source, .. } | Self::Issuer { source, .. } => source.hint(),
-            Self::SerialMismatch { .. } => {
-                "do not use these certificates; report the Request-ID to WeChat Pay's support"
+            Self::Issuer { source, .. } => source.hint(),
+            Self::Certificate { .. } | Self::SerialMismatch { .. } => {
+                "nothing of the list is used, and what was held before stays: report the Request-ID to WeChat Pay's \
+                 support"
             }
             Self::Expired { .. } => {
                 "check the local clock; if it is right, use the WeChat Pay public key, or ask WeChat Pay's support \

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use wxpay_auth::{KeyRing, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial};
+use wxpay_auth::{
+    KeyRing, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial,
+};
 use wxpay_auth_core::internal::Spread;
 
 use crate::migration::counts::{Counters, VerificationCounts};
