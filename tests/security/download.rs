@@ -275,6 +275,13 @@ async fn nothing_else_is_taken_for_public_key_mode() {
         executed: false,
     };
     certificates.refresh().await.unwrap();
+    // A refusal on a kept connection is confirmed by another attempt.
+    let refused_with = async |misbehaviour: &Misbehaviour| {
+        gateway.misbehave(misbehaviour.clone());
+        let error = certificates.refresh().await.unwrap_err();
+        gateway.behave();
+        error
+    };
     for misbehaviour in [
         status(500, "SYSTEM_ERROR", true),
         status(500, "RESOURCE_NOT_EXISTS", true),
@@ -283,8 +290,7 @@ async fn nothing_else_is_taken_for_public_key_mode() {
         status(429, "RATELIMIT_EXCEEDED", true),
         forged,
     ] {
-        gateway.misbehave_once(misbehaviour.clone());
-        let error = certificates.refresh().await.unwrap_err();
+        let error = refused_with(&misbehaviour).await;
         assert!(matches!(&*error, CertificateError::Transport(Error::Api(_))), "{error:?}");
         assert_eq!(certificates.status().state, CertificateState::Active, "{misbehaviour:?}");
     }
@@ -293,8 +299,7 @@ async fn nothing_else_is_taken_for_public_key_mode() {
         status(403, "NOT_ENOUGH", true),
         status(404, "RESOURCE_NOT_EXISTS", true),
     ] {
-        gateway.misbehave_once(misbehaviour.clone());
-        let error = certificates.refresh().await.unwrap_err();
+        let error = refused_with(&misbehaviour).await;
         assert!(error.is_public_key_mode(), "{misbehaviour:?}: {error:?}");
         certificates.refresh().await.expect("and back");
         assert_eq!(certificates.status().state, CertificateState::Active);

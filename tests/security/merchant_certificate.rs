@@ -7,7 +7,7 @@ use wxpay_auth::{
 use wxpay_testing::Gateway;
 use wxpay_tests::certificate_drill::exchange_the_merchant_certificate;
 use wxpay_tests::requests::list;
-use wxpay_transport::{BaseUrl, Client, NoRetry, Proxy, Transport};
+use wxpay_transport::{BaseUrl, Client, ConnectionReuse, NoRetry, Proxy, Transport};
 
 const NEW_KEY: &str =
     include_str!("../../crates/wxpay-auth-core/testdata/keys/apiclient_test_key.pem");
@@ -46,6 +46,8 @@ async fn a_new_certificate_that_is_refused_is_noticed_and_given_up() {
         .base_url(BaseUrl::new(gateway.base_url()).unwrap())
         .proxy(Proxy::none())
         .retry(NoRetry)
+        // A refusal on a kept connection would be confirmed by another attempt, with a signature of its own.
+        .connection_reuse(ConnectionReuse::None)
         .build()
         .unwrap();
     signer.set_share(Share::new(0.2).unwrap());

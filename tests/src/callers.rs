@@ -56,14 +56,16 @@ impl Callers {
     /// Waits until each caller has made this many whole calls more: with two, no call is left that began before.
     ///
     /// # Panics
-    /// Panics if they do not within a minute.
+    /// Panics if one takes longer than a minute.
     pub async fn rounds(&self, calls: usize) {
         let ended = || self.shared.ended.iter().map(|ended| ended.load(Ordering::Relaxed));
-        let goals: Vec<usize> = ended().map(|ended| ended + calls).collect();
-        until("each caller has made its calls", || {
-            ended().zip(&goals).all(|(ended, goal)| ended >= *goal)
-        })
-        .await;
+        for _ in 0..calls {
+            let goals: Vec<usize> = ended().map(|ended| ended + 1).collect();
+            until("each caller has made its call", || {
+                ended().zip(&goals).all(|(ended, goal)| ended >= *goal)
+            })
+            .await;
+        }
     }
 
     /// Returns how many calls were refused so far.
