@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 use tracing_subscriber::util::SubscriberInitExt;
-use wxpay_auth::{Backend, FileKeySigner, KeyRing, PrivateKey, Signer, Verifier};
+use wxpay_auth::{
+    Backend, FileKeySigner, KeyRing, NotReady, PrivateKey, SignedMessage, Signer, Timestamp,
+    Verifier, VerifyError, WechatpaySerial, async_trait,
+};
 use wxpay_marketing::DeliveryPlans;
-use wxpay_testing::{Gateway, SignerConformance};
+use wxpay_testing::{Gateway, SignerConformance, WireServer};
 use wxpay_tests::log::Log;
+use wxpay_tests::requests::list;
+use wxpay_tests::until::until;
 use wxpay_tests::{builder, plan_id, plans};
-use wxpay_transport::{BaseUrl, Client, Proxy, Transport};
+use wxpay_transport::{BaseUrl, Client, Error, Proxy, Transport};
 
 fn assert_send_sync_static<T: Send + Sync + 'static>() {}
 fn assert_send<T: Send>(value: T) -> T {
@@ -74,6 +80,49 @@ fn public_types_can_be_shared() {
     assert_send_sync_static::<wxpay_transport::Response>();
     assert_send_sync_static::<wxpay_auth::Error>();
     assert_send_sync_static::<Gateway>();
+}
+
+/// Verifies once it is let.
+#[derive(Debug, Clone)]
+struct Waiting(KeyRing, Arc<Semaphore>);
+
+#[async_trait]
+impl Verifier for Waiting {
+    fn preferred_serial(&self, _: Timestamp) -> Option<WechatpaySerial> {
+        None
+    }
+
+    fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
+        self.0.readiness(now)
+    }
+
+    async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
+        self.1.acquire().await.unwrap().forget();
+        self.0.verify(message).await
+    }
+}
+
+#[tokio::test]
+async fn a_client_with_another_verifier_shares_connections_and_waits_for_no_call() {
+    let server = WireServer::start_plain().await;
+    let one_at_a_time = builder(&server, &server.base_url()).max_concurrent_calls(1);
+    let client = one_at_a_time.max_queued_calls(0).build().unwrap();
+    client.send(list()).await.unwrap();
+
+    let permits = Arc::new(Semaphore::new(0));
+    let other = client.with_verifier(Waiting(server.key_ring(), Arc::clone(&permits)));
+    let call = tokio::spawn({
+        let other = other.clone();
+        async move { other.send(list()).await }
+    });
+    until("the response is there", || server.journal().len() == 2).await;
+    assert_eq!(server.requests_per_connection(), [2], "it came on the same connection");
+    client.send(list()).await.expect("it has a limit of its own");
+    let turned_away = other.send(list()).await.unwrap_err();
+    assert!(matches!(turned_away, Error::Overload(_)), "{turned_away:?}");
+    permits.add_permits(1);
+    call.await.unwrap().unwrap();
+    assert_eq!(server.journal()[1].header("wechatpay-serial"), None);
 }
 
 #[tokio::test]

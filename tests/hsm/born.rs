@@ -2,8 +2,10 @@
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass};
 use wxpay_auth::pkcs11::{Pkcs11Error, Pkcs11KeyPair, Pkcs11KeyUsage, Pkcs11Signer};
-use wxpay_auth::{SignErrorKind, Signer};
+use wxpay_auth::{Certificate, CertificateRequest, CertificateSubject, SignErrorKind, Signer};
+use wxpay_testing::Gateway;
 use wxpay_tests::born::{Cleanup, the_whole_way};
+use wxpay_tests::certificate_drill::exchange_the_merchant_certificate;
 use wxpay_tests::token::{Faults, Token, certificate, certificate_object, delete};
 use wxpay_tests::{alone, chain};
 
@@ -122,4 +124,34 @@ async fn a_refused_template_is_told_from_other_errors() {
         assert_eq!(error.to_string(), format!("C_GenerateKeyPair answered {name}"));
         assert_eq!(error.kind(), kind, "{name}");
     }
+}
+
+/// Two keys in one token: the merchant's, and one that was generated beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs SoftHSM: run scripts/test"]
+async fn a_merchant_certificate_is_exchanged_on_softhsm() {
+    alone!();
+    let (token, gateway) = (Token::softhsm("born"), Gateway::start().await);
+    let label = "next".to_owned();
+    let uri = token.uri().object(&label);
+    let pair = Pkcs11KeyPair::generate(uri.clone(), Pkcs11KeyUsage::Sign).await.unwrap();
+    let cleanup = Cleanup { token: token.clone(), label };
+    let signer = Pkcs11Signer::builder(uri.clone()).without_certificate().connect().await.unwrap();
+    let subject = CertificateSubject::new(&gateway.mchid());
+    let request = CertificateRequest::sign(&subject, pair.public_key(), &signer).await.unwrap();
+    let pem = gateway.issue_certificate(&request.to_pem()).unwrap();
+    let issued = Certificate::from_pem(pem).unwrap();
+
+    let current = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
+    let connect = async |uri, certificate: Certificate| {
+        Pkcs11Signer::builder(uri).certificate(certificate).connect().await.unwrap()
+    };
+    let current = connect(token.merchant(), current).await;
+    let next = connect(uri, issued.clone()).await;
+    let serial_no = issued.serial_no();
+    exchange_the_merchant_certificate(&gateway, current.clone(), next.clone(), serial_no).await;
+    for signer in [signer, current, next] {
+        signer.shut_down().await.unwrap();
+    }
+    drop(cleanup);
 }

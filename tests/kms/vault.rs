@@ -7,6 +7,7 @@ use wxpay_auth::kms::{
 };
 use wxpay_auth::{Certificate, CertificateSubject, SignErrorKind, Signer};
 use wxpay_testing::{Gateway, PlanState, SignerConformance};
+use wxpay_tests::certificate_drill::exchange_the_merchant_certificate;
 use wxpay_tests::openbao::{OpenBao, name, policy, variable};
 use wxpay_tests::openssl::check_request;
 use wxpay_tests::token::{certificate, reference};
@@ -329,4 +330,22 @@ async fn a_client_certificate_is_presented() {
     let (found, said) = kind(connect(at(MTLS, own_ca())).await);
     assert_eq!(found, SignErrorKind::Configuration, "{said}");
     assert!(said.contains("client certificate"), "{said}");
+}
+
+/// Two keys in one service: the merchant's, and one that was generated beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs OpenBao: run scripts/test"]
+async fn a_merchant_certificate_is_exchanged_on_openbao() {
+    let (bao, gateway) = (OpenBao::shared(), Gateway::start().await);
+    let mount = bao.transit("next");
+    let next = || bao.backend(&mount, "next");
+    let issued = certified(&gateway, &uncertified(next()).await.unwrap()).await;
+    let current = Certificate::from_pem(gateway.merchant_certificate_pem()).unwrap();
+    let connect = async |vault: VaultTransitBuilder, certificate: Certificate| {
+        let builder = KmsSigner::builder(vault.build().unwrap());
+        builder.certificate(certificate).connect().await.unwrap()
+    };
+    let current = connect(bao.backend("transit", "merchant"), current).await;
+    let next = connect(next(), issued.clone()).await;
+    exchange_the_merchant_certificate(&gateway, current, next, issued.serial_no()).await;
 }

@@ -13,8 +13,14 @@ struct Hsm;
 #[doc = include_str!("../../docs/kms.md")]
 struct Kms;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/certificates.md")]
+struct Certificates;
+
 pub mod black_hole;
 pub mod born;
+pub mod callers;
+pub mod certificate_drill;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;

@@ -5,6 +5,7 @@ use crate::keys::{Certificate, KeyError, PublicKey, rsa};
 use crate::nonce::NonceError;
 
 pub use crate::keys::FileSource;
+pub use crate::share::Spread;
 pub use crate::text::{
     Number, SentTexts, Shown, ShownSecret, debug_as_report, invisible, may_be_path,
     may_be_path_of_secret, serde_as_text, without,
@@ -84,6 +85,11 @@ pub fn not_rsa(algorithm: String) -> KeyError {
 /// Returns the error of a certificate that belongs to another key.
 pub fn certificate_mismatch(certificate: &Certificate) -> KeyError {
     KeyError::CertificateMismatch { serial_no: certificate.serial_no().clone() }
+}
+
+/// Returns the error of a merchant API certificate where a platform certificate is needed.
+pub fn merchant_certificate(certificate: &Certificate) -> KeyError {
+    KeyError::MerchantCertificate { serial_no: certificate.serial_no().clone() }
 }
 
 /// Returns the error of a system without randomness.

@@ -22,6 +22,7 @@ mod panics;
 mod remote;
 mod sensitive;
 mod serial_no;
+mod share;
 mod signer;
 mod text;
 mod verifier;
@@ -56,8 +57,10 @@ pub use sensitive::{
 #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
 pub use sensitive::{FieldEncryptError, FieldEncryptor};
 pub use serial_no::{SerialNo, SerialNoError};
+pub use share::{Share, ShareError};
 pub use signer::{
-    Algorithm, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature, Signer,
+    Algorithm, CanarySigner, ExchangeableSigner, Scheme, SignError, SignErrorKind, Signature,
+    Signer,
 };
 pub use text::{foreign_text, write_report};
 pub use verifier::{

@@ -7,7 +7,7 @@ use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
     AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError,
     FieldDecryptError, KeyError, MchidError, NonceError, NonceFormatError, NotReady, SerialNoError,
-    SignError, UnsupportedScheme, VerifyError, WechatpaySerialError,
+    ShareError, SignError, UnsupportedScheme, VerifyError, WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]
@@ -80,6 +80,9 @@ pub enum Error {
     /// No randomness is available.
     #[error(transparent)]
     Nonce(#[from] NonceError),
+    /// A share of calls is not a fraction between 0 and 1.
+    #[error(transparent)]
+    Share(#[from] ShareError),
 }
 
 impl Error {
@@ -89,6 +92,7 @@ impl Error {
             Self::Mchid(e) => e.hint(),
             Self::BrandId(e) => e.hint(),
             Self::SerialNo(e) => e.hint(),
+            Self::Share(e) => e.hint(),
             Self::WechatpaySerial(e) => e.hint(),
             Self::Key(e) => e.hint(),
             Self::Sign(e) => e.hint(),

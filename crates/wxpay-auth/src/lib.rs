@@ -29,15 +29,15 @@ pub use wxpay_auth_core::FileKeyDecryptor;
 pub use wxpay_auth_core::http;
 pub use wxpay_auth_core::{
     Algorithm, ApiV3Key, ApiV3KeyError, Authorization, AuthorizationError, Backend, BrandId,
-    BrandIdError, CLOCK_WINDOW_SECS, Certificate, CertificateRequest, CertificateRequestError,
-    CertificateSubject, CertificateSubjectError, Clock, DecryptError, EncryptedField,
-    EncryptedResource, ExchangeableSigner, FieldDecryptError, FieldDecryptor, FieldDecryptors,
-    Identity, KeyError, KeyMaterial, KeyRing, Mchid, MchidError, Nonce, NonceError,
-    NonceFormatError, NonceSource, NotReady, PublicKey, ResourceDecryptor, Scheme, SecretText,
-    SerialNo, SerialNoError, SignError, SignErrorKind, Signature, SignedMessage, Signer,
-    SystemClock, SystemNonce, Timestamp, UnsupportedScheme, Verified, Verifier, VerifyError,
-    WechatpaySerial, WechatpaySerialError, authorization, foreign_text, is_signed, request_message,
-    response_message, verify_response, write_report,
+    BrandIdError, CLOCK_WINDOW_SECS, CanarySigner, Certificate, CertificateRequest,
+    CertificateRequestError, CertificateSubject, CertificateSubjectError, Clock, DecryptError,
+    EncryptedField, EncryptedResource, ExchangeableSigner, FieldDecryptError, FieldDecryptor,
+    FieldDecryptors, Identity, KeyError, KeyMaterial, KeyRing, Mchid, MchidError, Nonce,
+    NonceError, NonceFormatError, NonceSource, NotReady, PublicKey, ResourceDecryptor, Scheme,
+    SecretText, SerialNo, SerialNoError, Share, ShareError, SignError, SignErrorKind, Signature,
+    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, UnsupportedScheme, Verified,
+    Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization, foreign_text,
+    is_signed, request_message, response_message, verify_response, write_report,
 };
 #[cfg(feature = "date-time")]
 pub use wxpay_auth_core::{DateTime, DateTimeError};

@@ -23,7 +23,7 @@ impl WechatPay {
                 let mut response = error_response(status, &body);
                 response.executed = executed;
                 if signed {
-                    self.sign(&mut response, None);
+                    self.sign(&mut response, None, request);
                 } else {
                     self.add_common_headers(&mut response);
                 }
@@ -34,20 +34,23 @@ impl WechatPay {
                 let mut response = error_response(status, &body);
                 response.executed = executed;
                 let body = std::mem::replace(&mut response.body, b"another body".to_vec());
-                self.sign(&mut response, None);
+                self.sign(&mut response, None, request);
                 response.body = body;
                 response
             }
             misbehaviour => {
                 let right = self.carry_out(request);
                 let mut response = replaced(right, misbehaviour.as_ref());
-                self.sign(&mut response, misbehaviour.as_ref());
+                self.sign(&mut response, misbehaviour.as_ref(), request);
                 response
             }
         }
     }
 
     fn carry_out(&self, request: RawRequest<'_>) -> RawResponse {
+        if let Some(route) = self.custom_route(request.method, request.target) {
+            return route.response(request);
+        }
         match Route::find(request.method, request.target) {
             Some(Route::Terminate { plan_id }) => self.terminate(&plan_id, request.body),
             Some(Route::List { brand_id, query }) => match ListQuery::parse(query) {
@@ -55,6 +58,7 @@ impl WechatPay {
                 Err(response) => response,
             },
             Some(Route::Echo) => self.echo(request),
+            Some(Route::Certificates) => self.list_platform_certificates(),
             None => RawResponse::error(404, "NOT_FOUND", "请求的资源不存在"),
         }
     }

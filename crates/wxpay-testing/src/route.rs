@@ -14,9 +14,12 @@ pub(crate) enum Route<'a> {
     List { brand_id: String, query: &'a str },
     /// 回显: <https://pay.weixin.qq.com/doc/v3/partner/4015139289>
     Echo,
+    /// 下载平台证书: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
+    Certificates,
 }
 
 const ECHO: &str = "/v3/security/echo";
+const CERTIFICATES: &str = "/v3/certificates";
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/";
 
 impl<'a> Route<'a> {
@@ -25,6 +28,9 @@ impl<'a> Route<'a> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if (method, path) == ("POST", ECHO) {
             return Some(Self::Echo);
+        }
+        if (method, path) == ("GET", CERTIFICATES) {
+            return Some(Self::Certificates);
         }
         let (segment, last) = path.strip_prefix(PLANS)?.split_once('/')?;
         let id = decoded(segment).filter(|id| !id.is_empty())?;

@@ -10,6 +10,7 @@ use wxpay_auth_core::{NonceSource, PrivateKey, SystemNonce, Timestamp, response_
 use crate::gzip::gzip;
 use crate::keys::KEYS;
 use crate::misbehaviour::Misbehaviour;
+use crate::request::RawRequest;
 use crate::response::RawResponse;
 use crate::wechat_pay::WechatPay;
 
@@ -26,7 +27,12 @@ const TEN_MINUTES: u64 = 600;
 
 impl WechatPay {
     /// Signs a response, or misbehaves.
-    pub(crate) fn sign(&self, response: &mut RawResponse, misbehaviour: Option<&Misbehaviour>) {
+    pub(crate) fn sign(
+        &self,
+        response: &mut RawResponse,
+        misbehaviour: Option<&Misbehaviour>,
+        request: RawRequest<'_>,
+    ) {
         self.add_common_headers(response);
         if matches!(misbehaviour, Some(Misbehaviour::Unsigned | Misbehaviour::UnsignedSuccess)) {
             return;
@@ -34,7 +40,7 @@ impl WechatPay {
         let timestamp = signed_at(self.now(), misbehaviour).to_string();
         // Without a nonce no client accepts the response, so a failure here is noticed.
         let nonce = SystemNonce::new().nonce().map(|n| n.to_string()).unwrap_or_default();
-        let (serial, key) = self.key(misbehaviour);
+        let (serial, key) = self.key(misbehaviour, request);
         let signature = match misbehaviour {
             Some(Misbehaviour::Probe) => PROBE_SIGNATURE.to_owned(),
             Some(Misbehaviour::MalformedSignature) => "this is no base64!".to_owned(),
@@ -63,16 +69,18 @@ impl WechatPay {
     }
 
     /// Chooses the key, and the serial that is sent with it.
-    fn key(&self, misbehaviour: Option<&Misbehaviour>) -> (String, &'static PrivateKey) {
+    fn key(
+        &self,
+        misbehaviour: Option<&Misbehaviour>,
+        request: RawRequest<'_>,
+    ) -> (String, &'static PrivateKey) {
         let public_key_id = KEYS.public_key_id.to_string();
-        let certificate = KEYS.platform_certificate.serial_no().to_string();
-        let (own, other, key) = if self.signs_with_certificate() {
-            (certificate, public_key_id, &KEYS.platform_key)
-        } else {
-            (public_key_id, certificate, &KEYS.wechatpay_key)
-        };
+        let (own, key) = self.signing_key(request);
         match misbehaviour {
-            Some(Misbehaviour::WrongSerial) => (other, key),
+            Some(Misbehaviour::WrongSerial) if own == public_key_id => {
+                (KEYS.platform_certificate.serial_no().to_string(), key)
+            }
+            Some(Misbehaviour::WrongSerial) => (public_key_id, key),
             Some(Misbehaviour::UnknownSerial) => (UNKNOWN_SERIAL.to_owned(), key),
             Some(Misbehaviour::Probe) => (PROBE_SERIAL.to_owned(), key),
             Some(Misbehaviour::ExpiredCertificate) => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,11 +13,13 @@ use wxpay_auth_core::{
 };
 
 use crate::authenticate::{check_headers, check_signature};
+use crate::custom_route::CustomRoute;
 use crate::journal::{Entry, Verdict};
 use crate::keys::KEYS;
 use crate::merchant_ca::{self, CertificateRefusal};
 use crate::misbehaviour::Misbehaviour;
 use crate::plan::{Plan, PlanState};
+use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 use crate::response::RawResponse;
@@ -45,7 +47,8 @@ struct State {
     nonces: HashSet<Nonce>,
     always: Option<Misbehaviour>,
     next: VecDeque<Misbehaviour>,
-    sign_with_certificate: bool,
+    platform: Platform,
+    custom_routes: Vec<Arc<CustomRoute>>,
     nested_detail: bool,
     /// The merchant's certificates, the oldest first.
     certificates: Vec<Certificate>,
@@ -153,7 +156,7 @@ impl WechatPay {
         &KEYS.public_key_pem
     }
 
-    /// Returns the platform certificate, which signs responses after
+    /// Returns the initial platform certificate, which signs responses after
     /// [`sign_with_platform_certificate`](Self::sign_with_platform_certificate), in PEM.
     pub fn platform_certificate_pem(&self) -> &str {
         &KEYS.platform_certificate_pem
@@ -252,11 +255,6 @@ impl WechatPay {
         state.next.clear();
     }
 
-    /// Signs responses with the platform certificate from now on.
-    pub fn sign_with_platform_certificate(&self) {
-        self.state().sign_with_certificate = true;
-    }
-
     /// Puts the `issue` of a `SIGN_ERROR` one level deeper from now on, as some real responses do.
     pub fn nest_detail(&self) {
         self.state().nested_detail = true;
@@ -326,8 +324,19 @@ impl WechatPay {
         state.next.pop_front().or_else(|| state.always.clone())
     }
 
-    pub(crate) fn signs_with_certificate(&self) -> bool {
-        self.state().sign_with_certificate
+    /// Runs a function on the platform certificates.
+    pub(crate) fn with_platform<T>(&self, run: impl FnOnce(&mut Platform) -> T) -> T {
+        run(&mut self.state().platform)
+    }
+
+    pub(crate) fn add_custom_route(&self, route: CustomRoute) {
+        self.state().custom_routes.push(Arc::new(route));
+    }
+
+    /// Finds the call that a test added last for this target.
+    pub(crate) fn custom_route(&self, method: &str, target: &str) -> Option<Arc<CustomRoute>> {
+        let state = self.state();
+        state.custom_routes.iter().rev().find(|route| route.is(method, target)).cloned()
     }
 
     /// Runs a function on the plans.

@@ -13,8 +13,9 @@ use crate::serial_no::SerialNo;
 
 /// The serial, validity and key of an X.509 certificate.
 ///
-/// Its chain is not checked: a merchant certificate is the merchant's own, and a platform certificate
-/// is trusted because of how it was delivered (encrypted with the `APIv3` key).
+/// Its chain is not checked unless by [`require_issuer`](Self::require_issuer): a merchant certificate is the
+/// merchant's own, and a platform certificate is trusted because of how it was delivered (encrypted with the
+/// `APIv3` key).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     serial_no: SerialNo,

@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::serial_no::SerialNo;
 use crate::text::{InPath, debug_as_report, invisible};
+use crate::wechatpay_serial::WechatpaySerial;
 
 /// The contents of a PEM block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,6 +160,26 @@ pub enum KeyError {
         /// The last second at which it was valid.
         not_after: Timestamp,
     },
+    /// The certificate was not issued by the given authority.
+    #[error("the certificate {serial_no} was not issued by {issuer}: {reason}")]
+    #[non_exhaustive]
+    WrongIssuer {
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+        /// The serial of the certificate of the authority.
+        issuer: SerialNo,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A certificate was given under the serial of another one.
+    #[error("a certificate was given as {given}, but its serial is {serial_no}")]
+    #[non_exhaustive]
+    SerialMismatch {
+        /// The serial it was given under.
+        given: WechatpaySerial,
+        /// The serial of the certificate.
+        serial_no: SerialNo,
+    },
 }
 
 impl KeyError {
@@ -252,6 +273,13 @@ impl KeyError {
             }
             Self::CertificateExpired { .. } => {
                 "get the certificate that is valid now, and check the local clock"
+            }
+            Self::WrongIssuer { .. } => {
+                "do not use it before it is known where it comes from; if WeChat Pay has changed its \
+                 authority, get the new certificate of that from the merchant platform (CertTrustChain.p7b)"
+            }
+            Self::SerialMismatch { .. } => {
+                "give the certificate and the serial that belong together"
             }
         }
     }

@@ -4,6 +4,7 @@ mod certificate;
 mod crypto_backend;
 mod error;
 mod file_source;
+mod issuer;
 pub(crate) mod key_file;
 mod merchant_certificate;
 #[cfg(feature = "aws-lc-rs")]

@@ -1,6 +1,7 @@
 //! The interface to the merchant's key.
 
 mod algorithm;
+mod canary;
 mod error;
 mod exchangeable;
 mod signature;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::algorithm::{Algorithm, Scheme};
+pub use self::canary::CanarySigner;
 pub use self::error::{SignError, SignErrorKind};
 pub use self::exchangeable::ExchangeableSigner;
 pub use self::signature::Signature;

@@ -77,6 +77,18 @@ impl Keys {
         removed
     }
 
+    /// Returns the first valid key in the order of preference that is of a kind.
+    fn preferred(
+        &self,
+        now: Timestamp,
+        is_of_kind: impl Fn(&WechatpaySerial) -> bool,
+    ) -> Option<WechatpaySerial> {
+        let is_valid = |serial: &&WechatpaySerial| {
+            is_of_kind(serial) && self.by_serial.get(*serial).is_some_and(|key| key.is_valid(now))
+        };
+        self.preference.iter().find(is_valid).cloned()
+    }
+
     fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
         if self.by_serial.values().any(|key| key.is_valid(now)) {
             return Ok(());
@@ -170,16 +182,50 @@ impl KeyRing {
         certificate: &Certificate,
         public_key: PublicKey,
     ) -> Result<(), KeyError> {
+        let key = self.checked(certificate, public_key)?;
+        self.insert(&certificate.serial_no().clone().into(), &key);
+        Ok(())
+    }
+
+    fn checked(&self, certificate: &Certificate, public_key: PublicKey) -> Result<Key, KeyError> {
         let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
-        let serial_no = certificate.serial_no().clone();
+        let serial_no = certificate.serial_no();
         if certificate.is_merchants() {
-            return Err(KeyError::MerchantCertificate { serial_no });
+            return Err(KeyError::MerchantCertificate { serial_no: serial_no.clone() });
         }
         if self.clock.now() > not_after {
-            return Err(KeyError::CertificateExpired { serial_no, not_after });
+            return Err(KeyError::CertificateExpired { serial_no: serial_no.clone(), not_after });
         }
-        let key = Key { public_key, validity: Some((not_before, not_after)) };
-        self.insert(&serial_no.into(), &key);
+        Ok(Key { public_key, validity: Some((not_before, not_after)) })
+    }
+
+    /// Replaces all platform certificates with these, atomically; public keys stay. If one is refused, nothing
+    /// changes.
+    ///
+    /// Each comes with its serial as WeChat Pay writes it (`serial_no` of the download): requests name it in exactly
+    /// that form.
+    ///
+    /// # Errors
+    /// As [`KeyRing::insert_certificate`], and [`KeyError::SerialMismatch`] if a serial is another number than that of
+    /// its certificate.
+    pub fn replace_certificates<'c>(
+        &self,
+        certificates: impl IntoIterator<Item = (WechatpaySerial, &'c Certificate)>,
+    ) -> Result<(), KeyError> {
+        let mut new = Vec::new();
+        for (serial, certificate) in certificates {
+            if serial != certificate.serial_no().clone().into() {
+                let serial_no = certificate.serial_no().clone();
+                return Err(KeyError::SerialMismatch { given: serial, serial_no });
+            }
+            let key = self.checked(certificate, certificate.public_key().clone())?;
+            new.push((serial, key));
+        }
+        self.update(|keys| {
+            keys.by_serial.retain(|serial, _| serial.is_public_key_id());
+            keys.by_serial.extend(new.iter().cloned());
+            keys.sort();
+        });
         Ok(())
     }
 
@@ -193,6 +239,17 @@ impl KeyRing {
     /// Replaces these keys with those of another ring, atomically.
     pub fn replace_with(&self, other: &Self) {
         self.keys.store(other.keys.load_full());
+    }
+
+    /// Returns the platform certificate to prefer at this time: the valid one that expires last.
+    pub fn preferred_certificate(&self, now: Timestamp) -> Option<WechatpaySerial> {
+        self.keys.load().preferred(now, |serial| !serial.is_public_key_id())
+    }
+
+    /// Returns the id of the public key to prefer.
+    pub fn preferred_public_key(&self) -> Option<WechatpaySerial> {
+        // It does not expire.
+        self.keys.load().preference.iter().find(|serial| serial.is_public_key_id()).cloned()
     }
 
     /// Returns the ids of all keys, the preferred one first.
@@ -243,9 +300,7 @@ impl Default for KeyRing {
 #[async_trait]
 impl Verifier for KeyRing {
     fn preferred_serial(&self, now: Timestamp) -> Option<WechatpaySerial> {
-        let keys = self.keys.load();
-        let valid = |s: &&WechatpaySerial| keys.by_serial.get(*s).is_some_and(|k| k.is_valid(now));
-        keys.preference.iter().find(valid).cloned()
+        self.keys.load().preferred(now, |_| true)
     }
 
     fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {

@@ -385,3 +385,62 @@ async fn references_and_boxes_verify_too() {
     verify(&&ring, &id(1), NOW).await.unwrap();
     assert_eq!(shared.preferred_serial(NOW), boxed.preferred_serial(NOW));
 }
+
+/// Issues a certificate with this serial for the key that signs.
+fn issued(serial: u8, name: &str) -> Certificate {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(rcgen::SerialNumber::from(vec![serial; 20]));
+    let key = rcgen::KeyPair::from_pem(WECHATPAY_KEY).unwrap();
+    Certificate::from_pem(params.self_signed(&key).unwrap().pem()).unwrap()
+}
+
+#[tokio::test]
+async fn certificates_are_replaced_together_and_public_keys_stay() {
+    let ring = ring();
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    ring.insert_certificate(&certificate()).unwrap();
+    let (one, two) = (issued(1, "Tenpay.com sign"), issued(2, "Tenpay.com sign"));
+    let serial = |certificate: &Certificate| {
+        WechatpaySerial::new(certificate.serial_no().as_str().trim_start_matches('0')).unwrap()
+    };
+    ring.replace_certificates([(serial(&one), &one), (serial(&two), &two)]).unwrap();
+    let held: Vec<_> = ring.serials().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        held,
+        ["PUB_KEY_ID_1".to_owned(), serial(&two).to_string(), serial(&one).to_string()]
+    );
+    assert!(held[1].starts_with("20202"), "its digits are kept as they were given: {held:?}");
+    verify(&ring, &serial(&one), NOW).await.unwrap();
+    let gone = verify(&ring, &certificate().serial_no().clone().into(), NOW).await.unwrap_err();
+    assert!(matches!(gone, VerifyError::UnknownSerial { .. }), "{gone:?}");
+
+    // One that is refused changes nothing.
+    let merchants = issued(3, "1900007291");
+    let expired = KeyRing::with_clock(|| Timestamp::from_unix_secs(u64::MAX));
+    for (ring, given, refused) in [
+        (&ring, serial(&one), &two),
+        (&ring, serial(&merchants), &merchants),
+        (&expired, serial(&two), &two),
+    ] {
+        let before = ring.serials();
+        assert!(ring.replace_certificates([(serial(&one), &one), (given, refused)]).is_err());
+        assert_eq!(ring.serials(), before);
+    }
+    ring.replace_certificates([]).unwrap();
+    assert_eq!(ring.serials(), [id(1)]);
+}
+
+#[test]
+fn each_kind_has_its_preferred_key() {
+    let ring = ring();
+    assert_eq!((ring.preferred_certificate(NOW), ring.preferred_public_key()), (None, None));
+    ring.insert_certificate(&certificate()).unwrap();
+    ring.insert_public_key(id(1), public_key()).unwrap();
+    ring.insert_public_key(id(2), public_key()).unwrap();
+    let serial: WechatpaySerial = certificate().serial_no().clone().into();
+    assert_eq!(ring.preferred_certificate(NOW), Some(serial));
+    assert_eq!(ring.preferred_public_key(), Some(id(2)));
+    let after = Timestamp::from_unix_secs(certificate().not_after().as_unix_secs() + 1);
+    assert_eq!(ring.preferred_certificate(after), None);
+}

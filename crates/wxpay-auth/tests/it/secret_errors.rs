@@ -84,7 +84,7 @@ fn leaks_would_be_found() {
 fn errors_of_keys() {
     let private = |pem: String| PrivateKey::from_pem(pem).unwrap_err();
     let other_key = PrivateKey::from_pem_file(testdata("keys/apiclient_test_key.pem")).unwrap();
-    let errors: [KeyError; 20] = [
+    let errors: [KeyError; 22] = [
         PrivateKey::from_pem_file(testdata("nothing")).unwrap_err(),
         PrivateKey::from_pem_file(testdata("keys")).unwrap_err(),
         PrivateKey::from_pem_file(KEY).unwrap_err(),
@@ -109,8 +109,12 @@ fn errors_of_keys() {
         KeyRing::new()
             .insert_public_key(certificate().serial_no().clone().into(), other_public_key())
             .unwrap_err(),
+        certificate().require_issuer(&merchants_certificate()).unwrap_err(),
+        KeyRing::with_clock(|| NOW)
+            .replace_certificates([("1F".parse().unwrap(), &certificate())])
+            .unwrap_err(),
     ];
-    assert_eq!(variants(&errors), 16, "every variant of KeyError");
+    assert_eq!(variants(&errors), 18, "every variant of KeyError");
     let secrets = secrets();
     assert_silent(&secrets, errors);
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::leaks::{self, CERTIFICATE, KEY, Secret, debug};
 use wxpay_auth::http::HeaderMap;
 use wxpay_auth::{
-    Algorithm, ApiV3Key, Authorization, Backend, BrandId, Certificate, CertificateRequest,
-    CertificateSubject, EncryptedField, ExchangeableSigner, FieldDecryptors, FileKeySigner,
-    Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText, SerialNo,
-    SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock, SystemNonce,
-    Timestamp, Verifier, WechatpaySerial, authorization, response_message, verify_response,
+    Algorithm, ApiV3Key, Authorization, Backend, BrandId, CanarySigner, Certificate,
+    CertificateRequest, CertificateSubject, EncryptedField, ExchangeableSigner, FieldDecryptors,
+    FileKeySigner, Identity, KeyMaterial, KeyRing, Mchid, Nonce, PrivateKey, Scheme, SecretText,
+    SerialNo, Share, SignErrorKind, Signature, SignedMessage, Signer, SignerUri, SystemClock,
+    SystemNonce, Timestamp, Verifier, WechatpaySerial, authorization, response_message,
+    verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -73,6 +74,7 @@ async fn no_type_shows_a_secret() {
         ("Authorization", debug(&Authorization::parse(&header).unwrap())),
         ("Backend", debug(&Backend::Ring) + &Backend::Ring.to_string()),
         ("BrandId", debug(&BrandId::new("1004"))),
+        ("CanarySigner", debug(&CanarySigner::new(signer.clone(), signer.clone()).unwrap())),
         ("Certificate", debug(&certificate)),
         ("CertificateRequest", debug(&request)),
         ("CertificateSubject", debug(&subject) + &subject.to_string()),
@@ -98,6 +100,7 @@ async fn no_type_shows_a_secret() {
         ("Scheme", debug(&Scheme::MerchantSha256Rsa2048)),
         ("SecretText", debug(&SecretText::new(FIELD))),
         ("SerialNo", debug(certificate.serial_no()) + &certificate.serial_no().to_string()),
+        ("Share", debug(&Share::ALL) + &Share::ALL.to_string()),
         ("SignErrorKind", debug(&SignErrorKind::Other) + &SignErrorKind::Other.to_string()),
         ("Signature", debug(&signature)),
         ("SignedMessage", debug(&SignedMessage::new(&serial, algorithm, &message, &bytes, NOW))),

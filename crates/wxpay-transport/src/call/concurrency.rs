@@ -11,11 +11,19 @@ use crate::bounded_queue::{BoundedQueue, QueueFull};
 pub(crate) struct ConcurrencyLimit {
     permits: Arc<Semaphore>,
     waiting: BoundedQueue,
+    limits: (usize, usize),
 }
 
 impl ConcurrencyLimit {
     pub(crate) fn new(calls: usize, queue: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(calls)), waiting: BoundedQueue::new(queue) }
+        let (permits, waiting) = (Arc::new(Semaphore::new(calls)), BoundedQueue::new(queue));
+        Self { permits, waiting, limits: (calls, queue) }
+    }
+
+    /// Creates another one with the same limits.
+    pub(crate) fn same_limits(&self) -> Self {
+        let (calls, queue) = self.limits;
+        Self::new(calls, queue)
     }
 
     /// Waits for a permit; dropping it frees the place.

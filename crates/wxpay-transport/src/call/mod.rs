@@ -45,7 +45,8 @@ use crate::retry::policy::{Attempted, RetryPolicy};
 /// Decides on attempts: where they go, when, and how many.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    pub(crate) domains: Domains,
+    /// Shared by clients that differ only in their verifier.
+    pub(crate) domains: Arc<Domains>,
     pub(crate) concurrency: ConcurrencyLimit,
     pub(crate) rate_limiter: Arc<dyn RateLimiter>,
     pub(crate) retry_policy: Arc<dyn RetryPolicy>,
@@ -73,6 +74,18 @@ enum Goal<'d> {
 }
 
 impl Calls {
+    /// Returns the same for another client, with limits of its own: its calls must not wait for those of this one.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            domains: Arc::clone(&self.domains),
+            concurrency: self.concurrency.same_limits(),
+            rate_limiter: Arc::clone(&self.rate_limiter),
+            retry_policy: Arc::clone(&self.retry_policy),
+            retry_budget: self.retry_budget.same_limits(),
+            timeouts: self.timeouts,
+        }
+    }
+
     /// Runs one call within its timeout.
     pub(crate) async fn run<A: Attempts>(
         &self,

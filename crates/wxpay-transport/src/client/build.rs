@@ -90,7 +90,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             self.rate_limiter.unwrap_or_else(|| Arc::new(InProcessRateLimiter::new()));
         Ok(Client::from_inner(Inner {
             calls: Calls {
-                domains,
+                domains: Arc::new(domains),
                 concurrency: ConcurrencyLimit::new(
                     self.max_concurrent_calls,
                     self.max_queued_calls,

@@ -79,6 +79,21 @@ impl<S: Signer, V: Verifier> Client<S, V> {
         ClientBuilder::new(identity.into(), signer, verifier)
     }
 
+    /// Returns a client that verifies with another verifier, and otherwise is as this one. They share connections and
+    /// the rate limits, but neither the limit of calls at the same time nor the retry budget: a call of one never waits
+    /// for calls of the other.
+    ///
+    /// That way one client downloads the keys with which the responses to the other one are verified.
+    #[must_use]
+    pub fn with_verifier<W: Verifier>(&self, verifier: W) -> Client<S, W>
+    where
+        S: Clone,
+    {
+        let Inner { calls, attempts } = &*self.inner;
+        let (calls, attempts) = (calls.beside(), attempts.with_verifier(verifier));
+        Client::from_inner(Inner { calls, attempts })
+    }
+
     pub(crate) fn from_inner(inner: Inner<S, V>) -> Self {
         Self { inner: Arc::new(inner) }
     }
@@ -111,7 +126,7 @@ impl<S: Signer, V: Verifier> Client<S, V> {
     /// Returns the number of connections to both domains that are ready for calls: those kept after a call,
     /// and those opened in advance.
     pub fn idle_connections(&self) -> usize {
-        let Domains { main, standby, .. } = &self.inner.calls.domains;
+        let Domains { main, standby, .. } = &*self.inner.calls.domains;
         main.idle_connections() + standby.as_ref().map_or(0, Domain::idle_connections)
     }
 }

@@ -39,6 +39,11 @@ impl RetryBudget {
         Self { tokens: AtomicU64::new(most), most, deposit }
     }
 
+    /// Creates another one, which is full, with the same limits.
+    pub(crate) fn same_limits(&self) -> Self {
+        Self { tokens: AtomicU64::new(self.most), most: self.most, deposit: self.deposit }
+    }
+
     pub(crate) fn deposit(&self) {
         if self.tokens.load(Ordering::Relaxed) >= self.most {
             return;

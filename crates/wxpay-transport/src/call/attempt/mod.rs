@@ -98,6 +98,23 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
     }
 }
 
+impl<S: Clone, V> SignedAttempts<S, V> {
+    /// Copies all settings but the verifier.
+    pub(crate) fn with_verifier<W>(&self, verifier: W) -> SignedAttempts<S, W> {
+        SignedAttempts {
+            identity: self.identity.clone(),
+            signer: self.signer.clone(),
+            verifier,
+            user_agent: self.user_agent.clone(),
+            audit: self.audit.clone(),
+            reuse: self.reuse,
+            max_response_bytes: self.max_response_bytes,
+            clock: Arc::clone(&self.clock),
+            nonces: Arc::clone(&self.nonces),
+        }
+    }
+}
+
 /// Ends an attempt in which application code panicked: with the panic if nothing was sent. If the request may
 /// have been carried out, the caller must get an error that says so.
 fn panicked(

@@ -1,0 +1,321 @@
+//! The platform certificates of a merchant: held in a key ring, and downloaded into it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use wxpay_auth::{Clock, KeyRing, SystemClock, Timestamp, WechatpaySerial};
+use wxpay_auth_core::internal::log::{info, warn};
+use wxpay_auth_core::internal::panics::caught;
+use wxpay_transport::Transport;
+
+use crate::certificates::download::CertificateDownload;
+use crate::certificates::download_verifier::DownloadVerifier;
+use crate::certificates::error::CertificateError;
+use crate::certificates::flight::{self, Flight, Outcome, Waiting};
+use crate::certificates::list::CertificateList;
+use crate::certificates::list_error::CertificateListError;
+use crate::certificates::scheduler::{Due, Schedule};
+use crate::certificates::status::{CertificateState, CertificateStatus};
+
+/// The platform certificates of a merchant: a key ring, and what downloads them into it.
+///
+/// A download replaces the certificates in the ring, atomically: those that the list no longer has are removed, public
+/// keys stay. If it fails, nothing changes. One download runs at a time, and all who ask for one meanwhile get its
+/// result.
+///
+/// By itself it downloads nothing: a [`CertificateScheduler`](crate::CertificateScheduler) does so in time, a
+/// [`RenewingVerifier`](crate::RenewingVerifier) when a response names a certificate that is not held, and
+/// [`refresh`](Self::refresh) now. Clones share everything.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012073263>
+///
+/// ```
+/// use wxpay_auth::{ApiV3Key, KeyRing};
+/// use wxpay_security::{CertificateScheduler, DownloadVerifier, PlatformCertificates, RenewingVerifier};
+/// use wxpay_testing::Gateway;
+/// use wxpay_transport::{BaseUrl, Client};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = Gateway::start().await;
+/// # gateway.sign_with_platform_certificate();
+/// let verifier = DownloadVerifier::new(KeyRing::new(), ApiV3Key::new(gateway.api_v3_key())?);
+/// let downloads = Client::builder(gateway.mchid(), gateway.signer(), verifier.clone())
+///     .base_url(BaseUrl::new(gateway.base_url())?)
+///     .build()?;
+/// let certificates = PlatformCertificates::new(downloads.clone(), verifier);
+/// certificates.refresh().await?;
+///
+/// let scheduler = CertificateScheduler::start(); // one for all merchants of the process
+/// scheduler.add(&certificates);
+/// let client = downloads.with_verifier(RenewingVerifier::new(certificates));
+/// # let _ = client;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PlatformCertificates {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    download: CertificateDownload<Box<dyn Transport>>,
+    ring: KeyRing,
+    clock: Arc<dyn Clock>,
+    pub(super) flight: Flight,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    status: CertificateStatus,
+    /// When a download was last begun because of an unknown serial.
+    begun_for_unknown: Option<Instant>,
+    /// The scheduler, and the number under which it knows this merchant.
+    schedule: Option<(Weak<Schedule>, u64)>,
+}
+
+impl PlatformCertificates {
+    /// Creates it with the system clock. `transport` is the client that downloads, whose verifier is (a clone of)
+    /// `verifier`; its ring is the one that is filled.
+    pub fn new(transport: impl Transport + 'static, verifier: DownloadVerifier) -> Self {
+        Self::with_clock(transport, verifier, SystemClock)
+    }
+
+    /// Creates it with a clock, which tells how long certificates are still of use.
+    pub fn with_clock(
+        transport: impl Transport + 'static,
+        verifier: DownloadVerifier,
+        clock: impl Clock + 'static,
+    ) -> Self {
+        let ring = verifier.ring().clone();
+        let status = CertificateStatus {
+            state: CertificateState::Active,
+            downloaded_at: None,
+            covered_until: None,
+            failures: 0,
+            downloads: 0,
+        };
+        let progress = Progress { status, begun_for_unknown: None, schedule: None };
+        Self {
+            inner: Arc::new(Inner {
+                download: CertificateDownload::new(Box::new(transport), verifier),
+                ring,
+                clock: Arc::new(clock),
+                flight: Flight::default(),
+                progress: Mutex::new(progress),
+            }),
+        }
+    }
+
+    /// Returns the ring that is filled. It may hold public keys, too, which stay.
+    pub fn ring(&self) -> &KeyRing {
+        &self.inner.ring
+    }
+
+    /// Downloads the certificates into the ring now, or waits for the download in progress.
+    ///
+    /// It runs in a task of its own, so it completes also if this future is dropped. After
+    /// [public-key mode](CertificateError::PublicKeyMode), one that succeeds makes the downloads of the scheduler begin again.
+    ///
+    /// # Errors
+    /// [`CertificateError`], shared by all who waited. The ring holds what it held before.
+    pub async fn refresh(&self) -> Result<Arc<CertificateList>, Arc<CertificateError>> {
+        match flight::begin(&self.inner, None, || true) {
+            Some(waiting) => flight::outcome(waiting).await,
+            None => Err(Arc::new(CertificateError::Interrupted)),
+        }
+    }
+
+    /// Returns what is known about the certificates.
+    pub fn status(&self) -> CertificateStatus {
+        self.inner.progress().status
+    }
+
+    /// Downloads no more, neither in time nor for unknown serials: during the move to the public key, each download
+    /// counts against it. [`refresh`](Self::refresh) still downloads.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013038589>
+    pub fn pause(&self) {
+        self.inner.set_state(CertificateState::Paused, Due::Never);
+    }
+
+    /// Downloads again after [`pause`](Self::pause); the scheduler begins at once.
+    pub fn resume(&self) {
+        self.inner.set_state(CertificateState::Active, Due::Now);
+    }
+}
+
+impl Inner {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_state(&self, state: CertificateState, due: Due) {
+        let schedule = {
+            let mut progress = self.progress();
+            progress.status.state = state;
+            progress.schedule.clone()
+        };
+        schedule_again(schedule, due);
+    }
+
+    /// Sets which scheduler keeps it up to date, and returns when the next download is due.
+    pub(super) fn set_schedule(&self, schedule: Weak<Schedule>, number: u64) -> Due {
+        let now = self.now();
+        let mut progress = self.progress();
+        progress.schedule = Some((schedule, number));
+        due(&progress.status, now)
+    }
+
+    /// Reads the clock, which is the application's: without a lock, and a panic in it changes nothing.
+    fn now(&self) -> Timestamp {
+        caught(|| self.clock.now()).unwrap_or_else(|| SystemClock.now())
+    }
+
+    /// Returns the number under which this scheduler knows it.
+    pub(super) fn number_in(&self, schedule: &Weak<Schedule>) -> Option<u64> {
+        let progress = self.progress();
+        let (known, number) = progress.schedule.as_ref()?;
+        known.ptr_eq(schedule).then_some(*number)
+    }
+
+    /// Begins a download that the scheduler wants.
+    pub(super) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) {
+        let _ = flight::begin(self, Some(permit), || true);
+    }
+
+    /// Joins the download in progress, or begins one unless another one was begun for an unknown serial less than
+    /// `interval` ago.
+    pub(super) fn begin_for_unknown(self: &Arc<Self>, interval: Duration) -> Option<Waiting> {
+        if self.progress().status.state != CertificateState::Active {
+            return None;
+        }
+        flight::begin(self, None, || {
+            let (mut progress, now) = (self.progress(), Instant::now());
+            let last = progress.begun_for_unknown;
+            let may_begin = last.is_none_or(|last| now.duration_since(last) >= interval);
+            if may_begin {
+                progress.begun_for_unknown = Some(now);
+            }
+            may_begin
+        })
+    }
+
+    /// Counts a download.
+    pub(super) fn begun(&self) {
+        self.progress().status.downloads += 1;
+    }
+
+    /// Downloads the list, and puts it into the ring.
+    pub(super) async fn download_into_ring(&self) -> Outcome {
+        let list = self.download.list().await.map_err(Arc::new)?;
+        let before = self.certificates();
+        let listed = list.certificates.iter().map(|c| (c.serial.clone(), &c.certificate));
+        self.ring.replace_certificates(listed).map_err(|error| {
+            let named = list.signed_by.as_str();
+            Arc::new(CertificateError::from(CertificateListError::certificate(named, error)))
+        })?;
+        self.tell_changes(&before);
+        Ok(Arc::new(list))
+    }
+
+    fn certificates(&self) -> BTreeSet<WechatpaySerial> {
+        let serials = self.ring.serials().into_iter();
+        serials.filter(|serial| !serial.is_public_key_id()).collect()
+    }
+
+    fn tell_changes(&self, before: &BTreeSet<WechatpaySerial>) {
+        let now = self.certificates();
+        for serial in now.difference(before) {
+            info!(%serial, "a platform certificate was added");
+        }
+        for serial in before.difference(&now) {
+            info!(%serial, "a platform certificate was removed");
+        }
+    }
+
+    /// Records how a download ended, and when the next one is due.
+    pub(super) fn landed(&self, outcome: &Outcome) {
+        let now = self.now();
+        let (schedule, due) = {
+            let mut progress = self.progress();
+            record(&mut progress.status, outcome, now);
+            (progress.schedule.clone(), due(&progress.status, now))
+        };
+        schedule_again(schedule, due);
+        match outcome {
+            Ok(_) => {}
+            Err(error) if error.is_public_key_mode() => {
+                info!(%error, hint = &*error.hint(), "no more platform certificates are downloaded");
+            }
+            Err(error) => {
+                warn!(%error, hint = &*error.hint(), "the platform certificates could not be downloaded");
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((schedule, number)) = progress.schedule.take()
+            && let Some(schedule) = schedule.upgrade()
+        {
+            schedule.remove(number);
+        }
+    }
+}
+
+fn record(status: &mut CertificateStatus, outcome: &Outcome, now: Timestamp) {
+    match outcome {
+        Ok(list) => {
+            status.failures = 0;
+            status.downloaded_at = Some(now);
+            status.covered_until = Some(list.covered_until());
+            if status.state == CertificateState::PublicKeyMode {
+                status.state = CertificateState::Active;
+            }
+        }
+        Err(error) if error.is_public_key_mode() => {
+            status.failures = 0;
+            if status.state == CertificateState::Active {
+                status.state = CertificateState::PublicKeyMode;
+            }
+        }
+        Err(_) => status.failures = status.failures.saturating_add(1),
+    }
+}
+
+/// Returns when the next download is due.
+fn due(status: &CertificateStatus, now: Timestamp) -> Due {
+    match (status.state, status.covered_until) {
+        (CertificateState::Paused | CertificateState::PublicKeyMode, _) => Due::Never,
+        _ if status.failures > 0 => Due::AfterFailure(status.failures),
+        (_, Some(end)) => {
+            let left = u64::try_from(end.seconds_after(now)).unwrap_or(0);
+            Due::AfterSuccess(Duration::from_secs(left))
+        }
+        (_, None) => Due::Now,
+    }
+}
+
+fn schedule_again(schedule: Option<(Weak<Schedule>, u64)>, due: Due) {
+    if let Some((schedule, number)) = schedule
+        && let Some(schedule) = schedule.upgrade()
+    {
+        schedule.set(number, due);
+    }
+}
+
+impl fmt::Debug for PlatformCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlatformCertificates")
+            .field("ring", &self.inner.ring)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

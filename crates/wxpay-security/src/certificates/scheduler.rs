@@ -1,0 +1,426 @@
+//! Downloads the platform certificates of all merchants of a process in time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::certificates::due::{after_failure, after_success};
+use crate::certificates::platform_certificates::{Inner, PlatformCertificates};
+
+/// Downloads the platform certificates of any number of merchants in time. One is enough for a process; it has one
+/// task, and ends when it is dropped.
+///
+/// Each merchant is due somewhat before the interval has passed, sooner as the end of its last certificate comes
+/// nearer, and after a failure at first a minute later, then less and less often. Only some downloads run at a time.
+/// A merchant in [public-key mode](crate::CertificateError::PublicKeyMode), or whose downloads are
+/// [paused](PlatformCertificates::pause), is never due. One that nobody holds any more is forgotten: the scheduler keeps none
+/// alive.
+///
+/// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() {
+/// use std::time::Duration;
+/// use wxpay_security::CertificateScheduler;
+///
+/// let scheduler = CertificateScheduler::builder().max_downloads(2).start();
+/// // … scheduler.add(&certificates) for each merchant
+/// # let _ = scheduler;
+/// # }
+/// ```
+pub struct CertificateScheduler {
+    schedule: Arc<Schedule>,
+    task: JoinHandle<()>,
+}
+
+impl CertificateScheduler {
+    /// Starts it on the current Tokio runtime, with an interval of 12 hours and at most four downloads at a time.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// Returns a builder, to set the interval and how many downloads run at a time.
+    pub fn builder() -> CertificateSchedulerBuilder {
+        CertificateSchedulerBuilder::default()
+    }
+
+    /// Keeps the certificates of a merchant up to date from now on. If they were never downloaded, they are at once.
+    ///
+    /// A merchant has one scheduler: a second one takes the place of the first one.
+    pub fn add(&self, certificates: &PlatformCertificates) {
+        let inner = &certificates.inner;
+        let weak = Arc::downgrade(&self.schedule);
+        let known = inner.number_in(&weak).filter(|number| self.schedule.has(*number));
+        let number = known.unwrap_or_else(|| self.schedule.add(inner));
+        let due = inner.set_schedule(weak, number);
+        self.schedule.set(number, due);
+    }
+
+    /// Downloads the certificates of a merchant no more.
+    pub fn remove(&self, certificates: &PlatformCertificates) {
+        let weak = Arc::downgrade(&self.schedule);
+        if let Some(number) = certificates.inner.number_in(&weak) {
+            self.schedule.remove(number);
+        }
+    }
+
+    /// Returns the number of merchants that were added, and neither removed nor dropped.
+    pub fn merchants(&self) -> usize {
+        self.schedule.entries().merchants.len()
+    }
+}
+
+impl Drop for CertificateScheduler {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for CertificateScheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateScheduler")
+            .field("interval", &self.schedule.interval)
+            .field("merchants", &self.merchants())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`CertificateScheduler`].
+#[derive(Debug, Clone)]
+pub struct CertificateSchedulerBuilder {
+    interval: Duration,
+    max_downloads: usize,
+}
+
+impl Default for CertificateSchedulerBuilder {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(12 * 3600), max_downloads: 4 }
+    }
+}
+
+impl CertificateSchedulerBuilder {
+    /// Sets the longest time between two downloads of a merchant. WeChat Pay asks for less than 12 hours, the default;
+    /// a longer one is reduced to that.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.min(Self::default().interval);
+        self
+    }
+
+    /// Sets how many downloads run at a time: 4 by default, and at least one.
+    #[must_use]
+    pub fn max_downloads(mut self, downloads: usize) -> Self {
+        self.max_downloads = downloads.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Starts the scheduler on the current Tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start(self) -> CertificateScheduler {
+        let schedule = Arc::new(Schedule {
+            interval: self.interval,
+            entries: Mutex::default(),
+            changed: Notify::new(),
+        });
+        let running = Arc::clone(&schedule);
+        let permits = Arc::new(Semaphore::new(self.max_downloads));
+        let task = tokio::spawn(async move { running.run(permits).await });
+        CertificateScheduler { schedule, task }
+    }
+}
+
+/// When a merchant is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Now,
+    Never,
+    /// After a download whose certificates are of use for this long.
+    AfterSuccess(Duration),
+    /// After this many failures.
+    AfterFailure(u32),
+}
+
+/// The merchants by the time at which they are due.
+pub(super) struct Schedule {
+    interval: Duration,
+    entries: Mutex<Entries>,
+    /// Wakes the task after a change.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Entries {
+    merchants: HashMap<u64, Entry>,
+    by_time: BTreeSet<(Instant, u64)>,
+    last_number: u64,
+}
+
+struct Entry {
+    inner: Weak<Inner>,
+    due: Option<Instant>,
+}
+
+impl Schedule {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, inner: &Arc<Inner>) -> u64 {
+        let mut entries = self.entries();
+        entries.last_number += 1;
+        let number = entries.last_number;
+        entries.merchants.insert(number, Entry { inner: Arc::downgrade(inner), due: None });
+        number
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.entries().merchants.contains_key(&number)
+    }
+
+    /// Forgets a merchant.
+    pub(super) fn remove(&self, number: u64) {
+        let mut entries = self.entries();
+        entries.set(number, None);
+        entries.merchants.remove(&number);
+    }
+
+    /// Sets when a merchant is due; one that is not known is ignored.
+    pub(super) fn set(&self, number: u64, due: Due) {
+        let wait = match due {
+            Due::Never => None,
+            Due::Now => Some(Duration::ZERO),
+            Due::AfterSuccess(covered) => {
+                Some(after_success(self.interval, covered, fastrand::f64()))
+            }
+            Due::AfterFailure(failures) => {
+                Some(after_failure(self.interval, failures, fastrand::f64()))
+            }
+        };
+        self.entries().set(number, wait.map(|wait| Instant::now() + wait));
+        self.changed.notify_one();
+    }
+
+    async fn run(&self, permits: Arc<Semaphore>) {
+        loop {
+            let changed = self.changed.notified();
+            let next = self.entries().by_time.first().map(|(at, _)| *at);
+            let is_due = match next {
+                None => {
+                    changed.await;
+                    false
+                }
+                Some(at) => timeout_at(at, changed).await.is_err(),
+            };
+            if !is_due {
+                continue;
+            }
+            // The semaphore is never closed.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            if let Some(inner) = self.take_due(Instant::now()) {
+                inner.begin(permit);
+            }
+        }
+    }
+
+    /// Takes the first merchant that is due.
+    fn take_due(&self, now: Instant) -> Option<Arc<Inner>> {
+        let mut entries = self.entries();
+        loop {
+            let (at, number) = entries.by_time.first().copied()?;
+            if at > now {
+                return None;
+            }
+            entries.set(number, None);
+            // One that is being dropped removes itself.
+            if let Some(inner) =
+                entries.merchants.get(&number).and_then(|entry| entry.inner.upgrade())
+            {
+                return Some(inner);
+            }
+        }
+    }
+}
+
+impl Entries {
+    fn set(&mut self, number: u64, due: Option<Instant>) {
+        let Some(entry) = self.merchants.get_mut(&number) else { return };
+        if let Some(before) = std::mem::replace(&mut entry.due, due) {
+            self.by_time.remove(&(before, number));
+        }
+        if let Some(due) = due {
+            self.by_time.insert((due, number));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::certificates::double::{Answer, Downloads, NOW, TestClock, certificate};
+    use crate::certificates::status::CertificateState;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// Returns how many downloads there are in this time.
+    async fn downloads_in(downloads: &Downloads, time: Duration) -> usize {
+        let before = downloads.calls();
+        sleep(time).await;
+        downloads.calls() - before
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merchant_is_downloaded_at_once_and_then_in_less_than_the_interval() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        assert_eq!(downloads_in(&downloads, HOUR).await, 1);
+        assert_eq!(merchant.ring().serials().len(), 1);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "{in_ten_days}");
+        let status = merchant.status();
+        assert_eq!((status.failures, status.state), (0, CertificateState::Active));
+        assert_eq!(status.covered_until, Some(certificate().not_after()));
+        assert_eq!(status.downloads, downloads.calls() as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_downloaded_sooner_as_the_end_comes_nearer() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        // The list names an end that is long before that of the certificate.
+        *downloads.expire_time.lock().unwrap() = Some(NOW + 86_400);
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        let first_half = downloads_in(&downloads, DAY / 2).await;
+        let second_half = downloads_in(&downloads, DAY / 2).await;
+        assert!(first_half >= 2 && second_half >= 2 * first_half, "{first_half}, {second_half}");
+        let after_the_end = downloads_in(&downloads, HOUR).await;
+        assert!((30..=61).contains(&after_the_end), "{after_the_end} in an hour");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_repeated_less_often_and_the_old_certificates_stay() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        sleep(HOUR).await;
+        let held = merchant.ring().serials();
+        for answer in [Answer::NoConnection, Answer::Panic] {
+            downloads.answer(answer);
+            sleep(DAY / 2).await;
+            let in_a_day = downloads_in(&downloads, DAY).await;
+            assert!((24..=50).contains(&in_a_day), "{in_a_day} with {answer:?}");
+            assert_eq!(merchant.ring().serials(), held);
+            assert!(merchant.status().failures > 20);
+        }
+        downloads.answer(Answer::List);
+        sleep(HOUR).await;
+        assert_eq!(merchant.status().failures, 0);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "{in_ten_days}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merchant_in_public_key_mode_is_left_alone_until_it_has_certificates_again() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.answer(Answer::PublicKeyMode);
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 1);
+        assert_eq!(merchant.status().state, CertificateState::PublicKeyMode);
+        let error = merchant.refresh().await.unwrap_err();
+        assert!(error.is_public_key_mode() && error.hint().contains("PUB_KEY_ID"), "{error:?}");
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+
+        downloads.answer(Answer::List);
+        merchant.refresh().await.unwrap();
+        assert_eq!(merchant.status().state, CertificateState::Active);
+        assert!(downloads_in(&downloads, DAY).await >= 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_paused_or_removed_is_left_alone() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let (scheduler, merchant) = (CertificateScheduler::start(), downloads.merchant());
+        scheduler.add(&merchant);
+        sleep(HOUR).await;
+        merchant.pause();
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        merchant.refresh().await.expect("an explicit one is made");
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        merchant.resume();
+        assert_eq!(downloads_in(&downloads, HOUR).await, 1);
+        scheduler.remove(&merchant);
+        assert_eq!((scheduler.merchants(), downloads_in(&downloads, 10 * DAY).await), (0, 0));
+        scheduler.add(&merchant);
+        scheduler.add(&merchant);
+        assert_eq!(scheduler.merchants(), 1, "twice is once");
+        assert!(downloads_in(&downloads, DAY).await >= 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_with_its_owner_and_keeps_no_merchant_alive() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        let scheduler = CertificateScheduler::start();
+        let (dropped, kept) = (downloads.merchant(), downloads.merchant());
+        scheduler.add(&dropped);
+        scheduler.add(&kept);
+        sleep(HOUR).await;
+        drop(dropped);
+        assert_eq!(scheduler.merchants(), 1);
+        let in_ten_days = downloads_in(&downloads, 10 * DAY).await;
+        assert!((21..=27).contains(&in_ten_days), "only one: {in_ten_days}");
+        assert_eq!(alive(), before + 1, "one task");
+        drop(scheduler);
+        assert_eq!(downloads_in(&downloads, 10 * DAY).await, 0);
+        assert_eq!(alive(), before);
+        // What was its schedule is gone.
+        kept.refresh().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_some_downloads_run_at_a_time() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let scheduler = CertificateScheduler::builder().max_downloads(3).start();
+        let merchants: Vec<_> = (0..20).map(|_| downloads.merchant()).collect();
+        merchants.iter().for_each(|merchant| scheduler.add(merchant));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(downloads.at_once.load(Ordering::Relaxed), 3);
+        downloads.gate.add_permits(1_000_000);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(downloads.calls(), 20);
+        assert_eq!(downloads.most_at_once.load(Ordering::Relaxed), 3);
+        assert!(merchants.iter().all(|merchant| merchant.ring().serials().len() == 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_download_that_hangs_gives_its_place_to_another_one() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.hold();
+        let scheduler = CertificateScheduler::builder().max_downloads(1).start();
+        let (one, other) = (downloads.merchant(), downloads.merchant());
+        scheduler.add(&one);
+        scheduler.add(&other);
+        sleep(HOUR).await;
+        assert!(one.status().failures > 1 && other.status().failures > 1);
+        assert_eq!(downloads.most_at_once.load(Ordering::Relaxed), 1);
+    }
+}
