@@ -10,7 +10,7 @@ use wxpay_security::{
 };
 use wxpay_testing::{CustomResponse, ErrorBody, Gateway, Misbehaviour, SignWith};
 use wxpay_tests::requests::list;
-use wxpay_transport::{Error, Transport, UnverifiedCause};
+use wxpay_transport::{Error, Request, Target, Transport, UnverifiedCause};
 
 use crate::merchant::{downloads, downloads_of, merchant, verifier};
 
@@ -123,20 +123,8 @@ async fn a_list_that_was_changed_is_refused_whether_keys_are_held_or_not() {
 
 /// Returns a list as the gateway sends it.
 async fn genuine(gateway: &Gateway) -> Value {
-    use std::sync::{Arc, Mutex};
-    let seen = Arc::new(Mutex::new(Value::Null));
-    let verifier = verifier(gateway);
-    let target = wxpay_transport::Target::new("/v3/certificates").unwrap();
-    let client = downloads(gateway, verifier);
-    let keep = Arc::clone(&seen);
-    let request =
-        wxpay_transport::Request::get("certificates.list", target).recognised_by(move |body| {
-            *keep.lock().unwrap() = serde_json::from_slice(body).unwrap();
-            true
-        });
-    client.send(request).await.unwrap();
-    let seen = seen.lock().unwrap().clone();
-    seen
+    let request = Request::get("certificates.list", Target::new("/v3/certificates").unwrap());
+    downloads(gateway, verifier(gateway)).send(request).await.unwrap().json().unwrap()
 }
 
 #[tokio::test]

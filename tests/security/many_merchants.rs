@@ -40,7 +40,9 @@ async fn they_have_one_task_and_no_thread() {
         })
         .collect();
     let made = resident_bytes();
-    merchants.iter().for_each(|merchant| scheduler.add(merchant));
+    for merchant in &merchants {
+        scheduler.add(merchant);
+    }
     for merchant in &merchants {
         let is_there = || merchant.status().downloaded_at.is_some();
         until("it has its certificates", is_there).await;

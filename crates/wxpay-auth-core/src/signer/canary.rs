@@ -127,7 +127,7 @@ impl fmt::Debug for CanarySigner {
             .field("current", &self.current)
             .field("next", &self.next)
             .field("share", &self.share())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -163,7 +163,8 @@ impl Wire {
         let expire_time = self.downloads.expire_time.lock().unwrap().map(|secs| {
             DateTime::from_unix_secs(i64::try_from(secs).unwrap()).unwrap().to_string()
         });
-        let body = list(&[entry(CERTIFICATE, certificate().serial_no().as_str(), expire_time)]);
+        let serial_no = certificate().serial_no().to_string();
+        let body = list(&[entry(CERTIFICATE, &serial_no, expire_time.as_deref())]);
         let message = response_message(&now.to_string(), "nonce", body.as_bytes());
         let bytes = PrivateKey::from_pem(KEY).unwrap().sign(&message).unwrap();
         let signature = Signature::new(certificate().serial_no().clone(), bytes);
@@ -183,7 +184,7 @@ impl Wire {
 }
 
 /// Encrypts a certificate as an entry of the list.
-pub(super) fn entry(pem: &str, serial_no: &str, expire_time: Option<String>) -> serde_json::Value {
+pub(super) fn entry(pem: &str, serial_no: &str, expire_time: Option<&str>) -> serde_json::Value {
     let key = ApiV3Key::new(API_V3_KEY).unwrap();
     let sealed = key.seal("61f9c719728a", Some("certificate"), pem.as_bytes()).unwrap();
     json!({

@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn a_list_is_read_with_serials_in_any_spelling() {
         for spelling in [SERIAL.to_owned(), SERIAL.to_lowercase(), format!("00{SERIAL} ")] {
-            let end = Some("2025-01-01T00:00:00+08:00".to_owned());
+            let end = Some("2025-01-01T00:00:00+08:00");
             let body = list(&[entry(CERTIFICATE, &spelling, end)]);
             let certificates = opened(&body).await.unwrap();
             assert_eq!(certificates[0].serial, SERIAL.parse().unwrap(), "{spelling}");

@@ -153,9 +153,10 @@ mod tests {
 
     /// Verifies a message that this serial signed, if it is the certificate's, or that is made up.
     async fn verify(verifier: &RenewingVerifier, by: &str) -> Result<(), VerifyError> {
-        let signature = match by == serial() {
-            true => PrivateKey::from_pem(KEY).unwrap().sign(b"message").unwrap(),
-            false => vec![0; 256],
+        let signature = if by == serial() {
+            PrivateKey::from_pem(KEY).unwrap().sign(b"message").unwrap()
+        } else {
+            vec![0; 256]
         };
         let serial = by.parse().unwrap();
         let (algorithm, now) = (Algorithm::Sha256Rsa2048, Timestamp::from_unix_secs(NOW));
@@ -279,9 +280,9 @@ mod tests {
         let (serial, signature) = ("5F".parse().unwrap(), [0; 256]);
         let (algorithm, now) = (Algorithm::Sha256Rsa2048, Timestamp::from_unix_secs(NOW));
         let message = SignedMessage::new(&serial, algorithm, b"message", &signature, now);
-        let mut verified = std::pin::pin!(verifier.verify(message));
+        let mut result = std::pin::pin!(verifier.verify(message));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let std::task::Poll::Ready(Err(error)) = verified.as_mut().poll(&mut context) else {
+        let std::task::Poll::Ready(Err(error)) = result.as_mut().poll(&mut context) else {
             panic!("it waits")
         };
         assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");

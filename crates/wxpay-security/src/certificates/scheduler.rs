@@ -401,7 +401,9 @@ mod tests {
         downloads.hold();
         let scheduler = CertificateScheduler::builder().max_downloads(3).start();
         let merchants: Vec<_> = (0..20).map(|_| downloads.merchant()).collect();
-        merchants.iter().for_each(|merchant| scheduler.add(merchant));
+        for merchant in &merchants {
+            scheduler.add(merchant);
+        }
         sleep(Duration::from_secs(1)).await;
         assert_eq!(downloads.at_once.load(Ordering::Relaxed), 3);
         downloads.gate.add_permits(1_000_000);
