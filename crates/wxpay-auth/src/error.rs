@@ -5,7 +5,7 @@ use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
     AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError, KeyError,
     MchidError, NonceError, NonceFormatError, NotReady, SerialNoError, SignError,
-    UnsupportedScheme, VerifyError, WechatpaySerialError,
+    UnsupportedScheme, UnverifiedNotification, VerifyError, WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]
@@ -39,6 +39,9 @@ pub enum Error {
     /// A signature of WeChat Pay was not accepted.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A notification was not accepted.
+    #[error(transparent)]
+    UnverifiedNotification(#[from] UnverifiedNotification),
     /// A verifier cannot verify any response now.
     #[error(transparent)]
     NotReady(#[from] NotReady),
@@ -84,6 +87,7 @@ impl Error {
             Self::Key(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Verify(e) => e.hint(),
+            Self::UnverifiedNotification(e) => e.hint(),
             Self::NotReady(e) => e.hint(),
             Self::Authorization(_) => {
                 "send: Authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"…\",nonce_str=\"…\",\
