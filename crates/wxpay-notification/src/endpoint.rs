@@ -1,16 +1,18 @@
 //! Hands each notification over once, and responds in time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use wxpay_auth::{ResourceDecryptor, Verifier};
 use wxpay_auth_core::internal::log;
 
 use crate::error::ReceiveError;
 use crate::handled::{Handled, HandlerError, Outcome};
+use crate::held_id::HeldId;
 use crate::notification::Notification;
 use crate::panics::{Ended, run_until};
 use crate::receiver::NotificationReceiver;
@@ -21,8 +23,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(4);
 const LONGEST_TIME_LIMIT: Duration = Duration::from_millis(4500);
 /// What recording the end may take after the time limit.
 const GRACE: Duration = Duration::from_millis(400);
-/// Between two tries of recording that a notification was handed over.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long a response waits for the record that a notification was handed over.
+const RECORDING: Duration = Duration::from_secs(1);
 /// How long a claim lasts if its process dies.
 const HOLD: Duration = Duration::from_secs(30);
 /// Twice the time limit, and more.
@@ -47,13 +49,15 @@ const KEEP: Duration = Duration::from_secs(86400);
 /// The order in which notifications arrive is not documented, and it is not guaranteed that they arrive at all.
 ///
 /// ```
+/// use wxpay_auth::ApiV3Key;
 /// use wxpay_notification::{MemoryReplayStore, NotificationEndpoint, NotificationReceiver, Outcome};
 /// use wxpay_testing::WechatPay;
 ///
 /// # #[tokio::main]
 /// # async fn main() {
 /// let wechat_pay = WechatPay::builder().build();
-/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), wechat_pay.api_v3_key());
+/// let key = ApiV3Key::new(wechat_pay.api_v3_key()).unwrap();
+/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), key);
 /// let endpoint = NotificationEndpoint::new(receiver, MemoryReplayStore::new());
 ///
 /// let notification = wechat_pay.notification("DELIVERY_PLAN.CHANGE", r#"{"plan_id":"12000"}"#);
@@ -70,18 +74,18 @@ const KEEP: Duration = Duration::from_secs(86400);
 /// }
 /// # }
 /// ```
-#[derive(Clone)]
 pub struct NotificationEndpoint<V, D, S> {
     receiver: NotificationReceiver<V, D>,
-    store: S,
+    store: Arc<S>,
     time_limit: Duration,
     hold: Duration,
     keep: Duration,
 }
 
-impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore> NotificationEndpoint<V, D, S> {
+impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEndpoint<V, D, S> {
     /// Creates an endpoint from a receiver and a store of ids.
     pub fn new(receiver: NotificationReceiver<V, D>, store: S) -> Self {
+        let store = Arc::new(store);
         Self { receiver, store, time_limit: TIME_LIMIT, hold: HOLD, keep: KEEP }
     }
 
@@ -121,8 +125,8 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore> NotificationEndpoint<V, 
 
     /// Verifies a notification, and hands it over to the handler, unless that was done before.
     ///
-    /// Dropping this future drops the handler; the notification is then handed over again, once the claim on its id has
-    /// run out.
+    /// Dropping this future, as an HTTP server does if its client goes away, drops the handler. The notification is
+    /// handed over again when WeChat Pay sends it again.
     pub async fn handle<H, F, E>(&self, request: Request<Bytes>, handler: H) -> Handled
     where
         H: FnOnce(Notification) -> F,
@@ -184,6 +188,7 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore> NotificationEndpoint<V, 
             Ok(claim) => claim,
             Err(error) => return Outcome::StoreFailed(error.into()),
         };
+        let held = HeldId::new(Arc::clone(&self.store), claim.clone(), self.keep.max(self.hold));
         let ended = match run_until(deadline, self.store.begin(&claim, self.hold)).await {
             // A process that was stopped for longer than the claim lasts would hand over what another process has, too.
             Ended::Done(Ok(Begun::First)) if Instant::now() >= deadline => Ended::Late,
@@ -192,50 +197,21 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore> NotificationEndpoint<V, 
                 let handed_over = async { handler(notification).await.map_err(Into::into) };
                 run_until(deadline, handed_over).await
             }
-            Ended::Done(Ok(Begun::InProgress)) => return Outcome::InProgress,
-            Ended::Done(Ok(Begun::Done)) => return Outcome::Duplicate,
+            Ended::Done(Ok(Begun::InProgress)) => return held.is_not_ours(Outcome::InProgress),
+            Ended::Done(Ok(Begun::Done)) => return held.is_not_ours(Outcome::Duplicate),
             Ended::Done(Err(error)) => return Outcome::StoreFailed(error),
-            // The store may have taken the id.
             Ended::Late => Ended::Late,
             Ended::Panicked => return Outcome::StoreFailed(ReplayStoreError::Panicked),
         };
-        let outcome = match ended {
+        let until = deadline + GRACE;
+        match ended {
             Ended::Done(Ok(())) => {
-                let is_recorded = self.record(deadline + GRACE, &claim).await;
-                return Outcome::HandedOver { is_recorded };
+                let until = until.min(Instant::now() + RECORDING);
+                Outcome::HandedOver { is_recorded: held.record(until).await }
             }
-            Ended::Done(Err(error)) => Outcome::HandlerFailed(error),
-            Ended::Late => Outcome::Late,
-            Ended::Panicked => Outcome::Panicked,
-        };
-        // If it fails, the claim runs out by itself.
-        let _ = run_until(deadline + GRACE, self.store.release(&claim)).await;
-        outcome
-    }
-
-    /// Records that a notification was handed over; tries until the time is over.
-    async fn record(&self, until: Instant, claim: &Claim) -> bool {
-        let keep = self.keep.max(self.hold);
-        loop {
-            match run_until(until, self.store.done(claim, keep)).await {
-                Ended::Done(Ok(true)) => return true,
-                Ended::Done(Ok(false)) => {
-                    log::warn!(
-                        ?claim,
-                        "the claim on a notification had run out: it may have been handed over twice"
-                    );
-                    return true;
-                }
-                Ended::Done(Err(error)) if Instant::now() + PAUSE >= until => {
-                    log::error!(?claim, %error, "it is not recorded that a notification was handed over");
-                    return false;
-                }
-                Ended::Done(Err(_)) => sleep(PAUSE).await,
-                Ended::Late | Ended::Panicked => {
-                    log::error!(?claim, "it is not recorded that a notification was handed over");
-                    return false;
-                }
-            }
+            Ended::Done(Err(error)) => held.release(until, Outcome::HandlerFailed(error)).await,
+            Ended::Late => held.release(until, Outcome::Late).await,
+            Ended::Panicked => held.release(until, Outcome::Panicked).await,
         }
     }
 }
@@ -266,6 +242,12 @@ fn tell(handled: &Handled) {
         Outcome::Panicked => {
             log::error!(id = handled.id(), "the code that handles a notification panicked");
         }
+    }
+}
+
+impl<V: Clone, D: Clone, S> Clone for NotificationEndpoint<V, D, S> {
+    fn clone(&self) -> Self {
+        Self { receiver: self.receiver.clone(), store: Arc::clone(&self.store), ..*self }
     }
 }
 

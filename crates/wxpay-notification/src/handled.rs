@@ -21,8 +21,9 @@ pub enum Outcome {
     /// The handler has processed it. It is acknowledged.
     #[non_exhaustive]
     HandedOver {
-        /// Whether the store has recorded that. If it has not, a sending that WeChat Pay repeats in spite of the
-        /// acknowledgement is handed over again.
+        /// Whether the store has recorded that. If it has not, recording goes on in the background; should it fail
+        /// until the claim on the id has run out, a sending that WeChat Pay repeats in spite of the acknowledgement is
+        /// handed over again.
         is_recorded: bool,
     },
     /// It was handed over before, and is acknowledged again.

@@ -7,6 +7,7 @@ mod error;
 mod event_type;
 pub mod events;
 mod handled;
+mod held_id;
 mod notification;
 mod panics;
 mod receipt;

@@ -24,14 +24,16 @@ const BODY_LIMIT: usize = 2 << 20;
 /// [`NotificationEndpoint`](crate::NotificationEndpoint).
 ///
 /// ```
+/// use wxpay_auth::ApiV3Key;
 /// use wxpay_notification::NotificationReceiver;
 /// use wxpay_testing::WechatPay;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let wechat_pay = WechatPay::builder().build();
-/// // A `KeyRing` with the WeChat Pay public key, and the `ApiV3Key`.
-/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), wechat_pay.api_v3_key());
+/// // A `KeyRing` with the WeChat Pay public key, and the APIv3 key.
+/// let key = ApiV3Key::new(wechat_pay.api_v3_key())?;
+/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), key);
 ///
 /// let resource = r#"{"plan_id":"12000","plan_state":"TERMINATED"}"#;
 /// let request = wechat_pay.notification("DELIVERY_PLAN.CHANGE", resource).request();

@@ -52,6 +52,7 @@ impl<V, D, S, I> Layer<I> for NotificationLayer<V, D, S> {
 /// use bytes::Bytes;
 /// use http_body_util::Full;
 /// use tower_service::Service;
+/// use wxpay_auth::ApiV3Key;
 /// use wxpay_notification::{
 ///     MemoryReplayStore, Notification, NotificationEndpoint, NotificationReceiver, NotificationService,
 /// };
@@ -60,7 +61,8 @@ impl<V, D, S, I> Layer<I> for NotificationLayer<V, D, S> {
 /// # #[tokio::main]
 /// # async fn main() {
 /// let wechat_pay = WechatPay::builder().build();
-/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), wechat_pay.api_v3_key());
+/// let key = ApiV3Key::new(wechat_pay.api_v3_key()).unwrap();
+/// let receiver = NotificationReceiver::new(wechat_pay.key_ring(), key);
 /// let endpoint = NotificationEndpoint::new(receiver, MemoryReplayStore::new());
 /// let mut service = NotificationService::from_fn(endpoint, |notification: Notification| async move {
 ///     println!("{}", notification.event_type());
