@@ -13,6 +13,10 @@ struct Hsm;
 #[doc = include_str!("../../docs/kms.md")]
 struct Kms;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/notifications.md")]
+struct Notifications;
+
 pub mod black_hole;
 pub mod born;
 pub mod cloud;

@@ -14,6 +14,7 @@ mod common;
 mod conformance;
 mod gateway_end;
 mod misbehaviour;
+mod notifications;
 mod proxy;
 mod responses;
 mod wire;
