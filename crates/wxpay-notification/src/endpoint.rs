@@ -23,8 +23,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(4);
 const LONGEST_TIME_LIMIT: Duration = Duration::from_millis(4500);
 /// What recording the end may take after the time limit.
 const GRACE: Duration = Duration::from_millis(400);
-/// How long a response waits for the record that a notification was handed over.
-const RECORDING: Duration = Duration::from_secs(1);
+/// How long a response waits until the end is recorded.
+const SETTLING: Duration = Duration::from_secs(1);
 /// How long a claim lasts if its process dies.
 const HOLD: Duration = Duration::from_secs(30);
 /// Twice the time limit, and more.
@@ -123,7 +123,8 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
         &self.store
     }
 
-    /// Verifies a notification, and hands it over to the handler, unless that was done before.
+    /// Verifies a notification, and hands it over to the handler, unless that was done before. Runs on `tokio`, with its
+    /// timer.
     ///
     /// Dropping this future, as an HTTP server does if its client goes away, drops the handler. The notification is
     /// handed over again when WeChat Pay sends it again.
@@ -203,12 +204,9 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
             Ended::Late => Ended::Late,
             Ended::Panicked => return Outcome::StoreFailed(ReplayStoreError::Panicked),
         };
-        let until = deadline + GRACE;
+        let until = (deadline + GRACE).min(Instant::now() + SETTLING);
         match ended {
-            Ended::Done(Ok(())) => {
-                let until = until.min(Instant::now() + RECORDING);
-                Outcome::HandedOver { is_recorded: held.record(until).await }
-            }
+            Ended::Done(Ok(())) => Outcome::HandedOver { is_recorded: held.record(until).await },
             Ended::Done(Err(error)) => held.release(until, Outcome::HandlerFailed(error)).await,
             Ended::Late => held.release(until, Outcome::Late).await,
             Ended::Panicked => held.release(until, Outcome::Panicked).await,

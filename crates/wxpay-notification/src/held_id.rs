@@ -17,8 +17,8 @@ const RECORDING: Duration = Duration::from_secs(600);
 /// Between two tries of that.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// For how long a process tries to give an id back. It is given back when the claim runs out, too.
-const RELEASING: Duration = Duration::from_secs(5);
+/// How long one try takes at most, with a store that has no limit of its own.
+const ONE_TRY: Duration = Duration::from_secs(5);
 
 /// A claim on an id that this process may hold. Dropping it gives the id back.
 ///
@@ -63,7 +63,8 @@ impl<S: ReplayStore + 'static> HeldId<S> {
         let claim = self.claim.take()?;
         let (store, runtime) = (Arc::clone(&self.store), Handle::try_current().ok()?);
         Some(runtime.spawn(async move {
-            let until = Instant::now() + RELEASING;
+            // Once: it is given back when the claim runs out, too.
+            let until = Instant::now() + ONE_TRY;
             if let Ended::Done(Err(error)) = run_until(until, store.release(&claim)).await {
                 log::debug!(?claim, %error, "the id of a notification is given back when its claim runs out");
             }
@@ -81,7 +82,7 @@ impl<S: ReplayStore + 'static> Drop for HeldId<S> {
 async fn record<S: ReplayStore>(store: &S, claim: &Claim, keep: Duration) -> bool {
     let (until, mut pause) = (Instant::now() + RECORDING, PAUSE);
     loop {
-        match run_until(until, store.done(claim, keep)).await {
+        match run_until(Instant::now() + ONE_TRY, store.done(claim, keep)).await {
             Ended::Done(Ok(true)) => return true,
             Ended::Done(Ok(false)) => {
                 log::warn!(
@@ -90,13 +91,16 @@ async fn record<S: ReplayStore>(store: &S, claim: &Claim, keep: Duration) -> boo
                 );
                 return true;
             }
-            Ended::Done(Err(error)) if Instant::now() + pause < until => {
+            Ended::Done(Err(error)) => {
                 log::debug!(?claim, %error, "it is not recorded yet that a notification was handed over");
             }
-            _ => {
-                log::error!(?claim, "it could not be recorded that a notification was handed over");
-                return false;
+            Ended::Late | Ended::Panicked => {
+                log::debug!(?claim, "it is not recorded yet that a notification was handed over");
             }
+        }
+        if Instant::now() + pause >= until {
+            log::error!(?claim, "it could not be recorded that a notification was handed over");
+            return false;
         }
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);

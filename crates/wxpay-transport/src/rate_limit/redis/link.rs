@@ -195,8 +195,10 @@ impl SharedStore for RedisLink {
             .arg(micros_rounded_up(wanted.farthest))
             .arg(known.next)
             .arg(known.seen);
-        let send = |mut connection| async move { query.invoke_async(&mut connection).await };
-        read(line.response(send).await?)
+        let response = line.response(|mut connection| async move {
+            query.invoke_async(&mut connection).await
+        });
+        read(response.await?)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {

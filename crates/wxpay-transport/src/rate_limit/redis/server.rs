@@ -96,8 +96,10 @@ impl RedisServer {
             query.arg(*argument);
         }
         let line = self.link.line();
-        let send = |mut connection| async move { query.invoke_async(&mut connection).await };
-        self.within(time, &line, line.response(send)).await
+        let response = line.response(|mut connection| async move {
+            query.invoke_async(&mut connection).await
+        });
+        self.within(time, &line, response).await
     }
 
     /// Sends a command, within this time.
@@ -114,8 +116,10 @@ impl RedisServer {
             command.arg(*word);
         }
         let line = self.link.line();
-        let send = |mut connection| async move { command.query_async(&mut connection).await };
-        self.within(time, &line, line.response(send)).await
+        let response = line.response(|mut connection| async move {
+            command.query_async(&mut connection).await
+        });
+        self.within(time, &line, response).await
     }
 
     async fn within<T>(
