@@ -3,6 +3,7 @@
 mod at_once;
 mod duplicates;
 mod handlers;
+mod interchange;
 mod receiver;
 mod refused;
 mod two_receivers;
