@@ -220,12 +220,12 @@ fn tell(handled: &Handled) {
         Outcome::HandedOver { .. } | Outcome::Duplicate | Outcome::InProgress => {
             log::debug!(?handled, "a notification was received");
         }
-        // Anybody can send these.
-        Outcome::Refused(error) if !error.is_temporary() => {
-            log::info!(%error, hint = error.hint(), "a notification was refused");
+        Outcome::Refused(error @ ReceiveError::Decrypt { .. }) => {
+            log::error!(?error, "a notification could not be decrypted; it is sent again");
         }
+        // Anybody can send the others.
         Outcome::Refused(error) => {
-            log::error!(?error, "a notification could not be received; it is sent again");
+            log::info!(%error, hint = error.hint(), "a notification was refused");
         }
         Outcome::StoreFailed(error) => {
             log::error!(?error, "a notification was not handed over; it is sent again");
