@@ -15,7 +15,8 @@ const PRIVATE_KEY: &str =
 
 /// Runs the other implementation.
 fn foreign(what: &str, given: &Value) -> Value {
-    let python = std::env::var_os("WXPAY_TEST_PYTHON").expect("WXPAY_TEST_PYTHON: run scripts/test");
+    let python =
+        std::env::var_os("WXPAY_TEST_PYTHON").expect("WXPAY_TEST_PYTHON: run scripts/test");
     let mut process = Command::new(python)
         .args([PROGRAM, what])
         .stdin(Stdio::piped())
@@ -51,7 +52,10 @@ async fn a_notification_of_another_implementation_is_received() {
     let endpoint = endpoint(&wechat_pay, MemoryReplayStore::new());
     let body = made["body"].as_str().unwrap().to_owned();
     let notification = endpoint.receiver().receive(&headers, body).await.unwrap();
-    assert_eq!((notification.id(), notification.resource_bytes().as_ref()), ("EV-1", RESOURCE.as_bytes()));
+    assert_eq!(
+        (notification.id(), notification.resource_bytes().as_ref()),
+        ("EV-1", RESOURCE.as_bytes())
+    );
 }
 
 #[tokio::test]

@@ -16,8 +16,7 @@ use wxpay_notification::{
 };
 use wxpay_testing::{NotificationSchedule, OutgoingNotification, WechatPay};
 
-pub(super) const RESOURCE: &str =
-    r#"{"plan_id":"12000","plan_state":"TERMINATED","audit_state":"PASSED","change_reason":"终止"}"#;
+pub(super) const RESOURCE: &str = r#"{"plan_id":"12000","plan_state":"TERMINATED","audit_state":"PASSED","change_reason":"终止"}"#;
 pub(super) const NOW: u64 = 1_798_732_800;
 
 type Handling = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + Send>>;
@@ -121,4 +120,13 @@ pub(super) async fn statuses(notification: &OutgoingNotification, url: &str) -> 
     let often = NotificationSchedule::new([Duration::from_millis(20); 2000]);
     let attempts = notification.deliver(url, &often).await;
     attempts.into_iter().map(|attempt| attempt.status).collect()
+}
+
+/// Asserts that a notification was acknowledged in the end, and that WeChat Pay was told until then to send it again: by
+/// 503, or by no response in time.
+pub(super) fn assert_acknowledged(statuses: &[Option<u16>]) {
+    let (last, others) = statuses.split_last().unwrap();
+    assert_eq!(*last, Some(204), "{statuses:?}");
+    let is_sent_again = |status: &Option<u16>| matches!(status, Some(503) | None);
+    assert!(others.iter().all(is_sent_again), "{statuses:?}");
 }

@@ -10,7 +10,8 @@ use wxpay_testing::WechatPay;
 use wxpay_tests::redis_server::RedisServer;
 
 use super::receiver::{
-    Endpoint, Ledger, RESOURCE, Receiver, endpoint, handler, status, statuses, wechat_pay,
+    Endpoint, Ledger, RESOURCE, Receiver, assert_acknowledged, endpoint, handler, status, statuses,
+    wechat_pay,
 };
 
 /// A server that keeps what it has acknowledged.
@@ -44,9 +45,7 @@ fn send_to_both(
 
 async fn all_acknowledged(senders: JoinSet<Vec<Option<u16>>>) {
     for statuses in senders.join_all().await {
-        let (last, others) = statuses.split_last().unwrap();
-        assert_eq!(*last, Some(204), "{statuses:?}");
-        assert!(others.iter().all(|status| *status == Some(503)), "{statuses:?}");
+        assert_acknowledged(&statuses);
     }
 }
 
@@ -110,12 +109,12 @@ async fn while_redis_is_away_nothing_is_handed_over_and_nothing_is_lost() {
     assert_eq!(ledger.all(), 1);
     server.restart();
     let statuses = statuses(&notification("2"), &receiver.url).await;
-    assert_eq!(statuses.last(), Some(&Some(204)), "{statuses:?}");
+    assert_acknowledged(&statuses);
     server.freeze();
     assert_eq!(status(&notification("3"), &receiver.url).await, Some(503));
     server.thaw();
     let statuses = super::receiver::statuses(&notification("3"), &receiver.url).await;
-    assert_eq!(statuses.last(), Some(&Some(204)), "{statuses:?}");
+    assert_acknowledged(&statuses);
     assert_eq!((ledger.times("2"), ledger.times("3")), (1, 1));
 }
 
@@ -178,7 +177,8 @@ async fn a_redis_that_is_killed_and_keeps_its_memory_loses_and_doubles_nothing()
     let one = Receiver::start(one, kills()).await;
     let other = Receiver::start(other, kills()).await;
     for round in 0..4 {
-        all_acknowledged(send_to_both(&wechat_pay, &[&one, &other], round * 25..(round + 1) * 25)).await;
+        all_acknowledged(send_to_both(&wechat_pay, &[&one, &other], round * 25..(round + 1) * 25))
+            .await;
     }
     assert!(handed_over.load(Ordering::SeqCst) > 85, "the server was killed four times");
     for number in 0..100 {

@@ -30,19 +30,15 @@ fn receive(c: &mut Criterion) {
     let request = wechat_pay.notification("DELIVERY_PLAN.CHANGE", resource).request();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let key = || ApiV3Key::new(wechat_pay.api_v3_key()).unwrap();
-    let receiver =
-        || NotificationReceiver::new(wechat_pay.key_ring(), key()).clock(|| NOW);
+    let receiver = || NotificationReceiver::new(wechat_pay.key_ring(), key()).clock(|| NOW);
 
     let pem: String =
         wechat_pay.public_key_pem().lines().filter(|line| !line.starts_with('-')).collect();
     let spki = STANDARD.decode(pem).unwrap();
     let public_key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki.split_at(HEAD).1);
     let header = |name| request.headers().get(name).unwrap().to_str().unwrap();
-    let message = response_message(
-        header("wechatpay-timestamp"),
-        header("wechatpay-nonce"),
-        request.body(),
-    );
+    let message =
+        response_message(header("wechatpay-timestamp"), header("wechatpay-nonce"), request.body());
     let signature = STANDARD.decode(header("wechatpay-signature")).unwrap();
     let sealed = key().seal("fdasflkja484", Some("delivery"), resource.as_bytes()).unwrap();
     let sealed = STANDARD.decode(&*sealed.ciphertext).unwrap();
@@ -54,17 +50,14 @@ fn receive(c: &mut Criterion) {
             let aes = UnboundKey::new(&AES_256_GCM, wechat_pay.api_v3_key().as_bytes()).unwrap();
             let nonce = Nonce::try_assume_unique_for_key(b"fdasflkja484").unwrap();
             let mut opened = sealed.clone();
-            LessSafeKey::new(aes)
-                .open_in_place(nonce, Aad::from("delivery"), &mut opened)
-                .unwrap();
+            LessSafeKey::new(aes).open_in_place(nonce, Aad::from("delivery"), &mut opened).unwrap();
             opened
         });
     });
     let receives = receiver();
     group.bench_function("receive", |b| {
-        b.to_async(&runtime).iter(|| async {
-            receives.receive_request(black_box(request.clone())).await.unwrap()
-        });
+        b.to_async(&runtime)
+            .iter(|| async { receives.receive_request(black_box(request.clone())).await.unwrap() });
     });
     let endpoint = NotificationEndpoint::new(receiver(), MemoryReplayStore::new());
     group.bench_function("endpoint, handed over before", |b| {

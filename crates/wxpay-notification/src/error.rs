@@ -135,8 +135,9 @@ mod tests {
             #[serde(rename = "n")]
             _n: u8,
         }
-        let error =
-            |json: &str| ResourceError::new("A.B", &serde_json::from_str::<Expected>(json).unwrap_err());
+        let error = |json: &str| {
+            ResourceError::new("A.B", &serde_json::from_str::<Expected>(json).unwrap_err())
+        };
         for (json, problem) in [
             (r#"{"n":"13800000000"}"#, "a value of another type at line 1 column 18"),
             ("{}", "missing field `n` at line 1 column 2"),
@@ -162,9 +163,11 @@ mod tests {
         );
         assert!(unverified(gone).is_temporary());
         assert!(ReceiveError::decrypt("1", DecryptError::Mismatch).is_temporary());
-        for lasting in
-            [unverified(wrong), ReceiveError::too_large(9, 8), ReceiveError::envelope("id is empty")]
-        {
+        for lasting in [
+            unverified(wrong),
+            ReceiveError::too_large(9, 8),
+            ReceiveError::envelope("id is empty"),
+        ] {
             assert!(!lasting.is_temporary(), "{lasting}");
             assert!(lasting.hint().len() > 15, "{lasting:?}");
         }

@@ -34,7 +34,8 @@ impl EventType {
     /// An image of a product coupon was generated.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4017327744>
-    pub const PRODUCT_COUPON_SP_IMAGE_GENERATION: &'static str = "PRODUCT_COUPON_SP.IMAGE_GENERATION";
+    pub const PRODUCT_COUPON_SP_IMAGE_GENERATION: &'static str =
+        "PRODUCT_COUPON_SP.IMAGE_GENERATION";
     /// The self-test of the API was called with a `notify_url`.
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4019605946>

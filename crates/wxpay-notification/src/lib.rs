@@ -28,8 +28,6 @@ pub use receipt::Receipt;
 pub use receiver::NotificationReceiver;
 #[cfg(feature = "redis")]
 pub use replay::redis::RedisReplayStore;
-pub use replay::{
-    Begun, Claim, MemoryReplayStore, ReplayStore, ReplayStoreError, StoreFinding,
-};
+pub use replay::{Begun, Claim, MemoryReplayStore, ReplayStore, ReplayStoreError, StoreFinding};
 #[cfg(feature = "tower")]
 pub use tower::{HandlerFn, NotificationLayer, NotificationService};

@@ -35,7 +35,11 @@ pub struct Notification {
 }
 
 impl Notification {
-    pub(crate) fn new(verified: Verified<Bytes>, envelope: Envelope<'_>, resource: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        verified: Verified<Bytes>,
+        envelope: Envelope<'_>,
+        resource: Vec<u8>,
+    ) -> Self {
         let (id, event_type) = (envelope.id.into(), EventType::new(&envelope.event_type));
         Self {
             id,

@@ -134,11 +134,11 @@ where
         Box::pin(async move {
             let deadline = endpoint.deadline();
             let (parts, body) = request.into_parts();
-            let body = match run_until(deadline, read(body, endpoint.receiver().longest_body())).await
-            {
-                Ended::Done(body) => body,
-                Ended::Late | Ended::Panicked => Err(ReceiveError::Incomplete),
-            };
+            let body =
+                match run_until(deadline, read(body, endpoint.receiver().longest_body())).await {
+                    Ended::Done(body) => body,
+                    Ended::Late | Ended::Panicked => Err(ReceiveError::Incomplete),
+                };
             let handler = |notification| async move {
                 poll_fn(|cx| inner.poll_ready(cx)).await?;
                 inner.call(notification).await
@@ -203,7 +203,9 @@ where
     NotificationEndpoint<V, D, S>: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NotificationService").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("NotificationService")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 

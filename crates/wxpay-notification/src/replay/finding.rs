@@ -53,7 +53,9 @@ impl StoreFinding {
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::InMemory => "use a store in Redis if there is more than one process, or if a restart must not forget",
+            Self::InMemory => {
+                "use a store in Redis if there is more than one process, or if a restart must not forget"
+            }
             Self::Evicts { .. } => "set maxmemory-policy noeviction",
             Self::NotPersistent => "set appendonly yes",
             Self::LosesTheLast { .. } => "set appendfsync always",
@@ -71,7 +73,9 @@ impl fmt::Display for StoreFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InMemory => f.write_str("the ids of notifications are kept by this process only"),
-            Self::Evicts { policy } => write!(f, "the server evicts keys (maxmemory-policy {policy})"),
+            Self::Evicts { policy } => {
+                write!(f, "the server evicts keys (maxmemory-policy {policy})")
+            }
             Self::NotPersistent => f.write_str("a restart of the server forgets (appendonly no)"),
             Self::LosesTheLast { appendfsync } => {
                 write!(f, "a crash of the server forgets the last ids (appendfsync {appendfsync})")

@@ -83,7 +83,9 @@ impl Ids {
 
     /// Returns whether this claim holds its id.
     fn is_held_by(&self, claim: &Claim) -> bool {
-        self.by_id.get(claim.id()).is_some_and(|entry| entry.token.as_deref() == Some(claim.token()))
+        self.by_id
+            .get(claim.id())
+            .is_some_and(|entry| entry.token.as_deref() == Some(claim.token()))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use wxpay_auth::{ApiV3Key, DecryptError, EncryptedResource, KeyRing, ResourceDecryptor, Timestamp};
+use wxpay_auth::{
+    ApiV3Key, DecryptError, EncryptedResource, KeyRing, ResourceDecryptor, Timestamp,
+};
 use wxpay_notification::events::Event;
 use wxpay_notification::{
     EventType, Notification, NotificationReceiver, ReceiveError, async_trait,
@@ -34,13 +36,22 @@ async fn everything_of_a_notification_is_there() {
         .field("further", vec![1, 2])
         .with_tabs();
     let notification = received(&sent).await;
-    assert_eq!((notification.id(), notification.event_type().as_str()), ("EV-1", "DELIVERY_PLAN.CHANGE"));
+    assert_eq!(
+        (notification.id(), notification.event_type().as_str()),
+        ("EV-1", "DELIVERY_PLAN.CHANGE")
+    );
     assert_eq!(notification.event_type(), &EventType::DELIVERY_PLAN_CHANGE);
     assert_eq!(notification.create_time(), Some("2027-01-01T00:00:00+08:00"));
     assert_eq!(notification.created_at().unwrap().unwrap().timestamp(), NOW);
     assert_eq!(notification.resource_type(), Some("encrypt-resource"));
-    assert_eq!((notification.summary(), notification.original_type()), (Some("通知"), Some("delivery")));
-    assert_eq!((notification.signed_at(), notification.resource_bytes().as_ref()), (NOW, RESOURCE.as_bytes()));
+    assert_eq!(
+        (notification.summary(), notification.original_type()),
+        (Some("通知"), Some("delivery"))
+    );
+    assert_eq!(
+        (notification.signed_at(), notification.resource_bytes().as_ref()),
+        (NOW, RESOURCE.as_bytes())
+    );
     assert!(notification.serial().is_public_key_id());
     let envelope: serde_json::Value =
         serde_json::from_slice(notification.envelope().body()).unwrap();
@@ -62,7 +73,10 @@ async fn events_are_told_apart_by_their_type_alone() {
     let image = r#"{"task_id":"1","brand_id":"2","image_generation_type":"3","task_state":"4"}"#;
     let generated = event("PRODUCT_COUPON_SP.IMAGE_GENERATION", image).await;
     assert!(matches!(generated, Ok(Event::CouponImageGenerated(_))));
-    assert!(matches!(event("BRAND_MEMBER_CARD_SP.USER_CARD.CREATE", "no JSON").await, Ok(Event::Other)));
+    assert!(matches!(
+        event("BRAND_MEMBER_CARD_SP.USER_CARD.CREATE", "no JSON").await,
+        Ok(Event::Other)
+    ));
     let error = event("DELIVERY_PLAN.CHANGE", echo).await.unwrap_err().to_string();
     assert!(error.contains("missing field `plan_id`"), "{error}");
 }
@@ -70,7 +84,10 @@ async fn events_are_told_apart_by_their_type_alone() {
 #[tokio::test]
 async fn causes_come_in_their_documented_order() {
     let (wechat_pay, tiny) = (wechat_pay(), 10);
-    let forged = wechat_pay.notification("A.B", RESOURCE).id("").request_with(NotificationFault::TamperedBody);
+    let forged = wechat_pay
+        .notification("A.B", RESOURCE)
+        .id("")
+        .request_with(NotificationFault::TamperedBody);
     let small = receiver(&wechat_pay).body_limit(tiny);
     let error = small.receive_request(forged.clone()).await.unwrap_err();
     assert!(matches!(error, ReceiveError::TooLarge { limit: 10, .. }), "{error}");
@@ -81,7 +98,10 @@ async fn causes_come_in_their_documented_order() {
         .receive_request(other_key.request_with(NotificationFault::OtherApiV3Key))
         .await
         .unwrap_err();
-    assert_eq!(error.to_string(), "the notification is verified, and has no valid envelope: id is empty");
+    assert_eq!(
+        error.to_string(),
+        "the notification is verified, and has no valid envelope: id is empty"
+    );
     let error = receiver(&wechat_pay)
         .receive_request(other_key.id("EV-1").request_with(NotificationFault::OtherApiV3Key))
         .await
@@ -111,7 +131,9 @@ async fn another_decryptor_gets_every_field() {
     }
     let wechat_pay = wechat_pay();
     let receiver = NotificationReceiver::new(wechat_pay.key_ring(), Box::new(Sm4)).clock(|| NOW);
-    for (associated_data, expected) in [(None, "AEAD_AES_256_GCM false"), (Some(""), "AEAD_AES_256_GCM true")] {
+    for (associated_data, expected) in
+        [(None, "AEAD_AES_256_GCM false"), (Some(""), "AEAD_AES_256_GCM true")]
+    {
         let sent = wechat_pay.notification("A.B", RESOURCE).associated_data(associated_data);
         let notification = receiver.receive_request(sent.request()).await.unwrap();
         assert_eq!(notification.resource_bytes(), expected);

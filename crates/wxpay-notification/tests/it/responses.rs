@@ -27,9 +27,8 @@ async fn each_outcome_has_its_status() {
         assert!(!message.contains("PUB_KEY") && !message.contains("EV-1"), "{message}");
         statuses.push((response.status().as_u16(), message));
     }
-    let fail = |status, message: &str| {
-        (status, format!(r#"{{"code":"FAIL","message":"{message}"}}"#))
-    };
+    let fail =
+        |status, message: &str| (status, format!(r#"{{"code":"FAIL","message":"{message}"}}"#));
     let expected = [
         fail(401, "it is not signed"),
         fail(401, "it was signed at another time"),

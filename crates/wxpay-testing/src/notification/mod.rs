@@ -251,18 +251,15 @@ impl OutgoingNotification {
 }
 
 /// Changes what was signed.
-fn spoil(
-    headers: &mut HeaderMap,
-    mut body: Vec<u8>,
-    fault: Option<NotificationFault>,
-) -> Vec<u8> {
+fn spoil(headers: &mut HeaderMap, mut body: Vec<u8>, fault: Option<NotificationFault>) -> Vec<u8> {
     match fault {
         Some(NotificationFault::TamperedBody) => body.push(b' '),
         Some(NotificationFault::MissingHeader(name)) => {
             headers.remove(name);
         }
         Some(NotificationFault::RepeatedHeader(name)) => {
-            if let (Some(value), Ok(name)) = (headers.get(name).cloned(), name.parse::<HeaderName>())
+            if let (Some(value), Ok(name)) =
+                (headers.get(name).cloned(), name.parse::<HeaderName>())
             {
                 headers.append(name, value);
             }

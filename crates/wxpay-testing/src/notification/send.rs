@@ -24,6 +24,8 @@ pub struct NotificationAttempt {
     pub status: Option<u16>,
     /// The body of the response.
     pub body: Bytes,
+    /// Why there was no response.
+    pub failure: Option<String>,
 }
 
 impl NotificationAttempt {
@@ -57,9 +59,12 @@ impl OutgoingNotification {
         match send_notification(url, self.request()).await {
             Ok(response) => {
                 let status = Some(response.status().as_u16());
-                NotificationAttempt { status, body: response.into_body() }
+                NotificationAttempt { status, body: response.into_body(), failure: None }
             }
-            Err(_) => NotificationAttempt { status: None, body: Bytes::new() },
+            Err(error) => {
+                let failure = Some(error.to_string());
+                NotificationAttempt { status: None, body: Bytes::new(), failure }
+            }
         }
     }
 }
@@ -69,10 +74,7 @@ impl OutgoingNotification {
 ///
 /// # Errors
 /// An [`io::Error`] if the URL is malformed, or if there is no response in time.
-pub async fn send_notification(
-    url: &str,
-    request: Request<Bytes>,
-) -> io::Result<Response<Bytes>> {
+pub async fn send_notification(url: &str, request: Request<Bytes>) -> io::Result<Response<Bytes>> {
     let sent = timeout(PATIENCE, send(url, request)).await;
     sent.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wxpay_auth::{ApiV3Key, EncryptedResource, Timestamp, verify_notification};
-use wxpay_testing::{
-    NotificationFault, NotificationSchedule, OutgoingNotification, WechatPay,
-};
+use wxpay_testing::{NotificationFault, NotificationSchedule, OutgoingNotification, WechatPay};
 
 const RESOURCE: &str = r#"{"plan_id":"12000","plan_state":"TERMINATED","audit_state":"PASSED"}"#;
 const NOW: Timestamp = Timestamp::from_unix_secs(1_798_732_800);

@@ -96,7 +96,10 @@ mod tests {
         for (settings, finding) in [
             (settings("allkeys-lru", "1", "always", "0"), StoreFinding::evicts("allkeys-lru")),
             (settings("noeviction", "0", "always", "0"), StoreFinding::NotPersistent),
-            (settings("noeviction", "1", "everysec", "0"), StoreFinding::loses_the_last("everysec")),
+            (
+                settings("noeviction", "1", "everysec", "0"),
+                StoreFinding::loses_the_last("everysec"),
+            ),
             (
                 settings("noeviction", "1", "always", "2"),
                 StoreFinding::AsynchronousReplicas { replicas: 2 },

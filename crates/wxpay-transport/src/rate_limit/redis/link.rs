@@ -195,9 +195,8 @@ impl SharedStore for RedisLink {
             .arg(micros_rounded_up(wanted.farthest))
             .arg(known.next)
             .arg(known.seen);
-        let response = line.response(|mut connection| async move {
-            query.invoke_async(&mut connection).await
-        });
+        let response = line
+            .response(|mut connection| async move { query.invoke_async(&mut connection).await });
         read(response.await?)
     }
 

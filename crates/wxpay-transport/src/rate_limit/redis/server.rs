@@ -96,9 +96,8 @@ impl RedisServer {
             query.arg(*argument);
         }
         let line = self.link.line();
-        let response = line.response(|mut connection| async move {
-            query.invoke_async(&mut connection).await
-        });
+        let response = line
+            .response(|mut connection| async move { query.invoke_async(&mut connection).await });
         self.within(time, &line, response).await
     }
 
@@ -116,9 +115,8 @@ impl RedisServer {
             command.arg(*word);
         }
         let line = self.link.line();
-        let response = line.response(|mut connection| async move {
-            command.query_async(&mut connection).await
-        });
+        let response = line
+            .response(|mut connection| async move { command.query_async(&mut connection).await });
         self.within(time, &line, response).await
     }
 
