@@ -8,6 +8,10 @@ const GUIDES: [(&str, &str); 4] = [
     (include_str!("../../docs/certificates.md"), include_str!("../../docs/certificates.zh-CN.md")),
     (include_str!("../../docs/hsm.md"), include_str!("../../docs/hsm.zh-CN.md")),
     (include_str!("../../docs/kms.md"), include_str!("../../docs/kms.zh-CN.md")),
+    (
+        include_str!("../../docs/notifications.md"),
+        include_str!("../../docs/notifications.zh-CN.md"),
+    ),
     (include_str!("../../docs/performance.md"), include_str!("../../docs/performance.zh-CN.md")),
 ];
 

@@ -17,6 +17,10 @@ struct Kms;
 #[doc = include_str!("../../docs/certificates.md")]
 struct Certificates;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/notifications.md")]
+struct Notifications;
+
 pub mod black_hole;
 pub mod born;
 pub mod callers;

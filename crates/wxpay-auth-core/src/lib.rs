@@ -64,7 +64,7 @@ pub use signer::{
 };
 pub use text::{foreign_text, write_report};
 pub use verifier::{
-    CLOCK_WINDOW_SECS, KeyRing, NotReady, SignedMessage, Verified, Verifier, VerifyError,
-    is_signed, verify_response,
+    CLOCK_WINDOW_SECS, KeyRing, NotReady, SignedMessage, UnverifiedNotification, Verified,
+    Verifier, VerifyError, is_signed, verify_notification, verify_response,
 };
 pub use wechatpay_serial::{WechatpaySerial, WechatpaySerialError};

@@ -7,7 +7,8 @@ use wxpay_auth_core::internal::debug_as_report;
 use wxpay_auth_core::{
     AuthorizationError, BrandIdError, CertificateRequestError, CertificateSubjectError,
     FieldDecryptError, KeyError, MchidError, NonceError, NonceFormatError, NotReady, SerialNoError,
-    ShareError, SignError, UnsupportedScheme, VerifyError, WechatpaySerialError,
+    ShareError, SignError, UnsupportedScheme, UnverifiedNotification, VerifyError,
+    WechatpaySerialError,
 };
 
 #[cfg(feature = "kms")]
@@ -41,6 +42,9 @@ pub enum Error {
     /// A signature of WeChat Pay was not accepted.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A notification was not accepted.
+    #[error(transparent)]
+    UnverifiedNotification(#[from] UnverifiedNotification),
     /// A verifier cannot verify any response now.
     #[error(transparent)]
     NotReady(#[from] NotReady),
@@ -97,6 +101,7 @@ impl Error {
             Self::Key(e) => e.hint(),
             Self::Sign(e) => e.hint(),
             Self::Verify(e) => e.hint(),
+            Self::UnverifiedNotification(e) => e.hint(),
             Self::NotReady(e) => e.hint(),
             Self::Authorization(_) => {
                 "send: Authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"…\",nonce_str=\"…\",\

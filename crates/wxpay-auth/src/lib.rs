@@ -35,9 +35,10 @@ pub use wxpay_auth_core::{
     FieldDecryptors, Identity, KeyError, KeyMaterial, KeyRing, Mchid, MchidError, Nonce,
     NonceError, NonceFormatError, NonceSource, NotReady, PublicKey, ResourceDecryptor, Scheme,
     SecretText, SerialNo, SerialNoError, Share, ShareError, SignError, SignErrorKind, Signature,
-    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, UnsupportedScheme, Verified,
-    Verifier, VerifyError, WechatpaySerial, WechatpaySerialError, authorization, foreign_text,
-    is_signed, request_message, response_message, verify_response, write_report,
+    SignedMessage, Signer, SystemClock, SystemNonce, Timestamp, UnsupportedScheme,
+    UnverifiedNotification, Verified, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError,
+    authorization, foreign_text, is_signed, request_message, response_message, verify_notification,
+    verify_response, write_report,
 };
 #[cfg(feature = "date-time")]
 pub use wxpay_auth_core::{DateTime, DateTimeError};

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod api_v3;
 mod authenticate;
 mod calls;
 mod conformance;
@@ -16,6 +17,7 @@ mod keys;
 mod live;
 mod merchant_ca;
 mod misbehaviour;
+mod notification;
 mod plan;
 mod platform;
 mod refusal;
@@ -40,6 +42,10 @@ pub use gateway::{Gateway, GatewayBuilder};
 pub use journal::{Entry, Verdict};
 pub use merchant_ca::CertificateRefusal;
 pub use misbehaviour::{ErrorBody, Misbehaviour};
+pub use notification::{
+    NotificationAttempt, NotificationFault, NotificationSchedule, OutgoingNotification,
+    send_notification,
+};
 pub use plan::{Plan, PlanState};
 pub use platform::SignWith;
 pub use refusal::Refusal;

@@ -17,13 +17,13 @@ use crate::wechat_pay::WechatPay;
 /// A real probe.
 ///
 /// Source: <https://github.com/wechatpay-apiv3/wechatpay-java/issues/319>
-const PROBE_SIGNATURE: &str = "WECHATPAY/SIGNTEST/2sWfO+6tVVsZonOXBXHOrle0TugJ31jDV3iGpjFchMYEyEZ48LxAmfW2gMXkP7Ce1OLORt7wHxkgBwTBHn9/JpPBwDFjiHMhSQCEYkk/gIXdO1E7dz6fnMmMqmI2urSR8WDWAG0jdIGFbnykjVFrQa7E1RhNNEIz476tmfj5Zp7W/kE1q7cxZIPumELjwfZHXybvrFMuYNEcf8Eq50V+I1e5onuIAa3RIuIIy30Kl2RANQJx1inQ0SirJjFtONAcPnLDWpeJuVCfRPLXE4ra5qsSwxbUDvnCAbTkz4L1mSZ/zyv80hd9t8upwSLbLiYJWV97N04Pb74zCg==";
-const PROBE_SERIAL: &str = "51856640BA57CBD6343BA9EA2D409A9E9AC5EB65";
+pub(crate) const PROBE_SIGNATURE: &str = "WECHATPAY/SIGNTEST/2sWfO+6tVVsZonOXBXHOrle0TugJ31jDV3iGpjFchMYEyEZ48LxAmfW2gMXkP7Ce1OLORt7wHxkgBwTBHn9/JpPBwDFjiHMhSQCEYkk/gIXdO1E7dz6fnMmMqmI2urSR8WDWAG0jdIGFbnykjVFrQa7E1RhNNEIz476tmfj5Zp7W/kE1q7cxZIPumELjwfZHXybvrFMuYNEcf8Eq50V+I1e5onuIAa3RIuIIy30Kl2RANQJx1inQ0SirJjFtONAcPnLDWpeJuVCfRPLXE4ra5qsSwxbUDvnCAbTkz4L1mSZ/zyv80hd9t8upwSLbLiYJWV97N04Pb74zCg==";
+pub(crate) const PROBE_SERIAL: &str = "51856640BA57CBD6343BA9EA2D409A9E9AC5EB65";
 
-const UNKNOWN_SERIAL: &str = "PUB_KEY_ID_0100000000009999999999999999999999";
+pub(crate) const UNKNOWN_SERIAL: &str = "PUB_KEY_ID_0100000000009999999999999999999999";
 
 /// The offset of a stale or a future timestamp, in seconds.
-const TEN_MINUTES: u64 = 600;
+pub(crate) const TEN_MINUTES: u64 = 600;
 
 impl WechatPay {
     /// Signs a response, or misbehaves.

@@ -12,6 +12,9 @@ mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub mod internal;
 mod message;
 mod observe;
 mod panics;

@@ -51,6 +51,7 @@ fn the_other_examples_end_well() {
     for (name, expected) in [
         ("custom_signer", "12001 terminated, signed by an Arc<dyn Signer>"),
         ("error_handling", "it was carried out after all"),
+        ("notifications", "handed over: plan 12000 is TERMINATED"),
         ("own_test", "ended"),
     ] {
         let (stdout, _, code) = ended(&example(name).output().unwrap());

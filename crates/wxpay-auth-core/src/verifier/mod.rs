@@ -3,6 +3,7 @@
 mod error;
 mod key_ring;
 mod not_ready;
+mod notification;
 mod response;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 pub use self::error::VerifyError;
 pub use self::key_ring::KeyRing;
 pub use self::not_ready::NotReady;
+pub use self::notification::{UnverifiedNotification, verify_notification};
 pub use self::response::{CLOCK_WINDOW_SECS, Verified, is_signed, verify_response};
 use crate::clock::Timestamp;
 use crate::signer::Algorithm;

@@ -27,8 +27,8 @@ const SIGNATURE: &str = "Wechatpay-Signature";
 const SERIAL: &str = "Wechatpay-Serial";
 const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
 
-/// A body whose signature was verified. Only [`verify_response`] creates it, so it need not be checked
-/// again.
+/// A body whose signature was verified. Only [`verify_response`] and
+/// [`verify_notification`](crate::verify_notification) create it, so it need not be checked again.
 ///
 /// ```compile_fail,E0451
 /// # extern crate wxpay_auth_core as wxpay_auth;
@@ -83,7 +83,8 @@ impl<B: AsRef<[u8]>> fmt::Debug for Verified<B> {
     }
 }
 
-/// Verifies the signature of a response, or of a notification, over its raw body.
+/// Verifies the signature of a response over its raw body. [`verify_notification`](crate::verify_notification) does
+/// the same for a notification.
 ///
 /// Call it before the body is decoded or parsed in any way. It does not check the HTTP status, which no
 /// signature covers.

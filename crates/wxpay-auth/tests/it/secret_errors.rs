@@ -12,8 +12,8 @@ use wxpay_auth::{
     CertificateRequestError, CertificateSubject, CertificateSubjectError, Error, FieldDecryptError,
     FileKeySigner, Identity, KeyError, KeyRing, Mchid, MchidError, Nonce, NonceError, NotReady,
     PrivateKey, PublicKey, SerialNo, SerialNoError, SignError, SignErrorKind, Signature, Signer,
-    Timestamp, UnsupportedScheme, Verifier, VerifyError, WechatpaySerial, WechatpaySerialError,
-    authorization, response_message, verify_response,
+    Timestamp, UnsupportedScheme, UnverifiedNotification, Verifier, VerifyError, WechatpaySerial,
+    WechatpaySerialError, authorization, response_message, verify_response,
 };
 
 const BODY: &[u8] = b"{\"Hq3ZtL8v\":\"Wc5RyB2nKd9MfJ6sGp4XzT7uQ1oE\",\"x\":[\"0aY\"]}";
@@ -297,7 +297,17 @@ fn errors_of_signers() {
 }
 
 #[tokio::test]
-async fn errors_of_responses() {
+async fn errors_of_responses_and_notifications() {
+    let errors = unverified().await;
+    assert_eq!(variants(&errors), 11, "every variant of VerifyError: {errors:?}");
+    let mut secrets = secrets();
+    secrets.push(Secret::new("the other body", OTHER_BODY));
+    assert_silent(&secrets, errors);
+    assert_silent(&secrets, unverified().await.into_iter().map(UnverifiedNotification::new));
+}
+
+/// Returns an error for each cause.
+async fn unverified() -> Vec<VerifyError> {
     let public_key = || PrivateKey::from_pem(KEY).unwrap().public_key().clone();
     let serial: WechatpaySerial = "PUB_KEY_ID_1".parse().unwrap();
     let ring = KeyRing::with_clock(|| NOW);
@@ -329,10 +339,7 @@ async fn errors_of_responses() {
     headers.append("wechatpay-nonce", signature().to_base64().parse().unwrap());
     errors.push(verify_response(&ring, &|| NOW, &headers, BODY).await.unwrap_err());
 
-    assert_eq!(variants(&errors), 11, "every variant of VerifyError: {errors:?}");
-    let mut secrets = secrets();
-    secrets.push(Secret::new("the other body", OTHER_BODY));
-    assert_silent(&secrets, errors);
+    errors
 }
 
 /// Returns the headers of a response with that body, with one header changed.

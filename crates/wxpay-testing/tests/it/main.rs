@@ -15,6 +15,7 @@ mod conformance;
 mod echo;
 mod gateway_end;
 mod misbehaviour;
+mod notifications;
 mod platform;
 mod proxy;
 mod responses;

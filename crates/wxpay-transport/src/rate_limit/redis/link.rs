@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    Script,
+    RedisResult, Script,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -144,6 +144,24 @@ impl Line {
         let made = made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection));
         made.map(|(_, connection)| connection)
     }
+
+    /// Sends a query, and returns the response to it.
+    pub(crate) async fn response<T, F>(
+        &self,
+        send: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, Lost>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let connection = self.connection().await?;
+        self.is_silent.store(true, Ordering::Relaxed);
+        let response = send(connection).await.map_err(|e| lost(&e, &self.is_too_long));
+        self.is_silent.store(false, Ordering::Relaxed);
+        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+        response
+    }
 }
 
 impl Drop for Line {
@@ -165,28 +183,21 @@ impl SharedStore for RedisLink {
     }
 
     async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<StoreReply, Lost> {
-        let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
-        line.is_silent.store(true, Ordering::Relaxed);
-        let response: Result<(i64, i64, i64, i64), Lost> = self
-            .script
-            // The braces keep all keys of one caller on one node of a cluster.
-            .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
+        // The braces keep all keys of one caller on one node of a cluster.
+        let key = format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation);
+        let mut query = self.script.key(key);
+        query
             .arg(micros_rounded_up(wanted.interval))
             .arg(micros_rounded_up(early))
             .arg(micros_rounded_up(wanted.longest))
             .arg(micros_rounded_up(wanted.farthest))
             .arg(known.next)
-            .arg(known.seen)
-            .invoke_async(&mut connection)
-            .await
-            .map_err(|e| lost(&e, &line.is_too_long));
-        line.is_silent.store(false, Ordering::Relaxed);
-        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
-            line.has_answered.store(true, Ordering::Relaxed);
-        }
-        read(response?)
+            .arg(known.seen);
+        let response = line
+            .response(|mut connection| async move { query.invoke_async(&mut connection).await });
+        read(response.await?)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {

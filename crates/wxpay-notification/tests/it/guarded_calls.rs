@@ -1,0 +1,1 @@
+../../../wxpay-auth-core/tests/it/guarded_calls.rs

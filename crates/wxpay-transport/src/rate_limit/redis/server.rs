@@ -1,0 +1,145 @@
+//! A server of Redis or Valkey for another crate of this workspace.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue, Script};
+use tokio::time::timeout;
+
+use crate::connection::dns::resolve::Resolve;
+use crate::connection::tls::Tls;
+use crate::error::ConfigError;
+use crate::rate_limit::redis::link::{Line, RedisLink};
+use crate::rate_limit::redis::lost::Lost;
+use crate::rate_limit::redis::store::SharedStore;
+
+/// One connection to Redis or Valkey. The first query opens it in the background; dropping this closes it.
+pub struct RedisServer {
+    link: RedisLink,
+}
+
+/// A script that runs on the server.
+#[derive(Debug)]
+pub struct RedisScript(Script);
+
+impl RedisScript {
+    /// Takes the text of a script in Lua.
+    pub fn new(lua: &str) -> Self {
+        Self(Script::new(lua))
+    }
+}
+
+/// Why there was no usable response. Contains no secret, so no server text beyond a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisFailure(Lost);
+
+impl RedisFailure {
+    /// Returns the code of an error of the server, such as `OOM`; `None` if it did not respond.
+    pub fn code(&self) -> Option<&str> {
+        match &self.0 {
+            Lost::Refused(code) => Some(code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RedisFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for RedisFailure {}
+
+impl RedisServer {
+    /// Parses the URL, as [`RedisRateLimiter::new`](crate::RedisRateLimiter::new) does. Does not connect yet.
+    ///
+    /// # Errors
+    /// [`ConfigError::RedisUrl`] if the URL is invalid; the error does not repeat it.
+    pub fn new(url: &str) -> Result<Self, ConfigError> {
+        Ok(Self { link: RedisLink::new(url)? })
+    }
+
+    /// Returns host and port.
+    pub fn address(&self) -> String {
+        self.link.server()
+    }
+
+    /// Sets the TLS settings for `rediss://`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tls`] if they cannot be used.
+    pub fn tls(&mut self, tls: impl Into<Tls>) -> Result<(), ConfigError> {
+        self.link.tls(&tls.into())
+    }
+
+    /// Sets the resolver of the host name.
+    pub fn resolver(&mut self, resolver: impl Resolve + 'static) {
+        self.link.resolver(Arc::new(resolver));
+    }
+
+    /// Runs a script with one key, within this time, and returns the number that it returns.
+    ///
+    /// # Errors
+    /// [`RedisFailure`]. The script may have run nevertheless, or may still run, unless there is a
+    /// [code](RedisFailure::code).
+    pub async fn run(
+        &self,
+        script: &RedisScript,
+        key: &str,
+        arguments: &[&str],
+        time: Duration,
+    ) -> Result<i64, RedisFailure> {
+        let mut query = script.0.key(key);
+        for argument in arguments {
+            query.arg(*argument);
+        }
+        let line = self.link.line();
+        let response = line
+            .response(|mut connection| async move { query.invoke_async(&mut connection).await });
+        self.within(time, &line, response).await
+    }
+
+    /// Sends a command, within this time.
+    ///
+    /// # Errors
+    /// [`RedisFailure`].
+    pub async fn command<T: FromRedisValue + Send>(
+        &self,
+        words: &[&str],
+        time: Duration,
+    ) -> Result<T, RedisFailure> {
+        let mut command = Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        let line = self.link.line();
+        let response = line
+            .response(|mut connection| async move { command.query_async(&mut connection).await });
+        self.within(time, &line, response).await
+    }
+
+    async fn within<T>(
+        &self,
+        time: Duration,
+        line: &Arc<Line>,
+        response: impl Future<Output = Result<T, Lost>>,
+    ) -> Result<T, RedisFailure> {
+        let response = timeout(time, response).await.unwrap_or(Err(Lost::Slow));
+        response.map_err(|lost| {
+            // A server that refuses responds on this connection again; a replica would, too, and another server may
+            // have taken over under its name.
+            if !matches!(&lost, Lost::Refused(code) if code != "READONLY") {
+                self.link.hang_up(line);
+            }
+            RedisFailure(lost)
+        })
+    }
+}
+
+impl fmt::Debug for RedisServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.link, f)
+    }
+}
