@@ -6,7 +6,7 @@ mod outcome;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use wxpay_transport::{Outcome, Transport};
 
 pub use self::expectation::{Difference, TerminateExpectation};
@@ -103,13 +103,28 @@ impl<T: Transport> DeliveryPlans<T> {
             Ok(terminated) => Sent { response: Some(terminated), ..Sent::at(plan, impact) },
             Err(error) => match error.outcome() {
                 Outcome::NotSent => return Err(error),
-                Outcome::Rejected => {
-                    return Ok(TerminateOutcome::Refused(Box::new(plan), Box::new(error)));
-                }
+                Outcome::Rejected => return Ok(self.refused(expected, plan, error).await),
                 _ => Sent { error: Some(error), ..Sent::at(plan, impact) },
             },
         };
         Ok(self.confirm(expected, sent).await)
+    }
+
+    /// Reads the state once: another caller may have ended the plan at the same time, and that be why this call was
+    /// refused.
+    async fn refused(
+        &self,
+        expected: &TerminateExpectation,
+        plan: Plan,
+        error: Error,
+    ) -> TerminateOutcome {
+        let read = self.find(&expected.brand_id, &expected.plan_id);
+        match timeout(expected.confirm_within, read).await {
+            Ok(Ok(Some(plan))) if plan.plan_state.is_final() => {
+                TerminateOutcome::AlreadyEnded(Box::new(plan))
+            }
+            _ => TerminateOutcome::Refused(Box::new(plan), Box::new(error)),
+        }
     }
 
     /// Reads the state until it is final, or time is up.
