@@ -182,7 +182,7 @@ impl<T: Transport> DeliveryPlans<T> {
             .with_json(update)?
             .with_replay(Replay::Never)
             .with_rate_limit(RateLimit::per_second(100))
-            .recognised_by(move |body| is_of(body, &[("plan_id", &expected)]));
+            .recognised_by(move |body| is_of(body, "plan_id", &expected));
         let response = self.ok(OPERATION, request).await?;
         plan_of(OPERATION, response.json::<PlanResponse>()?, None, Some(plan_id))
     }

@@ -50,14 +50,14 @@ pub(crate) const CREATE: &[Rule] = &[
     rule("/usage_mode", "SINGLE or PROGRESSIVE_BUNDLE", "4016184554", |f| {
         f.value.is_none_or(|mode| mode == "SINGLE" || mode == "PROGRESSIVE_BUNDLE")
     }),
-    rule("/stock_id", "exactly with SINGLE", "4016184554", |f| match is_bundle(f) {
-        true => f.value.is_none(),
-        false => is_text(f.value, 40),
+    rule("/stock_id", "exactly with SINGLE", "4016184554", |f| {
+        if is_bundle(f) { f.value.is_none() } else { is_text(f.value, 40) }
     }),
     rule("/stock_bundle_id", "exactly with PROGRESSIVE_BUNDLE", "4016184554", |f| {
-        match is_bundle(f) {
-            true => f.value.and_then(Value::as_str).is_some_and(|id| !id.is_empty()),
-            false => f.value.is_none(),
+        if is_bundle(f) {
+            f.value.and_then(Value::as_str).is_some_and(|id| !id.is_empty())
+        } else {
+            f.value.is_none()
         }
     }),
     rule("/plan_name", "required without reuse_coupon_config", "4016184554", |f| {

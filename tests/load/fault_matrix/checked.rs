@@ -23,8 +23,8 @@ use super::SET_UP_AT_ONCE;
 use super::cell::{BRAND, MAIN, PLAN, Side};
 use super::fault::{Fault, MAX_RESPONSE_BYTES, What};
 
-/// How long the state is read.
-const CONFIRM: Duration = Duration::from_secs(2);
+/// How long the state is read, if the fault is over by then, and if it lasts.
+const CONFIRM: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(2)];
 /// Maximum number of concurrent cells.
 const AT_ONCE: usize = 32;
 
@@ -106,7 +106,7 @@ async fn run(fault: &Fault, begins: Begins, turns: &Semaphore) -> Report {
     let expected = TerminateExpectation::new(brand_id, plan_id)
         .plan_name("满100减10")
         .without_impact()
-        .confirm_within(CONFIRM);
+        .confirm_within(CONFIRM[usize::from(!fault.once)]);
     let whole =
         tokio::time::timeout(Duration::from_secs(120), plans.terminate_checked(&expected));
     let ended = whole.await.expect("no call hangs");

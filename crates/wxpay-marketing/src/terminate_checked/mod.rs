@@ -66,8 +66,8 @@ impl<T: Transport> DeliveryPlans<T> {
     ///         println!("it has ended; on the same stock: {:?}", confirmed.impact);
     ///     }
     ///     TerminateOutcome::AlreadyEnded(plan) => println!("it was {} before", plan.plan_state),
-    ///     TerminateOutcome::Mismatch(plan, differences) => println!("not touched: {differences:?}"),
-    ///     TerminateOutcome::Refused(plan, error) => println!("it goes on: {error}"),
+    ///     TerminateOutcome::Mismatch(_, differences) => println!("not touched: {differences:?}"),
+    ///     TerminateOutcome::Refused(_, error) => println!("it goes on: {error}"),
     ///     TerminateOutcome::Unconfirmed(unconfirmed) => println!("{}", unconfirmed.hint()),
     ///     _ => println!("read the state"),
     /// }
@@ -95,9 +95,10 @@ impl<T: Transport> DeliveryPlans<T> {
         if !differences.is_empty() {
             return Ok(TerminateOutcome::Mismatch(Box::new(plan), differences));
         }
-        let impact = match expected.finds_impact {
-            true => Some(self.impact(&plan).await.map_err(lookup)?),
-            false => None,
+        let impact = if expected.finds_impact {
+            Some(self.impact(&plan).await.map_err(lookup)?)
+        } else {
+            None
         };
         let sent = match self.terminate(&expected.plan_id).await {
             Ok(terminated) => Sent { response: Some(terminated), ..Sent::at(plan, impact) },

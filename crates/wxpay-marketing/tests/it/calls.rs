@@ -143,7 +143,7 @@ async fn a_plan_of_another_brand_is_an_error() {
     gateway.add_plan(Plan::new("7", "1004").with_field("brand_id", "1005"));
     gateway.add_plan(Plan::new("8", "1004").with_field("plan_id", "9"));
     let checking = plans(&gateway, &gateway.base_url());
-    let plain = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), |r| r));
+    let plain = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), |r: Request| r));
     for (id, field) in [("7", "brand_id"), ("8", "plan_id")] {
         let error = checking.find(&brand("1004"), &plan_id(id)).await.unwrap_err();
         let Error::Transport(wxpay_transport::Error::Unverified(error)) = error else {
@@ -179,7 +179,7 @@ async fn a_lost_filter_is_noticed() {
 async fn a_change_that_answers_for_another_plan_has_an_unknown_outcome() {
     let gateway = Gateway::start().await;
     let checking = plans(&gateway, &gateway.base_url());
-    let plain = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), |r| r));
+    let plain = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), |r: Request| r));
     gateway.add_plan(Plan::new("7", "1004").with_field("plan_id", "8"));
     let update = |no: &str| UpdatePlan::new(no).plan_name("x");
     let error = checking.update(&plan_id("7"), &update("req-0001")).await.unwrap_err();
@@ -195,11 +195,12 @@ async fn an_empty_list_is_asked_for_again_on_another_connection() {
     let plans = plans(&server, &server.base_url());
     assert!(plans.find(&brand("1004"), &plan_id("12000")).await.unwrap().is_some());
     assert!(plans.find(&brand("1004"), &plan_id("12001")).await.unwrap().is_some());
-    assert_eq!(server.requests_per_connection(), [2], "both recognise their response");
+    let used = || -> Vec<usize> {
+        server.requests_per_connection().into_iter().filter(|requests| *requests > 0).collect()
+    };
+    assert_eq!(used(), [2], "both recognise their response");
     assert_eq!(plans.find(&brand("1004"), &plan_id("99999")).await.unwrap(), None);
-    let connections = server.requests_per_connection();
-    assert_eq!(connections.iter().sum::<usize>(), 4);
-    assert_eq!(connections.last(), Some(&1), "{connections:?}");
+    assert_eq!(used(), [3, 1]);
 }
 
 /// An empty list of another request was on its way.

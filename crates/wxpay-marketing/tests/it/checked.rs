@@ -296,9 +296,10 @@ async fn a_termination_that_cannot_be_sent_is_an_error() {
             &self,
             request: wxpay_transport::Request,
         ) -> Result<wxpay_transport::Response, wxpay_transport::Error> {
-            match *request.method() == wxpay_transport::Method::POST {
-                true => self.1.send(request).await,
-                false => self.0.send(request).await,
+            if *request.method() == wxpay_transport::Method::POST {
+                self.1.send(request).await
+            } else {
+                self.0.send(request).await
             }
         }
     }

@@ -32,10 +32,11 @@ fn with(mut body: Value, field: &str, value: impl Into<Value>) -> Value {
         None => body.as_object_mut().unwrap(),
     };
     let field = field.rsplit('/').next().unwrap();
-    match value.is_null() {
-        true => fields.remove(field),
-        false => fields.insert(field.to_owned(), value),
-    };
+    if value.is_null() {
+        fields.remove(field);
+    } else {
+        fields.insert(field.to_owned(), value);
+    }
     body
 }
 
