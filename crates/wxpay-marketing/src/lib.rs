@@ -6,6 +6,7 @@ mod authorization_type;
 mod create_plan;
 mod delivery_plans;
 mod error;
+mod expecting;
 mod find;
 mod foreign_response_error;
 mod incomplete_list_error;
