@@ -109,7 +109,8 @@ impl<T: Transport> DeliveryPlans<T> {
         let request = Request::post(OPERATION, plan_target(plan_id)?.segment("terminate")?)
             .with_replay(Replay::Never)
             .with_rate_limit(RateLimit::per_second(100));
-        let response = expecting(&self.transport, OPERATION, StatusCode::NO_CONTENT, request).await?;
+        let response =
+            expecting(&self.transport, OPERATION, StatusCode::NO_CONTENT, request).await?;
         Ok(Terminated {
             plan_id: plan_id.clone(),
             request_id: response.request_id().map(str::to_owned),

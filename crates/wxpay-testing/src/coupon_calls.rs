@@ -1,6 +1,6 @@
 //! Product coupons and their stocks, read only.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::response::RawResponse;
 use crate::route::decoded;
@@ -30,10 +30,11 @@ impl CouponRoute {
     /// Finds the call. Each path segment and parameter is percent-decoded exactly once.
     pub(crate) fn find(method: &str, path: &str, query: &str) -> Option<Self> {
         let rest = path.strip_prefix(COUPONS).filter(|_| method == "GET")?;
-        let segments: Vec<String> =
-            rest.split('/').map(decoded).collect::<Option<_>>().filter(|all: &Vec<String>| {
-                all.iter().all(|segment| !segment.is_empty())
-            })?;
+        let segments: Vec<String> = rest
+            .split('/')
+            .map(decoded)
+            .collect::<Option<_>>()
+            .filter(|all: &Vec<String>| all.iter().all(|segment| !segment.is_empty()))?;
         let (product_coupon_id, stocks) = match segments.as_slice() {
             [id] => (id, Stocks::None),
             [id, stocks] if stocks == "stocks" => (id, Stocks::All),
@@ -99,23 +100,24 @@ fn list<'a>(route: &CouponRoute, stocks: impl Iterator<Item = &'a Value>) -> Raw
     let Some(offset) = offset else { return wrong("page_token", &json!(token)) };
     let matches = |stock: &&Value| {
         route.parameter("state").is_none_or(|state| stock["state"] == state)
-            && route
-                .parameter("stock_bundle_id")
-                .is_none_or(|id| stock["stock_bundle_info"]["stock_bundle_id"] == id)
+            && route.parameter("stock_bundle_id").is_none_or(|id| {
+                stock.pointer("/stock_bundle_info/stock_bundle_id") == Some(&id.into())
+            })
     };
     let found: Vec<&Value> = stocks.filter(matches).collect();
     let page: Vec<&Value> = found.iter().skip(offset).take(size).copied().collect();
-    let mut body = json!({});
+    let mut body = Map::new();
     if token.is_none() {
-        body["total_count"] = found.len().into();
+        body.insert("total_count".to_owned(), found.len().into());
     }
     if offset + page.len() < found.len() {
-        body["next_page_token"] = format!("+{}/=", offset + page.len()).into();
+        let next = format!("+{}/=", offset + page.len());
+        body.insert("next_page_token".to_owned(), next.into());
     }
     if !page.is_empty() {
-        body["stock_list"] = json!(page);
+        body.insert("stock_list".to_owned(), json!(page));
     }
-    RawResponse::json(200, &body)
+    RawResponse::json(200, &body.into())
 }
 
 fn not_found() -> RawResponse {
@@ -126,5 +128,8 @@ fn wrong(field: &str, value: &Value) -> RawResponse {
     let detail = json!({
         "field": field, "value": value, "issue": "the value is not allowed", "location": "query",
     });
-    RawResponse::json(400, &json!({ "code": "PARAM_ERROR", "message": "参数错误", "detail": detail }))
+    RawResponse::json(
+        400,
+        &json!({ "code": "PARAM_ERROR", "message": "参数错误", "detail": detail }),
+    )
 }

@@ -162,7 +162,8 @@ mod tests {
         let list = ListStocks::new(BrandId::new("70001").unwrap(), "7001");
         let path = "/v3/marketing/partner/product-coupon/product-coupons/7001/stocks";
         assert_eq!(list.target().unwrap().to_string(), format!("{path}?brand_id=70001"));
-        let all = list.page_size(50).state(StockState::Sending).page_token("a+/=").stock_bundle_id("3");
+        let all =
+            list.page_size(50).state(StockState::Sending).page_token("a+/=").stock_bundle_id("3");
         assert_eq!(
             all.target().unwrap().to_string(),
             format!(

@@ -116,15 +116,18 @@ impl<T: Transport> ProductCoupons<T> {
         target: Target,
         expected: &[(&'static str, &str)],
     ) -> Result<R, Error> {
-        let owned: Vec<_> = expected.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let owned: Vec<_> =
+            expected.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let request = query(operation, target).recognised_by(move |body| {
-            serde_json::from_slice::<Value>(body)
-                .is_ok_and(|body| owned.iter().all(|(name, value)| body[*name] == value.as_str()))
+            serde_json::from_slice::<Value>(body).is_ok_and(|body| {
+                owned.iter().all(|(name, value)| body.get(*name) == Some(&value.as_str().into()))
+            })
         });
         let response = expecting(&self.transport, operation, StatusCode::OK, request).await?;
         let body: Value = response.json()?;
         for (name, value) in expected {
-            if let Some(found) = body[*name].as_str().filter(|found| found != value) {
+            let found = body.get(*name).and_then(Value::as_str);
+            if let Some(found) = found.filter(|found| found != value) {
                 return Err(ForeignResponseError::new(operation, true, name, value, found).into());
             }
         }

@@ -71,7 +71,10 @@ async fn a_coupon_and_a_stock_are_read_without_loss() {
     let coupons = service(&gateway);
     let read = coupons.get(&brand("1004"), "7001").await.unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), coupon());
-    assert_eq!((&read.state, &read.usage_mode), (&Some(CouponState::Effective), &Some(UsageMode::Single)));
+    assert_eq!(
+        (&read.state, &read.usage_mode),
+        (&Some(CouponState::Effective), &Some(UsageMode::Single))
+    );
     assert_eq!(read.display_info.unwrap().name.as_deref(), Some("样例商品券"));
 
     let read = coupons.stock(&brand("1004"), "7001", "4").await.unwrap();
