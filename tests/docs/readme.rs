@@ -6,6 +6,10 @@ const CHINESE: &str = include_str!("../../README.zh-CN.md");
 /// Each guide in English and in Chinese.
 const GUIDES: [(&str, &str); 4] = [
     (include_str!("../../docs/certificates.md"), include_str!("../../docs/certificates.zh-CN.md")),
+    (
+        include_str!("../../docs/delivery-plans.md"),
+        include_str!("../../docs/delivery-plans.zh-CN.md"),
+    ),
     (include_str!("../../docs/hsm.md"), include_str!("../../docs/hsm.zh-CN.md")),
     (include_str!("../../docs/kms.md"), include_str!("../../docs/kms.zh-CN.md")),
     (

@@ -2,7 +2,9 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::coupon_calls::CouponRoute;
 use crate::plan::PlanState;
+use crate::plan_route::PlanRoute;
 use crate::response::RawResponse;
 
 /// A call with its decoded parameters.
@@ -16,6 +18,10 @@ pub(crate) enum Route<'a> {
     Echo,
     /// 下载平台证书: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
     Certificates,
+    /// Another call about plans.
+    Plan(PlanRoute),
+    /// A call about product coupons.
+    Coupon(CouponRoute),
 }
 
 const ECHO: &str = "/v3/security/echo";
@@ -31,6 +37,12 @@ impl<'a> Route<'a> {
         }
         if (method, path) == ("GET", CERTIFICATES) {
             return Some(Self::Certificates);
+        }
+        if let Some(route) = PlanRoute::find(method, path) {
+            return Some(Self::Plan(route));
+        }
+        if let Some(route) = CouponRoute::find(method, path, query) {
+            return Some(Self::Coupon(route));
         }
         let (segment, last) = path.strip_prefix(PLANS)?.split_once('/')?;
         let id = decoded(segment).filter(|id| !id.is_empty())?;
@@ -86,7 +98,7 @@ fn wrong(field: &str, value: &str) -> RawResponse {
     RawResponse::json(400, &body)
 }
 
-fn decoded(raw: &str) -> Option<String> {
+pub(crate) fn decoded(raw: &str) -> Option<String> {
     Some(percent_decode_str(raw).decode_utf8().ok()?.into_owned())
 }
 
@@ -118,7 +130,8 @@ mod tests {
         assert!(is_there("GET", "/1004/delivery-plans?offset=0"));
         assert!(!is_there("GET", "/12000/terminate"));
         assert!(!is_there("POST", "/1004/delivery-plans"));
-        for rest in ["", "/", "//terminate", "/12000", "/a/b/terminate", "/%ff/terminate"] {
+        assert!(is_there("POST", ""), "creates a plan");
+        for rest in ["/", "//terminate", "/12000", "/a/b/terminate", "/%ff/terminate"] {
             assert!(!is_there("POST", rest), "{rest}");
         }
     }

@@ -16,6 +16,7 @@ mod echo;
 mod gateway_end;
 mod misbehaviour;
 mod notifications;
+mod plan_calls;
 mod platform;
 mod proxy;
 mod responses;
