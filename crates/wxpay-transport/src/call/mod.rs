@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod attempt_plan;
 pub(crate) mod clock_after;
 pub(crate) mod concurrency;
+mod download;
 pub(crate) mod next_attempt;
 pub(crate) mod progress;
 pub(crate) mod record;
@@ -86,6 +87,8 @@ impl Calls {
             identity,
             span,
             deadline: deadline(Instant::now(), self.timeouts.call),
+            limit: TimeoutKind::Call,
+            timeout: self.timeouts.call,
             attempts: 0,
             is_unknown: false,
             unconfirmed: None,
@@ -208,15 +211,15 @@ impl Calls {
                 fresh,
             }
         } else {
-            let (end, limit) = (state.deadline, TimeoutKind::Call);
-            AttemptPlan { call, end, limit, after: self.timeouts.call, fresh }
+            let (end, limit) = (state.deadline, state.limit);
+            AttemptPlan { call, end, limit, after: state.timeout, fresh }
         }
     }
 
     /// Returns how long a call may wait before its next attempt. An attempt that began with no time left
     /// would be sent, and its outcome never known.
     fn time_to_wait(&self, state: &CallState<'_>) -> Duration {
-        let for_attempt = FOR_ATTEMPT.min(self.timeouts.call / 4);
+        let for_attempt = FOR_ATTEMPT.min(state.timeout / 4);
         state.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
     }
 
@@ -288,8 +291,8 @@ impl Calls {
     fn timed_out_in_queue(&self, state: &CallState<'_>) -> Error {
         Error::Timeout(TimeoutError::new(
             self.unsent(state),
-            TimeoutKind::Call,
-            self.timeouts.call,
+            state.limit,
+            state.timeout,
             CallStage::Queueing,
             Delivery::NotSent,
         ))

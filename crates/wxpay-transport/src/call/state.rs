@@ -1,9 +1,11 @@
 //! The state of a call between its attempts.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::error::delivery::Outcome;
-use crate::error::{Error, RefusedWith};
+use crate::error::{Error, RefusedWith, TimeoutKind};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::observe::call_span::CallSpan;
@@ -15,6 +17,9 @@ pub(crate) struct CallState<'c> {
     /// The span that records the progress of the call.
     pub(crate) span: &'c CallSpan,
     pub(crate) deadline: Instant,
+    /// Which timeout the deadline is, and how long it is.
+    pub(crate) limit: TimeoutKind,
+    pub(crate) timeout: Duration,
     /// Number of attempts begun.
     pub(crate) attempts: u32,
     /// Whether an attempt may have been carried out.
