@@ -48,6 +48,9 @@ impl WechatPay {
     }
 
     fn carry_out(&self, request: RawRequest<'_>) -> RawResponse {
+        if let Some(response) = self.transfer(request) {
+            return response;
+        }
         match Route::find(request.method, request.target) {
             Some(Route::Terminate { plan_id }) => self.terminate(&plan_id, request.body),
             Some(Route::List { brand_id, query }) => match ListQuery::parse(query) {

@@ -21,6 +21,7 @@ use crate::plan::{Plan, PlanState};
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 use crate::response::RawResponse;
+use crate::transfers::Transfers;
 use crate::wechat_pay_builder::WechatPayBuilder;
 
 /// WeChat Pay in memory: holds delivery plans, checks requests, signs responses, keeps a journal.
@@ -49,6 +50,7 @@ struct State {
     nested_detail: bool,
     /// The merchant's certificates, the oldest first.
     certificates: Vec<Certificate>,
+    transfers: Transfers,
 }
 
 impl WechatPay {
@@ -326,6 +328,11 @@ impl WechatPay {
     /// Runs a function on the plans.
     pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&mut BTreeMap<String, Plan>) -> T) -> T {
         run(&mut self.state().plans)
+    }
+
+    /// Runs a function on uploads and downloads.
+    pub(crate) fn with_transfers<T>(&self, run: impl FnOnce(&mut Transfers) -> T) -> T {
+        run(&mut self.state().transfers)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
