@@ -16,4 +16,5 @@ mod gateway_end;
 mod misbehaviour;
 mod proxy;
 mod responses;
+mod transfer;
 mod wire;
