@@ -4,5 +4,6 @@ mod bills;
 mod download_faults;
 mod download_limits;
 mod downloads;
+mod foreign_clients;
 mod secrets;
 mod uploads;

@@ -93,12 +93,8 @@ impl<W: AsyncWrite + Unpin> Content<W> {
     }
 
     /// Returns whether the content was unzipped.
-    #[cfg_attr(not(feature = "gzip"), expect(clippy::unused_self, reason = "it never is"))]
     pub(crate) fn was_gzip(&self) -> bool {
-        #[cfg(feature = "gzip")]
-        return matches!(self.form, Form::Gzip(_));
-        #[cfg(not(feature = "gzip"))]
-        return false;
+        !matches!(self.form, Form::Unknown(_) | Form::Plain | Form::KeptGzip)
     }
 
     /// Returns whether the content is gzip, and was not unzipped.
