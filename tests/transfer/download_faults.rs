@@ -104,7 +104,8 @@ async fn a_refusal_is_one_with_its_signature() {
     assert!(matches!(api.signature(), ResponseSignature::Verified(_)), "{api:?}");
     assert_eq!(error.outcome(), Outcome::Rejected);
 
-    let says = |status, body, signed| Misbehaviour::Status { status, body, signed, executed: false };
+    let says =
+        |status, body, signed| Misbehaviour::Status { status, body, signed, executed: false };
     for (misbehaviour, outcome) in [
         (says(403, ErrorBody::json("NO_AUTH", "no"), false), Outcome::Rejected),
         (says(403, ErrorBody::Html, false), Outcome::Unknown),

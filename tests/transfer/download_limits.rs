@@ -6,9 +6,7 @@ use wxpay_testing::{Bill, BillFault, Gateway, WireServer};
 use wxpay_tests::builder;
 use wxpay_tests::requests::list;
 use wxpay_tests::until::until;
-use wxpay_transport::{
-    DownloadFault, Error, Gunzip, Overload, RateLimit, TimeoutKind, Transport,
-};
+use wxpay_transport::{DownloadFault, Error, Gunzip, Overload, RateLimit, TimeoutKind, Transport};
 
 use super::bills::{DATE, bill, client, content, offer};
 use super::downloads::zipped;

@@ -136,7 +136,8 @@ async fn a_file_is_passed_on_while_it_arrives_and_its_progress_told() {
 #[tokio::test]
 async fn a_url_of_the_standby_domain_goes_there() {
     let main = WireServer::start_plain().await;
-    let standby = WireServer::builder().wechat_pay(main.wechat_pay().clone()).start().await.unwrap();
+    let standby =
+        WireServer::builder().wechat_pay(main.wechat_pay().clone()).start().await.unwrap();
     let content = offer(&main);
     let failover = Failover::to(BaseUrl::new(standby.base_url()).unwrap());
     let client = builder(&main, &main.base_url()).failover(failover).build().unwrap();

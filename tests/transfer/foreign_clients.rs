@@ -43,7 +43,10 @@ fn run(gateway: &Gateway, program: &Path, script: &str) -> Value {
         .env("BASE_URL", gateway.base_url())
         .env("MCHID", gateway.mchid().as_str())
         .env("SERIAL_NO", gateway.serial_no().as_str())
-        .env("MERCHANT_KEY", folder.file("apiclient_key.pem", gateway.merchant_key_pem().as_bytes()))
+        .env(
+            "MERCHANT_KEY",
+            folder.file("apiclient_key.pem", gateway.merchant_key_pem().as_bytes()),
+        )
         .env("PUBLIC_KEY_ID", gateway.public_key_id().as_str())
         .env("PUBLIC_KEY", folder.file("pub_key.pem", gateway.public_key_pem().as_bytes()))
         .env("FILE", folder.file("logo.png", PNG))

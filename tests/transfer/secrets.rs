@@ -48,7 +48,9 @@ async fn the_token_of_a_url_is_shown_nowhere() {
         executed: false,
     };
     let decoded = token.replace("%2B", "+").replace("%2f", "/");
-    for message in [url.clone(), format!("token {token}"), format!("token {decoded}"), piece.clone()] {
+    for message in
+        [url.clone(), format!("token {token}"), format!("token {decoded}"), piece.clone()]
+    {
         server.misbehave_once(says(message));
         errors.push(client.download(download(), Vec::new()).await.unwrap_err());
     }

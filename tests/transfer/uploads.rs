@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use wxpay_auth::{
-    FileKeySigner, Mchid, Nonce, NonceError, NonceSource, PrivateKey, Timestamp,
-};
+use wxpay_auth::{FileKeySigner, Mchid, Nonce, NonceError, NonceSource, PrivateKey, Timestamp};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, ServerTls, Verdict, WireServer};
 use wxpay_tests::builder;
 use wxpay_transport::{
@@ -97,14 +95,13 @@ async fn the_signatures_of_the_documentation_are_made() {
     let gateway = Gateway::start().await;
     let serial_no = "408B07E79B8269FEC3D5D3E6AB8ED163A6A380DB".parse().unwrap();
     let signer = FileKeySigner::new(PrivateKey::from_pem(DOC_KEY).unwrap(), serial_no);
-    let client =
-        Client::builder(Mchid::new("1900007291").unwrap(), signer, gateway.key_ring())
-            .base_url(BaseUrl::new(gateway.base_url()).unwrap())
-            .proxy(Proxy::none())
-            .clock(|| Timestamp::from_unix_secs(1_554_208_460))
-            .nonce_source(DocNonce)
-            .build()
-            .unwrap();
+    let client = Client::builder(Mchid::new("1900007291").unwrap(), signer, gateway.key_ring())
+        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .clock(|| Timestamp::from_unix_secs(1_554_208_460))
+        .nonce_source(DocNonce)
+        .build()
+        .unwrap();
     const WITHOUT_BLANKS: &str = r#"{"filename":"wechatpay_logo.png","sha256":"d2973a45b1d528c21ebb77792ef3fcea40fa9a4e04a17e35369102ba9c84c8b1"}"#;
     const WITH_BLANKS: &str = include_str!(
         "../../crates/wxpay-auth-core/testdata/request/official-image-upload-meta/body.bin"
@@ -177,7 +174,8 @@ async fn an_upload_is_repeated_only_if_that_was_said_and_signed_anew() {
         let signatures: std::collections::HashSet<_> =
             journal.iter().map(|entry| entry.authorization().unwrap().to_owned()).collect();
         assert_eq!((journal.len(), signatures.len()), (attempts, attempts), "{replay:?}");
-        let bodies: std::collections::HashSet<_> = journal.iter().map(|e| e.body().to_vec()).collect();
+        let bodies: std::collections::HashSet<_> =
+            journal.iter().map(|e| e.body().to_vec()).collect();
         assert_eq!(bodies.len(), 1, "the same bytes are sent again");
     }
 }
@@ -186,7 +184,8 @@ async fn an_upload_is_repeated_only_if_that_was_said_and_signed_anew() {
 async fn the_response_is_verified_as_any() {
     let server = WireServer::start_plain().await;
     let client = builder(&server, &server.base_url()).build().unwrap();
-    for misbehaviour in [Misbehaviour::UnsignedSuccess, Misbehaviour::TamperedBody, Misbehaviour::Probe]
+    for misbehaviour in
+        [Misbehaviour::UnsignedSuccess, Misbehaviour::TamperedBody, Misbehaviour::Probe]
     {
         server.misbehave_once(misbehaviour.clone());
         let request = upload_to(INTERFACES[0].0, Upload::new("logo.png", png()));
@@ -203,7 +202,8 @@ async fn a_description_that_does_not_fit_is_refused_by_the_server() {
     let gateway = Gateway::start().await;
     let client = builder(&gateway, &gateway.base_url()).build().unwrap();
     let wrong = format!(r#"{{"filename":"logo.png","sha256":"{}"}}"#, "0".repeat(64));
-    for ((path, _), code) in INTERFACES.into_iter().zip(["PARAM_ERROR", "REQUEST_BLOCKED", "PARAM_ERROR"])
+    for ((path, _), code) in
+        INTERFACES.into_iter().zip(["PARAM_ERROR", "REQUEST_BLOCKED", "PARAM_ERROR"])
     {
         let upload = Upload::new("logo.png", png()).meta(wrong.clone());
         let error = client.send(upload_to(path, upload)).await.unwrap_err();

@@ -61,7 +61,8 @@ fn boundary(content_type: &str) -> Option<&str> {
 /// Splits a body into its parts.
 fn parts<'a>(body: &'a [u8], boundary: &str) -> Result<Vec<&'a [u8]>, &'static str> {
     let (first, next) = (format!("--{boundary}\r\n"), format!("\r\n--{boundary}"));
-    let mut rest = body.strip_prefix(first.as_bytes()).ok_or("it does not begin with a boundary")?;
+    let mut rest =
+        body.strip_prefix(first.as_bytes()).ok_or("it does not begin with a boundary")?;
     let mut parts = Vec::new();
     loop {
         let end = find(rest, next.as_bytes()).ok_or("it does not end with a boundary")?;
@@ -130,8 +131,7 @@ mod tests {
 
     #[test]
     fn the_parts_are_read_in_any_order_with_all_of_their_bytes() {
-        let form =
-            Form { meta: b"{\"a\":\"\r\n\"}", file_name: "a.png", file: b"\r\n\r\n--x\r\n" };
+        let form = Form { meta: b"{\"a\":\"\r\n\"}", file_name: "a.png", file: b"\r\n\r\n--x\r\n" };
         for body in [[META, FILE, END].concat(), [FILE, META, END].concat()] {
             assert_eq!(Form::parse(TYPE, body.as_bytes()), Ok(form));
             let quoted = "multipart/form-data; charset=utf-8; boundary=\"b0undary\"";
@@ -148,12 +148,21 @@ mod tests {
             (changed("--b0undary\r\n", "--b0undary\n"), "it does not begin with a boundary"),
             (changed(END, ""), "it does not end with a boundary"),
             (changed(END, "--b0undary--\r\nmore"), "something follows a boundary on its line"),
-            (changed("\";\r\nContent-Type", "\";\nContent-Type"), "a line does not end with CR and LF"),
+            (
+                changed("\";\r\nContent-Type", "\";\nContent-Type"),
+                "a line does not end with CR and LF",
+            ),
             (changed("json\r\n\r\n", "json\r\n"), "no empty line ends the headers of a part"),
             (changed("form-data;", "attachment;"), "a part is not form-data"),
-            (changed("name=\"meta\"", "x=\"meta\""), "a parameter of a Content-Disposition is not known"),
+            (
+                changed("name=\"meta\"", "x=\"meta\""),
+                "a parameter of a Content-Disposition is not known",
+            ),
             (changed("; name=\"meta\"", ""), "a part has no name"),
-            (changed("name=\"meta\"", "name=\"data\""), "there is a part that is neither meta nor file"),
+            (
+                changed("name=\"meta\"", "name=\"data\""),
+                "there is a part that is neither meta nor file",
+            ),
             (changed("Content-Disposition", "X"), "a part has no Content-Disposition"),
             (changed("; filename=\"a.png\"", ""), "the part file has no filename"),
             ([META, END].concat(), "the part file is missing"),

@@ -66,7 +66,8 @@ const LARGEST_IMAGE: usize = 2 << 20;
 const LARGEST_PDF: usize = 7_500_000;
 
 fn interface(request: RawRequest<'_>) -> Option<&'static Interface> {
-    let is_this = |interface: &&Interface| request.method == "POST" && interface.path == request.target;
+    let is_this =
+        |interface: &&Interface| request.method == "POST" && interface.path == request.target;
     INTERFACES.iter().find(is_this)
 }
 

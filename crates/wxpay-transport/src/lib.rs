@@ -36,9 +36,9 @@ pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
     ApiError, CallContext, CallStage, ConfigError, ConnectError, ConnectStage, DownloadError,
-    DownloadFault, Error, ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Overload, OverloadError, ResponseSignature,
-    SettingsError, SignDiagnosis, SignedLine, SigningError, TimeoutError, TimeoutKind,
-    UnverifiedCause, UnverifiedError, VerifierError,
+    DownloadFault, Error, ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Overload,
+    OverloadError, ResponseSignature, SettingsError, SignDiagnosis, SignedLine, SigningError,
+    TimeoutError, TimeoutKind, UnverifiedCause, UnverifiedError, VerifierError,
 };
 pub use message::body_error::BodyError;
 pub use message::download::{Download, DownloadProgress, Gunzip};

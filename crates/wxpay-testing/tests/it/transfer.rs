@@ -77,7 +77,10 @@ async fn what_is_signed_is_the_description_alone() {
         let response = call.send(&gateway.base_url()).await;
         assert_eq!(response.status, 401, "{signed_as}");
         let journal = gateway.journal();
-        assert_eq!(journal.last().unwrap().verdict(), &Verdict::Refused(Refusal::SignatureMismatch));
+        assert_eq!(
+            journal.last().unwrap().verdict(),
+            &Verdict::Refused(Refusal::SignatureMismatch)
+        );
         // The message that it shows ends in the first bytes of the description.
         let information = &response.json()["detail"]["sign_information"];
         let message = information["truncated_sign_message"].as_str().unwrap();
@@ -98,7 +101,10 @@ async fn a_form_that_is_not_as_documented_is_refused() {
     let right = body(&meta, BMP);
     for (wrong, fault) in [
         (right.replace("\r\n", "\n"), "it does not begin with a boundary"),
-        (right.replace("name=\"meta\"", "name=\"data\""), "there is a part that is neither meta nor file"),
+        (
+            right.replace("name=\"meta\"", "name=\"data\""),
+            "there is a part that is neither meta nor file",
+        ),
         (right.replace("--b0undary--\r\n", ""), "it does not end with a boundary"),
     ] {
         let response = signed(&gateway, IMAGE, &wrong, &meta).send(&gateway.base_url()).await;
@@ -207,7 +213,8 @@ async fn a_bill_is_gzip_on_request_or_what_it_was_told_to_be() {
 #[tokio::test]
 async fn two_servers_have_the_same_files_and_misbehave_alike() {
     let main = Gateway::start().await;
-    let standby = Gateway::builder().wechat_pay(Arc::clone(main.wechat_pay())).start().await.unwrap();
+    let standby =
+        Gateway::builder().wechat_pay(Arc::clone(main.wechat_pay())).start().await.unwrap();
     main.add_bill(Bill::new("1", "abc"));
     main.download_from(standby.base_url());
     let target = "/v3/bill/tradebill?bill_date=1";

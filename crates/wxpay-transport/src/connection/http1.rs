@@ -155,7 +155,10 @@ impl Connection {
     }
 
     /// Reads the next piece of a body, at most as large as the read buffer; `None` at its end. Skips trailers.
-    pub(crate) async fn next(&mut self, body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    pub(crate) async fn next(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<Bytes, hyper::Error>> {
         loop {
             let frame = std::future::poll_fn(|cx| {
                 drive(&mut self.driver, cx);

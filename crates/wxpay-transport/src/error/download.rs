@@ -93,10 +93,7 @@ impl DownloadError {
     }
 
     /// Adds the cause.
-    pub(crate) fn with_source(
-        mut self,
-        source: Option<Box<dyn StdError + Send + Sync>>,
-    ) -> Self {
+    pub(crate) fn with_source(mut self, source: Option<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = source;
         self
     }
@@ -223,7 +220,9 @@ mod tests {
             assert!(!none.hint().contains("must not be used"), "{fault:?}");
             assert_eq!(
                 some.to_string(),
-                format!("bills.download answered 200, but {fault} (7 bytes were written) [request-id 08F7]")
+                format!(
+                    "bills.download answered 200, but {fault} (7 bytes were written) [request-id 08F7]"
+                )
             );
             let error = Error::Download(some);
             assert_eq!((error.outcome(), error.delivery()), (Outcome::Unknown, Delivery::Unknown));

@@ -43,6 +43,9 @@ impl DownloadUrl {
         };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let target = Target::given(target).ok_or(RequestError::DownloadUrl)?;
+        if host.is_empty() {
+            return Err(RequestError::DownloadUrl);
+        }
         Ok(Self { is_https, host, port, target })
     }
 
@@ -122,7 +125,10 @@ mod tests {
     #[test]
     fn debug_output_holds_no_token() {
         let url = DownloadUrl::parse("https://h/v3/billdownload/file?token=t0ken").unwrap();
-        assert_eq!(format!("{url:?}"), "DownloadUrl(https://h:443 Target(/v3/billdownload/file?…))");
+        assert_eq!(
+            format!("{url:?}"),
+            "DownloadUrl(https://h:443 Target(/v3/billdownload/file?…))"
+        );
     }
 
     proptest::proptest! {

@@ -300,7 +300,10 @@ mod tests {
     fn of_an_upload_only_meta_is_signed() {
         let target = || Target::new("/v3/x").unwrap();
         let json = Request::post("x", target()).with_body("{}");
-        assert_eq!((&json.signed_body()[..], json.content_type().as_bytes()), (&b"{}"[..], &b"application/json"[..]));
+        assert_eq!(
+            (&json.signed_body()[..], json.content_type().as_bytes()),
+            (&b"{}"[..], &b"application/json"[..])
+        );
         let upload = Upload::new("logo.png", "content").meta(r#"{"a":1}"#);
         let upload = Request::upload("x", target(), upload).unwrap();
         assert_eq!((upload.method(), upload.replay()), (&Method::POST, Replay::Never));

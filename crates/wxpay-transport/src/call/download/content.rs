@@ -56,10 +56,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(
-        fault: DownloadFault,
-        source: impl StdError + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) fn new(fault: DownloadFault, source: impl StdError + Send + Sync + 'static) -> Self {
         Self { fault, source: Some(Box::new(source)) }
     }
 }

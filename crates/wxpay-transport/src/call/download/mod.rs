@@ -10,6 +10,7 @@ mod inflater;
 use std::pin::pin;
 
 use tokio::io::AsyncWrite;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wxpay_auth::{Signer, Verifier};
 
@@ -48,11 +49,8 @@ impl Calls {
             unconfirmed: None,
             has_moved: false,
         };
-        let admitted = pin!(async {
-            self.wait_for_rate(&state).await?;
-            self.wait_for_turn(&state).await
-        });
-        let _permit = match until_panic(admitted).await {
+        let admitted = until_panic(pin!(self.admitted_once(&state))).await;
+        let _permit = match admitted {
             Ok(Ok(permit)) => permit,
             Ok(Err(error)) => return Err(turned_away(request, error)),
             Err(panic) => panic.pass_on(),
@@ -65,5 +63,11 @@ impl Calls {
             Ok(ended) => ended,
             Err(panic) => panic.pass_on(),
         }
+    }
+
+    /// Waits until the attempt may be made.
+    async fn admitted_once(&self, state: &CallState<'_>) -> Result<OwnedSemaphorePermit, Error> {
+        self.wait_for_rate(state).await?;
+        self.wait_for_turn(state).await
     }
 }
