@@ -86,7 +86,7 @@ async fn a_file_that_does_not_go_on_is_given_up() {
     let download = bill(&client, false).await.read_timeout(after);
     server.fault_once(Fault::new(Point::ResponseBytes(100_000), How::Stall));
     let error = client.download(download, Vec::new()).await.unwrap_err();
-    assert_eq!(download_error(&error).fault(), DownloadFault::Stalled { after }, "{error:?}");
+    assert_eq!(download_error(&error).fault(), DownloadFault::stalled(after), "{error:?}");
     server.settled().await;
 }
 

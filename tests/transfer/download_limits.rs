@@ -24,7 +24,7 @@ async fn a_file_without_an_end_is_not_written_beyond_its_limit() {
     let mut written = Vec::new();
     let download = bill(&client, false).await.max_bytes(1_000_000);
     let error = client.download(download, &mut written).await.unwrap_err();
-    assert_eq!(fault(&error), DownloadFault::TooLarge { limit: 1_000_000 }, "{error:?}");
+    assert_eq!(fault(&error), DownloadFault::too_large(1_000_000), "{error:?}");
     assert!((900_000..=1_000_000).contains(&written.len()), "{}", written.len());
     drop(client);
     server.settled().await;
@@ -39,7 +39,7 @@ async fn a_file_that_is_announced_to_be_too_large_is_not_read() {
     let mut written = Vec::new();
     let download = bill(&client, false).await.max_bytes(limit);
     let error = client.download(download, &mut written).await.unwrap_err();
-    assert_eq!((fault(&error), written.len()), (DownloadFault::TooLarge { limit }, 0));
+    assert_eq!((fault(&error), written.len()), (DownloadFault::too_large(limit), 0));
     let download = bill(&client, false).await.max_bytes(limit + 1);
     client.download(download, &mut written).await.unwrap();
 }
@@ -53,7 +53,7 @@ async fn a_small_gzip_does_not_become_a_large_file() {
     let mut written = Vec::new();
     let download = bill(&client, true).await.gunzip(Gunzip::BeforeHash).max_bytes(1 << 20);
     let error = client.download(download, &mut written).await.unwrap_err();
-    assert_eq!(fault(&error), DownloadFault::TooLarge { limit: 1 << 20 }, "{error:?}");
+    assert_eq!(fault(&error), DownloadFault::too_large(1 << 20), "{error:?}");
     assert!(written.len() <= 1 << 20);
 }
 
@@ -67,7 +67,7 @@ async fn a_file_that_takes_too_long_is_given_up() {
     let after = Duration::from_secs(2);
     let download = bill(&client, false).await.timeout(after);
     let error = client.download(download, Vec::new()).await.unwrap_err();
-    assert_eq!(fault(&error), DownloadFault::TimedOut { after }, "{error:?}");
+    assert_eq!(fault(&error), DownloadFault::timed_out(after), "{error:?}");
     drop(client);
     server.settled().await;
 }

@@ -43,6 +43,23 @@ pub enum DownloadFault {
     UnexpectedStatus,
 }
 
+impl DownloadFault {
+    /// Returns the fault of a file larger than this many bytes.
+    pub const fn too_large(limit: u64) -> Self {
+        Self::TooLarge { limit }
+    }
+
+    /// Returns the fault of a file of which nothing arrived for this long.
+    pub const fn stalled(after: Duration) -> Self {
+        Self::Stalled { after }
+    }
+
+    /// Returns the fault of a download that took longer than this.
+    pub const fn timed_out(after: Duration) -> Self {
+        Self::TimedOut { after }
+    }
+}
+
 impl fmt::Display for DownloadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
