@@ -39,7 +39,7 @@ async fn a_bill_is_downloaded_and_checked() {
     let entry = journal.last().unwrap();
     assert_eq!(entry.verdict(), &Verdict::Accepted, "{entry}");
     assert!(entry.target().starts_with("/v3/billdownload/file?token="), "{entry}");
-    assert!(entry.target().ends_with("%2B%2fa+/="), "{entry}");
+    assert!(entry.target().ends_with("%2B%2Fa+/="), "{entry}");
     assert_eq!(downloaded.request_id(), entry.request_id());
     assert_eq!(entry.header("wechatpay-serial"), Some(server.public_key_id().as_str()));
     assert!(entry.body().is_empty());

@@ -47,7 +47,7 @@ async fn the_token_of_a_url_is_shown_nowhere() {
         signed: false,
         executed: false,
     };
-    let decoded = token.replace("%2B", "+").replace("%2f", "/");
+    let decoded = token.replace("%2B", "+").replace("%2F", "/");
     for message in
         [url.clone(), format!("token {token}"), format!("token {decoded}"), piece.clone()]
     {

@@ -134,7 +134,7 @@ impl WechatPay {
             let number = transfers.issued.len().to_be_bytes();
             let id = hex(digest(&SHA256, &[bill.date.as_bytes(), &number].concat()).as_ref());
             // Encoded in both cases, so that a client that decodes and encodes again sends another one.
-            let token = format!("{id}%2B%2fa+/=");
+            let token = format!("{id}%2B%2Fa+/=");
             let base = transfers.download_base.clone();
             let base = base.unwrap_or_else(|| format!("http://{host}"));
             let tail = if as_gzip { "&tartype=gzip" } else { "" };

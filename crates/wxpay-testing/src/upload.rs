@@ -133,7 +133,7 @@ fn checked(
 ) -> Result<String, (u16, &'static str, &'static str)> {
     let wrong = |message| (400, "PARAM_ERROR", message);
     let meta: Value = serde_json::from_slice(form.meta).map_err(|_| wrong("meta不是JSON"))?;
-    let text = |name: &str| meta[name].as_str().map(str::to_owned);
+    let text = |name: &str| -> Option<String> { meta.get(name)?.as_str().map(str::to_owned) };
     let file_name = text("filename").filter(|name| !name.is_empty());
     let file_name = file_name.ok_or(wrong("filename缺失"))?;
     if file_name.chars().count() > interface.file_name {

@@ -173,7 +173,7 @@ async fn a_bill_is_named_by_a_signed_response_and_is_not_signed() {
     assert!(!is_signed(&file.headers) && file.header("request-id").is_some());
 
     // The token is compared as it arrives.
-    let other = target.replace("%2f", "%2F");
+    let other = target.replace("%2F", "%2f");
     assert_ne!(other, target);
     let refused = get(&gateway, &base_url, &other).await;
     assert_eq!((refused.status, refused.json()["code"].as_str()), (400, Some("INVALID_REQUEST")));
