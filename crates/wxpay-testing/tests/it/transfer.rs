@@ -41,7 +41,7 @@ async fn upload(gateway: &Gateway, path: &str, meta: &str, file: &str) -> Respon
 
 fn sha256_of(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
 }
 
 #[tokio::test]

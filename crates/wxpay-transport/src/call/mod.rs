@@ -54,9 +54,6 @@ pub(crate) struct Calls {
     pub(crate) timeouts: Timeouts,
 }
 
-/// Time reserved for an attempt when a call waits; at most a quarter of the call timeout.
-const FOR_ATTEMPT: Duration = Duration::from_secs(1);
-
 /// When and where the next attempt is made.
 enum Next<'d> {
     /// At once, on a domain that is already chosen, with the permit of the previous attempt.
@@ -115,7 +112,7 @@ impl Calls {
             };
             let way = NextAttempt::after(&ended);
             // With no time left, the request would be sent and its outcome never known.
-            let has_time = !self.time_to_wait(&state).is_zero();
+            let has_time = !state.time_to_wait().is_zero();
             let free_move = (way == NextAttempt::MoveUnsent && !state.has_moved && has_time)
                 .then(|| self.domains.other(domain, request.replay()))
                 .flatten();
@@ -216,13 +213,6 @@ impl Calls {
         }
     }
 
-    /// Returns how long a call may wait before its next attempt. An attempt that began with no time left
-    /// would be sent, and its outcome never known.
-    fn time_to_wait(&self, state: &CallState<'_>) -> Duration {
-        let for_attempt = FOR_ATTEMPT.min(state.timeout / 4);
-        state.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
-    }
-
     /// Returns how long to wait for another attempt; `None` when this one was the last.
     fn wait_before_next(
         &self,
@@ -239,7 +229,7 @@ impl Calls {
         if !may_be_repeated {
             return None;
         }
-        let left = self.time_to_wait(state);
+        let left = state.time_to_wait();
         if way == NextAttempt::Confirm {
             // The confirmation is part of reading the response: it needs no policy and no budget.
             return Some(Duration::ZERO).filter(|_| !left.is_zero());
@@ -259,7 +249,7 @@ impl Calls {
         let Some(limit) = state.request.rate_limit() else { return Ok(()) };
         let (identity, operation) = (state.identity, state.request.operation());
         let key = LimitKey { identity, operation, limit };
-        let left = self.time_to_wait(state);
+        let left = state.time_to_wait();
         let waits = named_async("RateLimiter", self.rate_limiter.acquire(key, left));
         // Do not wait for a limiter that exceeds the given time.
         let retry_after = match timeout_at(Instant::now() + left, waits).await {
@@ -271,7 +261,7 @@ impl Calls {
     }
 
     async fn wait_for_turn(&self, state: &CallState<'_>) -> Result<OwnedSemaphorePermit, Error> {
-        let patience = Instant::now() + self.time_to_wait(state);
+        let patience = Instant::now() + state.time_to_wait();
         match timeout_at(patience, self.concurrency.enter()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(self.overload(state, Overload::Calls, None)),

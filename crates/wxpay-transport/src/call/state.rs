@@ -31,7 +31,17 @@ pub(crate) struct CallState<'c> {
     pub(crate) has_moved: bool,
 }
 
+/// Time reserved for an attempt when a call waits; at most a quarter of its timeout.
+const FOR_ATTEMPT: Duration = Duration::from_secs(1);
+
 impl CallState<'_> {
+    /// Returns how long the call may wait before its next attempt. An attempt that began with no time left
+    /// would be sent, and its outcome never known.
+    pub(crate) fn time_to_wait(&self) -> Duration {
+        let for_attempt = FOR_ATTEMPT.min(self.timeout / 4);
+        self.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
+    }
+
     /// Compares the result of an attempt with the refusal it was to confirm. If it was refused for another
     /// reason, or not at all, the previous attempt may have been carried out.
     pub(crate) fn confirm(&mut self, ended: &mut Result<Response, Error>) {

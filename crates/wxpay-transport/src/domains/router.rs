@@ -59,11 +59,6 @@ impl Domains {
         })
     }
 
-    /// Goes to this domain, whatever is known of it.
-    pub(crate) fn fixed<'d>(&self, domain: &'d Domain, replay: Replay) -> Route<'d> {
-        Route::ask(domain, replay)
-    }
-
     /// Chooses the domain of a call's first attempt.
     pub(crate) fn first(&self, replay: Replay) -> Route<'_> {
         let Some(standby) = &self.standby else { return Route::on(&self.main, Admission::Normal) };
@@ -112,7 +107,8 @@ impl<'d> Route<'d> {
         Self { domain, admission }
     }
 
-    fn ask(domain: &'d Domain, replay: Replay) -> Self {
+    /// Goes to this domain, whatever is known of it.
+    pub(crate) fn ask(domain: &'d Domain, replay: Replay) -> Self {
         let admit = |breaker: &mut Breaker| breaker.admit(Instant::now(), replay.is_repeatable());
         let admission = domain.change_breaker(admit);
         Self::on(domain, admission)

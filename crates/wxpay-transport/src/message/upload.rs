@@ -262,8 +262,8 @@ mod tests {
         let written = |upload: Upload| {
             let (_, body) = upload.encode()?;
             let body = String::from_utf8_lossy(&body).into_owned();
-            let types = body.lines().filter_map(|line| line.strip_prefix("Content-Type: "));
-            Ok::<_, RequestError>(types.last().unwrap_or_default().to_owned())
+            let mut types = body.lines().filter_map(|line| line.strip_prefix("Content-Type: "));
+            Ok::<_, RequestError>(types.next_back().unwrap_or_default().to_owned())
         };
         for (name, media_type) in [
             ("a.jpg", "image/jpeg"),

@@ -19,6 +19,7 @@ use crate::call::state::CallState;
 use crate::call::{Calls, turned_away};
 use crate::deadline::deadline;
 use crate::domains::domain::Domain;
+use crate::domains::router::Route;
 use crate::error::{Error, TimeoutKind};
 use crate::message::download::Download;
 use crate::message::downloaded::Downloaded;
@@ -58,7 +59,7 @@ impl Calls {
         state.attempts = 1;
         span.attempt(state.attempts, &domain.name);
         let (plan, whole) = (self.plan(&state, domain, true), state.deadline);
-        let route = self.domains.fixed(domain, request.replay());
+        let route = Route::ask(domain, request.replay());
         match attempts.download(route, &plan, request, download, writer, whole).await {
             Ok(ended) => ended,
             Err(panic) => panic.pass_on(),
