@@ -1,11 +1,11 @@
-//! Origins, request targets, proxies, and addresses of key services.
+//! Origins, request targets, proxies, download URLs, and addresses of key services.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use wxpay_auth::kms::Endpoint;
 use wxpay_fuzz::{assert_good_error, assert_one_line};
-use wxpay_transport::fuzzing::{origin, path_and_query};
+use wxpay_transport::fuzzing::{download_url, origin, path_and_query};
 use wxpay_transport::{BaseUrl, Proxy, Target};
 
 fuzz_target!(|text: &str| {
@@ -13,6 +13,7 @@ fuzz_target!(|text: &str| {
     raw_target(text);
     built_target(text);
     endpoint(text);
+    file(text);
     match Proxy::new(text) {
         Ok(proxy) => drop(format!("{:?}", proxy.except(text))),
         Err(error) => assert_good_error(&error),
@@ -73,4 +74,16 @@ fn endpoint(text: &str) {
         }
         Err(error) => assert_good_error(&error),
     }
+}
+
+fn file(text: &str) {
+    let (origin, host, target) = match download_url(text) {
+        Ok(read) => read,
+        Err(error) => return assert_good_error(&error),
+    };
+    assert_one_line(&origin, 200);
+    assert!(text.ends_with(target.as_str()) && target.as_str().starts_with('/'));
+    assert!(!host.is_empty() && !host.contains(['@', '/', '?', '#', '\\']));
+    let before = &text[..text.len() - target.as_str().len()];
+    assert!(before.contains(&*host), "the host stands before the target");
 }

@@ -10,7 +10,7 @@ use wxpay_tests::redis_server::RedisServer;
 use wxpay_transport::{Error, LimitKey, RateLimit, RateLimiter, Request, Target, Transport};
 
 use super::limiter::{
-    KEY, MINUTE, SECOND, key, micros, most_in_a_second, pass, patient, taken_for,
+    KEY, MINUTE, SECOND, key, micros, most_in_a_second, pass, patient, taken_for, tat,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,6 +62,27 @@ async fn one_process_uses_what_the_others_leave() {
     callers.join_all().await;
     // With its share of one per second it would take 99 s.
     assert!(start.elapsed() < Duration::from_secs(50), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: run scripts/test"]
+async fn a_limit_per_minute_is_spread_over_the_minute() {
+    let server = RedisServer::start();
+    let limiter = patient(&server.url(), 2);
+    let limited = |requests| LimitKey::new("1900007291", "x", RateLimit::per_minute(requests));
+    let before = micros(&server);
+    pass(&limiter, limited(60)).await;
+    let after = micros(&server);
+    // 6 at once, and the other 54 in the rest of the minute, the first of them at its beginning.
+    let interval = 60_000_000 / 55;
+    let next = tat(&server);
+    assert!((before + interval..=after + interval + 1).contains(&next), "{before} {next} {after}");
+    server.run(&["DEL", KEY]);
+    let limiter = patient(&server.url(), 2);
+    pass(&limiter, limited(1)).await;
+    let refused = limiter.acquire(limited(1), SECOND).await.unwrap_err();
+    assert!(refused.retry_after > SECOND && refused.retry_after <= MINUTE, "{refused:?}");
+    assert!(!limiter.is_degraded());
 }
 
 #[tokio::test]

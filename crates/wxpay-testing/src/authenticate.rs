@@ -7,6 +7,7 @@ use wxpay_auth_core::{
 
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
+use crate::upload::check_form;
 
 /// Checks the headers, as a server in front of WeChat Pay does before verifying any signature.
 pub(crate) fn check_headers(request: RawRequest<'_>) -> Result<(), Refusal> {
@@ -20,7 +21,7 @@ pub(crate) fn check_headers(request: RawRequest<'_>) -> Result<(), Refusal> {
         return Err(Refusal::WrongAccept);
     }
     let is_json = |value| media_types(value).eq(["application/json"]);
-    if with_body && !request.header("content-type").is_some_and(is_json) {
+    if with_body && !check_form(request)? && !request.header("content-type").is_some_and(is_json) {
         return Err(Refusal::WrongContentType);
     }
     Ok(())
@@ -71,7 +72,7 @@ pub(crate) fn server_message(request: RawRequest<'_>) -> Option<Vec<u8>> {
 
 fn message(request: RawRequest<'_>, authorization: &Authorization) -> Vec<u8> {
     let (timestamp, nonce) = (authorization.timestamp(), authorization.nonce_str());
-    request_message(request.method, request.target, timestamp, nonce, request.body)
+    request_message(request.method, request.target, timestamp, nonce, request.signed_body())
 }
 
 /// Splits a list of media types, and removes their parameters.

@@ -51,6 +51,9 @@ impl WechatPay {
         if let Some(route) = self.custom_route(request.method, request.target) {
             return route.response(request);
         }
+        if let Some(response) = self.transfer(request) {
+            return response;
+        }
         match Route::find(request.method, request.target) {
             Some(Route::Terminate { plan_id }) => self.terminate(&plan_id, request.body),
             Some(Route::List { brand_id, query }) => match ListQuery::parse(query) {

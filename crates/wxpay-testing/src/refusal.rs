@@ -21,8 +21,10 @@ pub enum Refusal {
     MissingHeader(&'static str),
     /// `Accept` names neither `application/json` nor `*/*`.
     WrongAccept,
-    /// The `Content-Type` of a `POST` is not `application/json`.
+    /// The `Content-Type` of a `POST` is not `application/json`, or, for an upload, `multipart/form-data`.
     WrongContentType,
+    /// The body of an upload is not `multipart/form-data` as documented.
+    MalformedForm(&'static str),
     /// `Authorization` is missing, or occurs twice.
     NoAuthorization,
     /// `Authorization` is malformed.
@@ -66,6 +68,7 @@ impl Refusal {
             Self::NoContentLength => ("", None),
             Self::MissingHeader(_) | Self::WrongAccept => ("Http头缺少Accept或User-Agent", None),
             Self::WrongContentType => ("Http头Content-Type不是application/json", None),
+            Self::MalformedForm(_) => ("上传请求格式错误", None),
             Self::NoAuthorization | Self::MalformedAuthorization(_) => {
                 ("Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》", None)
             }
@@ -92,6 +95,7 @@ impl Refusal {
             Self::MissingHeader(_) | Self::WrongAccept | Self::WrongContentType => {
                 RawResponse::error(400, "INVALID_REQUEST", message)
             }
+            Self::MalformedForm(_) => RawResponse::error(400, "PARAM_ERROR", message),
             _ => match issue {
                 Some(issue) => {
                     let body = sign_error::body(request, message, issue, nested_detail);
@@ -109,7 +113,8 @@ impl fmt::Display for Refusal {
             Self::NoContentLength => f.write_str("a POST without Content-Length"),
             Self::MissingHeader(name) => write!(f, "{name} is not there exactly once"),
             Self::WrongAccept => f.write_str("Accept is neither application/json nor */*"),
-            Self::WrongContentType => f.write_str("Content-Type is not application/json"),
+            Self::WrongContentType => f.write_str("Content-Type is not that of the call"),
+            Self::MalformedForm(fault) => write!(f, "the form of the upload: {fault}"),
             Self::NoAuthorization => f.write_str("Authorization is not there exactly once"),
             Self::MalformedAuthorization(error) => error.fmt(f),
             Self::WrongScheme => f.write_str("the scheme is not WECHATPAY2-SHA256-RSA2048"),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::wire_body::Manner;
+
 /// A response of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct RawResponse {
@@ -14,12 +16,14 @@ pub(crate) struct RawResponse {
     pub(crate) delay: Duration,
     /// Whether the request changed something.
     pub(crate) executed: bool,
+    /// How the body is sent if it is a file, which is not signed.
+    pub(crate) file: Option<Manner>,
 }
 
 impl RawResponse {
     pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let (body, delay) = (body.into(), Duration::ZERO);
-        Self { status, headers: Vec::new(), body, delay, executed: false }
+        Self { status, headers: Vec::new(), body, delay, executed: false, file: None }
     }
 
     pub(crate) fn empty(status: u16) -> Self {

@@ -25,7 +25,7 @@ pub(crate) fn body(request: RawRequest<'_>, message: &str, issue: &str, nested: 
             "sign_information": {
                 "method": request.method,
                 "url": request.target,
-                "truncated_sign_message": truncated(&built, request.body.len()),
+                "truncated_sign_message": truncated(&built, request.signed_body().len()),
                 "sign_message_length": built.len(),
             },
         },

@@ -24,6 +24,7 @@ use crate::platform::Platform;
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 use crate::response::RawResponse;
+use crate::transfers::Transfers;
 use crate::wechat_pay_builder::WechatPayBuilder;
 
 /// WeChat Pay in memory: holds delivery plans, checks requests, signs responses, keeps a journal.
@@ -54,6 +55,7 @@ struct State {
     nested_detail: bool,
     /// The merchant's certificates, the oldest first.
     certificates: Vec<Certificate>,
+    transfers: Transfers,
 }
 
 impl WechatPay {
@@ -348,6 +350,11 @@ impl WechatPay {
     ) -> T {
         let state = &mut *self.state();
         run(&mut state.plans, &mut state.plan_desk)
+    }
+
+    /// Runs a function on uploads and downloads.
+    pub(crate) fn with_transfers<T>(&self, run: impl FnOnce(&mut Transfers) -> T) -> T {
+        run(&mut self.state().transfers)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,9 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,6 +26,7 @@ use crate::live::{Live, LiveConnection};
 use crate::request::RawRequest;
 use crate::server_tls::{ServerTls, acceptor};
 use crate::wechat_pay::WechatPay;
+use crate::wire_body::{Manner, WireBody};
 use crate::wire_server_builder::WireServerBuilder;
 
 /// A gateway with real TLS, and connections that are reset, closed or stalled at chosen points. It runs on the
@@ -276,7 +276,7 @@ async fn response(
     wire: &Wire,
     connection: usize,
     script: &Script,
-) -> io::Result<Response<Full<Bytes>>> {
+) -> io::Result<Response<WireBody>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     if let Some(count) = wire.requests().get_mut(connection) {
@@ -301,5 +301,6 @@ async fn response(
     for (name, value) in response.headers {
         built = built.header(name, value);
     }
-    built.body(Full::from(response.body)).map_err(io::Error::other)
+    let manner = response.file.unwrap_or(Manner::Whole);
+    built.body(WireBody::new(response.body, manner)).map_err(io::Error::other)
 }

@@ -9,6 +9,7 @@ use wxpay_auth::{Nonce, Timestamp};
 
 use crate::connection::base_url::{self, BaseUrl};
 use crate::error::{ApiError, ApiResponse, CallContext, ConfigError, Error, ResponseSignature};
+use crate::message::download_url::DownloadUrl;
 use crate::message::replay::Replay;
 use crate::message::request_error::RequestError;
 use crate::message::response_headers;
@@ -60,6 +61,16 @@ pub fn origin(base: &BaseUrl) -> Result<Uri, ConfigError> {
     let scheme = if base.is_https() { "https" } else { "http" };
     let authority = base_url::authority(base.host(), base.port());
     format!("{scheme}://{authority}/").parse().map_err(|_| ConfigError::MalformedUrl)
+}
+
+/// Reads a download URL; returns its origin, its host, and its target as it is sent.
+///
+/// # Errors
+/// The error of a download.
+pub fn download_url(url: &str) -> Result<(String, String, PathAndQuery), RequestError> {
+    let url = DownloadUrl::parse(url)?;
+    let target = url.target.to_path_and_query()?;
+    Ok((url.origin(), url.host, target))
 }
 
 /// Converts a target to hyper's type.

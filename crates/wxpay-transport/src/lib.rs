@@ -38,18 +38,22 @@ pub use connection::tls::Tls;
 pub use domains::failover::Failover;
 pub use error::delivery::{Delivery, Outcome};
 pub use error::{
-    ApiError, CallContext, CallStage, ConfigError, ConnectError, ConnectStage, Error, ErrorBody,
-    ErrorDetail, ExchangeError, ExchangeFault, Overload, OverloadError, ResponseSignature,
-    SettingsError, SignDiagnosis, SignedLine, SigningError, TimeoutError, TimeoutKind,
-    UnverifiedCause, UnverifiedError, VerifierError,
+    ApiError, CallContext, CallStage, ConfigError, ConnectError, ConnectStage, DownloadError,
+    DownloadFault, Error, ErrorBody, ErrorDetail, ExchangeError, ExchangeFault, Overload,
+    OverloadError, ResponseSignature, SettingsError, SignDiagnosis, SignedLine, SigningError,
+    TimeoutError, TimeoutKind, UnverifiedCause, UnverifiedError, VerifierError,
 };
 pub use message::body_error::BodyError;
+pub use message::download::{Download, DownloadProgress, Gunzip};
+pub use message::downloaded::Downloaded;
+pub use message::expected_hash::{ExpectedHash, HashAlgorithm};
 pub use message::interface_limit::RateLimit;
 pub use message::replay::Replay;
 pub use message::request::Request;
 pub use message::request_error::RequestError;
 pub use message::response::Response;
 pub use message::target::Target;
+pub use message::upload::Upload;
 pub use observe::audit::{Audit, AuditOutcome, AuditRecord};
 pub use rate_limit::in_process::InProcessRateLimiter;
 #[cfg(feature = "redis")]

@@ -20,4 +20,5 @@ mod plan_calls;
 mod platform;
 mod proxy;
 mod responses;
+mod transfer;
 mod wire;

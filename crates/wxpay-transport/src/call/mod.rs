@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod attempt_plan;
 pub(crate) mod clock_after;
 pub(crate) mod concurrency;
+mod download;
 pub(crate) mod next_attempt;
 pub(crate) mod progress;
 pub(crate) mod record;
@@ -54,9 +55,6 @@ pub(crate) struct Calls {
     pub(crate) timeouts: Timeouts,
 }
 
-/// Time reserved for an attempt when a call waits; at most a quarter of the call timeout.
-const FOR_ATTEMPT: Duration = Duration::from_secs(1);
-
 /// When and where the next attempt is made.
 enum Next<'d> {
     /// At once, on a domain that is already chosen, with the permit of the previous attempt.
@@ -99,6 +97,8 @@ impl Calls {
             identity,
             span,
             deadline: deadline(Instant::now(), self.timeouts.call),
+            limit: TimeoutKind::Call,
+            timeout: self.timeouts.call,
             attempts: 0,
             is_unknown: false,
             is_unconfirmed: false,
@@ -125,7 +125,7 @@ impl Calls {
             };
             let way = NextAttempt::after(&ended);
             // With no time left, the request would be sent and its outcome never known.
-            let has_time = !self.time_to_wait(&state).is_zero();
+            let has_time = !state.time_to_wait().is_zero();
             let free_move = (way == NextAttempt::MoveUnsent && !state.has_moved && has_time)
                 .then(|| self.domains.other(domain, request.replay()))
                 .flatten();
@@ -221,16 +221,9 @@ impl Calls {
                 fresh,
             }
         } else {
-            let (end, limit) = (state.deadline, TimeoutKind::Call);
-            AttemptPlan { call, end, limit, after: self.timeouts.call, fresh }
+            let (end, limit) = (state.deadline, state.limit);
+            AttemptPlan { call, end, limit, after: state.timeout, fresh }
         }
-    }
-
-    /// Returns how long a call may wait before its next attempt. An attempt that began with no time left
-    /// would be sent, and its outcome never known.
-    fn time_to_wait(&self, state: &CallState<'_>) -> Duration {
-        let for_attempt = FOR_ATTEMPT.min(self.timeouts.call / 4);
-        state.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
     }
 
     /// Returns how long to wait for another attempt; `None` when this one was the last.
@@ -249,7 +242,7 @@ impl Calls {
         if !may_be_repeated {
             return None;
         }
-        let left = self.time_to_wait(state);
+        let left = state.time_to_wait();
         if way == NextAttempt::Confirm {
             // The confirmation is part of reading the response: it needs no policy and no budget.
             return Some(Duration::ZERO).filter(|_| !left.is_zero());
@@ -269,7 +262,7 @@ impl Calls {
         let Some(limit) = state.request.rate_limit() else { return Ok(()) };
         let (identity, operation) = (state.identity, state.request.operation());
         let key = LimitKey { identity, operation, limit };
-        let left = self.time_to_wait(state);
+        let left = state.time_to_wait();
         let waits = named_async("RateLimiter", self.rate_limiter.acquire(key, left));
         // Do not wait for a limiter that exceeds the given time.
         let retry_after = match timeout_at(Instant::now() + left, waits).await {
@@ -281,7 +274,7 @@ impl Calls {
     }
 
     async fn wait_for_turn(&self, state: &CallState<'_>) -> Result<OwnedSemaphorePermit, Error> {
-        let patience = Instant::now() + self.time_to_wait(state);
+        let patience = Instant::now() + state.time_to_wait();
         match timeout_at(patience, self.concurrency.enter()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(self.overload(state, Overload::Calls, None)),
@@ -301,8 +294,8 @@ impl Calls {
     fn timed_out_in_queue(&self, state: &CallState<'_>) -> Error {
         Error::Timeout(TimeoutError::new(
             self.unsent(state),
-            TimeoutKind::Call,
-            self.timeouts.call,
+            state.limit,
+            state.timeout,
             CallStage::Queueing,
             Delivery::NotSent,
         ))

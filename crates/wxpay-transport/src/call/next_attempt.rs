@@ -47,7 +47,7 @@ impl NextAttempt {
 }
 
 /// Returns what an attempt showed about its domain.
-pub(crate) fn health(ended: &Result<Response, Error>) -> Health {
+pub(crate) fn health<T>(ended: &Result<T, Error>) -> Health {
     let Err(error) = ended else { return Health::Good };
     match error {
         Error::Connect(_) => Health::Bad,
@@ -57,7 +57,7 @@ pub(crate) fn health(ended: &Result<Response, Error>) -> Health {
             Health::Bad
         }
         Error::Api(e) if is_gateway_failure(e.status()) => Health::Bad,
-        Error::Api(_) | Error::Unverified(_) => Health::Good,
+        Error::Api(_) | Error::Unverified(_) | Error::Download(_) => Health::Good,
         Error::Timeout(_)
         | Error::Exchange(_)
         | Error::Config(_)

@@ -7,6 +7,7 @@ use wxpay_auth::Identity;
 use crate::call::progress::Progress;
 use crate::error::delivery::Delivery;
 use crate::error::{CallContext, Error};
+use crate::message::downloaded::Downloaded;
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::observe::audit::{Audit, AuditOutcome, AuditRecord};
@@ -46,6 +47,12 @@ impl<'a> AttemptRecord<'a> {
     pub(crate) fn end(mut self, ended: &Result<Response, Error>) {
         self.is_told = true;
         self.tell(Ended::of(ended), false);
+    }
+
+    /// Reports the result of a download.
+    pub(crate) fn end_download(mut self, ended: &Result<Downloaded, Error>) {
+        self.is_told = true;
+        self.tell(Ended::of_download(ended), false);
     }
 
     fn tell(&self, ended: Ended<'_>, was_dropped: bool) {
@@ -92,11 +99,26 @@ impl<'a> Ended<'a> {
                 status: Some(response.status()),
                 request_id: response.request_id(),
             },
-            Err(error) => Self {
-                outcome: error.last_outcome().into(),
-                status: error.status(),
-                request_id: error.request_id(),
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    fn of_download(ended: &'a Result<Downloaded, Error>) -> Self {
+        match ended {
+            Ok(file) => Self {
+                outcome: AuditOutcome::Downloaded,
+                status: Some(StatusCode::OK),
+                request_id: file.request_id(),
             },
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    fn failed(error: &'a Error) -> Self {
+        Self {
+            outcome: error.last_outcome().into(),
+            status: error.status(),
+            request_id: error.request_id(),
         }
     }
 

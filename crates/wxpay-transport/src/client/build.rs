@@ -124,11 +124,9 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         };
         let Some(failover) = failover else {
             let tls = self.tls_config(&[&main])?;
-            return Ok(Domains::new(
-                self.domain(main, &tls, Breaker::idle(), timeouts)?,
-                None,
-                None,
-            ));
+            let main = self.domain(main, &tls, Breaker::idle(), timeouts)?;
+            let downloads = self.downloads(&tls, timeouts)?;
+            return Ok(Domains::new(main, None, None).with_downloads(downloads));
         };
         failover.check()?;
         if failover.standby == main {
@@ -140,7 +138,18 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
         let breaker = || Breaker::new(BreakerSettings { probe_for, ..failover.breaker });
         let standby = self.domain(failover.standby.clone(), &tls, breaker(), timeouts)?;
         let main = self.domain(main, &tls, breaker(), timeouts)?;
-        Ok(Domains::new(main, Some(standby), failover.sample_one_in))
+        let domains = Domains::new(main, Some(standby), failover.sample_one_in);
+        Ok(domains.with_downloads(self.downloads(&tls, timeouts)?))
+    }
+
+    /// Creates the domains from which only files are downloaded.
+    fn downloads(
+        &self,
+        tls: &Arc<ClientConfig>,
+        timeouts: Timeouts,
+    ) -> Result<Vec<Domain>, ConfigError> {
+        let of = |url: &BaseUrl| self.domain(url.clone(), tls, Breaker::idle(), timeouts);
+        self.download_domains.iter().map(of).collect()
     }
 
     fn domain(
@@ -175,7 +184,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
 
     fn tls_config(&self, origins: &[&BaseUrl]) -> Result<Arc<ClientConfig>, ConfigError> {
         let mut is_spoken = false;
-        for origin in origins {
+        for origin in origins.iter().copied().chain(&self.download_domains) {
             let to_proxy = self.proxy.for_origin(origin)?.is_some_and(|proxy| proxy.is_https);
             is_spoken |= origin.is_https() || to_proxy;
         }

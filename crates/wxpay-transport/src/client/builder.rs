@@ -31,6 +31,8 @@ pub struct ClientBuilder<S, V> {
     /// `None` is the main domain, with failover to the standby domain.
     pub(super) base_url: Option<BaseUrl>,
     pub(super) standby: Standby,
+    /// Further domains, from which only files are downloaded.
+    pub(super) download_domains: Vec<BaseUrl>,
     pub(super) resolver: Option<Arc<dyn Resolve>>,
     pub(super) retry_policy: Arc<dyn RetryPolicy>,
     pub(super) retry_budget: RetryBudget,
@@ -69,6 +71,7 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
             verifier,
             base_url: None,
             standby: Standby::Default,
+            download_domains: Vec::new(),
             resolver: None,
             retry_policy: Arc::new(Backoff::new()),
             retry_budget: RetryBudget::default(),
@@ -109,6 +112,16 @@ impl<S: Signer, V: Verifier> ClientBuilder<S, V> {
     #[must_use]
     pub fn without_failover(mut self) -> Self {
         self.standby = Standby::None;
+        self
+    }
+
+    /// Allows downloads from a further domain, beside the main and the standby domain. Nothing else is sent there.
+    ///
+    /// A [`download`](Client::download) sends a signed request to the host that its URL names, so only hosts of
+    /// WeChat Pay should be allowed.
+    #[must_use]
+    pub fn download_domain(mut self, base_url: BaseUrl) -> Self {
+        self.download_domains.push(base_url);
         self
     }
 

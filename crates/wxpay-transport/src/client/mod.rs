@@ -2,6 +2,7 @@
 
 mod build;
 pub(crate) mod builder;
+mod download;
 pub(crate) mod settings;
 
 use std::fmt;

@@ -133,20 +133,8 @@ impl Connection {
         }
         let mut first = Bytes::new();
         let mut whole = BytesMut::new();
-        loop {
-            let frame = std::future::poll_fn(|cx| {
-                drive(&mut self.driver, cx);
-                Pin::new(&mut body).poll_frame(cx)
-            })
-            .await;
-            let data = match frame {
-                None => break,
-                Some(Err(_)) => return Err(BodyFailure::Broken),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => data,
-                    Err(_trailers) => continue,
-                },
-            };
+        while let Some(data) = self.next(&mut body).await {
+            let data = data.map_err(|_| BodyFailure::Broken)?;
             let length = first.len() + whole.len() + data.len();
             if length > limit {
                 return Err(BodyFailure::TooLarge);
@@ -164,6 +152,26 @@ impl Connection {
             whole.extend_from_slice(&data);
         }
         Ok(if whole.is_empty() { first } else { whole.freeze() })
+    }
+
+    /// Reads the next piece of a body, at most as large as the read buffer; `None` at its end. Skips trailers.
+    pub(crate) async fn next(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<Bytes, hyper::Error>> {
+        loop {
+            let frame = std::future::poll_fn(|cx| {
+                drive(&mut self.driver, cx);
+                Pin::new(&mut *body).poll_frame(cx)
+            });
+            match frame.await? {
+                Err(error) => return Some(Err(error)),
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) => return Some(Ok(data)),
+                    Err(_trailers) => {}
+                },
+            }
+        }
     }
 
     /// Records that it has carried a request.

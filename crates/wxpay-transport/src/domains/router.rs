@@ -14,6 +14,8 @@ pub(crate) struct Domains {
     pub(crate) main: Domain,
     pub(crate) standby: Option<Domain>,
     pub(crate) sample_one_in: Option<u64>,
+    /// Further domains, from which only files are downloaded.
+    downloads: Vec<Domain>,
     calls: AtomicU64,
 }
 
@@ -37,7 +39,24 @@ pub(crate) struct Route<'d> {
 
 impl Domains {
     pub(crate) fn new(main: Domain, standby: Option<Domain>, sample_one_in: Option<u64>) -> Self {
-        Self { main, standby, sample_one_in, calls: AtomicU64::new(0) }
+        let (downloads, calls) = (Vec::new(), AtomicU64::new(0));
+        Self { main, standby, sample_one_in, downloads, calls }
+    }
+
+    /// Sets further domains, from which only files are downloaded.
+    pub(crate) fn with_downloads(mut self, downloads: Vec<Domain>) -> Self {
+        self.downloads = downloads;
+        self
+    }
+
+    /// Finds the domain of an origin.
+    pub(crate) fn of_origin(&self, is_https: bool, host: &str, port: u16) -> Option<&Domain> {
+        let mut all = [&self.main].into_iter().chain(&self.standby).chain(&self.downloads);
+        all.find(|Domain { base_url, .. }| {
+            base_url.is_https() == is_https
+                && base_url.host().eq_ignore_ascii_case(host)
+                && base_url.port() == port
+        })
     }
 
     /// Chooses the domain of a call's first attempt.
@@ -88,7 +107,8 @@ impl<'d> Route<'d> {
         Self { domain, admission }
     }
 
-    fn ask(domain: &'d Domain, replay: Replay) -> Self {
+    /// Goes to this domain, whatever is known of it.
+    pub(crate) fn ask(domain: &'d Domain, replay: Replay) -> Self {
         let admit = |breaker: &mut Breaker| breaker.admit(Instant::now(), replay.is_repeatable());
         let admission = domain.change_breaker(admit);
         Self::on(domain, admission)

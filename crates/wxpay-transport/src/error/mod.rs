@@ -8,6 +8,7 @@ mod config;
 mod connect;
 pub(crate) mod connect_failure;
 pub(crate) mod delivery;
+mod download;
 mod exchange;
 mod overload;
 mod refusal;
@@ -34,6 +35,7 @@ pub use self::api_body::{ErrorBody, ErrorDetail};
 pub use self::call_context::CallContext;
 pub use self::config::ConfigError;
 pub use self::connect::{ConnectError, ConnectStage};
+pub use self::download::{DownloadError, DownloadFault};
 pub use self::exchange::{ExchangeError, ExchangeFault};
 pub use self::overload::{Overload, OverloadError};
 pub use self::response_signature::ResponseSignature;
@@ -92,6 +94,9 @@ pub enum Error {
     /// incomplete.
     #[error(transparent)]
     Unverified(UnverifiedError),
+    /// A file did not arrive whole, or its hash is not the expected one. What was written must not be used.
+    #[error(transparent)]
+    Download(DownloadError),
 }
 
 impl Error {
@@ -118,7 +123,7 @@ impl Error {
             Self::Timeout(e) => e.last_delivery(),
             Self::Exchange(e) => e.last_delivery(),
             Self::Api(_) => Delivery::Answered,
-            Self::Unverified(_) => Delivery::Unknown,
+            Self::Unverified(_) | Self::Download(_) => Delivery::Unknown,
         }
     }
 
@@ -166,6 +171,7 @@ impl Error {
             Self::Exchange(e) => e.delivery() == Delivery::NotSent || e.call.replay.is_repeatable(),
             Self::Api(e) => e.may_retry(),
             Self::Unverified(e) => e.call.replay.is_repeatable(),
+            Self::Download(e) => e.may_retry(),
         }
     }
 
@@ -187,6 +193,7 @@ impl Error {
         match self {
             Self::Api(e) => Some(e.status()),
             Self::Unverified(e) => Some(e.status()),
+            Self::Download(e) => Some(e.status()),
             _ => None,
         }
     }
@@ -196,6 +203,7 @@ impl Error {
         match self {
             Self::Api(e) => e.request_id(),
             Self::Unverified(e) => e.request_id(),
+            Self::Download(e) => e.request_id(),
             _ => None,
         }
     }
@@ -229,6 +237,7 @@ impl Error {
             Self::Exchange(e) => e.hint(),
             Self::Api(e) => e.hint(),
             Self::Unverified(e) => e.hint(),
+            Self::Download(e) => e.hint(),
         }
     }
 
@@ -243,6 +252,7 @@ impl Error {
             Self::Exchange(e) => Some(&e.call),
             Self::Api(e) => Some(e.call()),
             Self::Unverified(e) => Some(&e.call),
+            Self::Download(e) => Some(&e.inner.call),
         }
     }
 

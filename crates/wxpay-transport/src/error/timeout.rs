@@ -18,6 +18,8 @@ pub enum TimeoutKind {
     Attempt,
     /// The call timeout.
     Call,
+    /// The timeout of a download.
+    Download,
 }
 
 impl fmt::Display for TimeoutKind {
@@ -26,6 +28,7 @@ impl fmt::Display for TimeoutKind {
             Self::Connect => "connect",
             Self::Attempt => "attempt",
             Self::Call => "call",
+            Self::Download => "download",
         })
     }
 }

@@ -1,7 +1,13 @@
 //! Requests and responses.
 
 pub(crate) mod body_error;
+pub(crate) mod download;
+pub(crate) mod download_url;
+pub(crate) mod downloaded;
+pub(crate) mod expected_hash;
+pub(crate) mod hash;
 pub(crate) mod interface_limit;
+pub(crate) mod multipart;
 pub(crate) mod query_pairs;
 pub(crate) mod replay;
 pub(crate) mod request;
@@ -12,3 +18,4 @@ pub(crate) mod secrets;
 #[cfg(test)]
 pub(crate) mod signed_response;
 pub(crate) mod target;
+pub(crate) mod upload;

@@ -11,9 +11,11 @@ use serde::Serialize;
 use wxpay_auth::WechatpaySerial;
 
 use crate::message::interface_limit::RateLimit;
+use crate::message::multipart::Form;
 use crate::message::replay::Replay;
 use crate::message::request_error::RequestError;
 use crate::message::target::Target;
+use crate::message::upload::Upload;
 
 /// A request: what to send, its name in logs, and whether it may be repeated.
 ///
@@ -37,6 +39,10 @@ pub struct Request {
     target: Target,
     headers: HeaderMap,
     body: Bytes,
+    /// Of an upload, whose body is not JSON.
+    form: Option<Form>,
+    /// Whether the query contains a token.
+    has_secret_query: bool,
     operation: Cow<'static, str>,
     replay: Replay,
     rate_limit: Option<RateLimit>,
@@ -73,6 +79,8 @@ impl Request {
             target,
             headers,
             body,
+            form: None,
+            has_secret_query: false,
             operation: operation.into(),
             replay,
             rate_limit: None,
@@ -96,6 +104,26 @@ impl Request {
         Self::new(Method::PATCH, operation, target)
     }
 
+    /// Creates a `POST` request that uploads a file, as `multipart/form-data`.
+    ///
+    /// Only the part `meta` is signed, not the file; its SHA-256 in `meta` binds it to the signature. The response is
+    /// verified as any other.
+    ///
+    /// An upload has no number by which the server recognises a repetition: repeating it makes another URL or id. So
+    /// it is [`Replay::Never`], unless [`with_replay`](Self::with_replay) says that another one does no harm.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the file is empty or too large, or if its name, its media type or a given `meta` cannot be
+    /// used.
+    pub fn upload(
+        operation: impl Into<Cow<'static, str>>,
+        target: Target,
+        upload: Upload,
+    ) -> Result<Self, RequestError> {
+        let (form, body) = upload.encode()?;
+        Ok(Self { form: Some(form), ..Self::post(operation, target).with_body(body) })
+    }
+
     /// Sets a JSON body.
     ///
     /// # Errors
@@ -108,7 +136,7 @@ impl Request {
     /// Sets a body that already is JSON; exactly these bytes are signed and sent.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
-        self.body = body.into();
+        (self.body, self.form) = (body.into(), None);
         self
     }
 
@@ -158,7 +186,7 @@ impl Request {
         self
     }
 
-    /// Sets how many such requests WeChat Pay accepts per second and `mchid`. The default is no limit.
+    /// Sets how many such requests WeChat Pay accepts for an `mchid`. The default is no limit.
     #[must_use]
     pub fn with_rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
@@ -224,9 +252,35 @@ impl Request {
         self.wechatpay_serial.as_ref()
     }
 
-    /// Returns the body.
+    /// Returns the body, as it is sent.
     pub fn body(&self) -> &Bytes {
         &self.body
+    }
+
+    /// Returns what is signed of the body: all of it, or the part `meta` of an upload.
+    pub fn signed_body(&self) -> &Bytes {
+        self.form.as_ref().map_or(&self.body, |form| &form.meta)
+    }
+
+    /// Returns the `Content-Type`: `application/json`, or that of an upload.
+    pub fn content_type(&self) -> HeaderValue {
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        self.form.as_ref().map_or(JSON, |form| form.content_type.clone())
+    }
+
+    /// Records that the query contains a token, of which errors show nothing.
+    pub(crate) fn with_secret_query(mut self) -> Self {
+        self.has_secret_query = true;
+        self
+    }
+
+    pub(crate) fn has_secret_query(&self) -> bool {
+        self.has_secret_query
+    }
+
+    /// Returns whether it is an upload, of whose body only a part is signed.
+    pub(crate) fn is_upload(&self) -> bool {
+        self.form.is_some()
     }
 
     /// Returns its name in logs.
@@ -238,7 +292,7 @@ impl Request {
         self.operation.clone()
     }
 
-    /// Returns how many such requests WeChat Pay accepts per second, if known.
+    /// Returns how many such requests WeChat Pay accepts, if known.
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.rate_limit
     }
@@ -287,6 +341,25 @@ mod tests {
             "the fields of the request are encrypted for two keys, C4AEF and PUB_KEY_ID_1"
         );
         assert!(!error.hint().is_empty());
+    }
+
+    #[test]
+    fn of_an_upload_only_meta_is_signed() {
+        let target = || Target::new("/v3/x").unwrap();
+        let json = Request::post("x", target()).with_body("{}");
+        assert_eq!(
+            (&json.signed_body()[..], json.content_type().as_bytes()),
+            (&b"{}"[..], &b"application/json"[..])
+        );
+        let upload = Upload::new("logo.png", "content").meta(r#"{"a":1}"#);
+        let upload = Request::upload("x", target(), upload).unwrap();
+        assert_eq!((upload.method(), upload.replay()), (&Method::POST, Replay::Never));
+        assert_eq!(upload.signed_body(), r#"{"a":1}"#);
+        assert!(upload.body().len() > 200, "{}", upload.body().len());
+        assert!(upload.content_type().to_str().unwrap().starts_with("multipart/form-data; "));
+        assert_eq!(upload.clone().with_replay(Replay::Keyed).replay(), Replay::Keyed);
+        let replaced = upload.with_body("{}");
+        assert_eq!((&replaced.signed_body()[..], replaced.is_upload()), (&b"{}"[..], false));
     }
 
     #[test]

@@ -64,6 +64,64 @@ pub enum RequestError {
     /// The value cannot be serialized as JSON.
     #[error("the body or query parameters cannot be serialized as JSON")]
     NotJson,
+    /// The file to upload is empty.
+    #[error("the file to upload is empty")]
+    EmptyFile,
+    /// The file to upload is too large.
+    #[error("the file to upload has {length} bytes, at most {limit} are allowed")]
+    #[non_exhaustive]
+    FileTooLarge {
+        /// Its length in bytes.
+        length: usize,
+        /// The maximum length in bytes.
+        limit: usize,
+    },
+    /// The file name is empty or too long.
+    #[error("the file name has {length} characters, 1 to {limit} are allowed")]
+    #[non_exhaustive]
+    FileNameLength {
+        /// Its length in characters.
+        length: usize,
+        /// The maximum length in characters.
+        limit: usize,
+    },
+    /// The file name has a character that is not allowed.
+    #[error("the file name has a character that is not allowed, at byte {position}")]
+    #[non_exhaustive]
+    FileNameCharacter {
+        /// Its byte position, from 0.
+        position: usize,
+    },
+    /// The media type of the file is malformed, or does not follow from its name.
+    #[error("the media type of the file is not known, or malformed")]
+    MediaType,
+    /// The given part `meta` of an upload is not a JSON object.
+    #[error("the meta of the upload is not a JSON object")]
+    Meta,
+    /// The download URL cannot be read.
+    #[error("the download URL cannot be read")]
+    DownloadUrl,
+    /// The download URL leads to a host that is not a domain of the client.
+    #[error("the download URL leads to {origin}, which is not a domain of this client")]
+    #[non_exhaustive]
+    DownloadOrigin {
+        /// Scheme, host and port of the URL.
+        origin: String,
+    },
+    /// The expected hash has the wrong form.
+    #[error("the expected hash is not {digits} hexadecimal digits")]
+    #[non_exhaustive]
+    HashValue {
+        /// How many digits a hash of this type has.
+        digits: usize,
+    },
+    /// The type of the expected hash is not supported.
+    #[error("hashes of the type {hash_type} are not supported")]
+    #[non_exhaustive]
+    HashType {
+        /// The type, as the response names it.
+        hash_type: String,
+    },
 }
 
 impl RequestError {
@@ -86,6 +144,25 @@ impl RequestError {
                 "write lists and nested values as the documentation of the call says"
             }
             Self::NotJson => "check the Serialize implementation: maps need string keys",
+            Self::EmptyFile => "check that the file was read",
+            Self::FileTooLarge { .. } => {
+                "make the file smaller; if the interface allows more, raise Upload::max_bytes"
+            }
+            Self::FileNameLength { .. } => {
+                "give a name such as logo.png; if the interface allows more, raise Upload::max_file_name"
+            }
+            Self::FileNameCharacter { .. } => {
+                "give a name of printable ASCII characters without quotes, slashes and backslashes, such as logo.png"
+            }
+            Self::MediaType => "set it with Upload::media_type, such as image/png",
+            Self::Meta => "give the bytes of a JSON object, or none",
+            Self::DownloadUrl => "pass the download_url of the response as it is",
+            Self::DownloadOrigin { .. } => {
+                "nothing was sent; if WeChat Pay itself names this host, allow it with \
+                 ClientBuilder::download_domain"
+            }
+            Self::HashValue { .. } => "pass the hash_value of the response as it is",
+            Self::HashType { .. } => "use a call whose files have a SHA-1 or a SHA-256",
         }
     }
 }

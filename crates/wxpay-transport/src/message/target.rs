@@ -122,6 +122,15 @@ impl Target {
             .try_fold(self, |target, (name, value)| target.query(&name, value))
     }
 
+    /// Takes a target that WeChat Pay wrote, which may contain other characters than those that this type encodes;
+    /// `None` if it cannot be sent byte for byte.
+    pub(crate) fn given(target: &str) -> Option<Self> {
+        let is_sendable = target.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+        let target = Self(target.to_owned()).checked().ok()?;
+        let is_absolute = target.0.starts_with('/');
+        (is_absolute && is_sendable && target.to_path_and_query().is_ok()).then_some(target)
+    }
+
     /// Returns the target as it is signed and sent.
     pub fn as_str(&self) -> &str {
         &self.0

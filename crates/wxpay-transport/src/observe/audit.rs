@@ -11,6 +11,7 @@ use wxpay_auth::{Identity, SerialNo, Timestamp};
 
 use crate::error::Error;
 use crate::error::delivery::Outcome;
+use crate::message::downloaded::Downloaded;
 use crate::message::response::Response;
 
 /// Receives a record of each signed request, whatever its outcome.
@@ -117,6 +118,8 @@ impl Serialize for AuditRecord<'_> {
 pub enum AuditOutcome {
     /// A verified 2xx response arrived.
     Verified,
+    /// A file arrived whole, and its hash is the expected one. WeChat Pay does not sign files.
+    Downloaded,
     /// WeChat Pay refused it.
     Rejected,
     /// Not a byte of it was sent.
@@ -134,10 +137,19 @@ impl AuditOutcome {
         }
     }
 
-    /// Returns its name in logs: `verified`, `rejected`, `not_sent` or `unknown`.
+    /// Returns the outcome of a download.
+    pub(crate) fn of_download(ended: &Result<Downloaded, Error>) -> Self {
+        match ended.as_ref().map_err(Error::outcome) {
+            Ok(_) => Self::Downloaded,
+            Err(outcome) => outcome.into(),
+        }
+    }
+
+    /// Returns its name in logs: `verified`, `downloaded`, `rejected`, `not_sent` or `unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Verified => "verified",
+            Self::Downloaded => "downloaded",
             Self::Rejected => "rejected",
             Self::NotSent => "not_sent",
             Self::Unknown => "unknown",

@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use http::StatusCode;
 use tracing::Span;
 use tracing::field::{Empty, display};
 
 use crate::error::Error;
 use crate::error::delivery::Outcome;
+use crate::message::downloaded::Downloaded;
 use crate::message::response::Response;
 use crate::observe::log::{self, SUBSCRIBER};
 use crate::panics::caught;
@@ -52,27 +54,36 @@ impl CallSpan {
     /// Records the result of the call on the span, and in one event.
     pub(crate) fn ended(&self, result: &Result<Response, Error>) {
         self.within(|| {
-            let _ = caught(SUBSCRIBER, || self.note(result));
+            let said = result.as_ref().map(|response| (response.status(), response.request_id()));
+            let _ = caught(SUBSCRIBER, || self.note(said));
             match result {
                 Ok(response) => {
                     log::debug!(signed_by = %response.body().serial(), "answered and verified");
                 }
-                Err(error) => {
-                    let hint = error.hint();
-                    if error.outcome() == Outcome::Unknown {
-                        log::warn!(%error, %hint, "the outcome of the call is unknown");
-                    } else {
-                        log::info!(%error, %hint, "the call did not succeed");
-                    }
-                }
+                Err(error) => failed(error),
             }
         });
     }
 
-    fn note(&self, result: &Result<Response, Error>) {
+    /// Records the result of a download on the span, and in one event.
+    pub(crate) fn downloaded(&self, result: &Result<Downloaded, Error>) {
+        self.within(|| {
+            let said = result.as_ref().map(|file| (StatusCode::OK, file.request_id()));
+            let _ = caught(SUBSCRIBER, || self.note(said));
+            match result {
+                Ok(file) => {
+                    let (received, written) = (file.received(), file.written());
+                    log::debug!(received, written, "downloaded, and the hash is right");
+                }
+                Err(error) => failed(error),
+            }
+        });
+    }
+
+    fn note(&self, result: Result<(StatusCode, Option<&str>), &Error>) {
         let Self(span) = self;
         let (status, request_id) = match result {
-            Ok(response) => (Some(response.status()), response.request_id()),
+            Ok((status, request_id)) => (Some(status), request_id),
             Err(error) => (error.status(), error.request_id()),
         };
         if let Some(status) = status {
@@ -106,6 +117,16 @@ impl CallSpan {
         let ran = catch_unwind(AssertUnwindSafe(run));
         let _ = caught(SUBSCRIBER, || drop(entered));
         ran.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// Reports a call that did not succeed.
+fn failed(error: &Error) {
+    let hint = error.hint();
+    if error.outcome() == Outcome::Unknown {
+        log::warn!(%error, %hint, "the outcome of the call is unknown");
+    } else {
+        log::info!(%error, %hint, "the call did not succeed");
     }
 }
 

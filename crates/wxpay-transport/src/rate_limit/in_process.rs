@@ -18,8 +18,8 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// Limits the requests of this process, separately for each interface.
 ///
-/// Never allows more requests in a second than the limit: a tenth of it at once, the others evenly
-/// spread. Waiting requests proceed in order of arrival; one whose future is not polled is passed by the others.
+/// Never allows more requests in a second (or, if the limit is one per minute, in a minute) than the limit: a
+/// tenth of it at once, the others evenly spread. Waiting requests proceed in order of arrival; one whose future is not polled is passed by the others.
 ///
 /// If `n` processes share an `mchid`, give each its [`share_of`](Self::share_of), or use
 /// `RedisRateLimiter` (feature `redis`).
@@ -136,14 +136,14 @@ pub(crate) fn count(requests: usize) -> u32 {
     u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
-/// Returns how many requests may be sent at once, and the interval between further ones, so that a second
-/// never has more than the share of the limit.
+/// Returns how many requests may be sent at once, and the interval between further ones, so that no second or minute
+/// has more than the share of the limit.
 pub(crate) fn spread(limit: RateLimit, processes: NonZeroU32) -> (NonZeroU32, Duration) {
     let requests = limit.requests().get();
     let burst = (requests / processes.get() / 10).max(1);
-    // Of the spread requests in a second, one is at its very beginning.
+    // Of the spread requests in a period, one is at its very beginning.
     let steady = f64::from(requests) / f64::from(processes.get()) - f64::from(burst - 1);
-    let interval = Duration::from_secs_f64(1.0 / steady).max(Duration::from_nanos(1));
+    let interval = limit.period().div_f64(steady).max(Duration::from_nanos(1));
     (NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN), interval)
 }
 
@@ -210,6 +210,41 @@ mod tests {
             let rate = f64::from(n) / times.last().unwrap().as_secs_f64();
             assert!(rate >= share * 0.8, "{limit}/{processes}: {rate}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_minute_there_are_more_than_the_limit() {
+        for (limit, processes) in [(900, 1), (900, 7), (60, 1), (3, 1), (1, 1), (1, 4)] {
+            let processes = NonZeroU32::new(processes).unwrap();
+            let limiter = InProcessRateLimiter::new().share_of(processes);
+            let key = LimitKey { limit: RateLimit::per_minute(limit), ..key("x", 1) };
+            let (start, mut times) = (Instant::now(), Vec::new());
+            let n = (3 * limit / processes.get()).max(3);
+            for _ in 0..n {
+                limiter.acquire(key, 10 * MINUTE).await.unwrap();
+                times.push(start.elapsed());
+            }
+            let share = f64::from(limit) / f64::from(processes.get());
+            let in_minute = |from: &Duration| {
+                let minute = *from..*from + Duration::from_millis(59_999);
+                count(times.iter().filter(|&time| minute.contains(time)).count())
+            };
+            let most = times.iter().map(in_minute).max().unwrap();
+            let case = format!("{limit}/{processes}: {most}");
+            assert!(f64::from(most) <= share.max(1.0).ceil(), "{case}");
+            // And hardly fewer.
+            let rate = f64::from(n) / (times.last().unwrap().as_secs_f64() / 60.0);
+            assert!(rate >= share * 0.8, "{case}, {rate}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_per_minute_is_not_one_per_second() {
+        let limiter = InProcessRateLimiter::new();
+        let key = LimitKey { limit: RateLimit::per_minute(1), ..key("x", 1) };
+        limiter.acquire(key, MINUTE).await.unwrap();
+        let refused = limiter.acquire(key, Duration::from_secs(30)).await.unwrap_err();
+        assert!(refused.retry_after > Duration::from_secs(59), "{refused:?}");
     }
 
     #[tokio::test(start_paused = true)]

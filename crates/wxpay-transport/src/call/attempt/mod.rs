@@ -1,5 +1,7 @@
 //! One attempt: connect and sign, send, read, verify.
 
+pub(crate) mod download;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 use wxpay_auth::{
     Clock, Identity, NonceSource, SerialNo, SignError, SignErrorKind, Signer, Timestamp, Verified,
@@ -117,11 +120,11 @@ impl<S: Clone, V> SignedAttempts<S, V> {
 
 /// Ends an attempt in which application code panicked: with the panic if nothing was sent. If the request may
 /// have been carried out, the caller must get an error that says so.
-fn panicked(
+fn panicked<T>(
     panic: Panic,
     call: &CallContext,
     progress: &Progress,
-) -> Result<Result<Response, Error>, Panic> {
+) -> Result<Result<T, Error>, Panic> {
     match progress.delivery() {
         Delivery::NotSent => Err(panic),
         delivery @ (Delivery::Answered | Delivery::Unknown) => {
@@ -304,7 +307,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             target.as_str(),
             timestamp,
             nonce.as_str(),
-            request.body(),
+            request.signed_body(),
         );
         let left = progress.deadline().saturating_duration_since(begin);
         let signature = named_async("Signer", self.signer.sign_within(&message, left));
@@ -334,7 +337,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         headers.extend(request.headers().iter().map(|(n, v)| (n.clone(), v.clone())));
         headers.insert(header::HOST, domain.host.clone());
         headers.insert(header::ACCEPT, JSON);
-        headers.insert(header::CONTENT_TYPE, JSON);
+        headers.insert(header::CONTENT_TYPE, request.content_type());
         headers.insert(header::USER_AGENT, self.user_agent.clone());
         // Hyper omits it for an empty body, and servers in front of WeChat Pay respond with 411 then.
         if request.body().is_empty() && request.method() != Method::GET {
@@ -346,13 +349,28 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
     async fn exchange(
         &self,
         call: &CallContext,
-        mut connection: Connection,
+        connection: Connection,
         request: http::Request<Full<Bytes>>,
         progress: &Progress,
     ) -> Result<Received, Error> {
+        let (connection, response) = self.send(call, connection, request, progress).await?;
+        Ok(self.receive(connection, response, progress).await)
+    }
+
+    /// Sends the request, and waits for the head of its response.
+    async fn send(
+        &self,
+        call: &CallContext,
+        mut connection: Connection,
+        request: http::Request<Full<Bytes>>,
+        progress: &Progress,
+    ) -> Result<(Connection, http::Response<Incoming>), Error> {
         progress.begin_sending(connection.traffic());
-        let response = match connection.send(request).await {
-            Ok(response) => response,
+        match connection.send(request).await {
+            Ok(response) => {
+                progress.enter(CallStage::Reading);
+                Ok((connection, response))
+            }
             Err(broken) => {
                 // Close first: nothing more can be written afterwards.
                 drop(connection);
@@ -360,10 +378,18 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
                     if broken.untouched { Delivery::NotSent } else { progress.delivery() };
                 let error =
                     ExchangeError::of_hyper(call.clone(), delivery, broken.is_stale, broken.source);
-                return Err(Error::Exchange(error));
+                Err(Error::Exchange(error))
             }
-        };
-        progress.enter(CallStage::Reading);
+        }
+    }
+
+    /// Reads the body of a response.
+    async fn receive(
+        &self,
+        mut connection: Connection,
+        response: http::Response<Incoming>,
+        progress: &Progress,
+    ) -> Received {
         let (head, body) = response.into_parts();
         let (status, headers) = (head.status, head.headers);
         let reading = connection.read(body, self.max_response_bytes);
@@ -374,7 +400,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             timeout_at(progress.deadline(), reading).await.unwrap_or(Err(BodyFailure::Broken))
         };
         let connection = body.is_ok().then_some(connection);
-        Ok(Received { status, headers, body, connection })
+        Received { status, headers, body, connection }
     }
 
     async fn verify(
@@ -463,7 +489,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
 
     /// Collects what a response may repeat and no error may show.
     fn secrets(&self, request: &Request, sent: &Sent) -> Secrets {
-        sent.secrets(&self.identity, request.headers())
+        sent.secrets(&self.identity, request)
     }
 }
 

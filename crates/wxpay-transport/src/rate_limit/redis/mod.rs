@@ -24,15 +24,15 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 
 /// Limits the requests of several processes that share an `mchid`, on Redis (5 or later) or Valkey.
 ///
-/// Never allows more requests in a second than the limit, over all processes: a tenth of it at once, the
-/// others evenly spread. Slots are reserved by the clock of the server, so the clocks of the processes
+/// Never allows more requests in a second (or, if the limit is one per minute, in a minute) than the limit, over all
+/// processes: a tenth of it at once, the others evenly spread. Slots are reserved by the clock of the server, so the clocks of the processes
 /// need not agree, and each request takes one query (another one if its caller is polled more than 100 ms
 /// late; if it is again, it takes the share of its process).
 ///
 /// Payments never wait for Redis to recover. If it cannot be reached, does not respond in time, or responds
 /// with an error, with an endless response or with impossible values, each process limits itself to its
 /// share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis
-/// responds again. In the second of such a change, and of a process that stalls for a moment, there may be up to
+/// responds again. In the second (or minute) of such a change, and of a process that stalls for a moment, there may be up to
 /// a tenth more requests than the limit (or one more per process); and while only some processes have lost Redis, their shares come on top of what the
 /// others send.
 ///

@@ -211,7 +211,8 @@ impl KeyState {
         let (burst, interval) = spread(key.limit, NonZeroU32::MIN);
         // All processes together reserve about a tenth of a second ahead. That covers the round trip to the
         // server, and little is lost with a process that dies.
-        let window = (burst.get() / processes.get()).max(1);
+        let in_second = u64::from(burst.get()) / key.limit.period().as_secs().max(1);
+        let window = (in_second / u64::from(processes.get())).max(1);
         let places = burst.get().saturating_add(processes.get());
         Self {
             burst,
@@ -446,6 +447,42 @@ mod tests {
             assert!(most <= usize::try_from(limit).unwrap(), "{limit}/{processes}: {most}");
             // And hardly fewer.
             let rate = f64::from(each * processes) / times.iter().max().unwrap().as_secs_f64();
+            assert!(rate >= f64::from(limit) * 0.8, "{limit}/{processes}: {rate}");
+            assert!(all.iter().all(|limit| !limit.health.is_lost()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_no_minute_there_are_more_than_the_limit_over_all_processes() {
+        for (limit, processes) in [(900, 4), (60, 3), (2, 5)] {
+            let store = Arc::default();
+            let all: Vec<_> = (0..processes).map(|_| process(&store, processes)).collect();
+            let each = (3 * limit / processes).max(1);
+            let start = Instant::now();
+            let mut tasks = JoinSet::new();
+            for process in &all {
+                let process = Arc::clone(process);
+                tasks.spawn(async move {
+                    let limit = RateLimit::per_minute(limit);
+                    let mut times = Vec::new();
+                    for _ in 0..each {
+                        let key = LimitKey { limit, ..key(1) };
+                        process.acquire(key, 10 * MINUTE).await.unwrap();
+                        times.push(start.elapsed());
+                    }
+                    times
+                });
+            }
+            let times = tasks.join_all().await.concat();
+            let in_minute = |from: &Duration| {
+                let minute = *from..*from + Duration::from_millis(59_997);
+                times.iter().filter(|&time| minute.contains(time)).count()
+            };
+            let most = times.iter().map(in_minute).max().unwrap();
+            assert!(most <= usize::try_from(limit).unwrap(), "{limit}/{processes}: {most}");
+            // And hardly fewer.
+            let minutes = times.iter().max().unwrap().as_secs_f64() / 60.0;
+            let rate = f64::from(each * processes) / minutes;
             assert!(rate >= f64::from(limit) * 0.8, "{limit}/{processes}: {rate}");
             assert!(all.iter().all(|limit| !limit.health.is_lost()));
         }
