@@ -4,7 +4,7 @@ const ENGLISH: &str = include_str!("../../README.md");
 const CHINESE: &str = include_str!("../../README.zh-CN.md");
 
 /// Each guide in English and in Chinese.
-const GUIDES: [(&str, &str); 4] = [
+const GUIDES: [(&str, &str); 6] = [
     (include_str!("../../docs/certificates.md"), include_str!("../../docs/certificates.zh-CN.md")),
     (
         include_str!("../../docs/delivery-plans.md"),

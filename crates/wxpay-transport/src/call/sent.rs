@@ -84,16 +84,13 @@ mod tests {
     use crate::message::target::Target;
     use crate::message::upload::Upload;
 
-    fn post() -> Request {
-        Request::post("x", Target::new("/v3/x").unwrap())
-    }
-
     fn sent(body: &str) -> (Secrets, String) {
         sent_to("/v3/x", body)
     }
 
     fn sent_to(target: &str, body: &str) -> (Secrets, String) {
-        sent_as(&post().with_body(body.to_owned()))
+        let target = Target::new(target).unwrap();
+        sent_as(&Request::post("x", target).with_body(body.to_owned()))
     }
 
     fn sent_as(request: &Request) -> (Secrets, String) {
@@ -104,7 +101,6 @@ mod tests {
             Nonce::new("593BEC0C930BF1AFEB40B4A08C8FB242").unwrap(),
             Timestamp::from_unix_secs(1_554_208_460),
         );
-        let message = request_message("POST", target, timestamp, nonce.as_str(), body.as_bytes());
         let (target, body) = (request.target().as_str(), request.signed_body());
         let message = request_message("POST", target, timestamp, nonce.as_str(), body);
         let algorithm = Algorithm::Sha256Rsa2048;

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::Error;
 use crate::error::delivery::Outcome;
-use crate::error::{Error, RefusedWith, TimeoutKind};
+use crate::error::{Error, TimeoutKind};
 use crate::message::replay::Replay;
 use crate::message::request::Request;
 use crate::message::response::Response;
@@ -45,19 +44,18 @@ impl CallState<'_> {
             Err(Outcome::NotSent) => {}
             Err(Outcome::Rejected) if self.request.replay() == Replay::Safe => {
                 self.is_unconfirmed = false;
-                /// Returns how long the call may wait before its next attempt. An attempt that began with no time left
-                /// would be sent, and its outcome never known.
-                pub(crate) fn time_to_wait(&self) -> Duration {
-                    let for_attempt = FOR_ATTEMPT.min(self.timeout / 4);
-                    self.deadline
-                        .saturating_duration_since(Instant::now())
-                        .saturating_sub(for_attempt)
-                }
             }
             _ => self.is_unknown |= std::mem::take(&mut self.is_unconfirmed),
         }
         if let Err(Error::Api(error)) = ended {
             self.is_unconfirmed |= error.is_unconfirmed();
         }
+    }
+
+    /// Returns how long the call may wait before its next attempt. An attempt that began with no time left
+    /// would be sent, and its outcome never known.
+    pub(crate) fn time_to_wait(&self) -> Duration {
+        let for_attempt = FOR_ATTEMPT.min(self.timeout / 4);
+        self.deadline.saturating_duration_since(Instant::now()).saturating_sub(for_attempt)
     }
 }
