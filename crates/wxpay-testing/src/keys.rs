@@ -15,9 +15,6 @@ const WECHATPAY_KEY: &str = include_str!("../testdata/wechat_pay_private_key.pem
 const PLATFORM_KEY: &str = include_str!("../testdata/platform_private_key.pem");
 const NEXT_PLATFORM_KEY: &str = include_str!("../testdata/next_platform_private_key.pem");
 
-/// The APIv3 key of the merchant.
-pub(crate) const API_V3_KEY: &str = "wxpayTestingApiV3Key0123456789ab";
-
 /// The keys never change, so they are parsed once.
 pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(Keys::load);
 

@@ -6,7 +6,8 @@ use wxpay_auth_core::{
     WechatpaySerial,
 };
 
-use crate::keys::{API_V3_KEY, KEYS, platform_certificate};
+use crate::api_v3::API_V3_KEY;
+use crate::keys::{KEYS, platform_certificate};
 use crate::request::RawRequest;
 use crate::response::RawResponse;
 use crate::wechat_pay::WechatPay;
@@ -168,11 +169,6 @@ impl PlatformCertificate {
 }
 
 impl WechatPay {
-    /// Returns the APIv3 key, with which platform certificates are encrypted. It is a published test key.
-    pub fn api_v3_key(&self) -> &'static str {
-        API_V3_KEY
-    }
-
     /// Returns the certificate of the authority that issues platform certificates, in PEM.
     pub fn root_certificate_pem(&self) -> &str {
         &KEYS.root_certificate_pem

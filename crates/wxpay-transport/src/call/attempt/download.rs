@@ -81,7 +81,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         // A refusal is verified.
         self.require_verifier(call, now)?;
         if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
-            self.require_serial(call, &serial_no, now)?;
+            self.require_serial(call, request, &serial_no, now)?;
         }
         // On a connection of its own, as nothing in a file says which request it belongs to, and not one that was
         // opened earlier: there is no other attempt if the server has closed it meanwhile.
@@ -92,7 +92,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         )?;
         let now = progress.signed_by().map_or(now, SignedBy::now);
         self.require_verifier(call, now)?;
-        let preferred = self.require_serial(call, signed.sent.signature.serial_no(), now)?;
+        let serial_no = signed.sent.signature.serial_no();
+        let preferred = self.require_serial(call, request, serial_no, now)?;
         request_key(&mut signed.request, preferred.as_ref());
         if Instant::now() >= progress.deadline() {
             drop(connection);

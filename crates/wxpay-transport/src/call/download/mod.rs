@@ -47,7 +47,7 @@ impl Calls {
             timeout: download.timeout,
             attempts: 0,
             is_unknown: false,
-            unconfirmed: None,
+            is_unconfirmed: false,
             has_moved: false,
         };
         let admitted = until_panic(pin!(self.admitted_once(&state))).await;
