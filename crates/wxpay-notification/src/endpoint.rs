@@ -200,7 +200,8 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
             }
             Ended::Done(Ok(Begun::InProgress)) => return held.is_not_ours(Outcome::InProgress),
             Ended::Done(Ok(Begun::Done)) => return held.is_not_ours(Outcome::Duplicate),
-            Ended::Done(Err(error)) => return Outcome::StoreFailed(error),
+            // If the store has taken it all the same, the claim runs out. Another query would not help one that is busy.
+            Ended::Done(Err(error)) => return held.is_not_ours(Outcome::StoreFailed(error)),
             Ended::Late => Ended::Late,
             Ended::Panicked => return Outcome::StoreFailed(ReplayStoreError::Panicked),
         };

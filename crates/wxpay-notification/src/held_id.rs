@@ -18,7 +18,7 @@ const RECORDING: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one try takes at most, with a store that has no limit of its own.
-const ONE_TRY: Duration = Duration::from_secs(5);
+const ONE_TRY: Duration = Duration::from_secs(10);
 
 /// A claim on an id that this process may hold. Dropping it gives the id back.
 ///
