@@ -37,7 +37,7 @@ impl<S: ReplayStore + 'static> HeldId<S> {
     }
 
     /// Leaves the id to the one that holds it.
-    pub(crate) fn is_not_ours(mut self, outcome: Outcome) -> Outcome {
+    pub(crate) fn leave_to_others(mut self, outcome: Outcome) -> Outcome {
         self.claim = None;
         outcome
     }
