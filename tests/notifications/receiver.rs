@@ -117,7 +117,7 @@ pub(super) async fn status(notification: &OutgoingNotification, url: &str) -> Op
 
 /// Sends a notification until it is acknowledged, and returns the statuses.
 pub(super) async fn statuses(notification: &OutgoingNotification, url: &str) -> Vec<Option<u16>> {
-    let often = NotificationSchedule::new([Duration::from_millis(20); 2000]);
+    let often = NotificationSchedule::new([Duration::from_millis(200); 300]);
     let attempts = notification.deliver(url, &often).await;
     attempts.into_iter().map(|attempt| attempt.status).collect()
 }

@@ -54,10 +54,10 @@ fn receive(c: &mut Criterion) {
             opened
         });
     });
-    let receives = receiver();
+    let alone = receiver();
     group.bench_function("receive", |b| {
         b.to_async(&runtime)
-            .iter(|| async { receives.receive_request(black_box(request.clone())).await.unwrap() });
+            .iter(|| async { alone.receive_request(black_box(request.clone())).await.unwrap() });
     });
     let endpoint = NotificationEndpoint::new(receiver(), MemoryReplayStore::new());
     group.bench_function("endpoint, handed over before", |b| {

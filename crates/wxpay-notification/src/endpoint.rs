@@ -149,7 +149,7 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
         deadline: Instant,
         headers: &HeaderMap,
         body: Result<Bytes, ReceiveError>,
-        handler: H,
+        hand_to: H,
     ) -> Handled
     where
         H: FnOnce(Notification) -> F,
@@ -163,7 +163,7 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
         let (id, outcome) = match received {
             Ended::Done(Ok(notification)) => {
                 let id = notification.id().into();
-                (Some(id), self.hand_over(deadline, notification, handler).await)
+                (Some(id), self.hand_over(deadline, notification, hand_to).await)
             }
             Ended::Done(Err(error)) => (None, Outcome::Refused(error)),
             Ended::Late => (None, Outcome::Late),
@@ -198,9 +198,10 @@ impl<V: Verifier, D: ResourceDecryptor, S: ReplayStore + 'static> NotificationEn
                 let handed_over = async { handler(notification).await.map_err(Into::into) };
                 run_until(deadline, handed_over).await
             }
-            Ended::Done(Ok(Begun::InProgress)) => return held.is_not_ours(Outcome::InProgress),
-            Ended::Done(Ok(Begun::Done)) => return held.is_not_ours(Outcome::Duplicate),
-            Ended::Done(Err(error)) => return Outcome::StoreFailed(error),
+            Ended::Done(Ok(Begun::InProgress)) => return held.leave_to_others(Outcome::InProgress),
+            Ended::Done(Ok(Begun::Done)) => return held.leave_to_others(Outcome::Duplicate),
+            // If the store has taken it all the same, the claim runs out. Another query would not help one that is busy.
+            Ended::Done(Err(error)) => return held.leave_to_others(Outcome::StoreFailed(error)),
             Ended::Late => Ended::Late,
             Ended::Panicked => return Outcome::StoreFailed(ReplayStoreError::Panicked),
         };

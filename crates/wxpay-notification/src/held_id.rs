@@ -18,7 +18,7 @@ const RECORDING: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long one try takes at most, with a store that has no limit of its own.
-const ONE_TRY: Duration = Duration::from_secs(5);
+const ONE_TRY: Duration = Duration::from_secs(10);
 
 /// A claim on an id that this process may hold. Dropping it gives the id back.
 ///
@@ -37,7 +37,7 @@ impl<S: ReplayStore + 'static> HeldId<S> {
     }
 
     /// Leaves the id to the one that holds it.
-    pub(crate) fn is_not_ours(mut self, outcome: Outcome) -> Outcome {
+    pub(crate) fn leave_to_others(mut self, outcome: Outcome) -> Outcome {
         self.claim = None;
         outcome
     }

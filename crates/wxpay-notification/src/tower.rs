@@ -139,11 +139,11 @@ where
                     Ended::Done(body) => body,
                     Ended::Late | Ended::Panicked => Err(ReceiveError::Incomplete),
                 };
-            let handler = |notification| async move {
+            let hand_to = |notification| async move {
                 poll_fn(|cx| inner.poll_ready(cx)).await?;
                 inner.call(notification).await
             };
-            let handled = endpoint.handle_by(deadline, &parts.headers, body, handler).await;
+            let handled = endpoint.handle_by(deadline, &parts.headers, body, hand_to).await;
             Ok(handled.into_response().map(Full::new))
         })
     }

@@ -11,6 +11,10 @@ use wxpay_transport::{ConfigError, Resolve, Tls};
 
 use crate::replay::{Begun, Claim, ReplayStore, ReplayStoreError, StoreFinding};
 
+/// How long to wait for the response to a query that no response to WeChat Pay waits for. One that is given up may never be
+/// sent.
+const RECORDING: Duration = Duration::from_secs(5);
+
 /// Keeps the ids of notifications on Redis (5 or later) or Valkey, for several processes, and over their restarts.
 ///
 /// While the server cannot be reached, does not respond in time, or responds with an error (`OOM`, `LOADING`,
@@ -65,7 +69,7 @@ impl RedisReplayStore {
             done: RedisScript::new(include_str!("done.lua")),
             release: RedisScript::new(include_str!("release.lua")),
         };
-        let (namespace, response_timeout) = (String::new(), Duration::from_millis(500));
+        let (namespace, response_timeout) = (String::new(), Duration::from_secs(1));
         Ok(Self { server: RedisServer::new(url)?, scripts, namespace, response_timeout })
     }
 
@@ -77,7 +81,7 @@ impl RedisReplayStore {
         self
     }
 
-    /// Sets how long to wait for each response of the server. The default is 500 ms, the minimum 1 ms, the maximum 2 s.
+    /// Sets how long to wait for the response of the server before a notification is handed over. The default is 1 s, the minimum 1 ms, the maximum 2 s.
     #[must_use]
     pub fn response_timeout(mut self, time: Duration) -> Self {
         self.response_timeout = time.clamp(Duration::from_millis(1), Duration::from_secs(2));
@@ -101,19 +105,20 @@ impl RedisReplayStore {
         self
     }
 
-    /// Runs a script, once more if there was no response: each may be repeated.
+    /// Runs a script, once more on a new connection if the connection was lost: each may be repeated.
     async fn run(
         &self,
         script: &RedisScript,
         claim: &Claim,
         lasts: Option<Duration>,
+        time: Duration,
     ) -> Result<i64, ReplayStoreError> {
         let key = format!("wxpay:notification:{}:{}", self.namespace, claim.id());
         let lasts = lasts.map(|lasts| millis(lasts).to_string());
         let arguments: Vec<&str> = std::iter::once(claim.token()).chain(lasts.as_deref()).collect();
-        let once = || self.server.run(script, &key, &arguments, self.response_timeout);
+        let once = || self.server.run(script, &key, &arguments, time);
         match once().await {
-            Err(failure) if failure.code().is_none() => once().await,
+            Err(failure) if failure.is_connection() => once().await,
             ended => ended,
         }
         .map_err(|failure| self.lost(&failure))
@@ -138,7 +143,7 @@ fn millis(duration: Duration) -> u64 {
 #[async_trait]
 impl ReplayStore for RedisReplayStore {
     async fn begin(&self, claim: &Claim, hold: Duration) -> Result<Begun, ReplayStoreError> {
-        match self.run(&self.scripts.begin, claim, Some(hold)).await? {
+        match self.run(&self.scripts.begin, claim, Some(hold), self.response_timeout).await? {
             0 => Ok(Begun::First),
             1 => Ok(Begun::InProgress),
             2 => Ok(Begun::Done),
@@ -147,11 +152,11 @@ impl ReplayStore for RedisReplayStore {
     }
 
     async fn done(&self, claim: &Claim, keep: Duration) -> Result<bool, ReplayStoreError> {
-        Ok(self.run(&self.scripts.done, claim, Some(keep)).await? == 1)
+        Ok(self.run(&self.scripts.done, claim, Some(keep), RECORDING).await? == 1)
     }
 
     async fn release(&self, claim: &Claim) -> Result<(), ReplayStoreError> {
-        self.run(&self.scripts.release, claim, None).await.map(|_| ())
+        self.run(&self.scripts.release, claim, None, RECORDING).await.map(|_| ())
     }
 
     async fn check(&self) -> Result<Vec<StoreFinding>, ReplayStoreError> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub(crate) struct Line {
     has_answered: AtomicBool,
     /// Whether the last query has no response yet.
     is_silent: AtomicBool,
+    /// How many queries got a response.
+    responses: AtomicUsize,
 }
 
 /// Drives the I/O of a connection until it is closed.
@@ -125,7 +127,8 @@ impl Line {
         });
         let (has_answered, is_silent) = (AtomicBool::new(false), AtomicBool::new(false));
         let (runtime, begun) = (Handle::current().id(), Instant::now());
-        Self { connection, task, runtime, begun, is_too_long, has_answered, is_silent }
+        let responses = AtomicUsize::new(0);
+        Self { connection, task, runtime, begun, is_too_long, has_answered, is_silent, responses }
     }
 
     /// Returns whether the task has ended, or is late in connecting on another runtime, which may not be driven
@@ -159,8 +162,14 @@ impl Line {
         self.is_silent.store(false, Ordering::Relaxed);
         if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
             self.has_answered.store(true, Ordering::Relaxed);
+            self.responses.fetch_add(1, Ordering::Relaxed);
         }
         response
+    }
+
+    /// Returns how many queries got a response, including errors.
+    pub(crate) fn responses(&self) -> usize {
+        self.responses.load(Ordering::Relaxed)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue, Script};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::dns::resolve::Resolve;
 use crate::connection::tls::Tls;
@@ -13,6 +13,9 @@ use crate::error::ConfigError;
 use crate::rate_limit::redis::link::{Line, RedisLink};
 use crate::rate_limit::redis::lost::Lost;
 use crate::rate_limit::redis::store::SharedStore;
+
+/// How late a query may be polled. A later one says nothing about the server.
+const LATEST: Duration = Duration::from_millis(100);
 
 /// One connection to Redis or Valkey. The first query opens it in the background; dropping this closes it.
 pub struct RedisServer {
@@ -41,6 +44,11 @@ impl RedisFailure {
             Lost::Refused(code) => Some(code),
             _ => None,
         }
+    }
+
+    /// Returns whether there was no connection, or none any more, so that another try uses a new one.
+    pub fn is_connection(&self) -> bool {
+        matches!(self.0, Lost::Connection | Lost::Tls)
     }
 }
 
@@ -126,15 +134,26 @@ impl RedisServer {
         line: &Arc<Line>,
         response: impl Future<Output = Result<T, Lost>>,
     ) -> Result<T, RedisFailure> {
-        let response = timeout(time, response).await.unwrap_or(Err(Lost::Slow));
-        response.map_err(|lost| {
-            // A server that refuses responds on this connection again; a replica would, too, and another server may
-            // have taken over under its name.
-            if !matches!(&lost, Lost::Refused(code) if code != "READONLY") {
-                self.link.hang_up(line);
-            }
-            RedisFailure(lost)
-        })
+        let (asked, responses) = (Instant::now(), line.responses());
+        let response = timeout(time, response).await;
+        let lost = match response {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(lost)) => lost,
+            Err(_) => Lost::Slow,
+        };
+        let works = match &lost {
+            // Others get responses, or this process gets too little time. Each new connection would make both worse,
+            // and would lose all queries under way.
+            Lost::Slow => line.responses() != responses || asked.elapsed() > time + LATEST,
+            // A server that refuses responds. A replica would refuse again, and another server may have taken over
+            // under its name.
+            Lost::Refused(code) => code != "READONLY",
+            _ => false,
+        };
+        if !works {
+            self.link.hang_up(line);
+        }
+        Err(RedisFailure(lost))
     }
 }
 
