@@ -11,8 +11,8 @@ use wxpay_testing::{
 };
 use wxpay_tests::builder;
 use wxpay_transport::{
-    BaseUrl, Delivery, Download, DownloadError, DownloadFault, Error, Gunzip, Outcome,
-    ResponseSignature, Transport,
+    BaseUrl, Client, Delivery, Download, DownloadError, DownloadFault, Error, Gunzip, Outcome,
+    Proxy, ResponseSignature, Transport,
 };
 
 use super::bills::{DATE, ask, bill, client, content, offer};
@@ -168,6 +168,23 @@ async fn a_download_that_was_not_sent_says_so() {
     let error = client.download(download, Vec::new()).await.unwrap_err();
     assert!(matches!(error, Error::Connect(_)), "{error:?}");
     assert_eq!((error.outcome(), error.may_retry()), (Outcome::NotSent, true));
+}
+
+/// Its refusals could not be verified, and there is no hash that can be trusted.
+#[tokio::test]
+async fn without_a_key_nothing_is_sent() {
+    let gateway = Gateway::start().await;
+    offer(&gateway);
+    let download = bill(&client(&gateway, &gateway.base_url()), false).await;
+    let (before, ring) = (gateway.journal().len(), wxpay_auth::KeyRing::new());
+    let client = Client::builder(gateway.mchid(), gateway.signer(), ring)
+        .base_url(BaseUrl::new(gateway.base_url()).unwrap())
+        .proxy(Proxy::none())
+        .build()
+        .unwrap();
+    let error = client.download(download, Vec::new()).await.unwrap_err();
+    assert!(matches!(error, Error::Verifier(_)), "{error:?}");
+    assert_eq!((error.outcome(), gateway.journal().len()), (Outcome::NotSent, before));
 }
 
 /// A writer that fails, or panics, with the second piece.

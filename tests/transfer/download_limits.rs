@@ -72,6 +72,23 @@ async fn a_file_that_takes_too_long_is_given_up() {
     server.settled().await;
 }
 
+/// Nobody reads what is written.
+#[tokio::test]
+async fn a_writer_that_takes_too_long_is_given_up() {
+    let server = WireServer::start_plain().await;
+    server.add_bill(Bill::new(DATE, content()));
+    let client = client(&server, &server.base_url());
+    let (near, far) = tokio::io::duplex(10);
+    let after = Duration::from_secs(1);
+    let download = bill(&client, false).await.timeout(after);
+    let error = client.download(download, near).await.unwrap_err();
+    assert_eq!(fault(&error), DownloadFault::timed_out(after), "{error:?}");
+    let Error::Download(failed) = &error else { panic!("{error:?}") };
+    assert_eq!(failed.written(), 10);
+    drop((client, far));
+    server.settled().await;
+}
+
 #[tokio::test]
 async fn a_download_takes_the_place_of_a_call_and_leaves_it() {
     let server = WireServer::start_plain().await;

@@ -89,7 +89,7 @@ impl Upload {
 
     /// Sets the maximum size of the file, in bytes: that of the interface. The default is 10 MiB.
     ///
-    /// The body is built in memory, so an upload takes twice the size of its file while it is sent.
+    /// The body is built in memory, and contains the file once more.
     #[must_use]
     pub fn max_bytes(mut self, limit: usize) -> Self {
         self.max_bytes = limit;
