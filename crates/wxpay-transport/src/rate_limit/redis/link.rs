@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    Script,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, Script, ScriptInvocation,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -107,6 +107,30 @@ impl RedisLink {
     pub(crate) fn resolver(&mut self, resolver: Arc<dyn Resolve>) {
         Arc::make_mut(&mut self.address).addresses = Addresses::new(Lookup::Given(resolver));
     }
+
+    /// Runs a script on a connection.
+    pub(crate) async fn invoke<T: FromRedisValue>(
+        &self,
+        line: &Arc<Line>,
+        invocation: &ScriptInvocation<'_>,
+    ) -> Result<T, Lost> {
+        let mut connection = line.connection().await?;
+        line.asks();
+        let response = invocation.invoke_async(&mut connection).await;
+        line.responded(response)
+    }
+
+    /// Runs a command on a connection.
+    pub(crate) async fn command<T: FromRedisValue>(
+        &self,
+        line: &Arc<Line>,
+        command: &Cmd,
+    ) -> Result<T, Lost> {
+        let mut connection = line.connection().await?;
+        line.asks();
+        let response = command.query_async(&mut connection).await;
+        line.responded(response)
+    }
 }
 
 impl Line {
@@ -144,6 +168,19 @@ impl Line {
         let made = made.ok().and_then(|made| made.clone()).unwrap_or(Err(Lost::Connection));
         made.map(|(_, connection)| connection)
     }
+
+    fn asks(&self) {
+        self.is_silent.store(true, Ordering::Relaxed);
+    }
+
+    fn responded<T>(&self, response: Result<T, RedisError>) -> Result<T, Lost> {
+        let response = response.map_err(|e| lost(&e, &self.is_too_long));
+        self.is_silent.store(false, Ordering::Relaxed);
+        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+        response
+    }
 }
 
 impl Drop for Line {
@@ -165,28 +202,20 @@ impl SharedStore for RedisLink {
     }
 
     async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<StoreReply, Lost> {
-        let mut connection = line.connection().await?;
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
-        line.is_silent.store(true, Ordering::Relaxed);
-        let response: Result<(i64, i64, i64, i64), Lost> = self
+        let mut invocation = self
             .script
             // The braces keep all keys of one caller on one node of a cluster.
-            .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation))
+            .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation));
+        invocation
             .arg(micros_rounded_up(wanted.interval))
             .arg(micros_rounded_up(early))
             .arg(micros_rounded_up(wanted.longest))
             .arg(micros_rounded_up(wanted.farthest))
             .arg(known.next)
-            .arg(known.seen)
-            .invoke_async(&mut connection)
-            .await
-            .map_err(|e| lost(&e, &line.is_too_long));
-        line.is_silent.store(false, Ordering::Relaxed);
-        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
-            line.has_answered.store(true, Ordering::Relaxed);
-        }
-        read(response?)
+            .arg(known.seen);
+        read(self.invoke(line, &invocation).await?)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {

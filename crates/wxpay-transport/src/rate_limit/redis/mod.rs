@@ -4,6 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod lost;
+pub(crate) mod queries;
 pub(crate) mod shared_limit;
 pub(crate) mod store;
 
