@@ -1,4 +1,5 @@
-//! Handles each outcome of a call that cannot be undone, above all an unknown one.
+//! Handles each outcome of a call that cannot be undone, above all an unknown one. `DeliveryPlans::terminate_checked` does
+//! it in one call.
 //!
 //! ```sh
 //! cargo run -p wxpay-examples --example error_handling
@@ -6,16 +7,13 @@
 
 #[path = "shared/arguments.rs"]
 mod arguments;
-#[path = "shared/find_plan.rs"]
-mod find_plan;
 
 use std::error::Error as StdError;
 
-use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
+use wxpay_auth::BrandId;
+use wxpay_marketing::{DeliveryPlans, Error, PlanId, PlanState, Terminated};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour};
 use wxpay_transport::{BaseUrl, Client, Outcome, Transport};
-
-use self::find_plan::find_plan;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
@@ -67,11 +65,8 @@ async fn stop<T: Transport>(
         Outcome::Rejected | Outcome::NotSent => println!("  nothing was done: fix it first"),
         // It may have been carried out: query the state, and do not send it again blindly.
         _ => {
-            let plan = find_plan(plans.transport(), brand_id, &plan_id).await?;
-            match plan.as_ref().and_then(|plan| plan["plan_state"].as_str()) {
-                Some("TERMINATED" | "PLAN_TERMINATED") => {
-                    println!("  it was carried out after all")
-                }
+            match plans.find(&BrandId::new(brand_id)?, &plan_id).await?.map(|plan| plan.plan_state) {
+                Some(PlanState::Terminated) => println!("  it was carried out after all"),
                 Some(state) => println!("  it is {state}: not carried out, or not yet"),
                 None => println!("  the brand has no such plan"),
             }

@@ -8,19 +8,14 @@
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
 //! 3, respectively, and 4 for wrong usage or configuration.
 
-#[path = "shared/find_plan.rs"]
-mod find_plan;
-
 use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use wxpay_auth::BrandId;
-use wxpay_marketing::{DeliveryPlans, Error, PlanId, Terminated};
+use wxpay_marketing::{DeliveryPlans, Error, PlanId, PlanState, Terminated};
 use wxpay_testing::Gateway;
 use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome, Transport};
-
-use self::find_plan::find_plan;
 
 const USAGE: &str = "\
 usage: terminate [--live --brand BRAND_ID | --live --yes] [--timeout SECONDS] [--verbose] PLAN_ID
@@ -118,37 +113,43 @@ async fn terminate_live(
         .build()
         .map_err(|e| wrong("client", &e, &e.hint()))?;
     println!("calling {} as {mchid}", client.base_url());
+    let plans = DeliveryPlans::new(client);
     if let Some(brand_id) = brand_id {
-        let looked = look(&client, brand_id, plan_id).await;
+        let looked = look(&plans, brand_id, plan_id).await;
         if let Err(error) = looked.and_then(|()| ask(plan_id)) {
             println!("error: {}", chain(error.as_ref()));
-            if let Some(error) = error.downcast_ref::<wxpay_transport::Error>() {
+            if let Some(error) = error.downcast_ref::<Error>() {
                 println!("  hint: {}", error.hint());
             }
             println!("outcome: not_sent");
             return Ok(ExitCode::from(2));
         }
     }
-    Ok(report(DeliveryPlans::new(client).terminate(plan_id).await))
+    Ok(report(plans.terminate(plan_id).await))
 }
 
 /// Shows the plan that is about to end.
 async fn look<T: Transport>(
-    transport: &T,
+    plans: &DeliveryPlans<T>,
     brand_id: &BrandId,
     plan_id: &PlanId,
 ) -> Result<(), Box<dyn StdError>> {
-    let plan = find_plan(transport, brand_id.as_str(), plan_id).await?;
+    let plan = plans.find(brand_id, plan_id).await?;
     let plan =
         plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}: check both ids"))?;
-    if let Some("TERMINATED" | "PLAN_TERMINATED") = plan["plan_state"].as_str() {
+    if plan.plan_state == PlanState::Terminated {
         return Err(
             format!("plan {plan_id} of brand {brand_id} has been terminated already").into()
         );
     }
     println!("plan {plan_id} of brand {brand_id}:");
-    for field in ["plan_name", "plan_state", "product_coupon_id", "delivery_end_time"] {
-        println!("  {field}: {}", plan[field].as_str().unwrap_or("not given").escape_debug());
+    for (field, value) in [
+        ("plan_name", plan.plan_name.as_str()),
+        ("plan_state", plan.plan_state.as_str()),
+        ("product_coupon_id", plan.product_coupon_id.as_str()),
+        ("delivery_end_time", plan.delivery_end_time.as_str()),
+    ] {
+        println!("  {field}: {}", value.escape_debug());
     }
     Ok(())
 }

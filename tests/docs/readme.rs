@@ -4,7 +4,11 @@ const ENGLISH: &str = include_str!("../../README.md");
 const CHINESE: &str = include_str!("../../README.zh-CN.md");
 
 /// Each guide in English and in Chinese.
-const GUIDES: [(&str, &str); 3] = [
+const GUIDES: [(&str, &str); 4] = [
+    (
+        include_str!("../../docs/delivery-plans.md"),
+        include_str!("../../docs/delivery-plans.zh-CN.md"),
+    ),
     (include_str!("../../docs/hsm.md"), include_str!("../../docs/hsm.zh-CN.md")),
     (include_str!("../../docs/kms.md"), include_str!("../../docs/kms.zh-CN.md")),
     (include_str!("../../docs/performance.md"), include_str!("../../docs/performance.zh-CN.md")),

@@ -6,6 +6,10 @@
 struct Readme;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../docs/delivery-plans.md")]
+struct DeliveryPlansGuide;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../docs/hsm.md")]
 struct Hsm;
 

@@ -1,7 +1,11 @@
 //! Calls on delivery plans.
 
+use std::fmt;
+use std::sync::Arc;
+
 use http::StatusCode;
-use wxpay_transport::{RateLimit, Replay, Request, RequestError, Target, Transport};
+use wxpay_auth::{Clock, SystemClock, Timestamp};
+use wxpay_transport::{RateLimit, Replay, Request, RequestError, Response, Target, Transport};
 
 use crate::error::{Error, UnexpectedStatusError};
 use crate::plan_id::PlanId;
@@ -12,17 +16,25 @@ use crate::terminated::Terminated;
 /// `T` is a [`Client`](wxpay_transport::Client), a reference to one, or an `Arc<dyn Transport>`.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4016402231>
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DeliveryPlans<T> {
     transport: T,
+    clock: Arc<dyn Clock>,
 }
 
-const PATH: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
+pub(crate) const PATH: &str = "/v3/marketing/partner/delivery-plan/delivery-plans";
 
 impl<T: Transport> DeliveryPlans<T> {
     /// Creates the service. The client must sign with the service provider's own `mchid`.
     pub fn new(transport: T) -> Self {
-        Self { transport }
+        Self { transport, clock: Arc::new(SystemClock) }
+    }
+
+    /// Sets the clock by which the start of a new plan is checked. The default is the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
     }
 
     /// Returns the transport, for calls that have no typed form yet.
@@ -38,7 +50,8 @@ impl<T: Transport> DeliveryPlans<T> {
     ///
     /// `TERMINATED` is a final state. The call contains nothing but the id (no `brand_id`, no reason,
     /// no request number), and an `mchid` serves many brands: only your own lookup prevents terminating
-    /// another brand's campaign. Look the plan up first.
+    /// another brand's campaign. [`terminate_checked`](Self::terminate_checked) looks the plan up first, compares it
+    /// with what you expect, and confirms the end by reading.
     ///
     /// # What counts as success
     /// Only a verified 204. Any other verified 2xx is returned as [`Error::UnexpectedStatus`] with an
@@ -55,11 +68,11 @@ impl<T: Transport> DeliveryPlans<T> {
     /// did not accept it (429).
     ///
     /// # When the outcome is unknown
-    /// Do not send it again. List the brand's plans with this `plan_id` (see the example
-    /// `error_handling`), check that the returned `plan_id` is the requested one, and read `plan_state`:
-    /// `TERMINATED` (2025: `PLAN_TERMINATED`) is done, `PLAN_TERMINATING` is in progress, `EXPIRED` has
-    /// ended by itself; in any other state it was not carried out, or not yet: read again after a while
-    /// before deciding to send it again.
+    /// Do not send it again. Read the state ([`find`](Self::find)):
+    /// [`Terminated`](crate::PlanState::Terminated) is done, [`Terminating`](crate::PlanState::Terminating) is in
+    /// progress, [`Expired`](crate::PlanState::Expired) has ended by itself; in any other state it was not carried
+    /// out, or not yet: read again after a while before deciding to send it again.
+    /// [`terminate_checked`](Self::terminate_checked) does all that.
     ///
     /// # Errors
     /// [`Error::Transport`] for everything that can fail on the way; [`Error::outcome`] returns what became
@@ -92,32 +105,60 @@ impl<T: Transport> DeliveryPlans<T> {
     /// ```
     pub async fn terminate(&self, plan_id: &PlanId) -> Result<Terminated, Error> {
         const OPERATION: &str = "delivery_plans.terminate";
-        let target = terminate_target(plan_id).map_err(wxpay_transport::Error::from)?;
-        let request = Request::post(OPERATION, target)
+        let request = Request::post(OPERATION, plan_target(plan_id)?.segment("terminate")?)
             .with_replay(Replay::Never)
             .with_rate_limit(RateLimit::per_second(100));
-        let response = self.transport.send(request).await?;
-        let request_id = response.request_id().map(str::to_owned);
-        if response.status() != StatusCode::NO_CONTENT {
-            return Err(Error::UnexpectedStatus(UnexpectedStatusError {
-                operation: OPERATION,
-                status: response.status().as_u16(),
-                expected: 204,
-                request_id,
-            }));
-        }
+        let response = self.expecting(OPERATION, StatusCode::NO_CONTENT, request).await?;
         Ok(Terminated {
             plan_id: plan_id.clone(),
-            request_id,
+            request_id: response.request_id().map(str::to_owned),
             host: response.host().to_owned(),
             signed_by: response.body().serial().clone(),
             signed_at: response.body().signed_at(),
         })
     }
+
+    /// Sends a request whose documented response is 200.
+    pub(crate) async fn ok(
+        &self,
+        operation: &'static str,
+        request: Request,
+    ) -> Result<Response, Error> {
+        self.expecting(operation, StatusCode::OK, request).await
+    }
+
+    /// Sends a request; any 2xx but the documented one is an error.
+    async fn expecting(
+        &self,
+        operation: &'static str,
+        expected: StatusCode,
+        request: Request,
+    ) -> Result<Response, Error> {
+        let response = self.transport.send(request).await?;
+        if response.status() == expected {
+            return Ok(response);
+        }
+        let error = UnexpectedStatusError::new(operation, response.status(), expected);
+        Err(Error::UnexpectedStatus(match response.request_id() {
+            Some(request_id) => error.with_request_id(request_id),
+            None => error,
+        }))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
 }
 
-fn terminate_target(plan_id: &PlanId) -> Result<Target, RequestError> {
-    Target::new(PATH)?.segment(plan_id.as_str())?.segment("terminate")
+/// Returns the path of a plan.
+pub(crate) fn plan_target(plan_id: &PlanId) -> Result<Target, RequestError> {
+    Target::new(PATH)?.segment(plan_id.as_str())
+}
+
+impl<T: fmt::Debug> fmt::Debug for DeliveryPlans<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryPlans").field("transport", &self.transport).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +167,10 @@ mod tests {
 
     #[test]
     fn the_target_is_the_documented_one() {
-        let target = |id| terminate_target(&PlanId::new(id).unwrap()).unwrap().to_string();
+        let target = |id| {
+            let target = plan_target(&PlanId::new(id).unwrap()).unwrap();
+            target.segment("terminate").unwrap().to_string()
+        };
         assert_eq!(
             target("12000"),
             "/v3/marketing/partner/delivery-plan/delivery-plans/12000/terminate"
@@ -138,7 +182,7 @@ mod tests {
         #[test]
         fn every_valid_id_becomes_one_segment(id in "\\PC{1,40}") {
             if let Ok(id) = PlanId::new(id) {
-                let target = terminate_target(&id).unwrap().to_string();
+                let target = plan_target(&id).unwrap().segment("terminate").unwrap().to_string();
                 let rest = target.strip_prefix(PATH).unwrap();
                 proptest::prop_assert_eq!(rest.matches('/').count(), 2);
                 proptest::prop_assert!(rest.ends_with("/terminate"));

@@ -6,8 +6,12 @@ use std::fmt;
 use http::StatusCode;
 use thiserror::Error;
 use wxpay_auth::write_report;
-use wxpay_transport::{ConfigError, Delivery, Outcome, RequestError};
+use wxpay_transport::{BodyError, ConfigError, Delivery, Outcome, RequestError};
 
+use crate::foreign_response_error::ForeignResponseError;
+use crate::incomplete_list_error::IncompleteListError;
+use crate::input_error::InputError;
+use crate::lookup_error::{LookupError, PlanNotFoundError};
 use crate::plan_id::PlanIdError;
 
 /// Why a call on delivery plans did not succeed.
@@ -20,30 +24,58 @@ pub enum Error {
     /// The plan id is invalid. Nothing was sent.
     #[error(transparent)]
     PlanId(#[from] PlanIdError),
+    /// The request breaks a documented rule. Nothing was sent.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The transport did not return a verified 2xx response.
     #[error(transparent)]
     Transport(#[from] wxpay_transport::Error),
     /// A verified 2xx response is not the documented one.
     #[error(transparent)]
     UnexpectedStatus(#[from] UnexpectedStatusError),
+    /// The body of a verified response is not of the documented form. A change was carried out.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// A verified response is about another plan or brand. A change may have been carried out.
+    #[error(transparent)]
+    ForeignResponse(#[from] ForeignResponseError),
+    /// A list ended before it was complete.
+    #[error(transparent)]
+    IncompleteList(#[from] IncompleteListError),
+    /// The brand has no such plan. Nothing was sent but queries.
+    #[error(transparent)]
+    PlanNotFound(#[from] PlanNotFoundError),
+    /// The plan could not be looked up before its termination. Nothing was sent but queries.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
 }
 
 impl Error {
     /// Returns what became of the call.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::PlanId(_) => Outcome::NotSent,
+            Self::PlanId(_) | Self::Input(_) | Self::PlanNotFound(_) | Self::Lookup(_) => {
+                Outcome::NotSent
+            }
             Self::Transport(e) => e.outcome(),
-            Self::UnexpectedStatus(_) => Outcome::Unknown,
+            Self::UnexpectedStatus(_)
+            | Self::Body(_)
+            | Self::ForeignResponse(_)
+            | Self::IncompleteList(_) => Outcome::Unknown,
         }
     }
 
     /// Returns whether the request reached WeChat Pay.
     pub fn delivery(&self) -> Delivery {
         match self {
-            Self::PlanId(_) => Delivery::NotSent,
+            Self::PlanId(_) | Self::Input(_) | Self::PlanNotFound(_) | Self::Lookup(_) => {
+                Delivery::NotSent
+            }
             Self::Transport(e) => e.delivery(),
-            Self::UnexpectedStatus(_) => Delivery::Answered,
+            Self::UnexpectedStatus(_)
+            | Self::Body(_)
+            | Self::ForeignResponse(_)
+            | Self::IncompleteList(_) => Delivery::Answered,
         }
     }
 
@@ -51,8 +83,15 @@ impl Error {
     /// twice; see [`wxpay_transport::Error::may_retry`].
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::PlanId(_) | Self::UnexpectedStatus(_) => false,
+            Self::PlanId(_)
+            | Self::Input(_)
+            | Self::UnexpectedStatus(_)
+            | Self::Body(_)
+            | Self::PlanNotFound(_) => false,
             Self::Transport(e) => e.may_retry(),
+            Self::ForeignResponse(e) => e.is_query(),
+            Self::IncompleteList(_) => true,
+            Self::Lookup(e) => e.error().may_retry(),
         }
     }
 
@@ -72,18 +111,28 @@ impl Error {
     /// ```
     pub fn is_input(&self) -> bool {
         match self {
-            Self::PlanId(_) => true,
+            Self::PlanId(_) | Self::Input(_) | Self::PlanNotFound(_) => true,
             Self::Transport(e) => e.is_input(),
-            Self::UnexpectedStatus(_) => false,
+            Self::Lookup(e) => e.error().is_input(),
+            Self::UnexpectedStatus(_)
+            | Self::Body(_)
+            | Self::ForeignResponse(_)
+            | Self::IncompleteList(_) => false,
         }
     }
 
     /// Returns the `Request-ID`, if a response arrived. WeChat Pay's support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         match self {
-            Self::PlanId(_) => None,
+            Self::PlanId(_)
+            | Self::Input(_)
+            | Self::ForeignResponse(_)
+            | Self::IncompleteList(_)
+            | Self::PlanNotFound(_) => None,
             Self::Transport(e) => e.request_id(),
             Self::UnexpectedStatus(e) => e.request_id(),
+            Self::Body(e) => e.request_id(),
+            Self::Lookup(e) => e.error().request_id(),
         }
     }
 
@@ -91,6 +140,7 @@ impl Error {
     pub fn api(&self) -> Option<&wxpay_transport::ApiError> {
         match self {
             Self::Transport(wxpay_transport::Error::Api(e)) => Some(e),
+            Self::Lookup(e) => e.error().api(),
             _ => None,
         }
     }
@@ -99,8 +149,14 @@ impl Error {
     pub fn hint(&self) -> Cow<'static, str> {
         match self {
             Self::PlanId(e) => e.hint().into(),
+            Self::Input(e) => e.hint().into(),
             Self::Transport(e) => e.hint(),
             Self::UnexpectedStatus(e) => e.hint().into(),
+            Self::Body(e) => e.hint().into(),
+            Self::ForeignResponse(e) => e.hint().into(),
+            Self::IncompleteList(e) => e.hint().into(),
+            Self::PlanNotFound(e) => e.hint().into(),
+            Self::Lookup(e) => e.hint(),
         }
     }
 }

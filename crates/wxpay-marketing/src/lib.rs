@@ -1,12 +1,52 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod audit_state;
+mod authorization_type;
+mod create_plan;
 mod delivery_plans;
 mod error;
+mod find;
+mod foreign_response_error;
+mod incomplete_list_error;
+mod input_error;
+mod list_plans;
+mod lookup_error;
+mod notify_url;
+mod open_enum;
+mod plan;
 mod plan_id;
+mod plan_state;
+mod plans;
+mod product_authorities;
+mod product_authority;
+mod response_check;
+mod rules;
+mod terminate_checked;
 mod terminated;
+mod update_plan;
+mod usage_mode;
 
+pub use audit_state::AuditState;
+pub use authorization_type::AuthorizationType;
+pub use create_plan::CreatePlan;
 pub use delivery_plans::DeliveryPlans;
 pub use error::{Error, UnexpectedStatusError};
+pub use foreign_response_error::ForeignResponseError;
+pub use incomplete_list_error::IncompleteListError;
+pub use input_error::{InputError, InputFault};
+pub use list_plans::{ListPlans, PlanPage};
+pub use lookup_error::{LookupError, PlanNotFoundError};
+pub use plan::Plan;
 pub use plan_id::{PlanId, PlanIdError};
+pub use plan_state::PlanState;
+pub use plans::Plans;
+pub use product_authorities::ProductAuthorities;
+pub use product_authority::ProductAuthority;
+pub use terminate_checked::{
+    ConfirmedTermination, Difference, Impact, TerminateExpectation, TerminateOutcome,
+    UnconfirmedTermination,
+};
 pub use terminated::Terminated;
+pub use update_plan::UpdatePlan;
+pub use usage_mode::UsageMode;

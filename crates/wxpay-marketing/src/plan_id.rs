@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
-use wxpay_auth::internal::{Number, invisible, serde_as_text};
+use wxpay_auth::internal::{Number, invisible};
 use wxpay_auth::write_report;
 
 /// The id of a delivery plan (投放计划ID, `plan_id`), as WeChat Pay returned it.
@@ -89,7 +90,17 @@ impl fmt::Debug for PlanId {
     }
 }
 
-serde_as_text!(PlanId);
+impl Serialize for PlanId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlanId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
 
 /// Why the id of a delivery plan is invalid.
 #[derive(Clone, PartialEq, Eq, Error)]

@@ -1,5 +1,6 @@
 //! The response to a termination.
 
+use serde::{Deserialize, Serialize};
 use wxpay_auth::{Timestamp, WechatpaySerial};
 
 use crate::plan_id::PlanId;
@@ -8,8 +9,7 @@ use crate::plan_id::PlanId;
 ///
 /// Whether that means "done" or "accepted" is not documented (in 2025 there was a state
 /// `PLAN_TERMINATING`): if it matters, read the state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Terminated {
     /// The plan.
@@ -24,7 +24,6 @@ pub struct Terminated {
     pub signed_at: Timestamp,
 }
 
-#[cfg(feature = "serde")]
 #[cfg(test)]
 mod tests {
     use super::*;

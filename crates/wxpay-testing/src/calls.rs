@@ -54,6 +54,7 @@ impl WechatPay {
                 Ok(query) => self.list(&brand_id, &query),
                 Err(response) => response,
             },
+            Some(Route::Plan(route)) => self.carry_out_plan_call(route, request.body),
             None => RawResponse::error(404, "NOT_FOUND", "请求的资源不存在"),
         }
     }
@@ -64,13 +65,14 @@ impl WechatPay {
         if !body.is_empty() {
             return RawResponse::error(400, "PARAM_ERROR", "参数错误");
         }
-        self.with_plans(|plans| match plans.get_mut(plan_id) {
+        self.with_desk(|plans, desk| match plans.get_mut(plan_id) {
             None => RawResponse::error(404, "RESOURCE_NOT_EXISTS", "投放计划不存在"),
             Some(plan) if plan.state.is_final() => {
                 RawResponse::error(400, "INVALID_REQUEST", "投放计划已结束")
             }
             Some(plan) => {
                 plan.state = PlanState::Terminated;
+                desk.terminated(plan_id);
                 RawResponse { executed: true, ..RawResponse::empty(204) }
             }
         })
@@ -82,10 +84,12 @@ impl WechatPay {
                 && query.plan_id.as_ref().is_none_or(|id| *id == plan.plan_id)
                 && query.plan_state.is_none_or(|state| state == plan.state)
         };
-        let found: Vec<_> =
-            self.with_plans(|plans| plans.values().filter(matches).map(Plan::to_json).collect());
-        let mut body = json!({ "total_count": found.len() });
-        let page: Vec<_> = found.into_iter().skip(query.offset).take(query.page_size).collect();
+        let (total_count, page) = self.with_desk(|plans, desk| {
+            let found: Vec<&Plan> = plans.values().filter(matches).collect();
+            let page = found.iter().skip(query.offset).take(query.page_size);
+            (found.len(), page.map(|plan| desk.shown(plan, true)).collect::<Vec<_>>())
+        });
+        let mut body = json!({ "total_count": total_count });
         if let (false, Some(body)) = (page.is_empty(), body.as_object_mut()) {
             body.insert("plan_list".to_owned(), page.into());
         }

@@ -83,7 +83,7 @@ impl Entry {
         &self.verdict
     }
 
-    /// Returns whether it changed a plan.
+    /// Returns whether it changed something: a plan, or the address for notifications.
     pub fn executed(&self) -> bool {
         self.executed
     }

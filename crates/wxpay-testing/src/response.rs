@@ -12,7 +12,7 @@ pub(crate) struct RawResponse {
     pub(crate) body: Vec<u8>,
     /// How long the server waits before sending the first byte.
     pub(crate) delay: Duration,
-    /// Whether the request changed a plan.
+    /// Whether the request changed something.
     pub(crate) executed: bool,
 }
 

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::plan::PlanState;
+use crate::plan_route::PlanRoute;
 use crate::response::RawResponse;
 
 /// A call with its decoded parameters.
@@ -12,6 +13,8 @@ pub(crate) enum Route<'a> {
     Terminate { plan_id: String },
     /// 分页查询投放计划列表: <https://pay.weixin.qq.com/doc/v3/partner/4016184563>
     List { brand_id: String, query: &'a str },
+    /// Another call about plans.
+    Plan(PlanRoute),
 }
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/";
@@ -20,6 +23,9 @@ impl<'a> Route<'a> {
     /// Finds the call. Each path segment is percent-decoded exactly once.
     pub(crate) fn find(method: &str, target: &'a str) -> Option<Self> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if let Some(route) = PlanRoute::find(method, path) {
+            return Some(Self::Plan(route));
+        }
         let (segment, last) = path.strip_prefix(PLANS)?.split_once('/')?;
         let id = decoded(segment).filter(|id| !id.is_empty())?;
         match (method, last) {
@@ -74,7 +80,7 @@ fn wrong(field: &str, value: &str) -> RawResponse {
     RawResponse::json(400, &body)
 }
 
-fn decoded(raw: &str) -> Option<String> {
+pub(crate) fn decoded(raw: &str) -> Option<String> {
     Some(percent_decode_str(raw).decode_utf8().ok()?.into_owned())
 }
 
@@ -106,7 +112,8 @@ mod tests {
         assert!(is_there("GET", "/1004/delivery-plans?offset=0"));
         assert!(!is_there("GET", "/12000/terminate"));
         assert!(!is_there("POST", "/1004/delivery-plans"));
-        for rest in ["", "/", "//terminate", "/12000", "/a/b/terminate", "/%ff/terminate"] {
+        assert!(is_there("POST", ""), "creates a plan");
+        for rest in ["/", "//terminate", "/12000", "/a/b/terminate", "/%ff/terminate"] {
             assert!(!is_there("POST", rest), "{rest}");
         }
     }

@@ -18,6 +18,7 @@ use crate::keys::KEYS;
 use crate::merchant_ca::{self, CertificateRefusal};
 use crate::misbehaviour::Misbehaviour;
 use crate::plan::{Plan, PlanState};
+use crate::plan_desk::PlanDesk;
 use crate::refusal::Refusal;
 use crate::request::RawRequest;
 use crate::response::RawResponse;
@@ -41,6 +42,7 @@ pub(crate) type OnRequest = Box<dyn Fn(&Entry) + Send + Sync>;
 #[derive(Default)]
 struct State {
     plans: BTreeMap<String, Plan>,
+    plan_desk: PlanDesk,
     journal: Vec<Entry>,
     nonces: HashSet<Nonce>,
     always: Option<Misbehaviour>,
@@ -272,7 +274,7 @@ impl WechatPay {
         self.state().journal.clone()
     }
 
-    /// Returns the number of requests that changed a plan.
+    /// Returns the number of requests that changed something: a plan, or the address for notifications.
     pub fn executions(&self) -> usize {
         self.state().journal.iter().filter(|entry| entry.executed).count()
     }
@@ -323,9 +325,13 @@ impl WechatPay {
         self.state().sign_with_certificate
     }
 
-    /// Runs a function on the plans.
-    pub(crate) fn with_plans<T>(&self, run: impl FnOnce(&mut BTreeMap<String, Plan>) -> T) -> T {
-        run(&mut self.state().plans)
+    /// Runs a function on the plans, and what is kept beside them.
+    pub(crate) fn with_desk<T>(
+        &self,
+        run: impl FnOnce(&mut BTreeMap<String, Plan>, &mut PlanDesk) -> T,
+    ) -> T {
+        let state = &mut *self.state();
+        run(&mut state.plans, &mut state.plan_desk)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -65,10 +65,10 @@ pub(crate) struct Report {
     told: String,
 }
 
-const MAIN: &str = "localhost";
+pub(crate) const MAIN: &str = "localhost";
 const STANDBY: &str = "gateway.example";
-const PLAN: &str = "12000";
-const BRAND: &str = "1004";
+pub(crate) const PLAN: &str = "12000";
+pub(crate) const BRAND: &str = "1004";
 
 impl Cell {
     /// Runs the cell. The setup waits for a permit, since it uses CPU time even if the call mostly waits.
@@ -177,7 +177,7 @@ impl Cell {
 }
 
 /// One domain.
-struct Side {
+pub(crate) struct Side {
     name: &'static str,
     server: Option<WireServer>,
     port: u16,
@@ -195,7 +195,7 @@ struct Seen {
 }
 
 impl Side {
-    async fn start(name: &'static str, fault: &Fault, has_fault: bool) -> Self {
+    pub(crate) async fn start(name: &'static str, fault: &Fault, has_fault: bool) -> Self {
         let fault = has_fault.then(|| fault.clone());
         let tls = match &fault {
             Some(Fault { what: What::WrongCertificate, .. }) => ServerTls::WrongHost,
@@ -210,12 +210,17 @@ impl Side {
         self.server.as_ref().expect("it has not been stopped")
     }
 
-    fn url(&self) -> BaseUrl {
+    pub(crate) fn url(&self) -> BaseUrl {
         BaseUrl::new(format!("https://{}:{}", self.name, self.port)).unwrap()
     }
 
+    /// Returns what it keeps.
+    pub(crate) fn wechat_pay(&self) -> &Arc<WechatPay> {
+        &self.seen
+    }
+
     /// Starts the fault.
-    async fn begin(&mut self, board: &Switchboard) {
+    pub(crate) async fn begin(&mut self, board: &Switchboard) {
         board.connect(self.name, Ipv4Addr::LOCALHOST.into());
         let Some(Fault { what, once }) = self.fault.clone() else { return };
         match what {
@@ -257,7 +262,7 @@ impl Side {
     }
 
     /// Waits until no more requests arrive.
-    async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let Some(server) = &self.server else { return };
         let settled = tokio::time::timeout(Duration::from_secs(60), server.settled());
         settled.await.expect("connections end with their client");

@@ -2,6 +2,7 @@
 //! must not be repeated are not, and the reported result agrees with the journal of the server.
 
 mod cell;
+mod checked;
 mod fault;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use self::fault::{Fault, What};
 
 /// Maximum number of concurrent cells: those that use CPU time, and those that mostly wait.
 const AT_ONCE: [usize; 2] = [8, 96];
-const SET_UP_AT_ONCE: usize = 4;
+pub(crate) const SET_UP_AT_ONCE: usize = 4;
 
 fn cells() -> Vec<Cell> {
     let mut cells = Vec::new();

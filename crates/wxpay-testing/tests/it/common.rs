@@ -63,7 +63,7 @@ impl Call {
             ("Accept", "application/json".to_owned()),
             ("User-Agent", "by-hand/1".to_owned()),
         ];
-        if method == "POST" {
+        if method != "GET" {
             headers.push(("Content-Type", "application/json".to_owned()));
             headers.push(("Content-Length", body.len().to_string()));
         }

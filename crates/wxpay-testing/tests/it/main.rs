@@ -14,6 +14,7 @@ mod common;
 mod conformance;
 mod gateway_end;
 mod misbehaviour;
+mod plan_calls;
 mod proxy;
 mod responses;
 mod wire;
