@@ -65,7 +65,8 @@ async fn stop<T: Transport>(
         Outcome::Rejected | Outcome::NotSent => println!("  nothing was done: fix it first"),
         // It may have been carried out: query the state, and do not send it again blindly.
         _ => {
-            match plans.find(&BrandId::new(brand_id)?, &plan_id).await?.map(|plan| plan.plan_state) {
+            match plans.find(&BrandId::new(brand_id)?, &plan_id).await?.map(|plan| plan.plan_state)
+            {
                 Some(PlanState::Terminated) => println!("  it was carried out after all"),
                 Some(state) => println!("  it is {state}: not carried out, or not yet"),
                 None => println!("  the brand has no such plan"),

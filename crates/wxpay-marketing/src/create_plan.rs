@@ -315,10 +315,19 @@ mod tests {
     /// Each case breaks one rule.
     #[test]
     fn each_documented_rule_is_checked() {
-        let bundle = || CreatePlan { stock_id: None, ..own() }.usage_mode(UsageMode::ProgressiveBundle);
+        let bundle =
+            || CreatePlan { stock_id: None, ..own() }.usage_mode(UsageMode::ProgressiveBundle);
         let wrong: Vec<(CreatePlan, &str, &str)> = vec![
-            (CreatePlan { out_request_no: "req01".into(), ..own() }, "out_request_no", "has 5 characters"),
-            (CreatePlan { product_coupon_id: String::new(), ..own() }, "product_coupon_id", "is empty"),
+            (
+                CreatePlan { out_request_no: "req01".into(), ..own() },
+                "out_request_no",
+                "has 5 characters",
+            ),
+            (
+                CreatePlan { product_coupon_id: String::new(), ..own() },
+                "product_coupon_id",
+                "is empty",
+            ),
             (
                 CreatePlan { product_coupon_id: "7".repeat(41), ..own() },
                 "product_coupon_id",
@@ -332,7 +341,11 @@ mod tests {
             ),
             (own().stock_id(""), "stock_id", "is empty"),
             (own().stock_id("7".repeat(41)), "stock_id", "at most 40"),
-            (own().stock_bundle_id("7003"), "stock_bundle_id", "not allowed with usage_mode SINGLE"),
+            (
+                own().stock_bundle_id("7003"),
+                "stock_bundle_id",
+                "not allowed with usage_mode SINGLE",
+            ),
             (bundle(), "stock_bundle_id", "required with usage_mode PROGRESSIVE_BUNDLE"),
             (bundle().stock_bundle_id(""), "stock_bundle_id", "is empty"),
             (
@@ -343,10 +356,18 @@ mod tests {
             (CreatePlan { plan_name: None, ..own() }, "plan_name", "without reuse_coupon_config"),
             (own().plan_name(""), "plan_name", "is empty"),
             (own().plan_name("一二三四五六七八九十一二x"), "plan_name", "has 37 bytes, at most 36"),
-            (CreatePlan { total_count: None, ..own() }, "total_count", "without reuse_coupon_config"),
+            (
+                CreatePlan { total_count: None, ..own() },
+                "total_count",
+                "without reuse_coupon_config",
+            ),
             (own().total_count(9_999), "total_count", "is 9999, at least 10000"),
             (own().recommend_word(""), "recommend_word", "is empty"),
-            (own().recommend_word("一二三四五六七八九x"), "recommend_word", "has 28 bytes, at most 27"),
+            (
+                own().recommend_word("一二三四五六七八九x"),
+                "recommend_word",
+                "has 28 bytes, at most 27",
+            ),
             (
                 own().delivery_start_time(at("2026-12-31T23:59:59+08:00")),
                 "delivery_start_time",

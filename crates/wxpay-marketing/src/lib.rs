@@ -1,8 +1,12 @@
-#![doc = include_str!("../README.md")]
+// The examples in the README need the feature.
+#![cfg_attr(feature = "bulk", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "bulk"), doc = "Delivery plans (投放计划) of WeChat Pay.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod audit_state;
 mod authorization_type;
+#[cfg(feature = "bulk")]
+mod bulk;
 mod create_plan;
 mod delivery_plans;
 mod error;
@@ -29,6 +33,14 @@ mod usage_mode;
 
 pub use audit_state::AuditState;
 pub use authorization_type::AuthorizationType;
+#[cfg(feature = "redis")]
+pub use bulk::RedisPlanLeases;
+#[cfg(feature = "bulk")]
+pub use bulk::{
+    BulkError, BulkEvent, BulkJournal, BulkPlan, BulkProgress, BulkReport, BulkReportRow,
+    BulkTermination, Claim, JobOwner, JournalError, Lease, LeaseError, NoLeases, PlanLeases,
+    PlanOutcome, StopHandle,
+};
 pub use create_plan::CreatePlan;
 pub use delivery_plans::DeliveryPlans;
 pub use error::{Error, UnexpectedStatusError};

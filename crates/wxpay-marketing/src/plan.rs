@@ -72,8 +72,7 @@ impl Plan {
         let same = |one: &Option<String>, other: &Option<String>| {
             one.as_deref().is_some_and(|id| !id.is_empty() && other.as_deref() == Some(id))
         };
-        same(&self.stock_id, &other.stock_id)
-            || same(&self.stock_bundle_id, &other.stock_bundle_id)
+        same(&self.stock_id, &other.stock_id) || same(&self.stock_bundle_id, &other.stock_bundle_id)
     }
 }
 

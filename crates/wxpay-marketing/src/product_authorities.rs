@@ -98,7 +98,9 @@ impl<T: Transport> DeliveryPlans<T> {
         if authorities.brand_id != *brand_id {
             let found = authorities.brand_id.as_str();
             let expected = brand_id.as_str();
-            return Err(ForeignResponseError::new(OPERATION, true, "brand_id", expected, found).into());
+            return Err(
+                ForeignResponseError::new(OPERATION, true, "brand_id", expected, found).into()
+            );
         }
         Ok(authorities)
     }

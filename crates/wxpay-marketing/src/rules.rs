@@ -183,9 +183,8 @@ pub(crate) fn grown_limit(
 /// Checks the address for notifications: public, `https`, without a query, at most 256 characters.
 pub(crate) fn notify_url(url: &str) -> Checked {
     const FIELD: &str = "notify_url";
-    let not = |because| {
-        Err(InputError::new(FIELD, InputFault::NotAUrl { because }, page::NOTIFY_URL))
-    };
+    let not =
+        |because| Err(InputError::new(FIELD, InputFault::NotAUrl { because }, page::NOTIFY_URL));
     id(FIELD, url, Some(256), page::NOTIFY_URL)?;
     if !url.bytes().all(|b| b.is_ascii_graphic()) {
         return not("it has white space, or characters that are not ASCII");
@@ -219,7 +218,10 @@ fn is_of_this_network(host: &str) -> bool {
             ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()
         }
         Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
         }
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
@@ -268,10 +270,7 @@ mod tests {
         }
         assert_eq!(*notify_url("").unwrap_err().fault(), InputFault::Empty);
         let long = notify_url(&at(&"x".repeat(257 - at("").len()))).unwrap_err();
-        assert_eq!(
-            *long.fault(),
-            InputFault::TooLong { found: 257, most: 256, is_bytes: false }
-        );
+        assert_eq!(*long.fault(), InputFault::TooLong { found: 257, most: 256, is_bytes: false });
     }
 
     #[test]
@@ -285,7 +284,8 @@ mod tests {
             fault(&"9".repeat(41)),
             InputFault::TooLong { found: 41, most: 40, is_bytes: false }
         );
-        for (text, position) in [("req 01", 3), ("请求0001", 0), ("req.0001", 3), ("req-001\n", 7)] {
+        for (text, position) in [("req 01", 3), ("请求0001", 0), ("req.0001", 3), ("req-001\n", 7)]
+        {
             assert_eq!(fault(text), InputFault::Character { position }, "{text}");
         }
     }

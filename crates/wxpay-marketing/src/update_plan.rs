@@ -292,10 +292,9 @@ mod tests {
 
     #[test]
     fn a_limit_that_was_not_set_cannot_be_added() {
-        for (field, update) in [
-            ("user_limit", update().user_limit(9)),
-            ("daily_limit", update().daily_limit(9_000)),
-        ] {
+        for (field, update) in
+            [("user_limit", update().user_limit(9)), ("daily_limit", update().daily_limit(9_000))]
+        {
             let without = plan(json!({ field: null }));
             let error = update.check_against(&without).unwrap_err();
             assert_eq!(error.field(), format!("modify_content.{field}"));

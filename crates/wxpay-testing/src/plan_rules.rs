@@ -155,7 +155,10 @@ pub(crate) fn check(
 /// Builds the response to a body whose field is wrong.
 pub(crate) fn param_error(field: &str, value: &Value, issue: &str) -> RawResponse {
     let detail = json!({ "field": field, "value": value, "issue": issue, "location": "body" });
-    RawResponse::json(400, &json!({ "code": "PARAM_ERROR", "message": "参数错误", "detail": detail }))
+    RawResponse::json(
+        400,
+        &json!({ "code": "PARAM_ERROR", "message": "参数错误", "detail": detail }),
+    )
 }
 
 fn is_request_no(value: Option<&Value>) -> bool {

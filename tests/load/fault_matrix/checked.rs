@@ -107,8 +107,7 @@ async fn run(fault: &Fault, begins: Begins, turns: &Semaphore) -> Report {
         .plan_name("满100减10")
         .without_impact()
         .confirm_within(CONFIRM[usize::from(!fault.once)]);
-    let whole =
-        tokio::time::timeout(Duration::from_secs(120), plans.terminate_checked(&expected));
+    let whole = tokio::time::timeout(Duration::from_secs(120), plans.terminate_checked(&expected));
     let ended = whole.await.expect("no call hangs");
     // Requests still in flight when the call ends are counted.
     drop(plans);
@@ -143,7 +142,10 @@ fn check(fault: &Fault, begins: Begins, report: &Report) -> Result<(), String> {
     promise(report.end != "terminated" || report.executions == 1, "a termination that never was")?;
     promise(!report.is_untouched || report.executions == 0, "said to be untouched, and ended")?;
     promise(report.end != "error" || report.terminations == 0, "an error, and it was sent")?;
-    promise(!matches!(report.end, "already ended" | "mismatch"), "it was the plan, and delivering")?;
+    promise(
+        !matches!(report.end, "already ended" | "mismatch"),
+        "it was the plan, and delivering",
+    )?;
     let Fault { what, once } = fault;
     if *once && begins == Begins::WithTheTermination && !what.stalls() && report.executions == 1 {
         // The reads meet no fault.

@@ -241,7 +241,10 @@ async fn other_responses_than_the_documented_ones_are_errors() {
     assert!(matches!(error, Error::IncompleteList(_)), "{error:?}");
     gateway.behave();
 
-    respond(200, json!({"total_count": 1, "plan_list": [{"plan_id": "12000", "brand_id": "1004"}]}));
+    respond(
+        200,
+        json!({"total_count": 1, "plan_list": [{"plan_id": "12000", "brand_id": "1004"}]}),
+    );
     let error = plans.find(&brand("1004"), &plan_id("12000")).await.unwrap_err();
     assert!(matches!(error, Error::Body(_)), "{error:?}");
 }

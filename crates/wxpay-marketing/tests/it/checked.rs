@@ -114,11 +114,9 @@ async fn a_plan_that_has_ended_is_not_touched() {
     gateway.add_plan(Plan::new("8", "1004").with_state(State::Expired));
     gateway.add_plan(Plan::new("9", "1004").with_field("plan_state", "PLAN_TERMINATED"));
     let plans = plans(&gateway, &gateway.base_url());
-    for (id, state) in [
-        ("7", PlanState::Terminated),
-        ("8", PlanState::Expired),
-        ("9", PlanState::Terminated),
-    ] {
+    for (id, state) in
+        [("7", PlanState::Terminated), ("8", PlanState::Expired), ("9", PlanState::Terminated)]
+    {
         let expected = expected(id).plan_state(PlanState::Delivering);
         let outcome = plans.terminate_checked(&expected).await.unwrap();
         assert!(outcome.has_ended());

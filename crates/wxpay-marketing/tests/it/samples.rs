@@ -48,9 +48,8 @@ fn requests_are_the_samples() {
         .delivery_start_time(at("2027-01-01T00:00:00+08:00"))
         .delivery_end_time(at("2027-01-31T00:00:00+08:00"))
         .recommend_word("样例标签");
-    let bundle = create(true)
-        .usage_mode(UsageMode::ProgressiveBundle)
-        .stock_bundle_id("700000000000000003");
+    let bundle =
+        create(true).usage_mode(UsageMode::ProgressiveBundle).stock_bundle_id("700000000000000003");
     for (request, sample) in [
         (own, sample!("create_request.json")),
         (bundle, sample!("create_request_bundle.json")),

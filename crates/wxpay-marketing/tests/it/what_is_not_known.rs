@@ -83,7 +83,9 @@ fn counts_go_beyond_32_bits() {
 
 #[test]
 fn texts_that_are_not_documented_are_kept() {
-    let odd = plan(json!({"plan_state": "RESTING", "usage_mode": "TWICE", "audit_state": "AUDIT_PASSED", "new": [1]}));
+    let odd = plan(
+        json!({"plan_state": "RESTING", "usage_mode": "TWICE", "audit_state": "AUDIT_PASSED", "new": [1]}),
+    );
     assert_eq!(odd.plan_state, PlanState::Unknown("RESTING".into()));
     assert!(!odd.plan_state.is_final(), "what it means is not known");
     assert_eq!(odd.extra["new"], json!([1]));

@@ -118,7 +118,8 @@ impl RedisPlanLeases {
         more: &[&str],
     ) -> Result<bool, LeaseError> {
         let arguments: Vec<_> = std::iter::once(&*self.token).chain(more.iter().copied()).collect();
-        let run = self.queries.run(script, &self.key(plan), &arguments, self.response_timeout);
+        let key = self.key(plan);
+        let run = self.queries.run(script, &key, &arguments, self.response_timeout);
         run.await.map(|number| number == 1).map_err(|why| self.away(&why))
     }
 

@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn fields_are_quoted_if_they_must_be() {
         assert_eq!(line(&["a", "", "计划 1"]), "a,,计划 1\r\n");
-        assert_eq!(line(&["a,b", "say \"no\"", "x\r\ny"]), "\"a,b\",\"say \"\"no\"\"\",\"x\r\ny\"\r\n");
+        assert_eq!(
+            line(&["a,b", "say \"no\"", "x\r\ny"]),
+            "\"a,b\",\"say \"\"no\"\"\",\"x\r\ny\"\r\n"
+        );
     }
 
     #[test]

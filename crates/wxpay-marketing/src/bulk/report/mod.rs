@@ -122,8 +122,7 @@ impl BulkReport {
             let number = row.number.to_string();
             let Columns { state, code, request_id, detail } = Columns::of(row.outcome.as_ref());
             let (brand_id, plan_id) = (row.plan.brand_id().as_str(), row.plan.plan_id().as_str());
-            let fields =
-                [&number, brand_id, plan_id, row.name(), state, code, request_id, &detail];
+            let fields = [&number, brand_id, plan_id, row.name(), state, code, request_id, &detail];
             csv::write_line(&mut writer, fields).map_err(not_written)?;
         }
         writer.flush().map_err(not_written)

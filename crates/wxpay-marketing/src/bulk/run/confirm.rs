@@ -70,9 +70,8 @@ impl<T: Transport> Job<T> {
             return PlanOutcome::Terminated { request_id, is_confirmed: false };
         }
         let begin = Instant::now();
-        let deadline = begin
-            .checked_add(self.settings.confirm_within)
-            .unwrap_or_else(|| begin + ENDLESS);
+        let deadline =
+            begin.checked_add(self.settings.confirm_within).unwrap_or_else(|| begin + ENDLESS);
         let (mut wait, mut state, mut read_error) = (FIRST_WAIT, None, None);
         loop {
             let read = self.plans.find(plan.brand_id(), plan.plan_id());

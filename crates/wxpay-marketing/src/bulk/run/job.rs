@@ -5,6 +5,8 @@ use std::sync::Arc;
 use wxpay_auth::internal::{log, panics};
 use wxpay_transport::{Outcome, Transport};
 
+use super::calls::Interrupted;
+use super::confirm::Sent;
 use super::progress::{BulkEvent, BulkProgress};
 use super::stop::StopHandle;
 use super::{Observer, Settings};
@@ -18,8 +20,6 @@ use crate::error::Error as CallError;
 use crate::lookup_error::PlanNotFoundError;
 use crate::plan::Plan;
 use crate::plan_state::PlanState;
-use super::calls::Interrupted;
-use super::confirm::Sent;
 
 /// What the tasks of a run share.
 pub(super) struct Job<T> {
@@ -258,23 +258,20 @@ impl<T: Transport> Job<T> {
     }
 
     /// Notes that nothing became of a plan. What was in doubt before remains so.
-    fn reopen(
-        &self,
-        n: usize,
-        in_doubt: bool,
-        why: &str,
-        is_due: bool,
-    ) -> Result<(), BulkError> {
+    fn reopen(&self, n: usize, in_doubt: bool, why: &str, is_due: bool) -> Result<(), BulkError> {
         let steps = &self.journal.steps;
         if !in_doubt && steps.step(n) == Some(PlanStep::Calling) {
             self.journal.note(n, Step::NotCalled { error: why.to_owned() })?;
         }
-        steps.set(n, match (in_doubt, is_due) {
-            (true, true) => PlanStep::InDoubt,
-            (true, false) => PlanStep::Calling,
-            (false, true) => PlanStep::Open,
-            (false, false) => PlanStep::Postponed,
-        });
+        steps.set(
+            n,
+            match (in_doubt, is_due) {
+                (true, true) => PlanStep::InDoubt,
+                (true, false) => PlanStep::Calling,
+                (false, true) => PlanStep::Open,
+                (false, false) => PlanStep::Postponed,
+            },
+        );
         Ok(())
     }
 

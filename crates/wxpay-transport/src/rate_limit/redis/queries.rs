@@ -62,11 +62,12 @@ impl RedisQueries {
     /// # Errors
     /// Why there was no usable response, without any text of the server. The command may be carried out later.
     pub async fn text(&self, command: &[&str], time: Duration) -> Result<Option<String>, String> {
-        let mut arguments = command.iter();
-        let mut command = arguments.next().map_or_else(Cmd::new, |name| redis::cmd(name));
-        arguments.for_each(|argument| _ = command.arg(argument));
+        let mut words = Cmd::new();
+        for word in command {
+            words.arg(word);
+        }
         let line = self.link.line();
-        let response = timeout(time, self.link.command(&line, &command)).await;
+        let response = timeout(time, self.link.command(&line, &words)).await;
         self.ended(&line, response.unwrap_or(Err(Lost::Slow)))
     }
 
@@ -82,7 +83,9 @@ impl RedisQueries {
         time: Duration,
     ) -> Result<i64, String> {
         let mut invocation: ScriptInvocation<'_> = script.0.key(key);
-        arguments.iter().for_each(|argument| _ = invocation.arg(argument));
+        for argument in arguments {
+            invocation.arg(argument);
+        }
         let line = self.link.line();
         let response = timeout(time, self.link.invoke(&line, &invocation)).await;
         self.ended(&line, response.unwrap_or(Err(Lost::Slow)))
