@@ -19,6 +19,7 @@ struct Kms;
 
 pub mod black_hole;
 pub mod born;
+pub mod bulk_jobs;
 pub mod cloud;
 pub mod cloud_faults;
 pub mod cloud_keys;
