@@ -47,7 +47,6 @@ use crate::usage_mode::UsageMode;
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the official names")]
 pub struct CreatePlan {
     out_request_no: String,
     brand_id: BrandId,

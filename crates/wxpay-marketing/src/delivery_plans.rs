@@ -7,7 +7,8 @@ use http::StatusCode;
 use wxpay_auth::{Clock, SystemClock, Timestamp};
 use wxpay_transport::{RateLimit, Replay, Request, RequestError, Response, Target, Transport};
 
-use crate::error::{Error, UnexpectedStatusError};
+use crate::error::Error;
+use crate::expecting::expecting;
 use crate::plan_id::PlanId;
 use crate::terminated::Terminated;
 
@@ -108,7 +109,8 @@ impl<T: Transport> DeliveryPlans<T> {
         let request = Request::post(OPERATION, plan_target(plan_id)?.segment("terminate")?)
             .with_replay(Replay::Never)
             .with_rate_limit(RateLimit::per_second(100));
-        let response = self.expecting(OPERATION, StatusCode::NO_CONTENT, request).await?;
+        let response =
+            expecting(&self.transport, OPERATION, StatusCode::NO_CONTENT, request).await?;
         Ok(Terminated {
             plan_id: plan_id.clone(),
             request_id: response.request_id().map(str::to_owned),
@@ -124,25 +126,7 @@ impl<T: Transport> DeliveryPlans<T> {
         operation: &'static str,
         request: Request,
     ) -> Result<Response, Error> {
-        self.expecting(operation, StatusCode::OK, request).await
-    }
-
-    /// Sends a request; any 2xx but the documented one is an error.
-    async fn expecting(
-        &self,
-        operation: &'static str,
-        expected: StatusCode,
-        request: Request,
-    ) -> Result<Response, Error> {
-        let response = self.transport.send(request).await?;
-        if response.status() == expected {
-            return Ok(response);
-        }
-        let error = UnexpectedStatusError::new(operation, response.status(), expected);
-        Err(Error::UnexpectedStatus(match response.request_id() {
-            Some(request_id) => error.with_request_id(request_id),
-            None => error,
-        }))
+        expecting(&self.transport, operation, StatusCode::OK, request).await
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -10,6 +10,7 @@ mod bulk;
 mod create_plan;
 mod delivery_plans;
 mod error;
+mod expecting;
 mod find;
 mod foreign_response_error;
 mod incomplete_list_error;
@@ -24,6 +25,7 @@ mod plan_state;
 mod plans;
 mod product_authorities;
 mod product_authority;
+mod product_coupons;
 mod response_check;
 mod rules;
 mod terminate_checked;
@@ -55,6 +57,11 @@ pub use plan_state::PlanState;
 pub use plans::Plans;
 pub use product_authorities::ProductAuthorities;
 pub use product_authority::ProductAuthority;
+pub use product_coupons::{
+    AvailablePeriod, BundleInfo, CodeCounts, CouponDisplay, CouponState, Discount, DiscountCoupon,
+    ExchangeCoupon, ListStocks, NormalCoupon, ProductCoupon, ProductCoupons, SentCounts, Stock,
+    StockBundleInfo, StockPage, StockSendRule, StockState, UsageRule,
+};
 pub use terminate_checked::{
     ConfirmedTermination, Difference, Impact, TerminateExpectation, TerminateOutcome,
     UnconfirmedTermination,

@@ -87,7 +87,8 @@ impl<T: Transport> DeliveryPlans<T> {
         let expected = brand_id.to_string();
         let recognise = move |body: &[u8]| {
             serde_json::from_slice::<Value>(body).is_ok_and(|body| {
-                body["brand_id"] == expected.as_str() && body["authorization_type"].is_string()
+                body.get("brand_id") == Some(&expected.as_str().into())
+                    && body.get("authorization_type").is_some_and(Value::is_string)
             })
         };
         let request = Request::get(OPERATION, target)

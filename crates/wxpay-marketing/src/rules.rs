@@ -192,10 +192,10 @@ pub(crate) fn notify_url(url: &str) -> Checked {
     if url.contains('#') {
         return not("it has a fragment");
     }
-    let Ok(uri) = url.parse::<Uri>() else { return not("it is not a URL") };
-    if uri.scheme_str() != Some("https") {
+    if !url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
         return not("it does not begin with https://");
     }
+    let Ok(uri) = url.parse::<Uri>() else { return not("it is not a URL") };
     if uri.query().is_some() {
         return not("it has a query");
     }

@@ -55,6 +55,7 @@ impl WechatPay {
                 Err(response) => response,
             },
             Some(Route::Plan(route)) => self.carry_out_plan_call(route, request.body),
+            Some(Route::Coupon(route)) => self.carry_out_coupon_call(&route),
             None => RawResponse::error(404, "NOT_FOUND", "请求的资源不存在"),
         }
     }

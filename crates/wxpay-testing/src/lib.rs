@@ -5,6 +5,7 @@ mod authenticate;
 mod calls;
 mod conformance;
 mod connect_proxy;
+mod coupon_calls;
 mod fault;
 mod faulty_io;
 mod gateway;

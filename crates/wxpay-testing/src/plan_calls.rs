@@ -79,7 +79,7 @@ impl WechatPay {
             if plan.state.is_final() {
                 return Err(RawResponse::error(400, "INVALID_REQUEST", "投放计划已结束"));
             }
-            if current["reuse_coupon_config"] == true {
+            if current.get("reuse_coupon_config") == Some(&true.into()) {
                 let message = "复用商品券配置的投放计划不支持修改";
                 return Err(RawResponse::error(400, "INVALID_REQUEST", message));
             }

@@ -15,6 +15,10 @@ pub(crate) struct PlanDesk {
     /// Brands that have withdrawn their authorisation.
     pub(crate) withdrawn: HashSet<String>,
     pub(crate) notify_url: Option<String>,
+    /// Product coupons, as they are shown.
+    pub(crate) coupons: Vec<Value>,
+    /// Stocks, as they are shown.
+    pub(crate) stocks: Vec<Value>,
     /// Number of created plans.
     pub(crate) created: u64,
     is_of_2025: bool,

@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::coupon_calls::CouponRoute;
 use crate::plan::PlanState;
 use crate::plan_route::PlanRoute;
 use crate::response::RawResponse;
@@ -15,6 +16,8 @@ pub(crate) enum Route<'a> {
     List { brand_id: String, query: &'a str },
     /// Another call about plans.
     Plan(PlanRoute),
+    /// A call about product coupons.
+    Coupon(CouponRoute),
 }
 
 const PLANS: &str = "/v3/marketing/partner/delivery-plan/delivery-plans/";
@@ -25,6 +28,9 @@ impl<'a> Route<'a> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if let Some(route) = PlanRoute::find(method, path) {
             return Some(Self::Plan(route));
+        }
+        if let Some(route) = CouponRoute::find(method, path, query) {
+            return Some(Self::Coupon(route));
         }
         let (segment, last) = path.strip_prefix(PLANS)?.split_once('/')?;
         let id = decoded(segment).filter(|id| !id.is_empty())?;

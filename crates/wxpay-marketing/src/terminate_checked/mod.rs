@@ -88,7 +88,7 @@ impl<T: Transport> DeliveryPlans<T> {
             }
             if plan.plan_state == PlanState::Terminating {
                 // Somebody else's termination has begun: a second one would tell nothing.
-                return Ok(self.confirm(expected, Sent::nothing(plan)).await);
+                return Ok(self.confirm(expected, Known::nothing(plan)).await);
             }
             differences = expected.state_difference(&plan);
         }
@@ -100,15 +100,15 @@ impl<T: Transport> DeliveryPlans<T> {
         } else {
             None
         };
-        let sent = match self.terminate(&expected.plan_id).await {
-            Ok(terminated) => Sent { response: Some(terminated), ..Sent::at(plan, impact) },
+        let known = match self.terminate(&expected.plan_id).await {
+            Ok(terminated) => Known { response: Some(terminated), ..Known::at(plan, impact) },
             Err(error) => match error.outcome() {
                 Outcome::NotSent => return Err(error),
                 Outcome::Rejected => return Ok(self.refused(expected, plan, error).await),
-                _ => Sent { error: Some(error), ..Sent::at(plan, impact) },
+                _ => Known { error: Some(error), ..Known::at(plan, impact) },
             },
         };
-        Ok(self.confirm(expected, sent).await)
+        Ok(self.confirm(expected, known).await)
     }
 
     /// Reads the state once: another caller may have ended the plan at the same time, and that be why this call was
@@ -129,8 +129,8 @@ impl<T: Transport> DeliveryPlans<T> {
     }
 
     /// Reads the state until it is final, or time is up.
-    async fn confirm(&self, expected: &TerminateExpectation, sent: Sent) -> TerminateOutcome {
-        let Sent { mut plan, impact, is_sent, response, error } = sent;
+    async fn confirm(&self, expected: &TerminateExpectation, known: Known) -> TerminateOutcome {
+        let Known { mut plan, impact, is_sent, response, error } = known;
         let begin = Instant::now();
         let deadline = begin.checked_add(expected.confirm_within).unwrap_or_else(|| {
             // Longer than any process runs.
@@ -171,7 +171,7 @@ impl<T: Transport> DeliveryPlans<T> {
 }
 
 /// What is known when the state is read.
-struct Sent {
+struct Known {
     plan: Plan,
     impact: Option<Impact>,
     is_sent: bool,
@@ -179,7 +179,7 @@ struct Sent {
     error: Option<Error>,
 }
 
-impl Sent {
+impl Known {
     fn at(plan: Plan, impact: Option<Impact>) -> Self {
         Self { plan, impact, is_sent: true, response: None, error: None }
     }

@@ -6,7 +6,7 @@ use wxpay_marketing::{
     AuditState, CreatePlan, DeliveryPlans, Error, ListPlans, PlanState, ProductAuthority,
     UpdatePlan, UsageMode,
 };
-use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, Plan, WireServer};
+use wxpay_testing::{Entry, ErrorBody, Gateway, Misbehaviour, Plan, WireServer};
 use wxpay_transport::{Outcome, Request, UnverifiedCause};
 
 use crate::common::{Changing, at, brand, client, plan_id, plans, requests};
@@ -43,7 +43,7 @@ async fn a_plan_is_created_found_updated_and_listed() {
     assert_eq!((page.total_count, page.plan_list.len()), (2, 1));
     let journal = gateway.journal();
     let executed: Vec<&str> =
-        journal.iter().filter(|entry| entry.executed()).map(|entry| entry.method()).collect();
+        journal.iter().filter(|entry| entry.executed()).map(Entry::method).collect();
     assert_eq!(executed, ["POST", "PATCH"]);
 }
 
@@ -230,7 +230,7 @@ async fn other_responses_than_the_documented_ones_are_errors() {
     assert!(error.request_id().is_some());
     gateway.behave();
 
-    respond(204, json!({}));
+    respond(201, json!({}));
     let error = plans.create(&new_plan("req-0002")).await.unwrap_err();
     assert!(matches!(error, Error::UnexpectedStatus(_)), "{error:?}");
     gateway.behave();

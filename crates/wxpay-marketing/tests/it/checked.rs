@@ -6,7 +6,7 @@ use wxpay_marketing::{
     DeliveryPlans, Error, PlanState, TerminateExpectation, TerminateOutcome, UnconfirmedTermination,
 };
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, Plan, PlanState as State, WechatPay};
-use wxpay_transport::{Outcome, Transport};
+use wxpay_transport::{Method, Outcome, Request, Response, Transport, async_trait};
 
 use crate::common::{BeforePost, brand, client, plan_id, plans, requests};
 
@@ -280,27 +280,25 @@ async fn a_termination_of_another_caller_is_waited_for_and_not_repeated() {
     assert_eq!(posts(&gateway), 1);
 }
 
+/// Sends terminations with the second transport, and the rest with the first.
+#[derive(Debug)]
+struct Split<A, B>(A, B);
+#[async_trait]
+impl<A: Transport, B: Transport> Transport for Split<A, B> {
+    async fn send(&self, request: Request) -> Result<Response, wxpay_transport::Error> {
+        if *request.method() == Method::POST {
+            self.1.send(request).await
+        } else {
+            self.0.send(request).await
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_termination_that_cannot_be_sent_is_an_error() {
     let gateway = Gateway::start().await;
     let plans = plans(&gateway, &gateway.base_url());
     let client = client(&gateway, "http://127.0.0.1:1");
-    // The lookup goes through, the termination does not.
-    #[derive(Debug)]
-    struct Split<A, B>(A, B);
-    #[wxpay_transport::async_trait]
-    impl<A: Transport, B: Transport> Transport for Split<A, B> {
-        async fn send(
-            &self,
-            request: wxpay_transport::Request,
-        ) -> Result<wxpay_transport::Response, wxpay_transport::Error> {
-            if *request.method() == wxpay_transport::Method::POST {
-                self.1.send(request).await
-            } else {
-                self.0.send(request).await
-            }
-        }
-    }
     let plans = DeliveryPlans::new(Split(plans.transport(), client));
     let error = plans.terminate_checked(&expected("12000")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::NotSent, "{error:?}");

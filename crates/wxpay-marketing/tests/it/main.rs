@@ -11,6 +11,7 @@
 mod calls;
 mod checked;
 mod common;
+mod coupons;
 mod list_all;
 mod rules_compared;
 mod samples;

@@ -86,7 +86,7 @@ async fn a_request_number_is_used_once_per_brand() {
     assert_eq!((gateway.plans().len(), gateway.executions()), (5, 2));
 }
 
-fn assert_refused(response: Response, field: &str, value: &Value) {
+fn assert_refused(response: &Response, field: &str, value: &Value) {
     let body = response.json();
     assert_eq!((response.status, &body["code"]), (400, &json!("PARAM_ERROR")), "{field} {value}");
     assert_eq!(body["detail"]["field"], format!("/{field}"), "{value}");
@@ -129,15 +129,15 @@ async fn each_rule_for_a_new_plan_is_enforced() {
         ("delivery_end_time", json!("2098-01-05T23:59:59+08:00")),
     ] {
         let response = create(&gateway, &with(new_plan(), field, value.clone())).await;
-        assert_refused(response, field, &value);
+        assert_refused(&response, field, &value);
     }
     for body in ["", "no", "[]"] {
         assert_eq!(send(&gateway, "POST", PLANS, body).await.status, 400, "{body}");
     }
     let bundle = with(new_plan(), "usage_mode", "PROGRESSIVE_BUNDLE");
-    assert_refused(create(&gateway, &bundle).await, "stock_id", &json!("7002"));
+    assert_refused(&create(&gateway, &bundle).await, "stock_id", &json!("7002"));
     let bundle = with(bundle, "stock_id", Value::Null);
-    assert_refused(create(&gateway, &bundle).await, "stock_bundle_id", &Value::Null);
+    assert_refused(&create(&gateway, &bundle).await, "stock_bundle_id", &Value::Null);
     assert_eq!((gateway.plans().len(), gateway.executions()), (3, 0));
 }
 
@@ -160,7 +160,7 @@ async fn each_rule_for_an_update_is_enforced() {
         ("7", "modify_content/user_limit", json!(100)),
     ] {
         let body = with(change("req-0001"), field, value.clone());
-        assert_refused(update(&gateway, plan_id, &body).await, field, &value);
+        assert_refused(&update(&gateway, plan_id, &body).await, field, &value);
     }
     let unknown = update(&gateway, "99999", &change("req-0002")).await;
     assert_eq!((unknown.status, &unknown.json()["code"]), (404, &json!("RESOURCE_NOT_EXISTS")));
@@ -199,7 +199,7 @@ async fn the_address_for_notifications_is_kept() {
     for wrong in ["", "http://a.example/", "https://", "https://a.example/?b=1", "a.example"] {
         let body = json!({ "notify_url": wrong }).to_string();
         let response = send(&gateway, "POST", &target, &body).await;
-        assert_refused(response, "notify_url", &json!(wrong));
+        assert_refused(&response, "notify_url", &json!(wrong));
     }
     let other = format!("{FAMILY}/1900000001/notify-url");
     assert_eq!(send(&gateway, "POST", &other, &url.to_string()).await.status, 400);
