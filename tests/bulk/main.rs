@@ -2,5 +2,6 @@
 
 mod crashes;
 mod dry_runs;
+mod leases;
 mod outcomes;
 mod stopping;

@@ -29,10 +29,11 @@ struct World {
     server: RedisServer,
     folder: Folder,
     number: usize,
+    lease_time: Duration,
 }
 
 impl World {
-    async fn new(number: usize) -> Self {
+    async fn new(number: usize, lease_time: Duration) -> Self {
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&requests);
         let builder = WechatPay::builder().on_request(move |_| {
@@ -41,15 +42,16 @@ impl World {
         let builder = plans(number).fold(builder, |builder, plan| builder.plan(plan));
         let gateway = Gateway::builder().wechat_pay(builder.build()).start().await.unwrap();
         let (server, folder) = (RedisServer::start(), Folder::new());
-        Self { gateway, requests, server, folder, number }
+        Self { gateway, requests, server, folder, number, lease_time }
     }
 
     fn start(&self, machine: &str) -> JobProcess {
         let this = this_test!();
         let module = this.split("::").next().expect("a module");
         let (url, journal) = (self.gateway.base_url(), self.folder.journal(machine));
-        let redis = self.server.url();
-        JobProcess::start(&format!("{module}::the_job"), &url, &journal, self.number, Some(&redis))
+        let (redis, test) = (self.server.url(), format!("{module}::the_job"));
+        let redis = Some((&*redis, self.lease_time));
+        JobProcess::start(&test, &url, &journal, self.number, redis)
     }
 
     /// Waits for so many requests, or until the machines have ended.
@@ -82,6 +84,9 @@ impl World {
     }
 }
 
+/// The time of a lease that a test waits for.
+const SHORT: Duration = Duration::from_secs(2);
+
 async fn end(machines: &mut [JobProcess]) {
     while machines.iter_mut().any(|machine| !machine.has_ended()) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -91,7 +96,7 @@ async fn end(machines: &mut [JobProcess]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server: run scripts/test"]
 async fn two_processes_share_a_list_and_call_each_plan_once() {
-    let world = World::new(120).await;
+    let world = World::new(120, Duration::from_secs(600)).await;
     let mut machines = [world.start("a"), world.start("b")];
     end(&mut machines).await;
     assert_eq!(world.check(&["a", "b"]), 1);
@@ -107,7 +112,7 @@ async fn two_processes_share_a_list_and_call_each_plan_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server: run scripts/test"]
 async fn a_machine_that_dies_leaves_its_plans_to_the_other() {
-    let world = World::new(60).await;
+    let world = World::new(60, SHORT).await;
     let mut first = [world.start("a")];
     world.reach(60, &mut first).await;
     let [first] = &mut first;
@@ -123,7 +128,7 @@ async fn a_machine_that_dies_leaves_its_plans_to_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs redis-server: run scripts/test"]
 async fn a_store_that_forgets_or_stops_ends_no_plan_twice_and_forgets_none() {
-    let mut world = World::new(240).await;
+    let mut world = World::new(240, SHORT).await;
     let mut machines = [world.start("a"), world.start("b")];
     world.reach(100, &mut machines).await;
     world.server.run(&["FLUSHALL"]);
@@ -153,7 +158,7 @@ async fn run_without_a_store(world: &World, journal: &Path) -> Result<usize, Bul
     }
     let leases = RedisPlanLeases::new(&world.server.url(), "test").unwrap();
     // A claim that the server carries out when it wakes up is held for as long.
-    let leases = leases.lease_time(Duration::from_secs(2));
+    let leases = leases.lease_time(world.lease_time);
     let job = BulkTermination::new(service(&world.gateway, &url))
         .leases(leases)
         .lease_outage(Duration::from_millis(300));
@@ -163,7 +168,7 @@ async fn run_without_a_store(world: &World, journal: &Path) -> Result<usize, Bul
 #[tokio::test]
 #[ignore = "needs redis-server: run scripts/test"]
 async fn without_the_store_nothing_is_called() {
-    let mut world = World::new(5).await;
+    let mut world = World::new(5, SHORT).await;
     let path = world.folder.journal("a");
     let refusals: [&[&[&str]]; 3] = [
         &[

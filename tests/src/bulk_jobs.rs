@@ -134,6 +134,7 @@ const URL: &str = "WXPAY_TEST_BULK_URL";
 const JOURNAL: &str = "WXPAY_TEST_BULK_JOURNAL";
 const PLANS: &str = "WXPAY_TEST_BULK_PLANS";
 const REDIS: &str = "WXPAY_TEST_BULK_REDIS";
+const LEASE_MS: &str = "WXPAY_TEST_BULK_LEASE_MS";
 
 /// A job in a process of its own. It is killed on drop.
 #[derive(Debug)]
@@ -141,13 +142,13 @@ pub struct JobProcess(Child);
 
 impl JobProcess {
     /// Starts a test of this program that calls [`run_as_told`], with a journal, and so many plans at a gateway; with a
-    /// Redis it has leases.
+    /// Redis it has leases for so long.
     pub fn start(
         test: &str,
         base_url: &str,
         journal: &Path,
         plans: usize,
-        redis: Option<&str>,
+        redis: Option<(&str, Duration)>,
     ) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("a path"));
         command
@@ -157,8 +158,8 @@ impl JobProcess {
             .env(PLANS, plans.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        if let Some(redis) = redis {
-            command.env(REDIS, redis);
+        if let Some((redis, lease_time)) = redis {
+            command.env(REDIS, redis).env(LEASE_MS, lease_time.as_millis().to_string());
         }
         Self(command.spawn().expect("this program"))
     }
@@ -209,9 +210,10 @@ pub async fn run_as_told() -> bool {
         journal.list(list(plans.parse().expect("a number"))).await.expect("a list");
     }
     let mut job = BulkTermination::new(service(&wechat_pay, &url)).concurrency(8);
-    if let Some(redis) = variable(REDIS) {
+    if let (Some(redis), Some(time)) = (variable(REDIS), variable(LEASE_MS)) {
         let leases = RedisPlanLeases::new(&redis, "test").expect("a URL");
-        job = job.leases(leases.lease_time(Duration::from_secs(2)));
+        let time = Duration::from_millis(time.parse().expect("a number"));
+        job = job.leases(leases.lease_time(time));
     }
     let job = job.observer(|event, _| {
         if let BulkEvent::LeasesAway { error, .. } = event {

@@ -64,10 +64,10 @@ impl Header {
                 return Err(JournalError::OtherOwner { field, expected, found });
             }
         }
-        match self.dry_run == expected.dry_run {
-            true => Ok(()),
-            false => Err(JournalError::OtherMode { is_dry_run: self.dry_run }),
+        if self.dry_run != expected.dry_run {
+            return Err(JournalError::OtherMode { is_dry_run: self.dry_run });
         }
+        Ok(())
     }
 
     pub(super) fn is_dry_run(&self) -> bool {

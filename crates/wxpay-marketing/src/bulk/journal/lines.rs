@@ -33,10 +33,10 @@ impl<R: Read> Lines<R> {
         let mut limited = (&mut self.reader).take(LONGEST);
         limited.read_until(b'\n', &mut self.line).map_err(JournalError::io("read"))?;
         if self.line.last() != Some(&b'\n') {
-            return match self.line.len() as u64 == LONGEST {
-                true => Err(JournalError::malformed(self.number + 1, "it is too long")),
-                false => Ok(None),
-            };
+            if self.line.len() as u64 == LONGEST {
+                return Err(JournalError::malformed(self.number + 1, "it is too long"));
+            }
+            return Ok(None);
         }
         self.number += 1;
         self.offset += self.line.len() as u64;

@@ -18,7 +18,7 @@ pub(crate) struct Listing<'j> {
 }
 
 /// So much is handed to the writer at once.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 16 << 10;
 
 impl<'j> Listing<'j> {
     pub(super) fn new(writer: &'j Writer, steps: &'j mut PlanSteps) -> Self {

@@ -99,6 +99,9 @@ async fn a_journal_torn_at_any_byte_says_what_its_whole_lines_say() {
                 seen += 1;
                 assert_eq!(steps(&journal), known, "{cut}");
                 assert!(bytes[..cut].starts_with(&left) && left.ends_with(b"\n"), "{cut}");
+                if left.len() != cut {
+                    continue;
+                }
                 // It goes on where it ended.
                 let run = journal.begin_run().unwrap();
                 run.note(3, terminated()).unwrap();

@@ -134,7 +134,7 @@ impl Lease {
 
     /// Returns whether the plan is still this machine's, by its own monotonic clock.
     pub fn is_valid(&self) -> bool {
-        self.time.is_none_or(|time| self.begin.elapsed() < time - time / 10)
+        self.time.is_none_or(|time| self.begin.elapsed() < time.saturating_sub(time / 10))
     }
 
     /// Returns whether a third of it has passed.

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use wxpay_auth::internal::log;
 use wxpay_transport::Transport;
 
-use super::job::{Job, ended};
+use super::job::Job;
+use super::judgement::ended;
 use super::progress::BulkEvent;
 use crate::bulk::error::BulkError;
 use crate::bulk::leases::{Claim, HeldLease};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wxpay_transport::Transport;
 
-use super::job::{Job, ended};
+use super::job::Job;
+use super::judgement::ended;
 use crate::bulk::outcome::PlanOutcome;
 use crate::bulk::plan::BulkPlan;
 use crate::error::Error as CallError;

@@ -7,6 +7,7 @@ use wxpay_transport::{Outcome, Transport};
 
 use super::calls::Interrupted;
 use super::confirm::Sent;
+use super::judgement::{Judgement, judge};
 use super::progress::{BulkEvent, BulkProgress};
 use super::stop::StopHandle;
 use super::{Observer, Settings};
@@ -17,9 +18,6 @@ use crate::bulk::outcome::PlanOutcome;
 use crate::bulk::plan::BulkPlan;
 use crate::delivery_plans::DeliveryPlans;
 use crate::error::Error as CallError;
-use crate::lookup_error::PlanNotFoundError;
-use crate::plan::Plan;
-use crate::plan_state::PlanState;
 
 /// What the tasks of a run share.
 pub(super) struct Job<T> {
@@ -67,20 +65,19 @@ impl<T: Transport> Job<T> {
         let Item { n, plan } = &item;
         let in_doubt = self.journal.steps.step(*n) == Some(PlanStep::InDoubt);
         // A dry run calls nothing that could be called twice.
-        let mut lease = match self.is_dry_run {
-            true => HeldLease::none(),
-            false => match self.claim(plan).await? {
-                None => return Ok(Handled::Stopped),
-                Some(Claim::Mine(lease)) => HeldLease::new(lease),
-                Some(Claim::Taken) => {
-                    self.tell(BulkEvent::Taken { plan });
-                    return Ok(Handled::Taken);
-                }
-                Some(Claim::Done(said)) => {
-                    let end = self.done_elsewhere(plan, in_doubt, said).await;
-                    return self.close(*n, plan, in_doubt, end);
-                }
-            },
+        let claim = if self.is_dry_run { None } else { Some(self.claim(plan).await?) };
+        let mut lease = match claim {
+            None => HeldLease::none(),
+            Some(None) => return Ok(Handled::Stopped),
+            Some(Some(Claim::Mine(lease))) => HeldLease::new(lease),
+            Some(Some(Claim::Taken)) => {
+                self.tell(BulkEvent::Taken { plan });
+                return Ok(Handled::Taken);
+            }
+            Some(Some(Claim::Done(said))) => {
+                let end = self.done_elsewhere(plan, in_doubt, said).await;
+                return self.close(*n, plan, in_doubt, end);
+            }
         };
         let end = self.work(&item, in_doubt, &mut lease).await?;
         let settled = match &end {
@@ -97,7 +94,7 @@ impl<T: Transport> Job<T> {
     /// crash, it reads what became of that.
     async fn done_elsewhere(&self, plan: &BulkPlan, in_doubt: bool, said: String) -> End {
         if in_doubt {
-            match self.read(plan).await.map(|found| self.judge(plan, found.as_ref(), true)) {
+            match self.read(plan).await.map(|found| judge(plan, found.as_ref(), true)) {
                 Ok(Judgement::Settled(outcome)) if outcome.has_ended() => {
                     return End::Outcome(outcome);
                 }
@@ -118,7 +115,8 @@ impl<T: Transport> Job<T> {
     ) -> Result<Handled, BulkError> {
         match end {
             End::Outcome(outcome) => {
-                self.end(n, plan, outcome)?;
+                self.journal.note(n, Step::Ended(outcome.clone()))?;
+                self.tell(BulkEvent::Ended { plan, outcome: &outcome });
                 Ok(Handled::Reached)
             }
             End::LeaseLost => {
@@ -151,7 +149,7 @@ impl<T: Transport> Job<T> {
                 Ok(found) => found,
                 Err(interrupted) => return Ok(interrupted.into()),
             };
-            match self.judge(plan, found.as_ref(), in_doubt) {
+            match judge(plan, found.as_ref(), in_doubt) {
                 Judgement::Settled(outcome) => return Ok(End::Outcome(outcome)),
                 // A second termination would tell nothing.
                 Judgement::IsEnding if !self.is_dry_run => {
@@ -174,43 +172,6 @@ impl<T: Transport> Job<T> {
             || self.settings.looks_up
             || !plan.is_listed()
             || self.leases.are_shared()
-    }
-
-    /// Decides by what was read whether a plan is called.
-    fn judge(&self, plan: &BulkPlan, found: Option<&Plan>, in_doubt: bool) -> Judgement {
-        let Some(found) = found else {
-            let (brand_id, plan_id) = (plan.brand_id().clone(), plan.plan_id().clone());
-            let error = PlanNotFoundError { brand_id, plan_id }.to_string();
-            return Judgement::Settled(match in_doubt {
-                true => PlanOutcome::Unconfirmed { error, state: None, request_id: None },
-                false => PlanOutcome::Mismatch { differences: vec![error] },
-            });
-        };
-        let mut differences = plan.differences(found);
-        let state = &found.plan_state;
-        if in_doubt && state.is_final() {
-            return Judgement::Settled(ended(state, true));
-        }
-        if differences.is_empty() {
-            if state.is_final() {
-                return Judgement::Settled(ended(state, false));
-            }
-            if *state == PlanState::Terminating {
-                return Judgement::IsEnding;
-            }
-            differences.extend(plan.state_difference(found));
-        }
-        let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
-        if differences.is_empty() {
-            return Judgement::Goes;
-        }
-        Judgement::Settled(match in_doubt {
-            true => {
-                let error = format!("it is not called again: {}", differences.join("; "));
-                PlanOutcome::Unconfirmed { error, state: Some(state.clone()), request_id: None }
-            }
-            false => PlanOutcome::Mismatch { differences },
-        })
     }
 
     /// Calls a plan, once the journal says so on disk, and confirms its end.
@@ -275,36 +236,12 @@ impl<T: Transport> Job<T> {
         Ok(())
     }
 
-    fn end(&self, n: usize, plan: &BulkPlan, outcome: PlanOutcome) -> Result<(), BulkError> {
-        self.journal.note(n, Step::Ended(outcome.clone()))?;
-        self.tell(BulkEvent::Ended { plan, outcome: &outcome });
-        Ok(())
-    }
-
     pub(super) fn tell(&self, event: BulkEvent<'_>) {
         let Some(observer) = &self.observer else { return };
         let progress = BulkProgress::of(&self.journal.steps);
         if panics::caught(|| observer(event, progress)).is_none() {
             log::error!(hook = "observer", "code of the application panicked: an event is lost");
         }
-    }
-}
-
-enum Judgement {
-    Settled(PlanOutcome),
-    /// Its termination has begun (`PLAN_TERMINATING`).
-    IsEnding,
-    Goes,
-}
-
-/// Returns the outcome of a plan in a final state. One that this job has called was terminated by it, as far as can
-/// be known.
-pub(super) fn ended(state: &PlanState, is_called: bool) -> PlanOutcome {
-    match state {
-        PlanState::Terminated if is_called => {
-            PlanOutcome::Terminated { request_id: None, is_confirmed: true }
-        }
-        state => PlanOutcome::AlreadyEnded { state: state.clone() },
     }
 }
 

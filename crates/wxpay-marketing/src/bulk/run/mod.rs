@@ -3,6 +3,7 @@
 mod calls;
 mod confirm;
 mod job;
+mod judgement;
 mod progress;
 mod stop;
 
@@ -18,7 +19,7 @@ use self::job::{Handled, Job};
 pub use self::progress::{BulkEvent, BulkProgress};
 pub use self::stop::StopHandle;
 use super::error::BulkError;
-use super::journal::{BulkJournal, Items};
+use super::journal::{BulkJournal, Items, PlanStep};
 use super::leases::{NoLeases, PlanLeases};
 use crate::delivery_plans::DeliveryPlans;
 use crate::error::Error as CallError;
@@ -227,7 +228,7 @@ impl<T: Transport + 'static> BulkTermination<T> {
         failures: Failures,
     ) -> Result<Passed, BulkError> {
         let steps = Arc::clone(&job.journal.steps);
-        let is_due = |n| steps.step(n).is_some_and(|step| step.is_due());
+        let is_due = |n| steps.step(n).is_some_and(PlanStep::is_due);
         let concurrency = NonZeroUsize::new(self.settings.concurrency).unwrap_or(NonZeroUsize::MIN);
         let (mut tasks, mut passed) = (JoinSet::new(), Passed { taken: 0, failures });
         let (mut is_over, mut stopped_by) = (false, None);
@@ -244,7 +245,7 @@ impl<T: Transport + 'static> BulkTermination<T> {
                 }
             }
             let Some(ended) = tasks.join_next().await else { break };
-            let stops = match ended {
+            let fatal = match ended {
                 Ok(Ok(handled)) => passed.note(handled, self.settings.give_up_after),
                 Ok(Err(error)) => Some(error),
                 Err(ended) => match ended.try_into_panic() {
@@ -253,7 +254,7 @@ impl<T: Transport + 'static> BulkTermination<T> {
                     Err(_) => None,
                 },
             };
-            if let Some(error) = stops {
+            if let Some(error) = fatal {
                 is_over = true;
                 stopped_by.get_or_insert(error);
             }
