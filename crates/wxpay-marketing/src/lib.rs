@@ -1,11 +1,11 @@
 // The examples in the README need the feature.
-#![cfg_attr(feature = "bulk", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "bulk"), doc = "Delivery plans (投放计划) of WeChat Pay.")]
+#![cfg_attr(all(feature = "bulk", unix), doc = include_str!("../README.md"))]
+#![cfg_attr(not(all(feature = "bulk", unix)), doc = "Delivery plans (投放计划) of WeChat Pay.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod audit_state;
 mod authorization_type;
-#[cfg(feature = "bulk")]
+#[cfg(all(feature = "bulk", unix))]
 mod bulk;
 mod create_plan;
 mod delivery_plans;
@@ -35,9 +35,9 @@ mod usage_mode;
 
 pub use audit_state::AuditState;
 pub use authorization_type::AuthorizationType;
-#[cfg(feature = "redis")]
+#[cfg(all(feature = "redis", unix))]
 pub use bulk::RedisPlanLeases;
-#[cfg(feature = "bulk")]
+#[cfg(all(feature = "bulk", unix))]
 pub use bulk::{
     BulkError, BulkEvent, BulkJournal, BulkPlan, BulkProgress, BulkReport, BulkReportRow,
     BulkTermination, Claim, JobOwner, JournalError, Lease, LeaseError, NoLeases, PlanLeases,

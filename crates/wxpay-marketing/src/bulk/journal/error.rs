@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use thiserror::Error;
-use wxpay_auth::write_report;
+use wxpay_auth::{foreign_text, write_report};
 
 use super::line::VERSION;
 
@@ -84,7 +84,7 @@ impl JournalError {
     }
 
     pub(crate) fn malformed(line: u64, why: impl fmt::Display) -> Self {
-        Self::Malformed { line, why: why.to_string() }
+        Self::Malformed { line, why: foreign_text(&why.to_string(), 200, &[]) }
     }
 
     /// Returns what to do.

@@ -2,8 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::error::JournalError;
 
@@ -11,83 +15,35 @@ use super::error::JournalError;
 /// a crash.
 pub(super) fn open_locked(path: &Path) -> Result<File, JournalError> {
     let mut options = OpenOptions::new();
-    options.read(true).append(true);
-    let file = match only_ours(&mut options).open(path) {
+    options.read(true).append(true).mode(0o600);
+    let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Another job may make it at the same time: the lock decides.
-            let file = only_ours(options.create(true)).open(path);
-            let file = file.map_err(not_opened("create"))?;
+            let file = options.create(true).open(path).map_err(JournalError::io("create"))?;
             sync_folder(path).map_err(JournalError::io("create"))?;
             file
         }
-        opened => opened.map_err(not_opened("open"))?,
+        opened => opened.map_err(JournalError::io("open"))?,
     };
-    lock(&file)?;
-    Ok(file)
-}
-
-#[cfg(unix)]
-fn only_ours(options: &mut OpenOptions) -> &mut OpenOptions {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600)
-}
-
-/// Others may read, but not write: this is the lock.
-#[cfg(windows)]
-fn only_ours(options: &mut OpenOptions) -> &mut OpenOptions {
-    use std::os::windows::fs::OpenOptionsExt;
-    const FILE_SHARE_READ: u32 = 1;
-    options.share_mode(FILE_SHARE_READ)
-}
-
-fn not_opened(action: &'static str) -> impl FnOnce(io::Error) -> JournalError {
-    move |error| {
-        const ERROR_SHARING_VIOLATION: i32 = 32;
-        if cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) {
-            return JournalError::Locked;
-        }
-        JournalError::io(action)(error)
-    }
-}
-
-#[cfg(unix)]
-fn lock(file: &File) -> Result<(), JournalError> {
-    use rustix::fs::{FlockOperation, flock};
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => Err(JournalError::Locked),
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(JournalError::Locked),
         Err(error) => Err(JournalError::io("lock")(error.into())),
     }
 }
 
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on unix")]
-fn lock(_: &File) -> Result<(), JournalError> {
-    Ok(())
-}
-
 /// Gives the lock up, although other handles of the file may live on for a moment.
 pub(super) fn unlock(file: &File) {
-    #[cfg(unix)]
     // The end of the process would give it up, too.
-    let _ = rustix::fs::flock(file, rustix::fs::FlockOperation::Unlock);
-    #[cfg(not(unix))]
-    let _ = file;
+    let _ = flock(file, FlockOperation::Unlock);
 }
 
-#[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "as on unix")]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// Reads a file from a place of its own, whatever others do with it.
@@ -105,11 +61,7 @@ impl FileAt {
 
 impl Read for FileAt {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(&*self.file, buffer, self.offset)?;
-        // It moves the position of the file, which only appends.
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, buffer, self.offset)?;
+        let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
     }

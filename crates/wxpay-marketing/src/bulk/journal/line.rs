@@ -1,7 +1,7 @@
 //! The lines of a journal.
 
 use serde::{Deserialize, Serialize};
-use wxpay_auth::Mchid;
+use wxpay_auth::{Mchid, foreign_text};
 
 use super::error::JournalError;
 use super::owner::JobOwner;
@@ -42,15 +42,15 @@ impl Header {
             journal: String,
             version: u32,
         }
-        let malformed = |e| JournalError::malformed(1, e);
-        let any: AnyVersion = serde_json::from_slice(line).map_err(malformed)?;
+        // An error of the parser may repeat a line of a file that is something else.
+        let any: AnyVersion = serde_json::from_slice(line).map_err(|_| not_a_journal())?;
         if any.journal != KIND {
-            return Err(JournalError::malformed(1, "it is no journal of a bulk termination"));
+            return Err(not_a_journal());
         }
         if any.version != VERSION {
             return Err(JournalError::Version { found: any.version });
         }
-        serde_json::from_slice(line).map_err(malformed)
+        serde_json::from_slice(line).map_err(|error| JournalError::malformed(1, error))
     }
 
     /// Checks that the journal is that of this job.
@@ -60,7 +60,7 @@ impl Header {
             ("base_url", &self.base_url, &expected.base_url),
         ] {
             if found != expected {
-                let (expected, found) = (expected.to_owned(), found.to_owned());
+                let (expected, found) = (expected.to_owned(), foreign_text(found, 100, &[]));
                 return Err(JournalError::OtherOwner { field, expected, found });
             }
         }
@@ -73,6 +73,10 @@ impl Header {
     pub(super) fn is_dry_run(&self) -> bool {
         self.dry_run
     }
+}
+
+pub(super) fn not_a_journal() -> JournalError {
+    JournalError::malformed(1, "it is no journal of a bulk termination")
 }
 
 /// A plan of the list.

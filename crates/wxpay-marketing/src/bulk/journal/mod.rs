@@ -25,7 +25,7 @@ use wxpay_transport::Transport;
 pub use self::error::JournalError;
 pub(crate) use self::file::FileAt;
 pub(crate) use self::items::Items;
-use self::line::{Header, line};
+use self::line::{Header, line, not_a_journal};
 pub(crate) use self::line::{Item, Step, StepLine};
 pub(crate) use self::lines::Lines;
 use self::listing::Listing;
@@ -47,7 +47,7 @@ use crate::plan::Plan;
 /// a plan. `calling` is on the disk before the call is made. All callers that wait for the disk at the same time share
 /// one sync. In memory, a plan takes one byte.
 ///
-/// It is open in one place at a time, readable by its owner only (on Unix), and bound to an `mchid` and a base URL.
+/// It is open in one place at a time, readable by its owner only, and bound to an `mchid` and a base URL.
 /// Reading and opening it blocks, for as long as the file takes to be read.
 ///
 /// Dropping it waits for what is being written.
@@ -232,7 +232,7 @@ fn begin(file: &File, header: &Header) -> Result<Loaded, JournalError> {
     std::io::Read::read_to_end(&mut std::io::Read::take(at_start, most), &mut found)
         .map_err(JournalError::io("read"))?;
     if !header.starts_with(&found) {
-        return Err(JournalError::malformed(1, "it is no journal of a bulk termination"));
+        return Err(not_a_journal());
     }
     cut(file, 0)?;
     let mut writes = file;

@@ -178,7 +178,8 @@ async fn what_is_malformed_is_named_and_never_skipped() {
     let twice = format!("{text}{{\"n\":0,\"step\":\"calling\"}}\n");
     let last = lines.len() as u64 + 1;
     for (content, line, why) in [
-        (with(1, "{}"), 1, "missing field"),
+        (with(1, "{}"), 1, "no journal"),
+        (with(1, "\"pa55word\""), 1, "no journal"),
         (with(1, r#"{"journal":"another","version":1}"#), 1, "no journal"),
         (with(3, "rubbish"), 3, "expected value"),
         (with(3, lines[3]), 3, "plan 2 follows where 1 does"),
@@ -186,7 +187,7 @@ async fn what_is_malformed_is_named_and_never_skipped() {
         (with(7, r#"{"listed":4}"#), 7, "5 plans are listed, not 4"),
         (with(8, ""), 8, "EOF"),
         (with(9, r#"{"n":5,"step":"calling"}"#), 9, "no plan 5"),
-        (with(9, r#"{"n":1,"step":"jumping"}"#), 9, "jumping"),
+        (with(9, r#"{"n":1,"step":"jumping\n\u202e"}"#), 9, "jumping"),
         (with(9, "\0\0\0\0"), 9, "expected value"),
         (twice, last, "settled before"),
     ] {
@@ -198,6 +199,8 @@ async fn what_is_malformed_is_named_and_never_skipped() {
                 panic!("{error:?}");
             };
             assert!(*found == line && said.contains(why), "{line} {why}: {error}");
+            let shown = format!("{error:?}");
+            assert!(!shown.contains(['\n', '\u{202e}']) && !shown.contains("pa55"), "{shown}");
         }
         assert_eq!(std::fs::read_to_string(spoilt.path()).unwrap(), content, "it is left alone");
     }

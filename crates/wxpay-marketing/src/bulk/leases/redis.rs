@@ -31,7 +31,7 @@ use crate::bulk::plan::BulkPlan;
 /// # fn leases<T: wxpay_transport::Transport + 'static>(plans: DeliveryPlans<T>) -> Result<(), Box<dyn std::error::Error>> {
 ///
 /// let leases = RedisPlanLeases::new(&std::env::var("REDIS_URL")?, "1900007291-2026-11")?
-///     .lease_time(Duration::from_secs(120));
+///     .lease_time(Duration::from_secs(180));
 /// let job = BulkTermination::new(plans).leases(leases);
 /// # Ok(())
 /// # }
@@ -68,7 +68,7 @@ impl RedisPlanLeases {
             // A brace would end the part of the key that selects a node of a cluster.
             job: job.replace(['{', '}'], "_"),
             token: format!("held:{:016x}{:016x}", random(), random()),
-            lease_time: Duration::from_secs(60),
+            lease_time: Duration::from_secs(120),
             response_timeout: Duration::from_secs(1),
             renew: RedisScript::new(include_str!("renew.lua")),
             release: RedisScript::new(include_str!("release.lua")),
@@ -76,7 +76,7 @@ impl RedisPlanLeases {
         })
     }
 
-    /// Sets how long a lease lasts without being renewed. The default is 60 s, the minimum 1 s. It should be longer than a
+    /// Sets how long a lease lasts without being renewed. The default is 120 s, the minimum 1 s. It should be longer than a
     /// call takes together with its confirmation.
     #[must_use]
     pub fn lease_time(mut self, time: Duration) -> Self {

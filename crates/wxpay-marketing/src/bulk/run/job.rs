@@ -156,7 +156,13 @@ impl<T: Transport> Job<T> {
                     let sent = if in_doubt { Sent::earlier() } else { Sent::by_another() };
                     return Ok(End::Outcome(self.confirm(plan, sent).await));
                 }
-                Judgement::IsEnding | Judgement::Goes => {}
+                Judgement::IsEnding => {
+                    let error = "a termination has begun".to_owned();
+                    let state = found.map(|found| found.plan_state);
+                    let outcome = PlanOutcome::Unconfirmed { error, state, request_id: None };
+                    return Ok(End::Outcome(outcome));
+                }
+                Judgement::Goes => {}
             }
             if let (true, Some(found)) = (self.is_dry_run, found) {
                 let state = found.plan_state;
