@@ -8,7 +8,6 @@ mod progress;
 mod stop;
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +69,6 @@ use crate::error::Error as CallError;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
 pub struct BulkTermination<T> {
     plans: Arc<DeliveryPlans<T>>,
     settings: Settings,
@@ -96,7 +94,8 @@ struct Settings {
 const TAKEN: Duration = Duration::from_secs(1);
 
 impl<T: Transport + 'static> BulkTermination<T> {
-    /// Creates a job without a journal. It must be that of the client behind `plans`.
+    /// Creates a job with the default settings. The journals that it runs must name the client behind `plans` as their
+    /// owner.
     pub fn new(plans: DeliveryPlans<T>) -> Self {
         let settings = Settings {
             concurrency: 16,
@@ -229,11 +228,10 @@ impl<T: Transport + 'static> BulkTermination<T> {
     ) -> Result<Passed, BulkError> {
         let steps = Arc::clone(&job.journal.steps);
         let is_due = |n| steps.step(n).is_some_and(PlanStep::is_due);
-        let concurrency = NonZeroUsize::new(self.settings.concurrency).unwrap_or(NonZeroUsize::MIN);
         let (mut tasks, mut passed) = (JoinSet::new(), Passed { taken: 0, failures });
         let (mut is_over, mut stopped_by) = (false, None);
         loop {
-            while !is_over && tasks.len() < concurrency.get() {
+            while !is_over && tasks.len() < self.settings.concurrency {
                 match items.next_if(is_due) {
                     _ if self.stop.is_stopped() => is_over = true,
                     Ok(Some(item)) => {
