@@ -5,3 +5,4 @@ mod limit;
 mod limiter;
 mod lost_keys;
 mod outages;
+mod plan_leases;

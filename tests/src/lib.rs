@@ -27,6 +27,7 @@ struct Notifications;
 
 pub mod black_hole;
 pub mod born;
+pub mod bulk_jobs;
 pub mod callers;
 pub mod certificate_drill;
 pub mod cloud;

@@ -1,8 +1,12 @@
-#![doc = include_str!("../README.md")]
+// The examples in the README need the feature.
+#![cfg_attr(all(feature = "bulk", unix), doc = include_str!("../README.md"))]
+#![cfg_attr(not(all(feature = "bulk", unix)), doc = "Delivery plans (投放计划) of WeChat Pay.")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod audit_state;
 mod authorization_type;
+#[cfg(all(feature = "bulk", unix))]
+mod bulk;
 mod create_plan;
 mod delivery_plans;
 mod error;
@@ -31,6 +35,14 @@ mod usage_mode;
 
 pub use audit_state::AuditState;
 pub use authorization_type::AuthorizationType;
+#[cfg(all(feature = "redis", unix))]
+pub use bulk::RedisPlanLeases;
+#[cfg(all(feature = "bulk", unix))]
+pub use bulk::{
+    BulkError, BulkEvent, BulkJournal, BulkPlan, BulkProgress, BulkReport, BulkReportRow,
+    BulkTermination, Claim, JobOwner, JournalError, Lease, LeaseError, NoLeases, PlanLeases,
+    PlanOutcome, StopHandle,
+};
 pub use create_plan::CreatePlan;
 pub use delivery_plans::DeliveryPlans;
 pub use error::{Error, UnexpectedStatusError};
