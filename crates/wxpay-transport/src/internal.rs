@@ -2,8 +2,3 @@
 //! other crates must not depend on them.
 
 pub use crate::rate_limit::redis::server::{RedisFailure, RedisScript, RedisServer};
-//! Items shared by the crates of this workspace outside the public API. Any release may change them, so other crates
-//! must not depend on them.
-
-#[cfg(feature = "redis")]
-pub use crate::rate_limit::redis::queries::{RedisQueries, RedisScript};

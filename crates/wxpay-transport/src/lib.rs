@@ -15,7 +15,6 @@ pub mod fuzzing;
 #[cfg(feature = "redis")]
 #[doc(hidden)]
 pub mod internal;
-#[doc(hidden)]
 mod message;
 mod observe;
 mod panics;

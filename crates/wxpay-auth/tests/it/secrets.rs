@@ -34,15 +34,6 @@ const NOT_HERE: &[&str] = &[
     "FileKeyDecryptor",
 ];
 const FIELD: &str = "Fk3Zt-Lq8vWc5-RyB2n";
-    "Clock",
-    // Needs a feature; it is a time.
-    "DateTime",
-    "NonceSource",
-    "ResourceDecryptor",
-    "Signer",
-    "Verifier",
-    "CLOCK_WINDOW_SECS",
-];
 
 #[tokio::test]
 async fn no_type_shows_a_secret() {

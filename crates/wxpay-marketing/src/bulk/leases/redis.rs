@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use wxpay_transport::internal::{RedisQueries, RedisScript};
+use wxpay_transport::internal::{RedisFailure, RedisScript, RedisServer};
 use wxpay_transport::{ConfigError, Resolve, Tls, async_trait};
 
 use super::{Claim, Lease, LeaseError, PlanLeases};
@@ -37,7 +37,7 @@ use crate::bulk::plan::BulkPlan;
 /// # }
 /// ```
 pub struct RedisPlanLeases {
-    queries: RedisQueries,
+    server: RedisServer,
     job: String,
     token: String,
     lease_time: Duration,
@@ -64,7 +64,7 @@ impl RedisPlanLeases {
         // Seeded by the operating system.
         let random = || RandomState::new().hash_one(std::process::id());
         Ok(Self {
-            queries: RedisQueries::new(url)?,
+            server: RedisServer::new(url)?,
             // A brace would end the part of the key that selects a node of a cluster.
             job: job.replace(['{', '}'], "_"),
             token: format!("held:{:016x}{:016x}", random(), random()),
@@ -96,14 +96,14 @@ impl RedisPlanLeases {
     /// # Errors
     /// [`ConfigError::Tls`] if they cannot be used.
     pub fn tls(mut self, tls: impl Into<Tls>) -> Result<Self, ConfigError> {
-        self.queries.tls(&tls.into())?;
+        self.server.tls(tls)?;
         Ok(self)
     }
 
     /// Sets the resolver of the host name in the URL. The default is the operating system.
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
-        self.queries.resolver(resolver);
+        self.server.resolver(resolver);
         self
     }
 
@@ -119,12 +119,12 @@ impl RedisPlanLeases {
     ) -> Result<bool, LeaseError> {
         let arguments: Vec<_> = std::iter::once(&*self.token).chain(more.iter().copied()).collect();
         let key = self.key(plan);
-        let run = self.queries.run(script, &key, &arguments, self.response_timeout);
+        let run = self.server.run(script, &key, &arguments, self.response_timeout);
         run.await.map(|number| number == 1).map_err(|why| self.away(&why))
     }
 
-    fn away(&self, why: &str) -> LeaseError {
-        LeaseError::new(format!("{}: {why}", self.queries.server()))
+    fn away(&self, why: &RedisFailure) -> LeaseError {
+        LeaseError::new(format!("{}: {why}", self.server.address()))
     }
 }
 
@@ -138,7 +138,7 @@ impl PlanLeases for RedisPlanLeases {
     async fn claim(&self, plan: &BulkPlan) -> Result<Claim, LeaseError> {
         let (asked, key, time) = (Instant::now(), self.key(plan), millis(self.lease_time));
         let command = ["SET", &key, &self.token, "NX", "PX", &time, "GET"];
-        let before = self.queries.text(&command, self.response_timeout).await;
+        let before = self.server.command::<Option<String>>(&command, self.response_timeout).await;
         match before.map_err(|why| self.away(&why))? {
             None => Ok(Claim::Mine(Lease::new(asked, self.lease_time))),
             // An earlier request whose response was late. Its time runs since then.
@@ -177,7 +177,7 @@ impl PlanLeases for RedisPlanLeases {
 impl fmt::Debug for RedisPlanLeases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisPlanLeases")
-            .field("server", &self.queries.server())
+            .field("server", &self.server.address())
             .field("job", &self.job)
             .field("lease_time", &self.lease_time)
             .field("response_timeout", &self.response_timeout)

@@ -11,7 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult, Script, ScriptInvocation,
+    AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    RedisResult, Script,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -108,30 +109,6 @@ impl RedisLink {
     pub(crate) fn resolver(&mut self, resolver: Arc<dyn Resolve>) {
         Arc::make_mut(&mut self.address).addresses = Addresses::new(Lookup::Given(resolver));
     }
-
-    /// Runs a script on a connection.
-    pub(crate) async fn invoke<T: FromRedisValue>(
-        &self,
-        line: &Arc<Line>,
-        invocation: &ScriptInvocation<'_>,
-    ) -> Result<T, Lost> {
-        let mut connection = line.connection().await?;
-        line.asks();
-        let response = invocation.invoke_async(&mut connection).await;
-        line.responded(response)
-    }
-
-    /// Runs a command on a connection.
-    pub(crate) async fn command<T: FromRedisValue>(
-        &self,
-        line: &Arc<Line>,
-        command: &Cmd,
-    ) -> Result<T, Lost> {
-        let mut connection = line.connection().await?;
-        line.asks();
-        let response = command.query_async(&mut connection).await;
-        line.responded(response)
-    }
 }
 
 impl Line {
@@ -194,19 +171,6 @@ impl Line {
     pub(crate) fn responses(&self) -> usize {
         self.responses.load(Ordering::Relaxed)
     }
-
-    fn asks(&self) {
-        self.is_silent.store(true, Ordering::Relaxed);
-    }
-
-    fn responded<T>(&self, response: Result<T, RedisError>) -> Result<T, Lost> {
-        let response = response.map_err(|e| lost(&e, &self.is_too_long));
-        self.is_silent.store(false, Ordering::Relaxed);
-        if matches!(response, Ok(_) | Err(Lost::Refused(_))) {
-            self.has_answered.store(true, Ordering::Relaxed);
-        }
-        response
-    }
 }
 
 impl Drop for Line {
@@ -234,9 +198,6 @@ impl SharedStore for RedisLink {
         let key = format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation);
         let mut query = self.script.key(key);
         query
-        let mut invocation = self
-            .key(format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation));
-        invocation
             .arg(micros_rounded_up(wanted.interval))
             .arg(micros_rounded_up(early))
             .arg(micros_rounded_up(wanted.longest))
@@ -246,8 +207,6 @@ impl SharedStore for RedisLink {
         let response = line
             .response(|mut connection| async move { query.invoke_async(&mut connection).await });
         read(response.await?)
-            .arg(known.seen);
-        read(self.invoke(line, &invocation).await?)
     }
 
     fn hang_up(&self, line: &Arc<Line>) -> bool {

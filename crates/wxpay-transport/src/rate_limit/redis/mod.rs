@@ -5,7 +5,6 @@ pub(crate) mod health;
 pub(crate) mod link;
 pub(crate) mod lost;
 pub(crate) mod server;
-pub(crate) mod queries;
 pub(crate) mod shared_limit;
 pub(crate) mod store;
 
