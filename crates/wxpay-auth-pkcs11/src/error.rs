@@ -524,9 +524,9 @@ impl Pkcs11Error {
             if code == "CKR_SESSION_HANDLE_INVALID" || code == "CKR_SESSION_CLOSED")
     }
 
-    /// Returns whether the session was not used, so that it is still valid.
+    /// Returns whether the session still works: it was not used, or a signature was made in it afterwards.
     pub(crate) fn left_the_session_alone(&self) -> bool {
-        matches!(self, Self::HeldUp { .. })
+        matches!(self, Self::HeldUp { .. } | Self::NotDecrypted { .. })
     }
 
     /// Returns whether the module itself may be the cause, so that a restart may help.

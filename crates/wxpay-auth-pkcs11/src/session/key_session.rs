@@ -86,17 +86,6 @@ impl KeySessions {
         Ok((KeySession { session, slot, key, public_key, may_decrypt, generation }, more))
     }
 
-    /// Returns whether the key signs: in this session or, if a failed operation is stuck in it, in a new one.
-    fn still_signs(&self, session: &KeySession) -> bool {
-        if self.sign(session, PROBE).is_ok() {
-            return true;
-        }
-        let Ok(fresh) = self.open() else { return false };
-        let signed = self.sign(&fresh, PROBE);
-        self.close(fresh, signed.as_ref().err());
-        signed.is_ok()
-    }
-
     fn check_mechanism(&self, slot: Slot) -> Result<(), Pkcs11Error> {
         let mechanism = match self.mechanism {
             Pkcs11Mechanism::RsaPkcs => MechanismType::RSA_PKCS,
@@ -162,7 +151,7 @@ impl Sessions for KeySessions {
     }
 
     /// Tokens return many codes for a field that was encrypted for another key, some of them the codes of a lost
-    /// session. So after a failure it makes a test signature: if the key works, the field is at fault.
+    /// session. So after a failure it makes a test signature: if the key works in this session, the field is at fault.
     fn decrypt(
         &self,
         session: &KeySession,
@@ -179,7 +168,7 @@ impl Sessions for KeySessions {
                 self.restarter.works();
                 Ok(plaintext)
             }
-            Err(Pkcs11Error::Call { code, .. }) if self.still_signs(session) => {
+            Err(Pkcs11Error::Call { code, .. }) if self.sign(session, PROBE).is_ok() => {
                 Err(Pkcs11Error::NotDecrypted { code })
             }
             Err(error) => Err(error),

@@ -9,6 +9,7 @@ use std::{io, thread};
 use tokio::sync::{oneshot, watch};
 use wxpay_auth_core::internal::log;
 use wxpay_auth_core::internal::panics::caught;
+use wxpay_auth_core::internal::remote::PROBE;
 use zeroize::Zeroizing;
 
 use crate::error::Pkcs11Error;
@@ -238,7 +239,7 @@ fn carry_out<S: Sessions>(sessions: &S, session: &mut Option<S::Session>, task: 
     }
     let generation = sessions.generation();
     match carry_out_anew(sessions, session, task) {
-        Err(error) if sessions.restart(generation, &error) => {
+        Err(error) if !error.left_the_session_alone() && sessions.restart(generation, &error) => {
             carry_out_anew(sessions, session, task)
         }
         ended => ended,
@@ -256,9 +257,37 @@ fn carry_out_anew<S: Sessions>(
             *session = Some(open);
             Ok(done)
         }
+        Err(error) if error.left_the_session_alone() => {
+            *session = Some(open);
+            Err(error)
+        }
         Err(error) => {
             sessions.close(open, Some(&error));
-            Err(error)
+            match task {
+                Task::Sign(_) => Err(error),
+                Task::Decrypt(_) => Err(field_or_key(sessions, session, error)),
+            }
+        }
+    }
+}
+
+/// Tells a field that is for another key from a token that fails: a failed operation may be stuck in its session, in
+/// which the key then does not sign either. So it signs in another one, which is kept; nothing is restarted for a field.
+fn field_or_key<S: Sessions>(
+    sessions: &S,
+    session: &mut Option<S::Session>,
+    error: Pkcs11Error,
+) -> Pkcs11Error {
+    let Pkcs11Error::Call { code, .. } = &error else { return error };
+    let Ok(fresh) = sessions.open() else { return error };
+    match sessions.sign(&fresh, PROBE) {
+        Ok(_) => {
+            *session = Some(fresh);
+            Pkcs11Error::NotDecrypted { code: code.clone() }
+        }
+        Err(failed) => {
+            sessions.close(fresh, Some(&failed));
+            error
         }
     }
 }
@@ -269,6 +298,8 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Wake, Waker};
+
+    use wxpay_auth_core::SignErrorKind;
 
     use super::*;
     use crate::panicking::{panic_twice, with_events};
@@ -380,15 +411,32 @@ mod tests {
         assert_eq!(*workers.decrypt(b"a".to_vec(), SOON).await.unwrap(), b"a");
         assert_eq!(script.taken_log(), ["decrypt", "discard", "open", "decrypt"]);
 
-        // A field of another key: nothing is restarted for it, and the next task finds a new session.
+        // A field of another key: its session still signs, and is kept.
         let other = || Err(Pkcs11Error::NotDecrypted { code: "CKR_GENERAL_ERROR".to_owned() });
-        script.signs.lock().unwrap().extend([other(), other()]);
+        script.signs.lock().unwrap().push_back(other());
         let error = workers.decrypt(b"b".to_vec(), SOON).await.unwrap_err();
         assert!(matches!(error, Pkcs11Error::NotDecrypted { .. }) && !error.may_be_the_module());
-        let tries = ["decrypt", "discard", "open", "decrypt", "discard", "restart?"];
-        assert_eq!(script.taken_log(), tries);
         assert_eq!(workers.sign(b"c", SOON).await.unwrap(), b"c");
-        assert_eq!(script.taken_log(), ["open", "sign"]);
+        assert_eq!(script.taken_log(), ["decrypt", "sign"]);
+
+        // The same of a token whose sessions are stuck afterwards: a new one signs, and is kept.
+        let stuck = || {
+            let (call, code) = ("C_Decrypt".to_owned(), "CKR_GENERAL_ERROR".to_owned());
+            Err(Pkcs11Error::Call { call, code, kind: SignErrorKind::Other })
+        };
+        script.signs.lock().unwrap().extend([stuck(), stuck()]);
+        let error = workers.decrypt(b"d".to_vec(), SOON).await.unwrap_err();
+        assert!(matches!(error, Pkcs11Error::NotDecrypted { .. }), "{error:?}");
+        let tries = ["decrypt", "discard", "open", "decrypt", "discard", "open", "sign"];
+        assert_eq!(script.taken_log(), tries);
+        assert_eq!(workers.sign(b"e", SOON).await.unwrap(), b"e");
+        assert_eq!(script.taken_log(), ["sign"]);
+
+        // The key does not sign either.
+        script.signs.lock().unwrap().extend([stuck(), stuck(), stuck()]);
+        let error = workers.decrypt(b"f".to_vec(), SOON).await.unwrap_err();
+        assert!(!matches!(error, Pkcs11Error::NotDecrypted { .. }), "{error:?}");
+        assert_eq!(script.taken_log().last(), Some(&"restart?"));
     }
 
     #[tokio::test]

@@ -308,7 +308,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let asks = async {
             let response = connection.send(request()).await?;

@@ -219,7 +219,7 @@ mod tests {
             lock(&pool.shared).reapers.is_empty() || lock(&pool.shared).reapers[0].1.is_finished()
         );
         pool.put(ours.next().unwrap());
-        tokio::time::sleep(KEEP - Duration::from_millis(1)).await;
+        tokio::time::sleep(KEEP.checked_sub(Duration::from_millis(1)).unwrap()).await;
         assert_eq!(pool.len(), 1);
         tokio::time::sleep(Duration::from_millis(2)).await;
         assert_eq!(pool.len(), 0, "another reaper closed it");
@@ -234,7 +234,7 @@ mod tests {
         }
         // The runtime of the reaper has ended, say.
         lock(&pool.shared).reapers.drain(..).for_each(|(_, reaper)| reaper.abort());
-        tokio::time::sleep(KEEP - Duration::from_millis(1)).await;
+        tokio::time::sleep(KEEP.checked_sub(Duration::from_millis(1)).unwrap()).await;
         assert!(pool.take().is_some());
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(pool.len(), 1);
@@ -263,7 +263,9 @@ mod tests {
         let put = |runtime: &runtime::Runtime, count| {
             runtime.block_on(async {
                 let (ours, theirs) = connections(count).await;
-                ours.into_iter().for_each(|connection| pool.put(connection));
+                for connection in ours {
+                    pool.put(connection);
+                }
                 theirs
             })
         };
@@ -280,7 +282,9 @@ mod tests {
     async fn its_reapers_end_with_it() {
         let (ours, _theirs) = connections(1).await;
         let pool = Pool::new(KEEP, 8);
-        ours.into_iter().for_each(|connection| pool.put(connection));
+        for connection in ours {
+            pool.put(connection);
+        }
         let reaper = lock(&pool.shared).reapers[0].1.abort_handle();
         assert!(!reaper.is_finished());
         drop(pool);

@@ -430,7 +430,7 @@ mod tests {
         drop(spares.demand(true));
         drop(spares.demand(true));
         assert_eq!(counts(spares), (0, 0, 0, 1));
-        tokio::time::advance(KEEP - Duration::from_millis(1)).await;
+        tokio::time::advance(KEEP.checked_sub(Duration::from_millis(1)).unwrap()).await;
         drop(spares.demand(true));
         assert_eq!(counts(spares), (0, 0, 0, 2), "still a flow");
         tokio::time::advance(KEEP).await;

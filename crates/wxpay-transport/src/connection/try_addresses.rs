@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         // What failed after it was accepted is not tried again, nor what the system refused before.
         let fails = |_, _tcp| async { Err::<(), _>(Stopped::Failed("no TLS".to_owned())) };
-        let failed = each.run(vec![closed, there], fails, silent).await;
-        assert!(matches!(failed, Err(Unreachable::Accepted(error)) if error == "no TLS"));
+        let nowhere = each.run(vec![closed, there], fails, silent).await;
+        assert!(matches!(nowhere, Err(Unreachable::Accepted(error)) if error == "no TLS"));
     }
 }

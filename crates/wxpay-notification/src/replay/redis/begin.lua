@@ -4,7 +4,7 @@
 -- ARGV[1]  the token of this claim
 -- ARGV[2]  for how many milliseconds it is taken
 --
--- Returns 0: this claim holds it; 1: another one does; 2: it was handed over.
+-- Returns 0: this claim holds it; 1: another one does; 2: it was handed over; 3: the value is not of these scripts.
 local held = redis.call('GET', KEYS[1])
 if not held then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -17,5 +17,8 @@ end
 if string.sub(held, 1, 5) == 'done:' then
   return 2
 end
--- Also a value that is not of these scripts: nothing is handed over until a person has looked.
-return 1
+if string.len(held) == string.len(ARGV[1]) and not string.find(held, '%W') then
+  return 1
+end
+-- Nothing is handed over until a person has looked.
+return 3

@@ -19,9 +19,10 @@ const RECORDING: Duration = Duration::from_secs(5);
 ///
 /// While the server cannot be reached, does not respond in time, or responds with an error (`OOM`, `LOADING`,
 /// `READONLY`), nothing is handed over, and WeChat Pay sends the notifications again. While the server keeps its memory,
-/// no notification is handed over twice. A server that forgets (eviction, a restart without an append-only file, a crash
-/// with `appendfsync everysec`, a fail-over to a replica) makes that possible; [`check`](ReplayStore::check) tells of
-/// such settings. Then the application's own check of ids is the last one: record the id in the transaction in which it
+/// no notification is handed over twice whose handler has returned and was recorded. A process that dies or is stopped
+/// after the effect of its handler and before the record, a request that is cancelled then, and a server that forgets
+/// (eviction, a restart without an append-only file, a crash with `appendfsync everysec`, a fail-over to a replica) make
+/// that possible; [`check`](ReplayStore::check) tells of such settings of the server. Then the application's own check of ids is the last one: record the id in the transaction in which it
 /// records the event.
 ///
 /// The first query opens the connection in the background; dropping the store closes it. Keys are named
@@ -147,6 +148,12 @@ impl ReplayStore for RedisReplayStore {
             0 => Ok(Begun::First),
             1 => Ok(Begun::InProgress),
             2 => Ok(Begun::Done),
+            3 => {
+                let (address, namespace) = (self.server.address(), &self.namespace);
+                Err(ReplayStoreError::unavailable(format!(
+                    "{address}: a key of wxpay:notification:{namespace} has a value of another program"
+                )))
+            }
             other => Err(self.impossible(other)),
         }
     }

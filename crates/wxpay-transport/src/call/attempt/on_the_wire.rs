@@ -294,7 +294,7 @@ async fn the_signature_of_a_refusal_is_told() {
         let Error::Api(error) = error else { panic!("{error:?}") };
         match error.signature() {
             ResponseSignature::Verified(serial) if is_verified => {
-                assert_eq!(serial.as_str(), SERIAL)
+                assert_eq!(serial.as_str(), SERIAL);
             }
             ResponseSignature::Missing => assert!(!is_verified),
             other => panic!("{name}: {other:?}"),
