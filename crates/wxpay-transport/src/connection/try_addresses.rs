@@ -201,13 +201,13 @@ mod tests {
             time: TIME,
             end,
         };
-        let reaches = |address, _tcp| async move { Ok::<_, Stopped<String>>(address) };
+        let leads_there = |address, _tcp| async move { Ok::<_, Stopped<String>>(address) };
         let silent = || "silent".to_owned();
         let there = open.local_addr().unwrap();
-        let reached = each.run(vec![closed, there], reaches, silent).await;
+        let reached = each.run(vec![closed, there], leads_there, silent).await;
         assert!(matches!(reached, Ok(address) if address == there));
         assert_eq!((trail.addresses(), trail.stage()), (vec![closed, there], ConnectStage::Tcp));
-        let nowhere = each.run(vec![closed], reaches, silent).await;
+        let nowhere = each.run(vec![closed], leads_there, silent).await;
         let Err(Unreachable::NotAccepted(error)) = nowhere else { panic!() };
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         // What failed after it was accepted is not tried again, nor what the system refused before.
