@@ -133,4 +133,12 @@ mod tests {
         }
         assert_eq!(body_of(b"1\nn"), None);
     }
+
+    #[test]
+    fn the_api_v3_key_is_not_shown() {
+        let text = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
+        let key = wxpay_auth::ApiV3Key::new(text).unwrap();
+        let shown = format!("{:?}", DownloadVerifier::new(KeyRing::new(), key));
+        assert!(shown.contains("KeyRing") && !shown.contains(&text[..6]), "{shown}");
+    }
 }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-/// The shortest wait, also if all certificates have expired.
-const SHORTEST: Duration = Duration::from_secs(60);
+/// The shortest wait after a download, also if the list has only certificates that are of no use any more: a new one
+/// that signs before the next download is noticed by its serial.
+const SHORTEST: Duration = Duration::from_secs(600);
 
-/// The longest wait after failures.
+/// The wait after the first failure, and the longest one.
+const AFTER_FIRST_FAILURE: Duration = Duration::from_secs(60);
 const LONGEST_AFTER_FAILURE: Duration = Duration::from_secs(3600);
 
 /// Returns how long to wait after a download: less than the interval, and a quarter of the time for which there is a
@@ -19,7 +21,7 @@ pub(super) fn after_success(interval: Duration, covered: Duration, jitter: f64) 
 
 /// Returns how long to wait after this many failures in a row: twice as long each time, from one minute to one hour.
 pub(super) fn after_failure(interval: Duration, failures: u32, jitter: f64) -> Duration {
-    let doubled = SHORTEST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    let doubled = AFTER_FIRST_FAILURE.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let longest = doubled.min(LONGEST_AFTER_FAILURE).min(interval);
     longest.mul_f64(jitter.clamp(0.0, 1.0).mul_add(0.5, 0.5))
 }

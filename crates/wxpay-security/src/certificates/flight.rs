@@ -41,9 +41,14 @@ impl Flight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets a download, unless another one has taken its place.
-    fn end(&self, number: u64) {
-        self.slot().running.take_if(|running| running.number == number);
+    /// Returns whether no other download has taken the place of this one.
+    pub(super) fn is_current(&self, number: u64) -> bool {
+        self.slot().running.as_ref().is_some_and(|running| running.number == number)
+    }
+
+    /// Forgets a download. Returns whether no other one had taken its place.
+    fn end(&self, number: u64) -> bool {
+        self.slot().running.take_if(|running| running.number == number).is_some()
     }
 }
 
@@ -75,7 +80,7 @@ pub(super) fn begin(
     let landing =
         Landing { inner: Arc::clone(inner), number, sender, outcome: None, _permit: permit };
     runtime.spawn(async move {
-        let outcome = timeout(LONGEST, landing.inner.download_into_ring()).await;
+        let outcome = timeout(LONGEST, landing.inner.download_into_ring(number)).await;
         landing.with(outcome.ok());
     });
     Some(waiting)
@@ -106,8 +111,10 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(interrupted);
-        self.inner.flight.end(self.number);
-        self.inner.landed(&outcome);
+        // One that comes late, from a runtime that slept, changes nothing.
+        if self.inner.flight.end(self.number) {
+            self.inner.landed(&outcome);
+        }
         self.sender.send_replace(Some(outcome));
     }
 }

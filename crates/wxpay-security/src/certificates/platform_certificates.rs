@@ -210,9 +210,12 @@ impl Inner {
         self.progress().status.downloads += 1;
     }
 
-    /// Downloads the list, and puts it into the ring.
-    pub(super) async fn download_into_ring(&self) -> Outcome {
+    /// Downloads the list, and puts it into the ring, unless another download has taken the place of this one.
+    pub(super) async fn download_into_ring(&self, number: u64) -> Outcome {
         let list = self.download.list().await.map_err(Arc::new)?;
+        if !self.flight.is_current(number) {
+            return Err(Arc::new(CertificateError::Interrupted));
+        }
         let before = self.certificates();
         let listed = list.certificates.iter().map(|c| (c.serial.clone(), &c.certificate));
         self.ring.replace_certificates(listed).map_err(|error| {
@@ -317,5 +320,52 @@ impl fmt::Debug for PlatformCertificates {
             .field("ring", &self.inner.ring)
             .field("status", &self.status())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::task::yield_now;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::certificates::double::{Answer, Downloads, NOW, TestClock};
+
+    fn runtime(is_paused: bool) -> Runtime {
+        Builder::new_current_thread().enable_all().start_paused(is_paused).build().unwrap()
+    }
+
+    /// A list, or a failure, that comes after another download has taken its place.
+    #[test]
+    fn a_download_of_a_runtime_that_slept_changes_nothing() {
+        for late in [Answer::List, Answer::NoConnection] {
+            let (asleep, awake) = (runtime(false), runtime(true));
+            let downloads = Downloads::new(TestClock::at(NOW));
+            let merchant = downloads.merchant();
+            downloads.hold();
+            let refresh = asleep.block_on(async {
+                let merchant = merchant.clone();
+                let refresh = tokio::spawn(async move { merchant.refresh().await });
+                while downloads.calls() == 0 {
+                    yield_now().await;
+                }
+                refresh
+            });
+            assert_eq!(downloads.calls(), 1);
+            downloads.gate.add_permits(2);
+            awake.block_on(async {
+                advance(Duration::from_secs(130)).await;
+                merchant.refresh().await.unwrap();
+            });
+            assert_eq!((downloads.calls(), merchant.ring().serials().len()), (2, 1));
+
+            downloads.answer(late);
+            merchant.ring().replace_certificates([]).unwrap();
+            let status = merchant.status();
+            asleep.block_on(refresh).unwrap().unwrap_err();
+            assert_eq!(merchant.ring().serials(), [], "{late:?}");
+            assert_eq!(merchant.status(), status, "{late:?}");
+        }
     }
 }
