@@ -69,6 +69,7 @@ impl WechatPay {
     }
 
     #[cfg(not(feature = "fields"))]
+    #[expect(clippy::unused_self, reason = "with the feature it is used")]
     fn echoed_field(&self, _: RawRequest<'_>, _: NamedKey, _: &str) -> Result<String, RawResponse> {
         let message = "encrypted fields need the feature `fields` of wxpay-testing";
         Err(RawResponse::error(501, "NOT_SUPPORTED", message))
