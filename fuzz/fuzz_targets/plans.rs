@@ -21,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(authorities) = serde_json::from_slice::<ProductAuthorities>(input) {
         let written = serde_json::to_vec(&authorities).expect("what was read is written");
-        let again: ProductAuthorities = serde_json::from_slice(&written).expect("and is read again");
+        let again: ProductAuthorities =
+            serde_json::from_slice(&written).expect("and is read again");
         assert_eq!(again.authorization_product, authorities.authorization_product);
     }
 });

@@ -21,8 +21,8 @@ impl<T: Transport> DeliveryPlans<T> {
     /// the service provider's own number. The address is a whole one, public and `https`, without a query, with at most
     /// 256 characters.
     ///
-    /// Its replay class is [`Replay::Never`]: what a repetition does is not documented. Setting the same address
-    /// again later leaves it as it is.
+    /// Its replay class is [`Replay::Never`]: what a repetition does is not documented. After an unknown outcome, set the
+    /// address again once the connection works: no call reads it.
     ///
     /// # Errors
     /// [`Error::Input`] if the address breaks a rule; nothing was sent then. [`Error::Transport`]. [`Error::Body`] if

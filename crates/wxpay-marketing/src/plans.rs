@@ -28,8 +28,9 @@ pub struct Plans<'a, T> {
 impl<T: Transport> Plans<'_, T> {
     /// Returns the next plan, and asks for the next page when the last one is used up; `None` at the end.
     ///
-    /// It can be dropped while it waits: no plan is lost. After an error of the transport it asks for the same page
-    /// again; after [`Error::IncompleteList`] it returns `None`.
+    /// It can be dropped while it waits: no plan is lost. After an error that [may be
+    /// retried](Error::may_retry) it asks for the same page again; after any other, and after
+    /// [`Error::IncompleteList`], it returns `None`.
     ///
     /// # Errors
     /// Those of [`list`](DeliveryPlans::list), and [`Error::IncompleteList`] if the list ends before its `total_count`,
@@ -44,7 +45,11 @@ impl<T: Transport> Plans<'_, T> {
             }
             let page = match self.service.list(&self.query).await {
                 Ok(page) => page,
-                Err(error) => return Some(Err(error)),
+                Err(error) => {
+                    // The same request would meet the same refusal for ever.
+                    self.is_last = !error.may_retry();
+                    return Some(Err(error));
+                }
             };
             let offset = self.query.offset;
             let is_all = |offset: u64| i64::try_from(offset).is_ok_and(|n| n >= page.total_count);

@@ -9,7 +9,7 @@ use wxpay_marketing::{
 use wxpay_testing::{Entry, ErrorBody, Gateway, Misbehaviour, Plan, WireServer};
 use wxpay_transport::{Outcome, Request, UnverifiedCause};
 
-use crate::common::{Changing, at, brand, client, plan_id, plans, requests};
+use crate::common::{Changing, TestClient, at, brand, client, plan_id, plans, requests};
 
 fn new_plan(out_request_no: &str) -> CreatePlan {
     CreatePlan::new(out_request_no, brand("1004"), "7001", false)
@@ -146,10 +146,7 @@ async fn a_plan_of_another_brand_is_an_error() {
     let plain = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), |r: Request| r));
     for (id, field) in [("7", "brand_id"), ("8", "plan_id")] {
         let error = checking.find(&brand("1004"), &plan_id(id)).await.unwrap_err();
-        let Error::Transport(wxpay_transport::Error::Unverified(error)) = error else {
-            panic!("{error:?}")
-        };
-        assert!(matches!(error.cause(), UnverifiedCause::Foreign), "{error:?}");
+        assert!(is_recognised_as_foreign(&error), "{error:?}");
         // A transport that does not check its response.
         let error = plain.find(&brand("1004"), &plan_id(id)).await.unwrap_err();
         let Error::ForeignResponse(error) = error else { panic!("{error:?}") };
@@ -175,6 +172,17 @@ async fn a_lost_filter_is_noticed() {
     assert!(matches!(error, Error::ForeignResponse(_)), "{error:?}");
 }
 
+fn is_recognised_as_foreign(error: &Error) -> bool {
+    matches!(error, Error::Transport(wxpay_transport::Error::Unverified(error))
+        if matches!(error.cause(), UnverifiedCause::Foreign))
+}
+
+/// Returns a plan as it is listed.
+async fn plans_page(plans: &DeliveryPlans<TestClient>) -> Value {
+    let plan = plans.find(&brand("1004"), &plan_id("12000")).await.unwrap();
+    serde_json::to_value(plan).unwrap()
+}
+
 #[tokio::test]
 async fn a_change_that_answers_for_another_plan_has_an_unknown_outcome() {
     let gateway = Gateway::start().await;
@@ -184,6 +192,12 @@ async fn a_change_that_answers_for_another_plan_has_an_unknown_outcome() {
     let update = |no: &str| UpdatePlan::new(no).plan_name("x");
     let error = checking.update(&plan_id("7"), &update("req-0001")).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown, "{error:?}");
+    assert!(is_recognised_as_foreign(&error), "{error:?}");
+    let created = plans_page(&checking).await;
+    let body = json!({"plan": created}).to_string().replace("\"1004\"", "\"1005\"");
+    gateway.misbehave_once(Misbehaviour::UnexpectedSuccess { status: 200, body });
+    let error = checking.create(&new_plan("req-0003")).await.unwrap_err();
+    assert!(is_recognised_as_foreign(&error), "{error:?}");
     let error = plain.update(&plan_id("7"), &update("req-0002")).await.unwrap_err();
     assert!(matches!(error, Error::ForeignResponse(_)), "{error:?}");
     assert_eq!((error.outcome(), error.may_retry()), (Outcome::Unknown, false));

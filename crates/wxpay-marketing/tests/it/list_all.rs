@@ -75,6 +75,21 @@ async fn a_page_that_failed_is_asked_for_again() {
     assert_eq!((ids.len(), failed), (120, 1));
 }
 
+#[tokio::test]
+async fn a_refusal_ends_the_list() {
+    let gateway = gateway(3).await;
+    let service = plans(&gateway, &gateway.base_url());
+    let body = ErrorBody::json("NO_AUTH", "无权限");
+    let status = Misbehaviour::Status { status: 403, body, signed: true, executed: false };
+    gateway.misbehave(status);
+    let mut listed = service.list_all(ListPlans::new(brand("1004")));
+    assert!(listed.next().await.unwrap().is_err());
+    assert!(listed.next().await.is_none());
+    let mut listed = service.list_all(ListPlans::new(brand("1004")).page_size(51));
+    assert!(matches!(listed.next().await, Some(Err(Error::Input(_)))));
+    assert!(listed.next().await.is_none());
+}
+
 /// A list that ends early, or begins anew on each page, must not pass for a whole one.
 #[tokio::test]
 async fn a_list_that_is_not_whole_is_an_error() {

@@ -144,7 +144,8 @@ async fn each_rule_for_a_new_plan_is_enforced() {
 #[tokio::test]
 async fn each_rule_for_an_update_is_enforced() {
     let gateway = Gateway::start().await;
-    gateway.add_plan(Plan::new("7", "1004").with_field("user_limit", Value::Null));
+    let unlimited = Plan::new("7", "1004").with_field("user_limit", Value::Null);
+    gateway.add_plan(unlimited.with_field("daily_limit", Value::Null));
     let change = |no: &str| json!({"modify_content": {"plan_name": "x"}, "out_request_no": no});
     for (plan_id, field, value) in [
         ("12000", "out_request_no", json!("req")),
@@ -158,6 +159,7 @@ async fn each_rule_for_an_update_is_enforced() {
         ("12000", "modify_content/user_limit", json!(1)),
         ("12000", "modify_content/daily_limit", json!(999)),
         ("7", "modify_content/user_limit", json!(100)),
+        ("7", "modify_content/daily_limit", json!(10_000)),
     ] {
         let body = with(change("req-0001"), field, value.clone());
         assert_refused(&update(&gateway, plan_id, &body).await, field, &value);
@@ -196,7 +198,10 @@ async fn the_address_for_notifications_is_kept() {
     assert_eq!(gateway.plan_notify_url(), None);
     let target = format!("{FAMILY}/{}/notify-url", gateway.mchid());
     let url = json!({"notify_url": "https://notify.example.test/plan"});
-    for wrong in ["", "http://a.example/", "https://", "https://a.example/?b=1", "a.example"] {
+    let long = format!("https://a.example/{}", "x".repeat(256));
+    for wrong in
+        ["", "http://a.example/", "https://", "https://a.example/?b=1", "a.example", long.as_str()]
+    {
         let body = json!({ "notify_url": wrong }).to_string();
         let response = send(&gateway, "POST", &target, &body).await;
         assert_refused(&response, "notify_url", &json!(wrong));
