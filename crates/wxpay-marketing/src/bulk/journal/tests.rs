@@ -32,7 +32,7 @@ fn terminated() -> Step {
 
 fn unconfirmed() -> Step {
     let (error, state) = ("no response in time".to_owned(), Some(PlanState::Delivering));
-    Step::Ended(PlanOutcome::Unconfirmed { error, state, request_id: None })
+    Step::Ended(PlanOutcome::Unconfirmed { error, is_sent: true, state, request_id: None })
 }
 
 /// Writes the journal of a job with five plans, each in another state.
@@ -293,7 +293,7 @@ async fn a_report_has_a_row_for_each_plan_in_the_order_of_the_list() {
         lines[..4],
         [
             r#"{"n":0,"brand_id":"70001","plan_id":"0","outcome":"terminated","request_id":"08F7","is_confirmed":true}"#,
-            r#"{"n":1,"brand_id":"70001","plan_id":"1","outcome":"unconfirmed","error":"no response in time","state":"DELIVERING"}"#,
+            r#"{"n":1,"brand_id":"70001","plan_id":"1","outcome":"unconfirmed","error":"no response in time","is_sent":true,"state":"DELIVERING"}"#,
             r#"{"n":2,"brand_id":"70001","plan_id":"2","outcome":"open"}"#,
             r#"{"n":3,"brand_id":"70001","plan_id":"3","outcome":"in_doubt"}"#,
         ]
