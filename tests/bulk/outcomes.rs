@@ -176,7 +176,7 @@ async fn a_plan_whose_end_follows_the_call_is_read_until_then() {
             gateway.add_plan(shown);
             let gateway = gateway.clone();
             std::thread::spawn(move || {
-                while !seen(&gateway.journal()).get(&id(0)).is_some_and(|s| s.order == "rxrr") {
+                while seen(&gateway.journal()).get(&id(0)).is_none_or(|s| s.order != "rxrr") {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 let ended = Plan::new(id(0), BRAND);
