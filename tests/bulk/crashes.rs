@@ -1,6 +1,6 @@
 //! A process that is killed at any point, and resumed.
 //!
-//! `WXPAY_BULK_PLANS` and `WXPAY_BULK_CRASHES` set the size: 2000 plans and 50 crashes take some minutes.
+//! `WXPAY_BULK_PLANS` and `WXPAY_BULK_CRASHES` set the size: 2000 plans and 50 crashes take a minute or two.
 //! `WXPAY_BULK_SEED` repeats the choices of a run (not its timing).
 
 use std::sync::Arc;

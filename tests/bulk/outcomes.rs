@@ -145,6 +145,53 @@ async fn what_an_earlier_run_may_have_called_is_not_called_if_it_has_ended() {
 }
 
 #[tokio::test]
+async fn a_plan_that_another_is_ending_is_not_called() {
+    let world = World::new(0).await;
+    let ending = Plan::new(id(0), BRAND).with_field("plan_state", "PLAN_TERMINATING");
+    world.gateway.add_plan(ending);
+    let mut journal = world.journal();
+    journal.list(list(1)).await.unwrap();
+    let short = world.job().confirm_within(Duration::from_millis(300));
+    let progress = short.run(&mut journal).await.unwrap();
+    assert_eq!((progress.unconfirmed, progress.left()), (1, 1));
+    assert!(world.report().contains("\"is_sent\":false"), "{}", world.report());
+    let ended = Plan::new(id(0), BRAND).with_state(wxpay_testing::PlanState::Terminated);
+    world.gateway.add_plan(ended);
+    let progress = world.job().run(&mut journal).await.unwrap();
+    assert_eq!((progress.already_ended, progress.left()), (1, 0), "not by this job");
+    assert!(!world.order(0).contains(['c', 'x']), "{}", world.order(0));
+}
+
+#[tokio::test]
+async fn a_plan_whose_end_follows_the_call_is_read_until_then() {
+    let world = World::new(1).await;
+    let gateway = world.gateway.wechat_pay().clone();
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let job = world.job().observer(move |event, _| {
+        // After the call it shows that it is being ended, for a while.
+        if matches!(event, wxpay_marketing::BulkEvent::Calling { .. })
+            && reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0
+        {
+            let shown = Plan::new(id(0), BRAND).with_field("plan_state", "PLAN_TERMINATING");
+            gateway.add_plan(shown);
+            let gateway = gateway.clone();
+            std::thread::spawn(move || {
+                while seen(&gateway.journal()).get(&id(0)).is_none_or(|s| s.order != "rxrr") {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let ended = Plan::new(id(0), BRAND);
+                gateway.add_plan(ended.with_state(wxpay_testing::PlanState::Terminated));
+            });
+        }
+    });
+    let mut journal = world.journal();
+    journal.list(list(1)).await.unwrap();
+    let progress = job.run(&mut journal).await.unwrap();
+    assert_eq!((progress.terminated, progress.is_complete()), (1, true));
+    assert!(world.report().contains("request_id"), "{}", world.report());
+}
+
+#[tokio::test]
 async fn a_refusal_is_reported_and_stops_nothing() {
     let world = World::new(2).await;
     world.call_meets(status(403, "NO_AUTH"));

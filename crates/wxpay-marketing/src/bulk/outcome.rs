@@ -48,6 +48,8 @@ pub enum PlanOutcome {
     Unconfirmed {
         /// Why, on one line.
         error: String,
+        /// Whether this job sent a termination. It did not if another one had begun (`PLAN_TERMINATING`).
+        is_sent: bool,
         /// The state that was read last, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<PlanState>,
@@ -108,7 +110,12 @@ mod tests {
             PlanOutcome::AlreadyEnded { state: state() },
             PlanOutcome::Mismatch { differences: vec!["x".into()] },
             PlanOutcome::Refused { error: "no".into(), code: None, request_id: None },
-            PlanOutcome::Unconfirmed { error: "no".into(), state: None, request_id: None },
+            PlanOutcome::Unconfirmed {
+                error: "no".into(),
+                is_sent: true,
+                state: None,
+                request_id: None,
+            },
             PlanOutcome::WouldTerminate { state: state() },
             PlanOutcome::Elsewhere { said: "terminated".into() },
         ] {

@@ -29,6 +29,8 @@ plan_steps! {
     /// Its call may have gone out in an earlier run.
     InDoubt,
     Unconfirmed,
+    /// Another termination of it has begun, not by this job.
+    Ending,
     Terminated,
     AlreadyEnded,
     Mismatch,
@@ -44,7 +46,8 @@ impl PlanStep {
             PlanOutcome::AlreadyEnded { .. } => Self::AlreadyEnded,
             PlanOutcome::Mismatch { .. } => Self::Mismatch,
             PlanOutcome::Refused { .. } => Self::Refused,
-            PlanOutcome::Unconfirmed { .. } => Self::Unconfirmed,
+            PlanOutcome::Unconfirmed { is_sent: true, .. } => Self::Unconfirmed,
+            PlanOutcome::Unconfirmed { is_sent: false, .. } => Self::Ending,
             PlanOutcome::WouldTerminate { .. } => Self::WouldTerminate,
             PlanOutcome::Elsewhere { .. } => Self::Elsewhere,
         }
@@ -54,7 +57,12 @@ impl PlanStep {
     pub(crate) fn is_settled(self) -> bool {
         !matches!(
             self,
-            Self::Open | Self::Postponed | Self::Calling | Self::InDoubt | Self::Unconfirmed
+            Self::Open
+                | Self::Postponed
+                | Self::Calling
+                | Self::InDoubt
+                | Self::Unconfirmed
+                | Self::Ending
         )
     }
 
@@ -100,7 +108,7 @@ impl PlanSteps {
     pub(crate) fn begin_run(&self) {
         for n in 0..self.len() {
             match self.step(n) {
-                Some(PlanStep::Postponed) => self.set(n, PlanStep::Open),
+                Some(PlanStep::Postponed | PlanStep::Ending) => self.set(n, PlanStep::Open),
                 Some(PlanStep::Calling | PlanStep::Unconfirmed) => self.set(n, PlanStep::InDoubt),
                 _ => {}
             }

@@ -32,7 +32,7 @@ fn terminated() -> Step {
 
 fn unconfirmed() -> Step {
     let (error, state) = ("no response in time".to_owned(), Some(PlanState::Delivering));
-    Step::Ended(PlanOutcome::Unconfirmed { error, state, request_id: None })
+    Step::Ended(PlanOutcome::Unconfirmed { error, is_sent: true, state, request_id: None })
 }
 
 /// Writes the journal of a job with five plans, each in another state.
@@ -148,13 +148,18 @@ async fn a_list_whose_future_was_dropped_is_given_again() {
     let mut journal = BulkJournal::open(scratch.path(), &owner()).unwrap();
     {
         let mut listing = journal.begin_list().await.unwrap();
-        for n in 0..3 {
+        // So many that some are written.
+        for n in 0..1000 {
             listing.add(plan(n)).await.unwrap();
         }
     }
     assert!(!journal.is_listed());
+    assert!(std::fs::metadata(scratch.path()).unwrap().len() > 10_000);
     assert_eq!(journal.list((0..2).map(plan)).await.unwrap(), 2);
     assert_eq!(journal.progress().open, 2);
+    drop(journal);
+    let again = BulkJournal::open(scratch.path(), &owner()).unwrap();
+    assert_eq!(again.progress().open, 2);
 }
 
 #[tokio::test]
@@ -288,7 +293,7 @@ async fn a_report_has_a_row_for_each_plan_in_the_order_of_the_list() {
         lines[..4],
         [
             r#"{"n":0,"brand_id":"70001","plan_id":"0","outcome":"terminated","request_id":"08F7","is_confirmed":true}"#,
-            r#"{"n":1,"brand_id":"70001","plan_id":"1","outcome":"unconfirmed","error":"no response in time","state":"DELIVERING"}"#,
+            r#"{"n":1,"brand_id":"70001","plan_id":"1","outcome":"unconfirmed","error":"no response in time","is_sent":true,"state":"DELIVERING"}"#,
             r#"{"n":2,"brand_id":"70001","plan_id":"2","outcome":"open"}"#,
             r#"{"n":3,"brand_id":"70001","plan_id":"3","outcome":"in_doubt"}"#,
         ]
@@ -309,4 +314,39 @@ async fn a_report_is_read_while_the_job_runs() {
         rows.push((row.number, row.name()));
     }
     assert_eq!(rows, [(0, "open"), (1, "in_doubt")]);
+}
+
+/// Reads bytes as a journal; returns how many plans it has.
+fn read(bytes: &[u8]) -> Result<usize, JournalError> {
+    load(bytes, |_, _| {}).map(|loaded| loaded.steps.len())
+}
+
+#[tokio::test]
+async fn a_journal_with_another_byte_is_read_or_refused() {
+    let scratch = Scratch::new();
+    let mut bytes = whole(&scratch.path()).await;
+    assert_eq!(read(&bytes).unwrap(), 5);
+    let mut refused = 0;
+    for at in 0..bytes.len() {
+        for other in [b'\n', b'"', b'{', b'9', b'x', 0, 0xff] {
+            let before = std::mem::replace(&mut bytes[at], other);
+            match read(&bytes) {
+                Ok(plans) => assert!(plans <= 5, "{at} {other}"),
+                Err(JournalError::Malformed { .. } | JournalError::Version { .. }) => refused += 1,
+                Err(error) => panic!("{at} {other}: {error:?}"),
+            }
+            bytes[at] = before;
+        }
+    }
+    assert!(refused > bytes.len(), "{refused}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(lines in proptest::collection::vec(".{0,40}", 0..6)) {
+        let bytes = lines.join("\n");
+        if let Ok(plans) = read(bytes.as_bytes()) {
+            proptest::prop_assert_eq!(plans, 0);
+        }
+    }
 }

@@ -202,5 +202,6 @@ mod tests {
             let written = writer.write_synced(b"x\n").await;
             assert!(matches!(written, Err(JournalError::Write { .. })), "{written:?}");
         }
+        assert!(matches!(writer.write(b"x\n"), Err(JournalError::Write { .. })), "at once");
     }
 }

@@ -205,7 +205,7 @@ impl<'a> Columns<'a> {
                 detail: error.clone(),
                 ..none
             },
-            PlanOutcome::Unconfirmed { error, state, request_id } => Self {
+            PlanOutcome::Unconfirmed { error, state, request_id, .. } => Self {
                 state: state.as_ref().map_or("", |state| state.as_str()),
                 request_id: text(request_id),
                 detail: error.clone(),

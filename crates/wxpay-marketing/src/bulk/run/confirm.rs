@@ -103,6 +103,6 @@ impl<T: Transport> Job<T> {
         let error = sent.doubt(read_error.as_deref());
         let failed = sent.error.as_ref().and_then(|error| error.request_id());
         let request_id = request_id.or_else(|| failed.map(str::to_owned));
-        PlanOutcome::Unconfirmed { error, state, request_id }
+        PlanOutcome::Unconfirmed { error, is_sent: sent.is_ours, state, request_id }
     }
 }

@@ -159,7 +159,8 @@ impl<T: Transport> Job<T> {
                 Judgement::IsEnding => {
                     let error = "a termination has begun".to_owned();
                     let state = found.map(|found| found.plan_state);
-                    let outcome = PlanOutcome::Unconfirmed { error, state, request_id: None };
+                    let (is_sent, request_id) = (false, None);
+                    let outcome = PlanOutcome::Unconfirmed { error, is_sent, state, request_id };
                     return Ok(End::Outcome(outcome));
                 }
                 Judgement::Goes => {}

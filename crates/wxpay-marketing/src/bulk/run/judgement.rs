@@ -46,7 +46,7 @@ pub(super) fn judge(plan: &BulkPlan, found: Option<&Plan>, in_doubt: bool) -> Ju
 fn differing(differences: Vec<String>, state: Option<&PlanState>, in_doubt: bool) -> Judgement {
     Judgement::Settled(if in_doubt {
         let error = format!("it is not called again: {}", differences.join("; "));
-        PlanOutcome::Unconfirmed { error, state: state.cloned(), request_id: None }
+        PlanOutcome::Unconfirmed { error, is_sent: true, state: state.cloned(), request_id: None }
     } else {
         PlanOutcome::Mismatch { differences }
     })

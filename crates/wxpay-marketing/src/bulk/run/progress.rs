@@ -41,7 +41,7 @@ impl BulkProgress {
             plans: steps.len(),
             open: number(PlanStep::Open) + number(PlanStep::Postponed),
             in_doubt: number(PlanStep::Calling) + number(PlanStep::InDoubt),
-            unconfirmed: number(PlanStep::Unconfirmed),
+            unconfirmed: number(PlanStep::Unconfirmed) + number(PlanStep::Ending),
             terminated: number(PlanStep::Terminated),
             already_ended: number(PlanStep::AlreadyEnded),
             mismatch: number(PlanStep::Mismatch),
