@@ -344,13 +344,12 @@ mod tests {
             let downloads = Downloads::new(TestClock::at(NOW));
             let merchant = downloads.merchant();
             downloads.hold();
-            let refresh = asleep.block_on(async {
-                let merchant = merchant.clone();
-                let refresh = tokio::spawn(async move { merchant.refresh().await });
+            let refreshed = merchant.clone();
+            let refresh = asleep.spawn(async move { refreshed.refresh().await });
+            asleep.block_on(async {
                 while downloads.calls() == 0 {
                     yield_now().await;
                 }
-                refresh
             });
             assert_eq!(downloads.calls(), 1);
             downloads.gate.add_permits(2);
