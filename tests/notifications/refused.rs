@@ -1,5 +1,7 @@
 //! What is not authentic is refused, and not handed over.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use wxpay_notification::MemoryReplayStore;
 use wxpay_testing::{NotificationFault, send_notification};
 
@@ -75,6 +77,29 @@ async fn a_body_that_is_too_long_is_not_read() {
     let notification = wechat_pay.notification("A.B", vec![b'x'; 1000]);
     let response = send_notification(&receiver.url, notification.request()).await.unwrap();
     assert_eq!((response.status().as_u16(), ledger.all()), (413, 0));
+}
+
+#[tokio::test]
+async fn an_endless_body_is_refused_at_the_limit() {
+    let (wechat_pay, ledger) = (wechat_pay(), Ledger::default());
+    let store = MemoryReplayStore::new();
+    let receiver = Receiver::start(endpoint(&wechat_pay, store), ledger.handler()).await;
+    let address = receiver.url.trim_start_matches("http://").trim_end_matches("/notify");
+    let (mut read, mut write) = TcpStream::connect(address).await.unwrap().into_split();
+    let sends = tokio::spawn(async move {
+        let head = "POST /notify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        write.write_all(head.as_bytes()).await?;
+        loop {
+            let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+            write.write_all(&chunk).await?;
+        }
+        #[expect(unreachable_code, reason = "names the type")]
+        Ok::<(), std::io::Error>(())
+    });
+    let mut status = [0; 12];
+    read.read_exact(&mut status).await.unwrap();
+    sends.abort();
+    assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 413");
 }
 
 #[tokio::test]

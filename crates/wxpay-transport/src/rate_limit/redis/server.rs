@@ -162,3 +162,58 @@ impl fmt::Debug for RedisServer {
         fmt::Debug::fmt(&self.link, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Reads one command, and returns its last word.
+    async fn command(stream: &mut BufReader<TcpStream>) -> String {
+        let mut lines = Vec::new();
+        let mut left = 1;
+        while left > 0 {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let line = line.trim().to_owned();
+            left -= 1;
+            if let Some(words) = line.strip_prefix('*') {
+                left = 2 * words.parse::<usize>().unwrap();
+            }
+            lines.push(line);
+        }
+        lines.pop().unwrap()
+    }
+
+    /// Late responses are handed to those that asked, in order, so a query that is given up harms no other one.
+    #[tokio::test]
+    async fn a_query_without_a_response_does_not_end_a_connection_that_works() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let serves = tokio::spawn(async move {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            let opens = command(&mut stream).await;
+            stream.write_all(format!("+{opens}\r\n").as_bytes()).await.unwrap();
+            let first = command(&mut stream).await;
+            let slow = command(&mut stream).await;
+            stream.write_all(format!("+{first}\r\n").as_bytes()).await.unwrap();
+            // The slow one was given up by now.
+            let last = command(&mut stream).await;
+            stream.write_all(format!("+{slow}\r\n+{last}\r\n").as_bytes()).await.unwrap();
+            // Another connection would find nobody who accepts it.
+            std::future::pending::<()>().await;
+        });
+        let server = RedisServer::new(&url).unwrap();
+        let (long, short) = (Duration::from_secs(60), Duration::from_secs(3));
+        server.command::<String>(&["GET", "opens"], long).await.unwrap();
+        let first = server.command::<String>(&["GET", "first"], long);
+        let slow = server.command::<String>(&["GET", "slow"], short);
+        let (first, slow) = tokio::join!(first, slow);
+        assert_eq!((first.as_deref(), slow), (Ok("first"), Err(RedisFailure(Lost::Slow))));
+        let last = server.command::<String>(&["GET", "last"], long).await;
+        assert_eq!(last.as_deref(), Ok("last"));
+        serves.abort();
+    }
+}
