@@ -29,7 +29,7 @@ impl<T: Transport> DeliveryPlans<T> {
     ///
     /// 1. It looks the plan up by brand and id, and compares it with the expectation. A plan that differs, or has ended
     ///    already, is not touched.
-    /// 2. It finds the brand's other plans on the same stock and coupon ([`Impact`]).
+    /// 2. It finds the brand's other plans on the same stock and coupon ([`Impact`]), and compares once more.
     /// 3. It sends the termination, once. See [`terminate`](Self::terminate).
     /// 4. It reads the state until it is final, or time is up. That also settles an outcome that is not known: the
     ///    termination is never sent a second time. `PLAN_TERMINATING` of 2025 is not final.
@@ -78,28 +78,19 @@ impl<T: Transport> DeliveryPlans<T> {
         &self,
         expected: &TerminateExpectation,
     ) -> Result<TerminateOutcome, Error> {
-        let lookup = |error| Error::from(LookupError::new(expected.plan_id.clone(), error));
-        let plan = self.find(&expected.brand_id, &expected.plan_id).await.map_err(lookup)?;
-        let Some(plan) = plan else { return Err(not_found(expected).into()) };
-        let mut differences = expected.differences(&plan);
-        if differences.is_empty() {
-            if plan.plan_state.is_final() {
-                return Ok(TerminateOutcome::AlreadyEnded(Box::new(plan)));
-            }
-            if plan.plan_state == PlanState::Terminating {
-                // Somebody else's termination has begun: a second one would tell nothing.
-                return Ok(self.confirm(expected, Known::nothing(plan)).await);
-            }
-            differences = expected.state_difference(&plan);
-        }
-        if !differences.is_empty() {
-            return Ok(TerminateOutcome::Mismatch(Box::new(plan), differences));
-        }
-        let impact = if expected.finds_impact {
-            Some(self.impact(&plan).await.map_err(lookup)?)
-        } else {
-            None
+        let mut plan = match self.examined(expected).await? {
+            Examined::Expected(plan) => plan,
+            Examined::Ended(outcome) => return Ok(outcome),
         };
+        let mut impact = None;
+        if expected.finds_impact {
+            impact = Some(self.impact(&plan).await.map_err(|e| lookup_error(expected, e))?);
+            // That may have taken a while.
+            plan = match self.examined(expected).await? {
+                Examined::Expected(plan) => plan,
+                Examined::Ended(outcome) => return Ok(outcome),
+            };
+        }
         let known = match self.terminate(&expected.plan_id).await {
             Ok(terminated) => Known { response: Some(terminated), ..Known::at(plan, impact) },
             Err(error) => match error.outcome() {
@@ -109,6 +100,28 @@ impl<T: Transport> DeliveryPlans<T> {
             },
         };
         Ok(self.confirm(expected, known).await)
+    }
+
+    /// Looks the plan up, and compares it.
+    async fn examined(&self, expected: &TerminateExpectation) -> Result<Examined, Error> {
+        let found = self.find(&expected.brand_id, &expected.plan_id).await;
+        let plan = found.map_err(|e| lookup_error(expected, e))?;
+        let Some(plan) = plan else { return Err(not_found(expected).into()) };
+        let mut differences = expected.differences(&plan);
+        if differences.is_empty() {
+            if plan.plan_state.is_final() {
+                return Ok(Examined::Ended(TerminateOutcome::AlreadyEnded(Box::new(plan))));
+            }
+            if plan.plan_state == PlanState::Terminating {
+                // Somebody else's termination has begun: a second one would tell nothing.
+                return Ok(Examined::Ended(self.confirm(expected, Known::nothing(plan)).await));
+            }
+            differences = expected.state_difference(&plan);
+        }
+        if differences.is_empty() {
+            return Ok(Examined::Expected(plan));
+        }
+        Ok(Examined::Ended(TerminateOutcome::Mismatch(Box::new(plan), differences)))
     }
 
     /// Reads the state once: another caller may have ended the plan at the same time, and that be why this call was
@@ -170,6 +183,15 @@ impl<T: Transport> DeliveryPlans<T> {
     }
 }
 
+/// A plan before its termination.
+#[expect(clippy::large_enum_variant, reason = "it lives only here")]
+enum Examined {
+    /// It is the expected one.
+    Expected(Plan),
+    /// It is not to be terminated.
+    Ended(TerminateOutcome),
+}
+
 /// What is known when the state is read.
 struct Known {
     plan: Plan,
@@ -187,6 +209,10 @@ impl Known {
     fn nothing(plan: Plan) -> Self {
         Self { is_sent: false, ..Self::at(plan, None) }
     }
+}
+
+fn lookup_error(expected: &TerminateExpectation, error: Error) -> Error {
+    LookupError::new(expected.plan_id.clone(), error).into()
 }
 
 fn not_found(expected: &TerminateExpectation) -> PlanNotFoundError {

@@ -8,7 +8,7 @@ use wxpay_marketing::{
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, Plan, PlanState as State, WechatPay};
 use wxpay_transport::{Method, Outcome, Request, Response, Transport, async_trait};
 
-use crate::common::{BeforePost, brand, client, plan_id, plans, requests};
+use crate::common::{Before, BeforePost, brand, client, plan_id, plans, requests};
 
 fn expected(id: &str) -> TerminateExpectation {
     let expected = TerminateExpectation::new(brand("1004"), plan_id(id));
@@ -105,6 +105,26 @@ async fn a_plan_that_differs_is_not_touched() {
     let outcome = plans.terminate_checked(&both).await.unwrap();
     assert!(matches!(&outcome, TerminateOutcome::Mismatch(_, d) if d.len() == 2), "{outcome:?}");
     assert_eq!(posts(&gateway), 0);
+}
+
+/// The search for other plans may take a while.
+#[tokio::test]
+async fn a_plan_that_changes_during_the_search_is_compared_again() {
+    for (state, has_ended) in [(State::Paused, false), (State::Expired, true)] {
+        let gateway = Gateway::start().await;
+        let wechat_pay = gateway.wechat_pay().clone();
+        let change = move |request: &Request| {
+            if !request.target().as_str().contains("plan_id=") {
+                wechat_pay.move_plan("12000", state);
+            }
+        };
+        let plans = DeliveryPlans::new(Before(client(&gateway, &gateway.base_url()), change));
+        let expected = TerminateExpectation::new(brand("1004"), plan_id("12000"))
+            .plan_state(PlanState::Delivering);
+        let outcome = plans.terminate_checked(&expected).await.unwrap();
+        assert_eq!(outcome.has_ended(), has_ended, "{outcome:?}");
+        assert_eq!(posts(&gateway), 0, "{outcome:?}");
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,23 @@ impl<F: Fn(Request) -> Request + Send + Sync> Transport for Changing<F> {
     }
 }
 
+/// A transport that calls a function before each request.
+pub(crate) struct Before<F>(pub(crate) TestClient, pub(crate) F);
+
+impl<F> fmt::Debug for Before<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Before")
+    }
+}
+
+#[async_trait]
+impl<F: Fn(&Request) + Send + Sync> Transport for Before<F> {
+    async fn send(&self, request: Request) -> Result<Response, Error> {
+        (self.1)(&request);
+        self.0.send(request).await
+    }
+}
+
 /// A transport that calls a function before each `POST`.
 pub(crate) struct BeforePost<F>(pub(crate) TestClient, pub(crate) F);
 
