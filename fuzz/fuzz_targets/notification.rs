@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use wxpay_auth::{
-    ApiV3Key, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial, async_trait,
+    ApiV3Key, NotReady, SignedMessage, Timestamp, Verifier, VerifyError, WechatpaySerial,
+    async_trait,
 };
 use wxpay_fuzz::{Response, assert_good_error, assert_one_line, run};
 use wxpay_notification::{Bytes, NotificationReceiver, Receipt};
