@@ -192,7 +192,7 @@ mod tests {
     async fn a_query_without_a_response_does_not_end_a_connection_that_works() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let answering = tokio::spawn(async move {
+        let double = tokio::spawn(async move {
             let mut stream = BufReader::new(listener.accept().await.unwrap().0);
             let opens = command(&mut stream).await;
             stream.write_all(format!("+{opens}\r\n").as_bytes()).await.unwrap();
@@ -214,6 +214,6 @@ mod tests {
         assert_eq!((first.as_deref(), slow), (Ok("first"), Err(RedisFailure(Lost::Slow))));
         let last = server.command::<String>(&["GET", "last"], long).await;
         assert_eq!(last.as_deref(), Ok("last"));
-        answering.abort();
+        double.abort();
     }
 }
