@@ -10,6 +10,7 @@ mod flight;
 mod list;
 mod list_error;
 mod platform_certificates;
+mod progress;
 mod renewing_verifier;
 mod scheduler;
 mod status;
