@@ -117,12 +117,17 @@ impl Keys {
         }
     }
 
-    /// Returns the key to encrypt with: a public key, or the valid certificate with the latest effective time.
-    /// Among equal ones it is the preferred one.
+    /// Returns the key of a kind to encrypt with: a public key, or the valid certificate with the latest effective
+    /// time. Among equal ones it is the preferred one.
     #[cfg(feature = "aws-lc-rs")]
-    fn newest(&self, now: Timestamp) -> Option<(&WechatpaySerial, &Key)> {
+    fn newest(
+        &self,
+        now: Timestamp,
+        is_of_kind: impl Fn(&WechatpaySerial) -> bool,
+    ) -> Option<(&WechatpaySerial, &Key)> {
         let begin = |key: &Key| key.validity.map_or(u64::MAX, |(begin, _)| begin.as_unix_secs());
-        let keys = self.preference.iter().rev().filter_map(|s| self.by_serial.get_key_value(s));
+        let order = self.preference.iter().rev().filter(|serial| is_of_kind(serial));
+        let keys = order.filter_map(|s| self.by_serial.get_key_value(s));
         keys.filter(|(_, key)| key.is_valid(now)).max_by_key(|(_, key)| begin(key))
     }
 
@@ -299,8 +304,23 @@ impl KeyRing {
     #[cfg(feature = "aws-lc-rs")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
     pub fn field_encryptor(&self) -> Result<crate::FieldEncryptor, crate::FieldEncryptError> {
-        let (keys, now) = (self.keys.load(), self.clock.now());
-        let Some((serial, key)) = keys.newest(now) else {
+        self.field_encryptor_among(self.clock.now(), |_| true)
+    }
+
+    /// Returns an encryptor as [`field_encryptor`](Self::field_encryptor), but chooses among the keys that `is_wanted`
+    /// accepts (only platform certificates, for example).
+    ///
+    /// # Errors
+    /// [`FieldEncryptError::NoKey`](crate::FieldEncryptError::NoKey) if none of these keys is valid at `now`.
+    #[cfg(feature = "aws-lc-rs")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+    pub fn field_encryptor_among(
+        &self,
+        now: Timestamp,
+        is_wanted: impl Fn(&WechatpaySerial) -> bool,
+    ) -> Result<crate::FieldEncryptor, crate::FieldEncryptError> {
+        let keys = self.keys.load();
+        let Some((serial, key)) = keys.newest(now, is_wanted) else {
             return Err(keys.readiness(now).err().unwrap_or(NotReady::NoKey).into());
         };
         Ok(crate::FieldEncryptor::new(serial.clone(), &key.public)?)
