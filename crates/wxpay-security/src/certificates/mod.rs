@@ -12,6 +12,7 @@ mod list_error;
 mod platform_certificates;
 mod progress;
 mod renewing_verifier;
+mod schedule;
 mod scheduler;
 mod status;
 mod wire;

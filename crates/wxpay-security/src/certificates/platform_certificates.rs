@@ -18,7 +18,7 @@ use crate::certificates::flight::{self, Flight, Outcome, Waiting};
 use crate::certificates::list::CertificateList;
 use crate::certificates::list_error::CertificateListError;
 use crate::certificates::progress::Progress;
-use crate::certificates::scheduler::{Due, Schedule};
+use crate::certificates::schedule::{Due, Schedule};
 use crate::certificates::status::{CertificateState, CertificateStatus};
 
 /// The platform certificates of a merchant: a key ring, and what downloads them into it.

@@ -10,7 +10,7 @@ use crate::certificates::error::CertificateError;
 use crate::certificates::flight::Outcome;
 use crate::certificates::list::CertificateList;
 use crate::certificates::platform_certificates::Inner;
-use crate::certificates::scheduler::{Due, Schedule};
+use crate::certificates::schedule::{Due, Schedule};
 use crate::certificates::status::{CertificateState, CertificateStatus};
 
 /// What is known about the downloads of a merchant.
