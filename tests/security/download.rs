@@ -46,7 +46,10 @@ async fn the_first_download_fills_an_empty_ring_and_calls_succeed() {
 
     let error = client.send(list()).await.unwrap_err();
     assert!(matches!(error, Error::Verifier(_)), "nothing is sent before: {error:?}");
+    // The call has begun a download, which is joined unless it has ended.
     let listed = certificates.refresh().await.unwrap();
+    let downloads = downloads_of(&gateway);
+    assert!((1..=2).contains(&downloads), "{downloads}");
     assert_eq!(listed.signed_by, gateway.platform_certificates()[0]);
     assert_eq!(certificates.ring().serials(), gateway.platform_certificates());
     assert_eq!(listed.newest().unwrap().serial, gateway.platform_certificates()[0]);
@@ -54,8 +57,8 @@ async fn the_first_download_fills_an_empty_ring_and_calls_succeed() {
     let journal = gateway.journal();
     assert_eq!(journal[0].header("wechatpay-serial"), None, "the download has no such header");
     let serial = gateway.platform_certificates()[0].to_string();
-    assert_eq!(journal[1].header("wechatpay-serial"), Some(&*serial));
-    assert_eq!(downloads_of(&gateway), 1);
+    assert_eq!(journal[downloads].header("wechatpay-serial"), Some(&*serial));
+    assert_eq!(journal.len(), downloads + 1);
 }
 
 #[tokio::test]
@@ -270,23 +273,28 @@ async fn nothing_else_is_taken_for_public_key_mode() {
         gateway.behave();
         error
     };
-    for misbehaviour in [
+    for (failures, misbehaviour) in (1..).zip([
         status(500, "SYSTEM_ERROR", true),
         status(500, "RESOURCE_NOT_EXISTS", true),
         status(404, "SOMETHING_ELSE", true),
         status(403, "NO_AUTH", true),
         status(429, "RATELIMIT_EXCEEDED", true),
         forged,
-    ] {
+        // While a certificate is valid, nobody can end the downloads without a signature.
+        status(404, "NOT_FOUND", false),
+        status(404, "RESOURCE_NOT_EXISTS", false),
+        status(403, "RESOURCE_NOT_EXISTS", false),
+        // The certificates of WeChat Pay have expired.
+        status(403, "NOT_ENOUGH", true),
+        status(403, "NOT_ENOUGH", false),
+    ]) {
         let error = refused_with(&misbehaviour).await;
         assert!(matches!(&*error, CertificateError::Transport(Error::Api(_))), "{error:?}");
-        assert_eq!(certificates.status().state, CertificateState::Active, "{misbehaviour:?}");
+        let status = certificates.status();
+        assert_eq!(status.state, CertificateState::Active, "{misbehaviour:?}");
+        assert_eq!(status.failures, failures, "{misbehaviour:?}");
     }
-    for misbehaviour in [
-        status(404, "NOT_FOUND", false),
-        status(403, "NOT_ENOUGH", true),
-        status(404, "RESOURCE_NOT_EXISTS", true),
-    ] {
+    for misbehaviour in [status(404, "NOT_FOUND", true), status(404, "RESOURCE_NOT_EXISTS", true)] {
         let error = refused_with(&misbehaviour).await;
         assert!(error.is_public_key_mode(), "{misbehaviour:?}: {error:?}");
         certificates.refresh().await.expect("and back");

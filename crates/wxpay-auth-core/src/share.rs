@@ -113,9 +113,11 @@ impl Spread {
         Self { state: AtomicU64::new(u64::from(share.millionths) << NUMBER_BITS) }
     }
 
-    /// Sets the share of the calls from now on.
+    /// Sets the share of the calls from now on. To set it to what it is changes nothing.
     pub fn set(&self, share: Share) {
-        self.state.store(u64::from(share.millionths) << NUMBER_BITS, Ordering::Relaxed);
+        let begin = u64::from(share.millionths) << NUMBER_BITS;
+        let changed = |state: u64| (state & !NUMBER != begin).then_some(begin);
+        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
 
     /// Returns the share.
@@ -187,6 +189,18 @@ mod tests {
         spread.set(Share::new(0.001).unwrap());
         assert!(spread.next(), "the first call after a change belongs to the share");
         assert!((0..300).filter(|_| spread.next()).count() <= 1);
+    }
+
+    /// An application that reads its configuration again and again sets what is set.
+    #[test]
+    fn setting_the_same_share_again_does_not_begin_anew() {
+        let share = Share::new(0.001).unwrap();
+        let spread = Spread::new(Share::NONE);
+        let chosen = (0..1000).filter(|_| {
+            spread.set(share);
+            spread.next()
+        });
+        assert!((1..=2).contains(&chosen.count()));
     }
 
     #[test]

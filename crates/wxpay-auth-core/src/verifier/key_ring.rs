@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::keys::{Certificate, KeyError, PublicKey};
 use crate::signer::Algorithm;
-use crate::verifier::{NotReady, SignedMessage, Verifier, VerifyError};
+use crate::verifier::{CLOCK_WINDOW_SECS, NotReady, SignedMessage, Verifier, VerifyError};
 use crate::wechatpay_serial::WechatpaySerial;
 
 /// Verifies with the WeChat Pay public key or platform certificate that a response names.
@@ -48,18 +48,28 @@ pub struct KeyRing {
 #[derive(Clone, Default)]
 struct Keys {
     by_serial: HashMap<WechatpaySerial, Key>,
-    /// The preferred keys in order: public keys, then certificates, the longest valid one first.
+    /// The preferred keys in order: public keys, then certificates, the longest valid one first. Without those that
+    /// were replaced.
     preference: Vec<WechatpaySerial>,
 }
 
 #[derive(Clone)]
 struct Key {
-    public_key: PublicKey,
+    public: PublicKey,
     /// First and last second; `None` for a public key, which does not expire.
     validity: Option<(Timestamp, Timestamp)>,
+    /// The last second at which it verifies, of a certificate that was replaced; it is used for nothing else.
+    leaves: Option<Timestamp>,
 }
 
+/// How long a certificate verifies after it was replaced: as old as a message may be, and as much again for its way.
+const GRACE_SECS: u64 = 2 * CLOCK_WINDOW_SECS;
+
 impl Key {
+    fn has_left(&self, now: Timestamp) -> bool {
+        self.leaves.is_some_and(|last| now > last)
+    }
+
     fn is_valid(&self, now: Timestamp) -> bool {
         self.validity.is_none_or(|(not_before, not_after)| (not_before..=not_after).contains(&now))
     }
@@ -90,11 +100,11 @@ impl Keys {
     }
 
     fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
-        if self.by_serial.values().any(|key| key.is_valid(now)) {
+        let keys = || self.preference.iter().filter_map(|s| self.by_serial.get_key_value(s));
+        if keys().any(|(_, key)| key.is_valid(now)) {
             return Ok(());
         }
-        let certificates =
-            || self.by_serial.iter().filter_map(|(serial, key)| Some((serial, key.validity?)));
+        let certificates = || keys().filter_map(|(serial, key)| Some((serial, key.validity?)));
         let next = certificates().filter(|(_, (begin, _))| *begin > now);
         if let Some((serial, (not_before, _))) = next.min_by_key(|(_, (begin, _))| *begin) {
             return Err(NotReady::NotValidYet { serial: serial.clone(), not_before });
@@ -107,17 +117,39 @@ impl Keys {
         }
     }
 
-    /// Returns the key to encrypt with: a public key, or the valid certificate with the latest effective time.
-    /// Among equal ones it is the preferred one.
+    /// Returns the key of a kind to encrypt with: a public key, or the valid certificate with the latest effective
+    /// time. Among equal ones it is the preferred one.
     #[cfg(feature = "aws-lc-rs")]
-    fn newest(&self, now: Timestamp) -> Option<(&WechatpaySerial, &Key)> {
+    fn newest(
+        &self,
+        now: Timestamp,
+        is_of_kind: impl Fn(&WechatpaySerial) -> bool,
+    ) -> Option<(&WechatpaySerial, &Key)> {
         let begin = |key: &Key| key.validity.map_or(u64::MAX, |(begin, _)| begin.as_unix_secs());
-        let keys = self.preference.iter().rev().filter_map(|s| self.by_serial.get_key_value(s));
+        let order = self.preference.iter().rev().filter(|serial| is_of_kind(serial));
+        let keys = order.filter_map(|s| self.by_serial.get_key_value(s));
         keys.filter(|(_, key)| key.is_valid(now)).max_by_key(|(_, key)| begin(key))
     }
 
+    /// Replaces the certificates. Those that were held verify for a while.
+    fn replace_certificates(&mut self, new: &[(WechatpaySerial, Key)], now: Timestamp) {
+        let last = Timestamp::from_unix_secs(now.as_unix_secs().saturating_add(GRACE_SECS));
+        self.by_serial.retain(|_, key| !key.has_left(now));
+        for (serial, key) in &mut self.by_serial {
+            if !serial.is_public_key_id() {
+                key.leaves.get_or_insert(last);
+            }
+        }
+        for (serial, key) in new {
+            self.by_serial.remove(serial);
+            self.by_serial.insert(serial.clone(), key.clone());
+        }
+        self.sort();
+    }
+
     fn sort(&mut self) {
-        let mut order: Vec<_> = self.by_serial.iter().collect();
+        let held = self.by_serial.iter().filter(|(_, key)| key.leaves.is_none());
+        let mut order: Vec<_> = held.collect();
         let end = |key: &Key| key.validity.map_or(u64::MAX, |(_, end)| end.as_unix_secs());
         order.sort_by(|(a, x), (b, y)| end(y).cmp(&end(x)).then_with(|| b.cmp(a)));
         self.preference = order.into_iter().map(|(serial, _)| serial.clone()).collect();
@@ -148,7 +180,7 @@ impl KeyRing {
         if !id.is_public_key_id() {
             return Err(KeyError::NotPublicKeyId);
         }
-        self.insert(&id, &Key { public_key, validity: None });
+        self.insert(&id, &Key { public: public_key, validity: None, leaves: None });
         Ok(())
     }
 
@@ -196,11 +228,15 @@ impl KeyRing {
         if self.clock.now() > not_after {
             return Err(KeyError::CertificateExpired { serial_no: serial_no.clone(), not_after });
         }
-        Ok(Key { public_key, validity: Some((not_before, not_after)) })
+        Ok(Key { public: public_key, validity: Some((not_before, not_after)), leaves: None })
     }
 
     /// Replaces all platform certificates with these, atomically; public keys stay. If one is refused, nothing
     /// changes.
+    ///
+    /// Those that were held before, and are not among these, still verify for ten minutes, because messages signed
+    /// with them may be on their way. They are used for nothing else, and [`serials`](Self::serials) does not name them.
+    /// [`remove`](Self::remove) removes one at once.
     ///
     /// Each comes with its serial as WeChat Pay writes it (`serial_no` of the download): requests name it in exactly
     /// that form.
@@ -221,11 +257,8 @@ impl KeyRing {
             let key = self.checked(certificate, certificate.public_key().clone())?;
             new.push((serial, key));
         }
-        self.update(|keys| {
-            keys.by_serial.retain(|serial, _| serial.is_public_key_id());
-            keys.by_serial.extend(new.iter().cloned());
-            keys.sort();
-        });
+        let now = self.clock.now();
+        self.update(|keys| keys.replace_certificates(&new, now));
         Ok(())
     }
 
@@ -271,11 +304,26 @@ impl KeyRing {
     #[cfg(feature = "aws-lc-rs")]
     #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
     pub fn field_encryptor(&self) -> Result<crate::FieldEncryptor, crate::FieldEncryptError> {
-        let (keys, now) = (self.keys.load(), self.clock.now());
-        let Some((serial, key)) = keys.newest(now) else {
+        self.field_encryptor_among(self.clock.now(), |_| true)
+    }
+
+    /// Returns an encryptor as [`field_encryptor`](Self::field_encryptor), but chooses among the keys that `is_wanted`
+    /// accepts (only platform certificates, for example).
+    ///
+    /// # Errors
+    /// [`FieldEncryptError::NoKey`](crate::FieldEncryptError::NoKey) if none of these keys is valid at `now`.
+    #[cfg(feature = "aws-lc-rs")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "aws-lc-rs")))]
+    pub fn field_encryptor_among(
+        &self,
+        now: Timestamp,
+        is_wanted: impl Fn(&WechatpaySerial) -> bool,
+    ) -> Result<crate::FieldEncryptor, crate::FieldEncryptError> {
+        let keys = self.keys.load();
+        let Some((serial, key)) = keys.newest(now, is_wanted) else {
             return Err(keys.readiness(now).err().unwrap_or(NotReady::NoKey).into());
         };
-        Ok(crate::FieldEncryptor::new(serial.clone(), &key.public_key)?)
+        Ok(crate::FieldEncryptor::new(serial.clone(), &key.public)?)
     }
 
     fn insert(&self, serial: &WechatpaySerial, key: &Key) {
@@ -314,14 +362,15 @@ impl Verifier for KeyRing {
         }
         let serial = message.serial();
         let keys = self.keys.load();
-        let key = keys.by_serial.get(serial).ok_or_else(|| VerifyError::unknown_serial(serial))?;
+        let key = keys.by_serial.get(serial).filter(|key| !key.has_left(message.now()));
+        let key = key.ok_or_else(|| VerifyError::unknown_serial(serial))?;
         if let Some((not_before, not_after)) = key.validity
             && !key.is_valid(message.now())
         {
             let (serial, now) = (serial.clone(), message.now());
             return Err(VerifyError::KeyNotValid { serial, not_before, not_after, now });
         }
-        if key.public_key.verifies(message.message(), message.signature()) {
+        if key.public.verifies(message.message(), message.signature()) {
             Ok(())
         } else {
             Err(VerifyError::mismatch(serial.clone()))

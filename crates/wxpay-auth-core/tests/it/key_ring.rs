@@ -412,7 +412,8 @@ async fn certificates_are_replaced_together_and_public_keys_stay() {
     );
     assert!(held[1].starts_with("20202"), "its digits are kept as they were given: {held:?}");
     verify(&ring, &serial(&one), NOW).await.unwrap();
-    let gone = verify(&ring, &certificate().serial_no().clone().into(), NOW).await.unwrap_err();
+    let after = Timestamp::from_unix_secs(NOW.as_unix_secs() + 601);
+    let gone = verify(&ring, &certificate().serial_no().clone().into(), after).await.unwrap_err();
     assert!(matches!(gone, VerifyError::UnknownSerial { .. }), "{gone:?}");
 
     // One that is refused changes nothing.
@@ -429,6 +430,53 @@ async fn certificates_are_replaced_together_and_public_keys_stay() {
     }
     ring.replace_certificates([]).unwrap();
     assert_eq!(ring.serials(), [id(1)]);
+}
+
+/// A response that was signed before WeChat Pay's list changed may arrive after it.
+#[tokio::test]
+async fn a_certificate_that_was_replaced_verifies_for_a_while_and_is_used_for_nothing_else() {
+    let now = Arc::new(AtomicU64::new(NOW.as_unix_secs()));
+    let clock = {
+        let now = Arc::clone(&now);
+        move || Timestamp::from_unix_secs(now.load(Ordering::Relaxed))
+    };
+    let later = |secs| Timestamp::from_unix_secs(NOW.as_unix_secs() + secs);
+    let ring = KeyRing::with_clock(clock);
+    ring.insert_certificate(&certificate()).unwrap();
+    let old: WechatpaySerial = certificate().serial_no().clone().into();
+    ring.replace_certificates([]).unwrap();
+
+    assert!(ring.serials().is_empty());
+    assert_eq!((ring.preferred_serial(NOW), ring.preferred_certificate(NOW)), (None, None));
+    assert_eq!(ring.readiness(NOW), Err(NotReady::NoKey));
+    #[cfg(feature = "aws-lc-rs")]
+    assert!(ring.field_encryptor().is_err());
+    // Another list does not prolong it, and does not end it.
+    now.store(later(300).as_unix_secs(), Ordering::Relaxed);
+    let new = issued(1, "Tenpay.com sign");
+    ring.replace_certificates([(new.serial_no().clone().into(), &new)]).unwrap();
+    assert_eq!(ring.serials(), [new.serial_no().clone().into()]);
+    verify(&ring, &old, later(600)).await.unwrap();
+    let gone = verify(&ring, &old, later(601)).await.unwrap_err();
+    assert!(matches!(gone, VerifyError::UnknownSerial { .. }), "{gone:?}");
+
+    // It is listed again; and it can be removed at once.
+    let both = [(old.clone(), &certificate()), (new.serial_no().clone().into(), &new)];
+    ring.replace_certificates(both).unwrap();
+    verify(&ring, &old, later(5000)).await.unwrap();
+    ring.replace_certificates([]).unwrap();
+    assert!(ring.remove(&old));
+    let gone = verify(&ring, &old, later(301)).await.unwrap_err();
+    assert!(matches!(gone, VerifyError::UnknownSerial { .. }), "{gone:?}");
+
+    // Its own end comes first.
+    let last = certificate().not_after();
+    now.store(last.as_unix_secs(), Ordering::Relaxed);
+    ring.insert_certificate(&certificate()).unwrap();
+    ring.replace_certificates([]).unwrap();
+    let late = Timestamp::from_unix_secs(last.as_unix_secs() + 1);
+    let ended = verify(&ring, &old, late).await.unwrap_err();
+    assert!(matches!(ended, VerifyError::KeyNotValid { .. }), "{ended:?}");
 }
 
 #[test]

@@ -54,7 +54,12 @@ impl Clock for TestClock {
 pub(super) enum Answer {
     List,
     NoConnection,
+    /// A 404 that nobody signed.
     PublicKeyMode,
+    /// A 404 signed by a key that is held.
+    ConfirmedPublicKeyMode,
+    /// A signed 403: the certificates have expired.
+    NotEnough,
     Panic,
 }
 
@@ -94,6 +99,20 @@ impl Downloads {
     /// Lets no download end until permits are added.
     pub(super) fn hold(&self) {
         self.gate.forget_permits(usize::MAX);
+    }
+
+    fn refusal(&self, call: CallContext, status: u16, signature: ResponseSignature) -> Error {
+        let code = if status == 404 { "RESOURCE_NOT_EXISTS" } else { "NOT_ENOUGH" };
+        let body = json!({"code": code, "message": "no"}).to_string();
+        Error::Api(ApiError::from_response(
+            call,
+            StatusCode::from_u16(status).unwrap(),
+            &HeaderMap::new(),
+            Ok(Bytes::from(body)),
+            signature,
+            b"",
+            self.clock.now(),
+        ))
     }
 
     /// Returns a merchant with an empty ring, whose downloads these are.
@@ -143,18 +162,16 @@ impl Transport for Wire {
             Answer::NoConnection => {
                 Err(Error::Connect(ConnectError::new(call, ConnectStage::Tcp, "no".into())))
             }
-            Answer::PublicKeyMode => Err(Error::Api(ApiError::from_response(
-                call,
-                StatusCode::NOT_FOUND,
-                &HeaderMap::new(),
-                Ok(Bytes::from_static(br#"{"code":"RESOURCE_NOT_EXISTS","message":"no"}"#)),
-                ResponseSignature::Missing,
-                b"",
-                downloads.clock.now(),
-            ))),
+            Answer::PublicKeyMode => Err(downloads.refusal(call, 404, ResponseSignature::Missing)),
+            Answer::ConfirmedPublicKeyMode => Err(downloads.refusal(call, 404, signed())),
+            Answer::NotEnough => Err(downloads.refusal(call, 403, signed())),
             Answer::Panic => panic!("a transport of the application"),
         }
     }
+}
+
+fn signed() -> ResponseSignature {
+    ResponseSignature::Verified("PUB_KEY_ID_1".parse().unwrap())
 }
 
 impl Wire {

@@ -33,8 +33,9 @@ impl<T: Transport> CertificateDownload<T> {
     ///
     /// `GET /v3/certificates`. The limit is 1000 calls per second and `mchid`. It is a query, so it may be repeated.
     ///
-    /// Expired certificates are left out, and so are those of another kind than RSA with 2048 bits; each is logged. Any
-    /// other fault of any certificate refuses the whole list.
+    /// Expired certificates are left out, and so are those of another kind than RSA with 2048 bits, or encrypted with an
+    /// algorithm that the decryptor does not know (SM4); each is logged. Any other fault of any certificate refuses the
+    /// whole list.
     ///
     /// # Errors
     /// [`CertificateError::PublicKeyMode`] if the merchant has none, [`CertificateError::List`] if the list was not accepted,

@@ -19,11 +19,17 @@ pub(super) fn after_success(interval: Duration, covered: Duration, jitter: f64) 
     interval.min(covered / 4).mul_f64(spread).max(SHORTEST.min(interval))
 }
 
-/// Returns how long to wait after this many failures in a row: twice as long each time, from one minute to one hour.
+/// Returns how long to wait after this many failures in a row, or unchanged lists without a certificate of use: twice as long each time, from one minute to one hour.
 pub(super) fn after_failure(interval: Duration, failures: u32, jitter: f64) -> Duration {
     let doubled = AFTER_FIRST_FAILURE.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let longest = doubled.min(LONGEST_AFTER_FAILURE).min(interval);
     longest.mul_f64(jitter.clamp(0.0, 1.0).mul_add(0.5, 0.5))
+}
+
+/// Returns how long to wait in public-key mode, if the refusal was not verified: about a day.
+pub(super) fn probe(interval: Duration, jitter: f64) -> Duration {
+    const DAY: Duration = Duration::from_secs(86_400);
+    DAY.max(interval).mul_f64(jitter.clamp(0.0, 1.0).mul_add(0.2, 0.8))
 }
 
 #[cfg(test)]
@@ -50,6 +56,14 @@ mod tests {
         assert_eq!(wait(0), SHORTEST, "and not all the time");
         let short = Duration::from_secs(5);
         assert!(after_success(short, YEAR, 1.0) <= short, "an interval of a test is kept");
+    }
+
+    #[test]
+    fn a_probe_is_about_a_day_away() {
+        for jitter in [0.0, 0.5, 1.0] {
+            let wait = probe(HALF_A_DAY, jitter);
+            assert!(wait > HALF_A_DAY && wait <= 2 * HALF_A_DAY, "{wait:?}");
+        }
     }
 
     #[test]

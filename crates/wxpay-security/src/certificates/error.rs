@@ -32,7 +32,8 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
-    /// Returns whether the merchant has no platform certificates, so that further downloads are of no use.
+    /// Returns whether the merchant has no platform certificates. Further downloads are of no use if the response that
+    /// says so [was verified](PublicKeyModeError::is_verified).
     pub fn is_public_key_mode(&self) -> bool {
         matches!(self, Self::PublicKeyMode(_))
     }
@@ -49,6 +50,9 @@ impl CertificateError {
     /// Returns what to do.
     pub fn hint(&self) -> Cow<'static, str> {
         match self {
+            Self::Transport(wxpay_transport::Error::Api(api)) if says_expired(api) => {
+                EXPIRED.into()
+            }
             Self::Transport(e) => e.hint(),
             Self::List(e) => e.hint().into(),
             Self::PublicKeyMode(e) => e.hint().into(),
@@ -95,13 +99,25 @@ fn list_error(error: &wxpay_transport::Error) -> Option<&Arc<CertificateListErro
     }
 }
 
+/// What to do if WeChat Pay's own certificates have expired.
+const EXPIRED: &str = "the platform certificates have expired: move to the WeChat Pay public key (账户中心 > API安全 > \
+                       微信支付公钥), or ask WeChat Pay's support";
+
+/// Returns whether a response says that the certificates have expired and there is no new one yet.
+fn says_expired(api: &ApiError) -> bool {
+    refuses(api) && api.code() == Some("NOT_ENOUGH")
+}
+
+fn refuses(api: &ApiError) -> bool {
+    matches!(api.status(), StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
+}
+
 /// Returns whether a response says that there are no platform certificates.
 ///
 /// The codes are those that were reported. A 404 may be signed by a public key that is not held; a signature that does
 /// not match is another matter: then it is not known who says so.
 fn says_no_more(api: &ApiError) -> bool {
-    let status = matches!(api.status(), StatusCode::NOT_FOUND | StatusCode::FORBIDDEN);
-    let code = matches!(api.code(), Some("RESOURCE_NOT_EXISTS" | "NOT_ENOUGH" | "NOT_FOUND"));
+    let code = matches!(api.code(), Some("RESOURCE_NOT_EXISTS" | "NOT_FOUND"));
     let may_be_wechat_pays = match api.signature() {
         ResponseSignature::Verified(_) | ResponseSignature::Missing => true,
         ResponseSignature::Refused(error) => {
@@ -109,13 +125,13 @@ fn says_no_more(api: &ApiError) -> bool {
         }
         _ => false,
     };
-    status && code && may_be_wechat_pays
+    refuses(api) && code && may_be_wechat_pays
 }
 
 /// WeChat Pay says that the merchant has no platform certificates.
 ///
-/// New merchants have only the WeChat Pay public key; others have moved to it, or their certificates have expired
-/// (`NOT_ENOUGH`).
+/// New merchants have only the WeChat Pay public key; others have moved to it. (`NOT_ENOUGH`, all certificates have
+/// expired, is not this error but a [`CertificateError::Transport`].)
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012073263>
 #[derive(Error)]
@@ -131,6 +147,16 @@ impl PublicKeyModeError {
         &self.api
     }
 
+    /// Returns whether a key that is held signed the response. If not, anyone on the way may have sent it.
+    pub fn is_verified(&self) -> bool {
+        matches!(self.api.signature(), ResponseSignature::Verified(_))
+    }
+
+    /// Takes it for a failure like others.
+    pub(super) fn into_failure(self) -> CertificateError {
+        CertificateError::Transport(wxpay_transport::Error::Api(*self.api))
+    }
+
     /// Returns the code of the response, such as `RESOURCE_NOT_EXISTS`.
     pub fn code(&self) -> &str {
         self.api.code().unwrap_or_default()
@@ -143,10 +169,6 @@ impl PublicKeyModeError {
 
     /// Returns what to do.
     pub fn hint(&self) -> &'static str {
-        if self.code() == "NOT_ENOUGH" {
-            return "the platform certificates have expired: move to the WeChat Pay public key (账户中心 > API安全 > \
-                    微信支付公钥), or ask WeChat Pay's support";
-        }
         "verify with the WeChat Pay public key: download it with its PUB_KEY_ID_… from the merchant platform \
          (账户中心 > API安全 > 微信支付公钥), add it to the key ring (KeyRing::insert_public_key), and download no more \
          certificates"

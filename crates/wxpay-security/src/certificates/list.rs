@@ -1,6 +1,8 @@
 //! The list of platform certificates: decrypted and checked.
 
-use wxpay_auth::{Certificate, DateTime, KeyError, ResourceDecryptor, Timestamp, WechatpaySerial};
+use wxpay_auth::{
+    Certificate, DateTime, DecryptError, KeyError, ResourceDecryptor, Timestamp, WechatpaySerial,
+};
 use wxpay_auth_core::internal::log::warn;
 use wxpay_auth_core::internal::{is_merchants, merchant_certificate};
 
@@ -84,14 +86,9 @@ pub(crate) async fn read(
     for entry in &body.data {
         match open(entry, decryptor, root).await {
             Ok(certificate) => certificates.push(certificate),
-            // A kind of key that may come beside the others one day. It is of no use here, and no reason to do without
-            // the others.
-            Err(
-                error @ CertificateListError::Certificate {
-                    source: KeyError::NotRsa { .. } | KeyError::WrongSize { .. },
-                    ..
-                },
-            ) => {
+            // A kind of key or encryption that may come beside the others one day. It is of no use here, and no reason to
+            // do without the others.
+            Err(error) if is_of_another_kind(&error) => {
                 warn!(%error, hint = error.hint(), "a platform certificate is left out");
                 unusable = Some(error);
             }
@@ -102,6 +99,18 @@ pub(crate) async fn read(
         return Err(error);
     }
     valid(certificates, now)
+}
+
+fn is_of_another_kind(error: &CertificateListError) -> bool {
+    match error {
+        CertificateListError::Certificate { source, .. } => {
+            matches!(source, KeyError::NotRsa { .. } | KeyError::WrongSize { .. })
+        }
+        CertificateListError::Decrypt { source, .. } => {
+            matches!(source, DecryptError::Algorithm { .. })
+        }
+        _ => false,
+    }
 }
 
 /// Decrypts and checks one certificate.
@@ -163,7 +172,7 @@ fn valid(
 
 #[cfg(test)]
 mod tests {
-    use wxpay_auth::{ApiV3Key, DecryptError};
+    use wxpay_auth::ApiV3Key;
     use wxpay_testing::WechatPay;
 
     use super::*;
@@ -278,6 +287,24 @@ mod tests {
             matches!(
                 error,
                 CertificateListError::Certificate { source: KeyError::NotRsa { .. }, .. }
+            ),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn another_algorithm_is_left_out_beside_a_valid_one_and_refused_alone() {
+        let good = entry(CERTIFICATE, SERIAL, None);
+        let mut sm4 = good.clone();
+        sm4["encrypt_certificate"]["algorithm"] = "AEAD_SM4_GCM".into();
+        for both in [[sm4.clone(), good.clone()], [good, sm4.clone()]] {
+            assert_eq!(opened(&list(&both)).await.unwrap().len(), 1);
+        }
+        let error = refused(&list(&[sm4]), NOW).await;
+        assert!(
+            matches!(
+                error,
+                CertificateListError::Decrypt { source: DecryptError::Algorithm { .. }, .. }
             ),
             "{error}"
         );

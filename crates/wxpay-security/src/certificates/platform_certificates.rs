@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
 use wxpay_auth::{Clock, KeyRing, SystemClock, Timestamp, WechatpaySerial};
 use wxpay_auth_core::internal::log::{info, warn};
 use wxpay_auth_core::internal::panics::caught;
@@ -18,17 +17,18 @@ use crate::certificates::error::CertificateError;
 use crate::certificates::flight::{self, Flight, Outcome, Waiting};
 use crate::certificates::list::CertificateList;
 use crate::certificates::list_error::CertificateListError;
-use crate::certificates::scheduler::{Due, Schedule};
+use crate::certificates::progress::Progress;
+use crate::certificates::schedule::{Due, Schedule};
 use crate::certificates::status::{CertificateState, CertificateStatus};
 
 /// The platform certificates of a merchant: a key ring, and what downloads them into it.
 ///
-/// A download replaces the certificates in the ring, atomically: those that the list no longer has are removed, public
-/// keys stay. If it fails, nothing changes. One download runs at a time, and all who ask for one meanwhile get its
+/// A download replaces the certificates in the ring, atomically: those that the list no longer has are removed, but for
+/// ten minutes they still verify ([`KeyRing::replace_certificates`]); public keys stay. If it fails, nothing changes. One download runs at a time, and all who ask for one meanwhile get its
 /// result.
 ///
 /// By itself it downloads nothing: a [`CertificateScheduler`](crate::CertificateScheduler) does so in time, a
-/// [`RenewingVerifier`](crate::RenewingVerifier) when a response names a certificate that is not held, and
+/// [`RenewingVerifier`](crate::RenewingVerifier) when a certificate that is needed is not held, and
 /// [`refresh`](Self::refresh) now. Clones share everything.
 ///
 /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4012073263>
@@ -70,14 +70,6 @@ pub(super) struct Inner {
     progress: Mutex<Progress>,
 }
 
-struct Progress {
-    status: CertificateStatus,
-    /// When a download was last begun because of an unknown serial.
-    begun_for_unknown: Option<Instant>,
-    /// The scheduler, and the number under which it knows this merchant.
-    schedule: Option<(Weak<Schedule>, u64)>,
-}
-
 impl PlatformCertificates {
     /// Creates it with the system clock. `transport` is the client that downloads, whose verifier is (a clone of)
     /// `verifier`; its ring is the one that is filled.
@@ -92,21 +84,13 @@ impl PlatformCertificates {
         clock: impl Clock + 'static,
     ) -> Self {
         let ring = verifier.ring().clone();
-        let status = CertificateStatus {
-            state: CertificateState::Active,
-            downloaded_at: None,
-            covered_until: None,
-            failures: 0,
-            downloads: 0,
-        };
-        let progress = Progress { status, begun_for_unknown: None, schedule: None };
         Self {
             inner: Arc::new(Inner {
                 download: CertificateDownload::new(Box::new(transport), verifier),
                 ring,
                 clock: Arc::new(clock),
                 flight: Flight::default(),
-                progress: Mutex::new(progress),
+                progress: Mutex::new(Progress::new()),
             }),
         }
     }
@@ -120,6 +104,9 @@ impl PlatformCertificates {
     ///
     /// It runs in a task of its own, so it completes also if this future is dropped. After
     /// [public-key mode](CertificateError::PublicKeyMode), one that succeeds makes the downloads of the scheduler begin again.
+    ///
+    /// While a certificate in the ring is valid, only a refusal that is signed by a key in the ring is taken for
+    /// public-key mode; any other one is a [`CertificateError::Transport`].
     ///
     /// # Errors
     /// [`CertificateError`], shared by all who waited. The ring holds what it held before.
@@ -140,12 +127,12 @@ impl PlatformCertificates {
     ///
     /// Source: <https://pay.weixin.qq.com/doc/v3/merchant/4013038589>
     pub fn pause(&self) {
-        self.inner.set_state(CertificateState::Paused, Due::Never);
+        self.inner.progress().set_state(CertificateState::Paused, Due::Never);
     }
 
     /// Downloads again after [`pause`](Self::pause); the scheduler begins at once.
     pub fn resume(&self) {
-        self.inner.set_state(CertificateState::Active, Due::Now);
+        self.inner.progress().set_state(CertificateState::Active, Due::Now);
     }
 }
 
@@ -154,21 +141,10 @@ impl Inner {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_state(&self, state: CertificateState, due: Due) {
-        let schedule = {
-            let mut progress = self.progress();
-            progress.status.state = state;
-            progress.schedule.clone()
-        };
-        schedule_again(schedule, due);
-    }
-
-    /// Sets which scheduler keeps it up to date, and returns when the next download is due.
-    pub(super) fn set_schedule(&self, schedule: Weak<Schedule>, number: u64) -> Due {
+    /// Has a scheduler keep it up to date from now on.
+    pub(super) fn schedule_with(self: &Arc<Self>, schedule: &Arc<Schedule>) {
         let now = self.now();
-        let mut progress = self.progress();
-        progress.schedule = Some((schedule, number));
-        due(&progress.status, now)
+        self.progress().schedule_with(schedule, self, now);
     }
 
     /// Reads the clock, which is the application's: without a lock, and a panic in it changes nothing.
@@ -178,31 +154,21 @@ impl Inner {
 
     /// Returns the number under which this scheduler knows it.
     pub(super) fn number_in(&self, schedule: &Weak<Schedule>) -> Option<u64> {
-        let progress = self.progress();
-        let (known, number) = progress.schedule.as_ref()?;
-        known.ptr_eq(schedule).then_some(*number)
+        self.progress().number_in(schedule)
     }
 
-    /// Begins a download that the scheduler wants.
+    /// Begins a download that the scheduler wants, unless it was paused meanwhile.
     pub(super) fn begin(self: &Arc<Self>, permit: OwnedSemaphorePermit) {
-        let _ = flight::begin(self, Some(permit), || true);
+        let _ = flight::begin(self, Some(permit), || self.progress().may_begin());
     }
 
-    /// Joins the download in progress, or begins one unless another one was begun for an unknown serial less than
-    /// `interval` ago.
-    pub(super) fn begin_for_unknown(self: &Arc<Self>, interval: Duration) -> Option<Waiting> {
-        if self.progress().status.state != CertificateState::Active {
+    /// Joins the download in progress, or begins one unless downloads are paused, or another one was begun on demand less
+    /// than `interval` ago.
+    pub(super) fn begin_on_demand(self: &Arc<Self>, interval: Duration) -> Option<Waiting> {
+        if self.progress().status.state == CertificateState::Paused {
             return None;
         }
-        flight::begin(self, None, || {
-            let (mut progress, now) = (self.progress(), Instant::now());
-            let last = progress.begun_for_unknown;
-            let may_begin = last.is_none_or(|last| now.duration_since(last) >= interval);
-            if may_begin {
-                progress.begun_for_unknown = Some(now);
-            }
-            may_begin
-        })
+        flight::begin(self, None, || self.progress().may_begin_on_demand(interval))
     }
 
     /// Counts a download.
@@ -212,7 +178,7 @@ impl Inner {
 
     /// Downloads the list, and puts it into the ring, unless another download has taken the place of this one.
     pub(super) async fn download_into_ring(&self, number: u64) -> Outcome {
-        let list = self.download.list().await.map_err(Arc::new)?;
+        let list = self.download.list().await.map_err(|error| Arc::new(self.judged(error)))?;
         if !self.flight.is_current(number) {
             return Err(Arc::new(CertificateError::Interrupted));
         }
@@ -224,6 +190,19 @@ impl Inner {
         })?;
         self.tell_changes(&before);
         Ok(Arc::new(list))
+    }
+
+    /// Takes a refusal that anyone may have sent for a failure, as long as there is a certificate to lose.
+    fn judged(&self, error: CertificateError) -> CertificateError {
+        match error {
+            CertificateError::PublicKeyMode(refusal)
+                if !refusal.is_verified()
+                    && self.ring.preferred_certificate(self.now()).is_some() =>
+            {
+                refusal.into_failure()
+            }
+            error => error,
+        }
     }
 
     fn certificates(&self) -> BTreeSet<WechatpaySerial> {
@@ -244,16 +223,11 @@ impl Inner {
     /// Records how a download ended, and when the next one is due.
     pub(super) fn landed(&self, outcome: &Outcome) {
         let now = self.now();
-        let (schedule, due) = {
-            let mut progress = self.progress();
-            record(&mut progress.status, outcome, now);
-            (progress.schedule.clone(), due(&progress.status, now))
-        };
-        schedule_again(schedule, due);
+        self.progress().landed(outcome, now);
         match outcome {
             Ok(_) => {}
             Err(error) if error.is_public_key_mode() => {
-                info!(%error, hint = &*error.hint(), "no more platform certificates are downloaded");
+                warn!(%error, hint = &*error.hint(), "platform certificates are no longer downloaded");
             }
             Err(error) => {
                 warn!(%error, hint = &*error.hint(), "the platform certificates could not be downloaded");
@@ -265,52 +239,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some((schedule, number)) = progress.schedule.take()
-            && let Some(schedule) = schedule.upgrade()
-        {
-            schedule.remove(number);
-        }
-    }
-}
-
-fn record(status: &mut CertificateStatus, outcome: &Outcome, now: Timestamp) {
-    match outcome {
-        Ok(list) => {
-            status.failures = 0;
-            status.downloaded_at = Some(now);
-            status.covered_until = Some(list.covered_until());
-            if status.state == CertificateState::PublicKeyMode {
-                status.state = CertificateState::Active;
-            }
-        }
-        Err(error) if error.is_public_key_mode() => {
-            status.failures = 0;
-            if status.state == CertificateState::Active {
-                status.state = CertificateState::PublicKeyMode;
-            }
-        }
-        Err(_) => status.failures = status.failures.saturating_add(1),
-    }
-}
-
-/// Returns when the next download is due.
-fn due(status: &CertificateStatus, now: Timestamp) -> Due {
-    match (status.state, status.covered_until) {
-        (CertificateState::Paused | CertificateState::PublicKeyMode, _) => Due::Never,
-        _ if status.failures > 0 => Due::AfterFailure(status.failures),
-        (_, Some(end)) => {
-            let left = u64::try_from(end.seconds_after(now)).unwrap_or(0);
-            Due::AfterSuccess(Duration::from_secs(left))
-        }
-        (_, None) => Due::Now,
-    }
-}
-
-fn schedule_again(schedule: Option<(Weak<Schedule>, u64)>, due: Due) {
-    if let Some((schedule, number)) = schedule
-        && let Some(schedule) = schedule.upgrade()
-    {
-        schedule.set(number, due);
+        progress.leave_schedule();
     }
 }
 

@@ -14,12 +14,12 @@ use crate::certificates::flight;
 use crate::certificates::platform_certificates::PlatformCertificates;
 
 /// Verifies with the key ring of [`PlatformCertificates`], and downloads them when a message names a platform
-/// certificate that is not held.
+/// certificate that is not held or not valid, or a call is to be made and no key is valid (the call itself still fails:
+/// [`Verifier::readiness`]).
 ///
-/// All messages that wait share one download, and at most one is begun for unknown serials in a minute, also if someone
-/// floods a public notification address with made-up ones. Signature probes, malformed serials and the ids of public
-/// keys (`PUB_KEY_ID_…`) never cause one; nor does any message while downloads are
-/// [paused](PlatformCertificates::pause), or in [public-key mode](CertificateError::PublicKeyMode).
+/// All messages that wait share one download, and at most one is begun in this way in a minute, also if someone floods a
+/// public notification address with made-up serials. Signature probes, malformed serials and the ids of public keys
+/// (`PUB_KEY_ID_…`) never cause one; nor does anything while downloads are [paused](PlatformCertificates::pause).
 ///
 /// Give it to the client that makes calls, and to what receives notifications, but not to the client that downloads.
 /// Clones share everything.
@@ -33,14 +33,14 @@ pub struct RenewingVerifier {
 }
 
 impl RenewingVerifier {
-    /// Creates it: at most one download for unknown serials in a minute, which a message waits for at most 3 seconds,
+    /// Creates it: at most one download in a minute, which a message waits for at most 3 seconds,
     /// because a notification must be answered within 5.
     pub fn new(certificates: PlatformCertificates) -> Self {
         let (min_interval, max_wait) = (Duration::from_secs(60), Duration::from_secs(3));
         Self { certificates, min_interval, max_wait }
     }
 
-    /// Sets the shortest time between two downloads for unknown serials.
+    /// Sets the shortest time between two downloads that it begins.
     #[must_use]
     pub fn with_min_interval(mut self, interval: Duration) -> Self {
         self.min_interval = interval;
@@ -65,7 +65,7 @@ impl RenewingVerifier {
         const MOST: usize = 2;
         let failed = |error| VerifyError::unavailable(message.serial().clone(), error);
         for _ in 0..MOST {
-            let Some(waiting) = self.certificates.inner.begin_for_unknown(self.min_interval) else {
+            let Some(waiting) = self.certificates.inner.begin_on_demand(self.min_interval) else {
                 break;
             };
             match flight::outcome(waiting).await {
@@ -74,13 +74,18 @@ impl RenewingVerifier {
                 Err(error) => return Err(failed(RenewalError::Download(error))),
             }
             match self.certificates.ring().verify(message).await {
-                Err(VerifyError::UnknownSerial { .. }) => {}
+                Err(error) if may_be_renewed(&error) => {}
                 result => return result,
             }
         }
         // Another download may have ended meanwhile.
         self.certificates.ring().verify(message).await
     }
+}
+
+/// Returns whether a download may change the verdict.
+fn may_be_renewed(error: &VerifyError) -> bool {
+    matches!(error, VerifyError::UnknownSerial { .. } | VerifyError::KeyNotValid { .. })
 }
 
 #[async_trait]
@@ -90,12 +95,17 @@ impl Verifier for RenewingVerifier {
     }
 
     fn readiness(&self, now: Timestamp) -> Result<(), NotReady> {
-        self.certificates.ring().readiness(now)
+        let readiness = self.certificates.ring().readiness(now);
+        if matches!(readiness, Err(NotReady::NoKey | NotReady::Expired { .. })) {
+            // It goes on by itself, for the calls after this one.
+            let _ = self.certificates.inner.begin_on_demand(self.min_interval);
+        }
+        readiness
     }
 
     async fn verify(&self, message: SignedMessage<'_>) -> Result<(), VerifyError> {
         let unknown = match self.certificates.ring().verify(message).await {
-            Err(unknown @ VerifyError::UnknownSerial { .. }) => unknown,
+            Err(error) if may_be_renewed(&error) => error,
             result => return result,
         };
         // Outside of a runtime there is neither a timer nor a download.
@@ -217,13 +227,80 @@ mod tests {
         assert!(verify(&verifier, "5F").await.is_err());
         assert_eq!(downloads.calls(), 0);
         verifier.certificates().resume();
-        downloads.answer(Answer::PublicKeyMode);
-        for _ in 0..2 {
-            let error = verify(&verifier, "5F").await.unwrap_err();
+        downloads.answer(Answer::ConfirmedPublicKeyMode);
+        for serial in ["5F", "PUB_KEY_ID_0100000000009999", "PUB_KEY_ID_0100000000009999"] {
+            let error = verify(&verifier, serial).await.unwrap_err();
             assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
             sleep(2 * MINUTE).await;
         }
-        assert_eq!(downloads.calls(), 1, "in public-key mode there are no more");
+        assert_eq!(downloads.calls(), 1, "the id of a public key causes none in public-key mode");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_public_key_mode_a_certificate_causes_one_download_in_an_interval() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.answer(Answer::PublicKeyMode);
+        let verifier = verifier(&downloads);
+        for minutes in 1..=3 {
+            for made_up in ["5F", "60"] {
+                let error = verify(&verifier, made_up).await.unwrap_err();
+                assert!(matches!(error, VerifyError::UnknownSerial { .. }), "{error}");
+            }
+            assert_eq!(downloads.calls(), minutes);
+            sleep(MINUTE).await;
+        }
+        downloads.answer(Answer::List);
+        verify(&verifier, &serial()).await.expect("there are certificates again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_a_key_that_is_valid_begins_one_download_in_an_interval() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        downloads.answer(Answer::NoConnection);
+        let verifier = verifier(&downloads);
+        let at = Timestamp::from_unix_secs;
+        for minutes in 1..=3 {
+            for _ in 0..100 {
+                assert_eq!(verifier.readiness(at(NOW)), Err(NotReady::NoKey));
+            }
+            sleep(MINUTE).await;
+            assert_eq!(downloads.calls(), minutes);
+        }
+        downloads.answer(Answer::List);
+        assert_eq!(verifier.readiness(at(NOW)), Err(NotReady::NoKey));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!((verifier.readiness(at(NOW)), downloads.calls()), (Ok(()), 4));
+
+        let (first, last) = (certificate().not_before(), certificate().not_after());
+        sleep(MINUTE).await;
+        let early = verifier.readiness(at(first.as_unix_secs() - 1));
+        assert!(matches!(early, Err(NotReady::NotValidYet { .. })), "{early:?}");
+        sleep(MINUTE).await;
+        assert_eq!(downloads.calls(), 4, "it is held");
+        let late = verifier.readiness(at(last.as_unix_secs() + 1));
+        assert!(matches!(late, Err(NotReady::Expired { .. })), "{late:?}");
+        sleep(MINUTE).await;
+        assert_eq!(downloads.calls(), 5);
+        verifier.certificates().pause();
+        assert!(verifier.readiness(at(last.as_unix_secs() + 1)).is_err());
+        sleep(MINUTE).await;
+        assert_eq!(downloads.calls(), 5, "none while they are paused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_is_not_valid_any_more_causes_a_download() {
+        let downloads = Downloads::new(TestClock::at(NOW));
+        let verifier = verifier(&downloads);
+        verifier.certificates().refresh().await.unwrap();
+        let late = Timestamp::from_unix_secs(certificate().not_after().as_unix_secs() + 1);
+        let serial = serial().parse().unwrap();
+        for _ in 0..2 {
+            let algorithm = Algorithm::Sha256Rsa2048;
+            let message = SignedMessage::new(&serial, algorithm, b"message", &[0; 256], late);
+            let error = verifier.verify(message).await.unwrap_err();
+            assert!(matches!(error, VerifyError::KeyNotValid { .. }), "{error}");
+            assert_eq!(downloads.calls(), 2);
+        }
     }
 
     #[tokio::test(start_paused = true)]

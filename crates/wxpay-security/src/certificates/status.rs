@@ -10,8 +10,9 @@ pub enum CertificateState {
     Active,
     /// They are not, until [`resume`](crate::PlatformCertificates::resume).
     Paused,
-    /// WeChat Pay said that there are none, so they are not, until a
-    /// [`refresh`](crate::PlatformCertificates::refresh) succeeds.
+    /// WeChat Pay said that there are none, so they are not, until a download succeeds:
+    /// [`refresh`](crate::PlatformCertificates::refresh), one for a message that names a certificate, or, unless a key
+    /// that was held signed the refusal, that of each day.
     PublicKeyMode,
 }
 

@@ -79,6 +79,32 @@ impl<V: Verifier> MigrationVerifier<V> {
         SerialPreference::of_share(self.shared.spread.share())
     }
 
+    /// Returns an encryptor for sensitive fields (敏感信息) with a key of the kind that the preference asks for now, or of
+    /// the other kind if there is none; the certificate is the valid one with the latest effective time.
+    ///
+    /// Take a new one for each request instead of [`KeyRing::field_encryptor`], which takes the public key as soon as it
+    /// is held: the request is sent with the serial of its key, and WeChat Pay signs the response with that kind.
+    ///
+    /// # Errors
+    /// [`FieldEncryptError::NoKey`](wxpay_auth::FieldEncryptError::NoKey) if no key is valid at `now`.
+    ///
+    /// Source: <https://pay.weixin.qq.com/doc/v3/partner/4012715700>
+    #[cfg(feature = "fields")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "fields")))]
+    pub fn field_encryptor(
+        &self,
+        now: Timestamp,
+    ) -> Result<wxpay_auth::FieldEncryptor, wxpay_auth::FieldEncryptError> {
+        let by_public_key = self.shared.spread.next();
+        let wanted = |serial: &WechatpaySerial| serial.is_public_key_id() == by_public_key;
+        match self.ring.field_encryptor_among(now, wanted) {
+            Err(wxpay_auth::FieldEncryptError::NoKey(_)) => {
+                self.ring.field_encryptor_among(now, |_| true)
+            }
+            result => result,
+        }
+    }
+
     /// Returns how many signatures of each key were verified so far.
     pub fn counts(&self) -> VerificationCounts {
         self.shared.counters.snapshot()
