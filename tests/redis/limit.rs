@@ -10,7 +10,7 @@ use wxpay_tests::redis_server::RedisServer;
 use wxpay_transport::{Error, LimitKey, RateLimit, RateLimiter, Request, Target, Transport};
 
 use super::limiter::{
-    KEY, MINUTE, SECOND, key, micros, most_in_a_second, pass, patient, taken_for, tat,
+    KEY, MINUTE, SECOND, key, micros, most_in_a_second, pass, patient, taken_for, tat_of,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,9 +75,9 @@ async fn a_limit_per_minute_is_spread_over_the_minute() {
     let after = micros(&server);
     // 6 at once, and the other 54 in the rest of the minute, the first of them at its beginning.
     let interval = 60_000_000 / 55;
-    let next = tat(&server);
+    let next = tat_of(&server, "wxpay:rate:{1900007291}:x:60/60s");
     assert!((before + interval..=after + interval + 1).contains(&next), "{before} {next} {after}");
-    server.run(&["DEL", KEY]);
+    // Another limit has another key.
     let limiter = patient(&server.url(), 2);
     pass(&limiter, limited(1)).await;
     let refused = limiter.acquire(limited(1), SECOND).await.unwrap_err();
@@ -90,18 +90,24 @@ async fn a_limit_per_minute_is_spread_over_the_minute() {
 async fn keys_are_independent_and_expire() {
     let server = RedisServer::start();
     let limiter = patient(&server.url(), 1);
-    pass(&limiter, key("x", 1)).await;
+    pass(&limiter, key("x", 10)).await;
     // A request for this key would have to wait.
     let taken = taken_for(&server, 50);
     server.run(&["SET", KEY, &taken, "KEEPTTL"]);
-    pass(&limiter, key("y", 1)).await;
-    pass(&limiter, LimitKey::new("1900000001", "x", key("x", 1).limit)).await;
+    pass(&limiter, key("y", 10)).await;
+    pass(&limiter, LimitKey::new("1900000001", "x", key("x", 10).limit)).await;
+    pass(&limiter, key("x", 20)).await;
     assert_eq!(server.run(&["GET", KEY]), taken);
-    for key in [KEY, "wxpay:rate:{1900007291}:y", "wxpay:rate:{1900000001}:x"] {
+    for key in [
+        KEY,
+        "wxpay:rate:{1900007291}:x:20/1s",
+        "wxpay:rate:{1900007291}:y:10/1s",
+        "wxpay:rate:{1900000001}:x:10/1s",
+    ] {
         let expiry: i64 = server.run(&["PTTL", key]).parse().unwrap();
         assert!((1..=62_000).contains(&expiry), "{key}: {expiry}");
     }
-    assert_eq!(server.run(&["DBSIZE"]), "3");
+    assert_eq!(server.run(&["DBSIZE"]), "4");
 }
 
 #[tokio::test]
@@ -169,7 +175,7 @@ async fn clients_with_it_send_what_the_limit_lets_through() {
         }
     }
     assert_eq!(wechat_pay.journal().len(), 10);
-    let key = format!("wxpay:rate:{{{}}}:plans", wechat_pay.mchid().as_str());
+    let key = format!("wxpay:rate:{{{}}}:plans:50/1s", wechat_pay.mchid().as_str());
     server.run(&["SET", &key, &taken_for(&server, 60)]);
     for client in &clients {
         let error = client.send(request(50)).await.unwrap_err();

@@ -11,7 +11,8 @@ use wxpay_transport::{LimitKey, RateLimit, RateLimiter, RedisRateLimiter};
 pub(super) const SAFETY: Duration = Duration::from_secs(120);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-pub(super) const KEY: &str = "wxpay:rate:{1900007291}:x";
+/// The key of `key("x", 10)`.
+pub(super) const KEY: &str = "wxpay:rate:{1900007291}:x:10/1s";
 pub(super) const SCRIPT: &str =
     include_str!("../../crates/wxpay-transport/src/rate_limit/redis/reserve.lua");
 
@@ -72,8 +73,12 @@ pub(super) fn restless(url: &str, processes: u32) -> RedisRateLimiter {
     Arc::into_inner(patient(url, processes)).unwrap().rest(Duration::ZERO)
 }
 
-/// Returns the content of the key.
+/// Returns the next slot of `key("x", 10)`.
 pub(super) fn tat(server: &RedisServer) -> u64 {
-    let stored = server.run(&["GET", KEY]);
+    tat_of(server, KEY)
+}
+
+pub(super) fn tat_of(server: &RedisServer, key: &str) -> u64 {
+    let stored = server.run(&["GET", key]);
     stored.split(' ').next().and_then(|tat| tat.parse().ok()).expect("a number")
 }

@@ -11,7 +11,7 @@ use wxpay_tests::redis_server::RedisServer;
 use wxpay_tests::until::until;
 use wxpay_transport::RedisRateLimiter;
 
-use super::limiter::{KEY, Passage, key, most_in_a_second, pass, patient, restless};
+use super::limiter::{Passage, key, most_in_a_second, pass, patient, restless};
 
 #[tokio::test]
 #[ignore = "needs redis-server: run scripts/test"]
@@ -81,9 +81,10 @@ async fn lost_and_back(
     let found = Instant::now();
     bring_back(&mut server);
     until("both have reconnected", || !limiters.iter().any(|limiter| limiter.is_degraded())).await;
-    server.run(&["DEL", KEY]);
+    const STORED: &str = "wxpay:rate:{1900007291}:x:20/1s";
+    server.run(&["DEL", STORED]);
     go_on(10).await;
-    assert_ne!(server.run(&["GET", KEY]), "", "places are reserved there again");
+    assert_ne!(server.run(&["GET", STORED]), "", "places are reserved there again");
     ends.store(true, Ordering::Relaxed);
     for load in load {
         // Each process may send 10 of the 20 on its own.

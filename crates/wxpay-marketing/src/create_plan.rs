@@ -164,7 +164,7 @@ impl CreatePlan {
         self
     }
 
-    /// Sets the end (投放结束时间), which is at least five days after the start.
+    /// Sets the end (投放结束时间), which is at least five days after the start; without a start, later than now.
     #[must_use]
     pub fn delivery_end_time(mut self, end: DateTime) -> Self {
         self.delivery_end_time = Some(end);
@@ -376,6 +376,12 @@ mod tests {
                 own().delivery_end_time(at("2027-01-01T00:00:00+08:00")),
                 "delivery_end_time",
                 "later than delivery_start_time (2027-01-01T00:00:00+08:00)",
+            ),
+            (
+                CreatePlan { delivery_start_time: None, ..own() }
+                    .delivery_end_time(at("2026-12-31T23:59:59+08:00")),
+                "delivery_end_time",
+                "later than now",
             ),
             (
                 own().delivery_end_time(at("2027-01-05T23:59:59+08:00")),

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 use wxpay_auth::write_report;
 
-/// A list does not have as many plans as it says, or repeats a page. Plans may be missing.
+/// A list does not have as many plans as it says, repeats a page, or becomes shorter again and again. Plans may be missing.
 #[derive(Clone, PartialEq, Eq, Error)]
 #[error("the list has {total_count} plans, but nothing new followed after {offset} of them")]
 pub struct IncompleteListError {

@@ -65,9 +65,6 @@ impl InputError {
             InputFault::OutOfRange { .. } => "use a number of this range",
             InputFault::NotLater { .. } => "move it",
             InputFault::NotGrown { .. } => "leave it out if it stays as it is: it can only grow",
-            InputFault::NotSet => {
-                "leave it out: a limit that the plan was created without cannot be added"
-            }
             InputFault::NotAUrl { .. } => {
                 "give the whole public address, such as https://notify.example.com/plans"
             }
@@ -144,8 +141,6 @@ pub enum InputFault {
         /// The value of the plan.
         current: i64,
     },
-    /// The plan was created without this limit.
-    NotSet,
     /// It is not an address that WeChat Pay calls.
     #[non_exhaustive]
     NotAUrl {
@@ -186,7 +181,6 @@ impl fmt::Display for InputFault {
             Self::NotGrown { found, current } => {
                 write!(f, "is {found}, the plan has {current}: it must be larger")
             }
-            Self::NotSet => f.write_str("is set: the plan was created without it"),
             Self::NotAUrl { because } => write!(f, "is not a public https address: {because}"),
             Self::NotChangeable { because } => write!(f, "cannot be changed: {because}"),
         }
@@ -218,7 +212,6 @@ mod tests {
             InputFault::OutOfRange { found: 0, least: 10_000, most: None },
             InputFault::NotLater { found: "t".into(), than: "now".into() },
             InputFault::NotGrown { found: 1, current: 2 },
-            InputFault::NotSet,
             InputFault::NotAUrl { because: "x" },
             InputFault::NotChangeable { because: "x" },
         ];

@@ -28,6 +28,7 @@ mod product_authority;
 mod product_coupons;
 mod response_check;
 mod rules;
+mod state_reads;
 mod terminate_checked;
 mod terminated;
 mod update_plan;
@@ -63,7 +64,7 @@ pub use product_coupons::{
     StockBundleInfo, StockPage, StockSendRule, StockState, UsageRule,
 };
 pub use terminate_checked::{
-    ConfirmedTermination, Difference, Impact, TerminateExpectation, TerminateOutcome,
+    ConfirmedTermination, Difference, EndedPlan, Impact, TerminateExpectation, TerminateOutcome,
     UnconfirmedTermination,
 };
 pub use terminated::Terminated;

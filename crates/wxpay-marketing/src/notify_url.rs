@@ -18,8 +18,8 @@ impl<T: Transport> DeliveryPlans<T> {
     /// then. There is one for each service provider, for all brands, and no call that reads it.
     ///
     /// `POST /v3/marketing/partner/delivery-plan/{sp_mchid}/notify-url`, 10 calls per second and `mchid`. `sp_mchid` is
-    /// the service provider's own number. The address is a whole one, public and `https`, without a query, with at most
-    /// 256 characters.
+    /// the service provider's own number. The address is a whole one, public, without a query, with at most 256
+    /// characters; that it is `https` is a rule of this SDK.
     ///
     /// Its replay class is [`Replay::Never`]: what a repetition does is not documented. After an unknown outcome, set the
     /// address again once the connection works: no call reads it.

@@ -14,12 +14,20 @@ use crate::plan::Plan;
 use crate::plan_id::PlanId;
 use crate::plan_state::PlanState;
 
+/// How often a list is begun anew because it shrank. One that shrinks more often is ended by somebody at the same time.
+const RESTARTS: u32 = 10;
+
 /// The plans of a list, one after the other ([`DeliveryPlans::list_all`]). It holds one page at a time.
 #[derive(Debug)]
 pub struct Plans<'a, T> {
     service: &'a DeliveryPlans<T>,
     query: ListPlans,
+    /// The offset of the first page.
+    begin: u64,
     page: vec::IntoIter<Plan>,
+    /// How many plans the list had at the page before.
+    total_count: i64,
+    restarts: u32,
     /// The first plan of the page before.
     first: Option<PlanId>,
     is_last: bool,
@@ -32,9 +40,12 @@ impl<T: Transport> Plans<'_, T> {
     /// retried](Error::may_retry) it asks for the same page again; after any other, and after
     /// [`Error::IncompleteList`], it returns `None`.
     ///
+    /// If the list has become shorter since the page before, plans have moved up, past what was read: it begins anew, and
+    /// returns plans a second time.
+    ///
     /// # Errors
     /// Those of [`list`](DeliveryPlans::list), and [`Error::IncompleteList`] if the list ends before its `total_count`,
-    /// or repeats a page.
+    /// repeats a page, or becomes shorter again and again.
     pub async fn next(&mut self) -> Option<Result<Plan, Error>> {
         loop {
             if let Some(plan) = self.page.next() {
@@ -52,13 +63,21 @@ impl<T: Transport> Plans<'_, T> {
                 }
             };
             let offset = self.query.offset;
-            let is_all = |offset: u64| i64::try_from(offset).is_ok_and(|n| n >= page.total_count);
+            let total_count = page.total_count;
+            let has_shrunk = offset != self.begin && total_count < self.total_count;
+            self.total_count = total_count;
+            if has_shrunk && self.restarts < RESTARTS {
+                self.restarts += 1;
+                self.query.offset = self.begin;
+                self.first = None;
+                continue;
+            }
+            let is_all = |offset: u64| i64::try_from(offset).is_ok_and(|n| n >= total_count);
             let first = page.plan_list.first().map(|plan| plan.plan_id.clone());
             // Whatever follows cannot be told from what came before.
             let is_repeated = first.is_some() && first == self.first;
-            if is_repeated || (first.is_none() && !is_all(offset)) {
+            if has_shrunk || is_repeated || (first.is_none() && !is_all(offset)) {
                 self.is_last = true;
-                let total_count = page.total_count;
                 return Some(Err(IncompleteListError { total_count, offset }.into()));
             }
             self.query.offset = offset.saturating_add(page.plan_list.len() as u64);
@@ -79,8 +98,9 @@ impl<T: Transport> DeliveryPlans<T> {
     /// here.
     ///
     /// The order of plans is not documented. Plans that are created, or that enter or leave the state of a filter, while
-    /// pages are read may come twice or be missed. So do not end plans while you read a list that is filtered by state:
-    /// collect their ids first ([`ids_in_state`](Self::ids_in_state)).
+    /// pages are read may come twice; those may be missed that move while the list stays as long as it was. So do not end
+    /// plans while you read a list that is filtered by state: collect their ids first
+    /// ([`ids_in_state`](Self::ids_in_state)).
     ///
     /// ```
     /// use wxpay_auth::BrandId;
@@ -108,8 +128,11 @@ impl<T: Transport> DeliveryPlans<T> {
         let page_size = query.page_size.unwrap_or(ListPlans::MAX_PAGE_SIZE);
         Plans {
             service: self,
+            begin: query.offset,
             query: query.page_size(page_size),
             page: Vec::new().into_iter(),
+            total_count: 0,
+            restarts: 0,
             first: None,
             is_last: false,
         }
@@ -118,7 +141,7 @@ impl<T: Transport> DeliveryPlans<T> {
     /// Collects the ids of all plans of a brand in a state, each once.
     ///
     /// A list that is filtered by state shrinks while its plans are ended: what moves up to fill the gap is skipped by
-    /// the next page. Collect the ids first, then end the plans.
+    /// the next page. Collect the ids first, then end the plans. If others end plans meanwhile, the list is read again.
     ///
     /// # Errors
     /// Those of [`Plans::next`].

@@ -108,13 +108,20 @@ pub(crate) fn range(
     Err(InputError::new(field, InputFault::OutOfRange { found, least, most }, page))
 }
 
-/// Checks the times of a new plan: it begins later than now, and lasts at least five days.
+/// Checks the times of a new plan: it begins later than now, and lasts at least five days. One without a start ends later
+/// than now.
 pub(crate) fn times(start: Option<&DateTime>, end: Option<&DateTime>, now: Timestamp) -> Checked {
     let late = |field, found: &DateTime, than: String, page| {
         let found = found.as_str().to_owned();
         Err(InputError::new(field, InputFault::NotLater { found, than }, page))
     };
     let now = i64::try_from(now.as_unix_secs()).unwrap_or(i64::MAX);
+    // With a start, the end is compared with it.
+    if let (None, Some(end)) = (start, end)
+        && end.unix_secs() <= now
+    {
+        return late("delivery_end_time", end, "now".to_owned(), page::CREATE);
+    }
     if let Some(start) = start
         && start.unix_secs() <= now
     {
@@ -152,7 +159,8 @@ pub(crate) fn extended(
     }
 }
 
-/// Checks that a count only grows.
+/// Checks that a count or a limit only grows. Whether an answer always has those of the plan is not documented: one that
+/// is missing there is left to the server.
 pub(crate) fn grown(
     field: &'static str,
     found: Option<i64>,
@@ -167,20 +175,8 @@ pub(crate) fn grown(
     }
 }
 
-/// Checks that a limit only grows, and that the plan has one.
-pub(crate) fn grown_limit(
-    field: &'static str,
-    found: Option<i64>,
-    current: Option<i64>,
-    page: &'static str,
-) -> Checked {
-    if found.is_some() && current.is_none() {
-        return Err(InputError::new(field, InputFault::NotSet, page));
-    }
-    grown(field, found, current, page)
-}
-
-/// Checks the address for notifications: public, `https`, without a query, at most 256 characters.
+/// Checks the address for notifications: public, without a query, at most 256 characters. That it is `https` is a rule of
+/// this SDK.
 pub(crate) fn notify_url(url: &str) -> Checked {
     const FIELD: &str = "notify_url";
     let not =
@@ -193,7 +189,7 @@ pub(crate) fn notify_url(url: &str) -> Checked {
         return not("it has a fragment");
     }
     if !url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
-        return not("it does not begin with https://");
+        return not("it does not begin with https://, which this SDK requires");
     }
     let Ok(uri) = url.parse::<Uri>() else { return not("it is not a URL") };
     if uri.query().is_some() {
@@ -245,7 +241,7 @@ mod tests {
             assert_eq!(notify_url(url), Ok(()), "{url}");
         }
         for (url, because) in [
-            ("http://notify.example.com/", "does not begin with https://"),
+            ("http://notify.example.com/", "with https://, which this SDK requires"),
             ("notify.example.com/plans", "does not begin with https://"),
             ("/plans", "does not begin with https://"),
             ("https://notify.example.com/?a=1", "has a query"),

@@ -244,6 +244,10 @@ impl Side {
                 true => self.seen.misbehave_once(misbehaviour),
                 false => self.seen.misbehave(misbehaviour),
             },
+            What::Refusal(refusal) if once => {
+                self.seen.misbehave_once(refusal.misbehaviour());
+                refusal.cut().into_iter().for_each(|cut| self.server().fault_once(cut));
+            }
             What::Refusal(refusal) => {
                 self.seen.misbehave(refusal.misbehaviour());
                 self.server().fault_always(refusal.cut());

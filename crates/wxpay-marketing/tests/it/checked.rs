@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use wxpay_marketing::{
-    DeliveryPlans, Error, PlanState, TerminateExpectation, TerminateOutcome, UnconfirmedTermination,
-};
+use wxpay_marketing::{DeliveryPlans, Error, PlanState, TerminateExpectation, TerminateOutcome};
 use wxpay_testing::{ErrorBody, Gateway, Misbehaviour, Plan, PlanState as State, WechatPay};
 use wxpay_transport::{Method, Outcome, Request, Response, Transport, async_trait};
 
@@ -13,11 +11,6 @@ use crate::common::{Before, BeforePost, brand, client, plan_id, plans, requests}
 fn expected(id: &str) -> TerminateExpectation {
     let expected = TerminateExpectation::new(brand("1004"), plan_id(id));
     expected.confirm_within(Duration::from_secs(20)).without_impact()
-}
-
-/// Gives up soon: for states that never become final.
-fn impatient(id: &str) -> TerminateExpectation {
-    expected(id).confirm_within(Duration::from_millis(700))
 }
 
 /// Returns a service that misbehaves on the termination alone.
@@ -37,13 +30,6 @@ fn status(status: u16, code: &str, executed: bool) -> Misbehaviour {
 
 fn posts(wechat_pay: &WechatPay) -> usize {
     requests(wechat_pay, "POST").len()
-}
-
-fn unconfirmed(outcome: TerminateOutcome) -> UnconfirmedTermination {
-    match outcome {
-        TerminateOutcome::Unconfirmed(unconfirmed) => *unconfirmed,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -140,8 +126,8 @@ async fn a_plan_that_has_ended_is_not_touched() {
         let expected = expected(id).plan_state(PlanState::Delivering);
         let outcome = plans.terminate_checked(&expected).await.unwrap();
         assert!(outcome.has_ended());
-        let TerminateOutcome::AlreadyEnded(plan) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(plan.plan_state, state);
+        let TerminateOutcome::AlreadyEnded(ended) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((ended.plan.plan_state, ended.is_sent), (state, false));
     }
     // That it has ended does not hide that it is another one.
     let outcome = plans.terminate_checked(&expected("7").plan_name("x")).await.unwrap();
@@ -174,16 +160,6 @@ async fn nothing_is_sent_if_the_plan_is_not_found_or_cannot_be_looked_up() {
         assert!(error.to_string().contains("was not terminated"), "{error}");
         gateway.behave();
     }
-    // The search for other plans comes before the termination, too.
-    let whole = TerminateExpectation::new(brand("1004"), plan_id("12000"));
-    let body = r#"{"total_count":9}"#.to_owned();
-    let list = plans.list(&wxpay_marketing::ListPlans::new(brand("1004"))).await.unwrap();
-    assert_eq!(list.plan_list.len(), 3);
-    let found = serde_json::json!({"total_count": 1, "plan_list": [list.plan_list[0]]}).to_string();
-    gateway.misbehave_once(Misbehaviour::UnexpectedSuccess { status: 200, body: found });
-    gateway.misbehave_times(2, Misbehaviour::UnexpectedSuccess { status: 200, body });
-    let error = plans.terminate_checked(&whole).await.unwrap_err();
-    assert!(matches!(error, Error::Lookup(_)), "{error:?}");
     assert_eq!(posts(&gateway), 0);
 }
 
@@ -205,8 +181,8 @@ async fn a_plan_that_another_caller_ends_meanwhile_has_ended() {
     let end = move || assert!(wechat_pay.move_plan("12000", State::Expired));
     let plans = DeliveryPlans::new(BeforePost(client(&gateway, &gateway.base_url()), end));
     let outcome = plans.terminate_checked(&expected("12000")).await.unwrap();
-    let TerminateOutcome::AlreadyEnded(plan) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((plan.plan_state, gateway.executions()), (PlanState::Expired, 0));
+    let TerminateOutcome::AlreadyEnded(ended) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((ended.plan.plan_state, gateway.executions()), (PlanState::Expired, 0));
 }
 
 #[tokio::test]
@@ -231,44 +207,6 @@ async fn an_unknown_outcome_is_settled_by_reading() {
 }
 
 #[tokio::test]
-async fn what_was_not_carried_out_stays_unconfirmed_and_is_not_sent_again() {
-    let gateway = Gateway::start().await;
-    let plans = misbehaving(&gateway, status(500, "SYSTEM_ERROR", false));
-    let outcome = plans.terminate_checked(&impatient("12000")).await.unwrap();
-    assert!(!outcome.has_ended());
-    let known = unconfirmed(outcome);
-    assert_eq!((known.is_sent, known.response.is_none()), (true, true));
-    assert_eq!(known.plan.plan_state, PlanState::Delivering);
-    assert_eq!(known.error.as_ref().map(Error::outcome), Some(Outcome::Unknown));
-    assert!(known.hint().contains("may have been carried out"), "{}", known.hint());
-    assert_eq!((posts(&gateway), gateway.executions()), (1, 0));
-    assert!(requests(&gateway, "GET").len() > 2, "it was read more than once");
-}
-
-#[tokio::test]
-async fn a_state_that_does_not_follow_stays_unconfirmed() {
-    let gateway = Gateway::start().await;
-    gateway.add_plan(Plan::new("7", "1004").with_field("plan_state", "DELIVERING"));
-    let plans = plans(&gateway, &gateway.base_url());
-    let known = unconfirmed(plans.terminate_checked(&impatient("7")).await.unwrap());
-    assert!(known.response.is_some() && known.error.is_none() && known.read_error.is_none());
-    assert!(known.hint().contains("do not send it again"), "{}", known.hint());
-    assert_eq!(posts(&gateway), 1);
-}
-
-#[tokio::test]
-async fn reads_that_fail_leave_it_unconfirmed() {
-    let gateway = Gateway::start().await;
-    let wechat_pay = gateway.wechat_pay().clone();
-    let lasting = move || wechat_pay.misbehave(status(500, "SYSTEM_ERROR", true));
-    let plans = DeliveryPlans::new(BeforePost(client(&gateway, &gateway.base_url()), lasting));
-    let known = unconfirmed(plans.terminate_checked(&impatient("12000")).await.unwrap());
-    assert!(known.error.is_some() && known.read_error.is_some(), "{known:?}");
-    assert_eq!(known.plan.plan_state, PlanState::Delivering, "as it was looked up");
-    assert_eq!((posts(&gateway), gateway.executions()), (1, 1));
-}
-
-#[tokio::test]
 async fn a_termination_that_takes_its_time_is_waited_for() {
     let gateway = Gateway::start().await;
     gateway.terminate_slowly(3);
@@ -277,9 +215,6 @@ async fn a_termination_that_takes_its_time_is_waited_for() {
     let TerminateOutcome::Terminated(confirmed) = outcome else { panic!("{outcome:?}") };
     assert_eq!(confirmed.plan.plan_state, PlanState::Terminated);
     assert_eq!(requests(&gateway, "GET").len(), 5, "the lookup, three reads, and the last one");
-    gateway.terminate_slowly(1000);
-    let known = unconfirmed(plans.terminate_checked(&impatient("12001")).await.unwrap());
-    assert_eq!(known.plan.plan_state, PlanState::Terminating);
 }
 
 #[tokio::test]
@@ -290,14 +225,9 @@ async fn a_termination_of_another_caller_is_waited_for_and_not_repeated() {
     plans.terminate(&plan_id("12000")).await.unwrap();
     let expected = expected("12000").plan_state(PlanState::Delivering);
     let outcome = plans.terminate_checked(&expected).await.unwrap();
-    let TerminateOutcome::AlreadyEnded(plan) = outcome else { panic!("{outcome:?}") };
-    assert_eq!(plan.plan_state, PlanState::Terminated);
+    let TerminateOutcome::AlreadyEnded(ended) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((ended.plan.plan_state, ended.is_sent), (PlanState::Terminated, false));
     assert_eq!(posts(&gateway), 1, "the other caller's");
-
-    gateway.add_plan(Plan::new("7", "1004").with_field("plan_state", "PLAN_TERMINATING"));
-    let known = unconfirmed(plans.terminate_checked(&impatient("7")).await.unwrap());
-    assert!(!known.is_sent && known.hint().contains("nothing was sent"), "{known:?}");
-    assert_eq!(posts(&gateway), 1);
 }
 
 /// Sends terminations with the second transport, and the rest with the first.

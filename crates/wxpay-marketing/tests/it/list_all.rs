@@ -1,6 +1,7 @@
 //! Long lists.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 use wxpay_marketing::{DeliveryPlans, Error, ListPlans, PlanState};
@@ -145,4 +146,54 @@ async fn all_plans_of_a_state_are_ended() {
     let ended = service.ids_in_state(&brand("1004"), &PlanState::Terminated).await.unwrap();
     assert_eq!(ended, ids);
     assert!(!ended.contains(&plan_id("100001")));
+}
+
+/// A plan that leaves the state lets the others move up, past what was read.
+#[tokio::test]
+async fn a_list_that_shrinks_between_two_pages_skips_nothing() {
+    let gateway = gateway(0).await;
+    for n in 0..60 {
+        gateway.add_plan(Plan::new(format!("{}", 200_000 + n), "1004").with_state(State::Paused));
+    }
+    let (wechat_pay, is_moved) = (gateway.wechat_pay().clone(), AtomicBool::new(false));
+    let move_once = move |request: Request| {
+        if request.target().as_str().contains("offset=50")
+            && !is_moved.swap(true, Ordering::Relaxed)
+        {
+            assert!(wechat_pay.move_plan("200007", State::Terminated));
+        }
+        request
+    };
+    let service = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), move_once));
+    let mut ids = service.ids_in_state(&brand("1004"), &PlanState::Paused).await.unwrap();
+    ids.retain(|id| id.as_str() != "200007");
+    ids.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    let others = (0..60).filter(|n| *n != 7).map(|n| plan_id(&format!("{}", 200_000 + n)));
+    assert_eq!(ids, others.collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test]
+async fn a_list_that_shrinks_again_and_again_is_an_error() {
+    let gateway = gateway(0).await;
+    for n in 0..120 {
+        gateway.add_plan(Plan::new(format!("{}", 200_000 + n), "1004").with_state(State::Paused));
+    }
+    let (wechat_pay, moved) = (gateway.wechat_pay().clone(), AtomicUsize::new(200_000));
+    let move_each = move |request: Request| {
+        if request.target().as_str().contains("offset=50") {
+            let id = moved.fetch_add(1, Ordering::Relaxed).to_string();
+            assert!(wechat_pay.move_plan(&id, State::Terminated));
+        }
+        request
+    };
+    let service = DeliveryPlans::new(Changing(client(&gateway, &gateway.base_url()), move_each));
+    let query = || ListPlans::new(brand("1004")).plan_state(PlanState::Paused);
+    let mut plans = service.list_all(query());
+    let error = loop {
+        if let Err(error) = plans.next().await.unwrap() {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::IncompleteList(_)), "{error:?}");
+    assert!(plans.next().await.is_none());
 }

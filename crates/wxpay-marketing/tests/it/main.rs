@@ -10,8 +10,10 @@
 
 mod calls;
 mod checked;
+mod checked_in_time;
 mod common;
 mod coupons;
+mod fake;
 mod list_all;
 mod rules_compared;
 mod samples;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use wxpay_marketing::{
     AuditState, AuthorizationType, ListPlans, Plan, PlanId, PlanPage, PlanState, ProductAuthority,
-    UsageMode,
+    UpdatePlan, UsageMode,
 };
 
 use crate::common::brand;
@@ -99,6 +99,17 @@ fn texts_that_are_not_documented_are_kept() {
         assert_eq!(AuditState::from(text).as_str(), text);
         assert_eq!(AuthorizationType::from(text).as_str(), text);
         assert_eq!(ProductAuthority::from(text).as_str(), text);
+    }
+}
+
+/// A limit that an answer lacks may have been set: whether it can be raised is left to WeChat Pay.
+#[test]
+fn what_an_answer_lacks_is_not_compared() {
+    let update = || UpdatePlan::new("req-0002-70001");
+    for update in [update().total_count(1), update().user_limit(1), update().daily_limit(1)] {
+        assert_eq!(update.check_against(&plan(json!({}))), Ok(()));
+        let has = plan(json!({"total_count": 1, "user_limit": 1, "daily_limit": 1}));
+        assert!(update.check_against(&has).is_err(), "what it has is compared");
     }
 }
 

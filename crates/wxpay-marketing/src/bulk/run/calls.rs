@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use wxpay_auth::internal::log;
 use wxpay_transport::Transport;
 
+use super::confirm::Sent;
 use super::job::Job;
 use super::judgement::ended;
 use super::progress::BulkEvent;
@@ -15,6 +16,7 @@ use crate::bulk::outcome::PlanOutcome;
 use crate::bulk::plan::BulkPlan;
 use crate::error::Error as CallError;
 use crate::plan::Plan;
+use crate::plan_state::PlanState;
 
 /// Why a plan could not be read.
 pub(super) enum Interrupted {
@@ -57,6 +59,10 @@ impl<T: Transport> Job<T> {
     ) -> PlanOutcome {
         match self.read(plan).await {
             Ok(Some(found)) if found.plan_state.is_final() => ended(&found.plan_state, in_doubt),
+            // Another caller's termination has begun.
+            Ok(Some(found)) if found.plan_state == PlanState::Terminating => {
+                self.confirm(plan, Sent::refused(error, in_doubt)).await
+            }
             _ => PlanOutcome::Refused {
                 error: error.to_string(),
                 code: error.api().and_then(|api| api.code()).map(str::to_owned),

@@ -1,8 +1,6 @@
 //! Reads the state after a termination.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::timeout_at;
 use wxpay_transport::Transport;
 
 use super::job::Job;
@@ -12,6 +10,7 @@ use crate::bulk::plan::BulkPlan;
 use crate::error::Error as CallError;
 use crate::lookup_error::PlanNotFoundError;
 use crate::plan_state::PlanState;
+use crate::state_reads::StateReads;
 use crate::terminated::Terminated;
 
 /// What was sent before the state is read.
@@ -43,6 +42,11 @@ impl Sent {
         Self { is_ours: false, response: None, error: None }
     }
 
+    /// A call was refused, and a termination has begun: somebody else's, or that of an earlier run of this job.
+    pub(super) fn refused(error: CallError, is_ours: bool) -> Self {
+        Self { is_ours, response: None, error: Some(error) }
+    }
+
     /// Says why the end is not known.
     fn doubt(&self, read_error: Option<&str>) -> String {
         let doubt = match (&self.error, &self.response) {
@@ -57,12 +61,6 @@ impl Sent {
     }
 }
 
-/// Waits between two reads of the state: the first one, doubled up to the longest one.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Longer than any process runs.
-const ENDLESS: Duration = Duration::from_secs(30 * 365 * 86_400);
-
 impl<T: Transport> Job<T> {
     /// Reads the state until it is final, or time is up. Nothing is called again.
     pub(super) async fn confirm(&self, plan: &BulkPlan, sent: Sent) -> PlanOutcome {
@@ -70,13 +68,12 @@ impl<T: Transport> Job<T> {
         if sent.response.is_some() && !self.settings.confirms {
             return PlanOutcome::Terminated { request_id, is_confirmed: false };
         }
-        let begin = Instant::now();
-        let deadline =
-            begin.checked_add(self.settings.confirm_within).unwrap_or_else(|| begin + ENDLESS);
-        let (mut wait, mut state, mut read_error) = (FIRST_WAIT, None, None);
+        let mut reads = StateReads::within(self.settings.confirm_within);
+        let mut state = None;
+        let mut read_error;
         loop {
             let read = self.plans.find(plan.brand_id(), plan.plan_id());
-            match timeout_at(deadline, read).await {
+            match timeout_at(reads.deadline(), read).await {
                 Ok(Ok(Some(found))) => {
                     if found.plan_state == PlanState::Terminated && sent.is_ours {
                         return PlanOutcome::Terminated { request_id, is_confirmed: true };
@@ -91,14 +88,15 @@ impl<T: Transport> Job<T> {
                     read_error = Some(PlanNotFoundError { brand_id, plan_id }.to_string());
                 }
                 Ok(Err(error)) => read_error = Some(error.to_string()),
-                Err(_) => break,
+                Err(_) => {
+                    // An earlier error is not that of this read.
+                    read_error = state.is_none().then(|| "time was up".to_owned());
+                    break;
+                }
             }
-            let next = Instant::now() + wait;
-            if next >= deadline {
+            if !reads.next().await {
                 break;
             }
-            sleep_until(next).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
         }
         let error = sent.doubt(read_error.as_deref());
         let failed = sent.error.as_ref().and_then(|error| error.request_id());

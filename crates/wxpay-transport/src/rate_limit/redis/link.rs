@@ -30,6 +30,7 @@ use crate::connection::io::bounded::{Bound, BoundedStream};
 use crate::connection::tls;
 use crate::connection::userinfo::is_encoded;
 use crate::error::ConfigError;
+use crate::rate_limit::LimitKey;
 use crate::rate_limit::redis::addresses::Addresses;
 use crate::rate_limit::redis::lost::Lost;
 use crate::rate_limit::redis::store::{Reach, SharedStore, Slot, StoreReply, Wanted};
@@ -194,9 +195,7 @@ impl SharedStore for RedisLink {
     async fn reserve(&self, line: &Arc<Line>, wanted: Wanted<'_>) -> Result<StoreReply, Lost> {
         let early = wanted.interval.saturating_mul(wanted.burst.get() - 1);
         let known = wanted.known.unwrap_or(Reach { next: 0, seen: 0 });
-        // The braces keep all keys of one caller on one node of a cluster.
-        let key = format!("wxpay:rate:{{{}}}:{}", wanted.key.identity, wanted.key.operation);
-        let mut query = self.script.key(key);
+        let mut query = self.script.key(name_of(wanted.key));
         query
             .arg(micros_rounded_up(wanted.interval))
             .arg(micros_rounded_up(early))
@@ -227,6 +226,14 @@ impl SharedStore for RedisLink {
         }
         true
     }
+}
+
+/// Names the key of a limit. Those of different limits, as before and after a change, do not meet: a slot of the one would
+/// be taken for a wait of the other, or for an impossible value.
+fn name_of(LimitKey { identity, operation, limit }: LimitKey<'_>) -> String {
+    let (requests, period) = (limit.requests(), limit.period().as_secs());
+    // The braces keep all keys of one caller on one node of a cluster.
+    format!("wxpay:rate:{{{identity}}}:{operation}:{requests}/{period}s")
 }
 
 /// Parses the reply of the script. Its numbers are signed, and are kept signed here: a negative one must
@@ -367,7 +374,6 @@ mod tests {
 
     use super::*;
     use crate::message::interface_limit::RateLimit;
-    use crate::rate_limit::LimitKey;
 
     #[test]
     fn a_password_that_is_not_encoded_is_no_host() {
@@ -419,6 +425,14 @@ mod tests {
             let text = format!("{error} {error:?} {}", error.hint());
             assert!(!text.contains("pa55"), "{text}");
         }
+    }
+
+    #[test]
+    fn each_limit_has_a_key_of_its_own() {
+        let name = |limit| name_of(LimitKey { identity: "1900007291", operation: "x", limit });
+        assert_eq!(name(RateLimit::per_second(100)), "wxpay:rate:{1900007291}:x:100/1s");
+        assert_eq!(name(RateLimit::per_second(10)), "wxpay:rate:{1900007291}:x:10/1s");
+        assert_eq!(name(RateLimit::per_minute(100)), "wxpay:rate:{1900007291}:x:100/60s");
     }
 
     #[test]

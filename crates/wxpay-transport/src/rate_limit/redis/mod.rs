@@ -32,19 +32,21 @@ use crate::rate_limit::{LimitKey, RateLimited, RateLimiter};
 /// Payments never wait for Redis to recover. If it cannot be reached, does not respond in time, or responds
 /// with an error, with an endless response or with impossible values, each process limits itself to its
 /// share, as [`InProcessRateLimiter::share_of`](crate::InProcessRateLimiter::share_of) does, until Redis
-/// responds again. In the second (or minute) of such a change, and of a process that stalls for a moment, there may be up to
-/// a tenth more requests than the limit (or one more per process); and while only some processes have lost Redis, their shares come on top of what the
-/// others send.
+/// responds again. Each such change, and each moment for which a process stalls, may add up to a tenth of the limit (or one
+/// request per process) to the second in which it falls. With a limit per minute it adds to the minute, in which several
+/// changes may fall: three of them, three tenths. While only some processes have lost Redis, their shares come on top of
+/// what the others send.
 ///
 /// Set `maxmemory-policy noeviction`: a Redis that evicts keys loses reservations, and so does one that is
 /// flushed or restarted. Each query includes the last known state. A key that was lost, or is older than that
 /// state, or is impossible (more than a minute too far ahead), is therefore detected: the known state is
 /// written again, a warning is logged once, and the process limits itself to its share for ten seconds. While
 /// keys are lost again and again, [`is_degraded`](Self::is_degraded) alternates, and in the second of such a
-/// change there may be up to a fifth more requests than the limit.
+/// change there may be up to a fifth more requests than the limit; in a minute, up to a tenth more for each change.
 ///
 /// The first request opens the connection in the background; dropping the limiter closes it. Keys are named
-/// `wxpay:rate:{identity}:operation` (with the braces), and expire a minute after the last request. The
+/// `wxpay:rate:{identity}:operation:100/1s` (with the braces; 100 requests in 1 s), and expire a minute after the last
+/// request. Processes that disagree on a limit, as while a new version is rolled out, do not share it. The
 /// limiter holds one connection to one server: for a cluster, use the address of its proxy. The user needs
 /// the commands `EVALSHA`, `SCRIPT LOAD`, `TIME`, `GET` and `SET`.
 ///
