@@ -6,14 +6,17 @@
 //! ```
 //!
 //! The last line is `outcome: terminated | rejected | not_sent | unknown`; the exit code is 0, 1, 2 or
-//! 3, respectively, and 4 for wrong usage or configuration.
+//! 3, respectively, and 4 for wrong usage or configuration. With `--brand` it may also be `already_ended`, with 0: the
+//! plan ended by other means while it was terminated.
 
 use std::error::Error as StdError;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use wxpay_auth::BrandId;
-use wxpay_marketing::{DeliveryPlans, Error, PlanId, PlanState, Terminated};
+use wxpay_marketing::{
+    DeliveryPlans, Error, Plan, PlanId, TerminateExpectation, TerminateOutcome, Terminated,
+};
 use wxpay_testing::Gateway;
 use wxpay_transport::{BaseUrl, Client, ClientSettings, Outcome, Transport};
 
@@ -33,14 +36,16 @@ plans 12000, 12001 and 12002.
                        WXPAY_PUBLIC_KEY_ID  PUB_KEY_ID_…
                        WXPAY_PUBLIC_KEY     the path of pub_key.pem
   --brand BRAND_ID   the brand of the plan, with --live: the plan is looked up and shown, and terminated
-                     only if its id is then typed once more
+                     only if its id is then typed once more, and name and coupon are still the same; its
+                     end is confirmed by reading
   --yes              neither look nor ask, with --live: for programs that have looked
-  --timeout SECONDS  how long the call may take, 15 by default
+  --timeout SECONDS  how long the call may take, and with --brand the confirmation, 15 by default
   --verbose          show what the library logs, on standard error
   --help             show this
 
 The last line is `outcome: terminated | rejected | not_sent | unknown`, and the exit code 0, 1, 2 or 3
-in that order; 4 stands for wrong usage or configuration.";
+in that order; 4 stands for wrong usage or configuration. With --brand it may also be `already_ended`,
+with 0: the plan ended by other means while it was terminated.";
 
 /// Wrong usage or configuration: what is wrong, and a hint.
 struct Misuse(String, String);
@@ -114,9 +119,11 @@ async fn terminate_live(
         .map_err(|e| wrong("client", &e, &e.hint()))?;
     println!("calling {} as {mchid}", client.base_url());
     let plans = DeliveryPlans::new(client);
-    if let Some(brand_id) = brand_id {
-        let looked = look(&plans, brand_id, plan_id).await;
-        if let Err(error) = looked.and_then(|()| ask(plan_id)) {
+    let Some(brand_id) = brand_id else { return Ok(report(plans.terminate(plan_id).await)) };
+    let looked = look(&plans, brand_id, plan_id).await;
+    let plan = match looked.and_then(|plan| ask(plan_id).map(|()| plan)) {
+        Ok(plan) => plan,
+        Err(error) => {
             println!("error: {}", chain(error.as_ref()));
             if let Some(error) = error.downcast_ref::<Error>() {
                 println!("  hint: {}", error.hint());
@@ -124,8 +131,65 @@ async fn terminate_live(
             println!("outcome: not_sent");
             return Ok(ExitCode::from(2));
         }
-    }
-    Ok(report(plans.terminate(plan_id).await))
+    };
+    // The plan that was shown, and no other one.
+    let expected = TerminateExpectation::new(brand_id.clone(), plan_id.clone())
+        .plan_name(plan.plan_name)
+        .product_coupon_id(plan.product_coupon_id)
+        .confirm_within(timeout)
+        .without_impact();
+    Ok(match plans.terminate_checked(&expected).await {
+        Ok(outcome) => report_checked(&outcome),
+        Err(error) => report(Err(error)),
+    })
+}
+
+/// Prints how a checked termination ended, with its outcome on the last line.
+fn report_checked(outcome: &TerminateOutcome) -> ExitCode {
+    let (name, code) = match outcome {
+        TerminateOutcome::Terminated(confirmed) => {
+            let request_id = confirmed.response.as_ref().and_then(|r| r.request_id.as_deref());
+            println!("plan {}: {}, read", confirmed.plan.plan_id, confirmed.plan.plan_state);
+            println!("  request id: {}", request_id.unwrap_or("none"));
+            ("terminated", 0)
+        }
+        TerminateOutcome::AlreadyEnded(ended) => {
+            println!("plan {}: {}", ended.plan.plan_id, ended.plan.plan_state);
+            let response = ended.response.as_ref();
+            let request_id = response.and_then(|response| response.request_id.as_deref());
+            println!("  request id: {}", request_id.unwrap_or("none"));
+            if let Some(error) = &ended.error {
+                println!("  error: {}", chain(error));
+            }
+            if ended.is_sent { ("already_ended", 0) } else { ("not_sent", 2) }
+        }
+        TerminateOutcome::Mismatch(_, differences) => {
+            println!("error: the plan has changed since it was shown");
+            for difference in differences {
+                println!("  {difference}");
+            }
+            ("not_sent", 2)
+        }
+        TerminateOutcome::Refused(plan, error) => {
+            println!("plan {}: still {}", plan.plan_id, plan.plan_state);
+            show(Err(error));
+            ("rejected", 1)
+        }
+        TerminateOutcome::Unconfirmed(unconfirmed) => {
+            println!("error: whether the plan has ended is not known");
+            for error in [&unconfirmed.error, &unconfirmed.read_error].into_iter().flatten() {
+                println!("  cause: {}", chain(error));
+            }
+            println!("  hint: {}", unconfirmed.hint());
+            ("unknown", 3)
+        }
+        other => {
+            println!("error: {other:?}");
+            ("unknown", 3)
+        }
+    };
+    println!("outcome: {name}");
+    ExitCode::from(code)
 }
 
 /// Shows the plan that is about to end.
@@ -133,14 +197,13 @@ async fn look<T: Transport>(
     plans: &DeliveryPlans<T>,
     brand_id: &BrandId,
     plan_id: &PlanId,
-) -> Result<(), Box<dyn StdError>> {
+) -> Result<Plan, Box<dyn StdError>> {
     let plan = plans.find(brand_id, plan_id).await?;
     let plan =
         plan.ok_or_else(|| format!("brand {brand_id} has no plan {plan_id}: check both ids"))?;
-    if plan.plan_state == PlanState::Terminated {
-        return Err(
-            format!("plan {plan_id} of brand {brand_id} has been terminated already").into()
-        );
+    if plan.plan_state.is_final() {
+        let state = &plan.plan_state;
+        return Err(format!("plan {plan_id} of brand {brand_id} has ended already: {state}").into());
     }
     println!("plan {plan_id} of brand {brand_id}:");
     for (field, value) in [
@@ -151,7 +214,7 @@ async fn look<T: Transport>(
     ] {
         println!("  {field}: {}", value.escape_debug());
     }
-    Ok(())
+    Ok(plan)
 }
 
 /// Has the id typed once more.
@@ -180,7 +243,7 @@ async fn terminate_on_embedded_gateway(
     show_state(&gateway, plan_id, "before");
     let ended = DeliveryPlans::new(client).terminate(plan_id).await;
     show_sent(&gateway);
-    let outcome = show(&ended);
+    let outcome = show(ended.as_ref());
     show_state(&gateway, plan_id, "after");
     println!("outcome: {outcome}");
     Ok(exit_code(&ended))
@@ -205,13 +268,13 @@ fn show_sent(gateway: &Gateway) {
 
 /// Prints the result of a call, with its outcome on the last line.
 fn report(ended: Result<Terminated, Error>) -> ExitCode {
-    let outcome = show(&ended);
+    let outcome = show(ended.as_ref());
     println!("outcome: {outcome}");
     exit_code(&ended)
 }
 
 /// Prints the response or the error, and returns the name of the outcome.
-fn show(ended: &Result<Terminated, Error>) -> String {
+fn show(ended: Result<&Terminated, &Error>) -> String {
     match ended {
         Ok(terminated) => {
             println!("response: 204, verified");

@@ -70,8 +70,18 @@ fn the_gateway_as_a_program() {
 
     let (stdout, last, code) = terminate(mchid, "12000\n");
     assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+    assert!(stdout.contains("plan 12000: TERMINATED, read"), "{stdout}");
+    // It is looked up to be shown, and once more before it is called; its end is read.
+    for expected in ["GET ", "GET ", "/12000/terminate 204 executed", "GET "] {
+        let line = lines.next().unwrap().unwrap();
+        assert!(line.contains(expected), "{expected}: {line}");
+    }
+
+    // One that has ended is not called, whatever is typed.
+    let (stdout, last, code) = terminate(mchid, "12000\n");
+    assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+    assert!(stdout.contains("has ended already: TERMINATED"), "{stdout}");
     assert!(lines.next().unwrap().unwrap().contains("GET "));
-    assert!(lines.next().unwrap().unwrap().ends_with("/12000/terminate 204 executed"));
 
     let (stdout, last, code) = terminate("1900000001", "12000\n");
     assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");

@@ -74,9 +74,15 @@ impl Drop for Keys {
 }
 
 pub(super) fn live(server: &WireServer, keys: &Keys) -> Command {
+    live_with(server, keys, &["--yes"])
+}
+
+/// Terminates the plan 12000 with other options.
+pub(super) fn live_with(server: &WireServer, keys: &Keys, options: &[&str]) -> Command {
     let mut command = example("terminate");
     command
-        .args(["--live", "--yes", "--timeout", "2", "12000"])
+        .args(["--live", "--timeout", "2", "12000"])
+        .args(options)
         .env("WXPAY_BASE_URL", server.base_url())
         .env("WXPAY_MCHID", server.mchid().as_str())
         .env("WXPAY_SERIAL_NO", server.serial_no().as_str())

@@ -1,12 +1,15 @@
 //! The example that terminates a plan: outcomes, usage, proxies, roots, time.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use wxpay_testing::{
-    ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Point, ProxyManners, ServerTls, WireServer,
+    ConnectProxy, ErrorBody, Fault, How, Misbehaviour, Plan, PlanState, Point, ProxyManners,
+    ServerTls, WireServer,
 };
 
-use super::program::{Keys, ended, example, live, run};
+use super::program::{Keys, ended, example, live, live_with, run};
 
 #[test]
 fn on_the_embedded_gateway() {
@@ -66,6 +69,67 @@ async fn live_each_outcome_has_its_line_and_its_code() {
         let (stdout, last, code) = run(live(&server, &keys)).await;
         assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{how:?}: {stdout}");
     }
+}
+
+/// Has the plan shown, changes something, and types its id.
+fn checked(server: &WireServer, keys: &Keys, change: impl FnOnce()) -> (String, String, i32) {
+    tokio::task::block_in_place(|| {
+        let mut command = live_with(server, keys, &["--brand", "1004"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = command.spawn().expect("a program");
+        let mut lines = BufReader::new(program.stdout.take().expect("a pipe")).lines();
+        let mut shown = Vec::new();
+        for line in lines.by_ref().map(|line| line.expect("text")) {
+            shown.push(line);
+            if shown.iter().any(|line| line.contains("Type its id")) {
+                break;
+            }
+        }
+        change();
+        // A program that has refused before it asks has closed its input.
+        let _ = program.stdin.take().expect("a pipe").write_all(b"12000\n");
+        shown.extend(lines.map(|line| line.expect("text")));
+        let code = program.wait().expect("an end").code().expect("a code");
+        (shown.join("\n"), shown.last().cloned().unwrap_or_default(), code)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_with_a_brand_the_plan_that_was_shown_is_ended_and_its_end_read() {
+    let server = WireServer::start_plain().await;
+    let keys = Keys::write(&server, "checked");
+    let posts = || server.journal().iter().filter(|entry| entry.method() == "POST").count();
+    let renamed = || {
+        server.add_plan(Plan::new("12000", "1004").with_field("plan_name", "another"));
+    };
+    let (stdout, last, code) = checked(&server, &keys, renamed);
+    assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+    assert!(stdout.contains("plan_name is \"another\""), "{stdout}");
+
+    for state in [PlanState::Expired, PlanState::Terminated] {
+        server.add_plan(Plan::new("12000", "1004").with_state(state));
+        let (stdout, last, code) = checked(&server, &keys, || {});
+        assert_eq!((last.as_str(), code), ("outcome: not_sent", 2), "{stdout}");
+        assert!(stdout.contains("has ended already"), "{stdout}");
+    }
+    assert_eq!(posts(), 0);
+
+    server.add_plan(Plan::new("12000", "1004"));
+    let (stdout, last, code) = checked(&server, &keys, || {});
+    assert_eq!((last.as_str(), code), ("outcome: terminated", 0), "{stdout}");
+
+    // It has ended, but is shown as if it had not.
+    let refused = Plan::new("12000", "1004").with_state(PlanState::Terminated);
+    server.add_plan(refused.with_field("plan_state", "DELIVERING"));
+    let (stdout, last, code) = checked(&server, &keys, || {});
+    assert_eq!((last.as_str(), code), ("outcome: rejected", 1), "{stdout}");
+    assert!(stdout.contains("still DELIVERING"), "{stdout}");
+
+    server.add_plan(Plan::new("12000", "1004"));
+    let (stdout, last, code) = checked(&server, &keys, || server.terminate_slowly(1_000_000));
+    assert_eq!((last.as_str(), code), ("outcome: unknown", 3), "{stdout}");
+    assert!(stdout.contains("the state has not followed"), "{stdout}");
+    assert_eq!(posts(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
