@@ -69,7 +69,8 @@ impl<T: Transport> Job<T> {
             return PlanOutcome::Terminated { request_id, is_confirmed: false };
         }
         let mut reads = StateReads::within(self.settings.confirm_within);
-        let (mut state, mut read_error) = (None, None);
+        let mut state = None;
+        let mut read_error: Option<String>;
         loop {
             let read = self.plans.find(plan.brand_id(), plan.plan_id());
             match timeout_at(reads.deadline(), read).await {
