@@ -8,7 +8,8 @@ fn pages(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && !name.starts_with('.') && name != "target" && !path.is_symlink() {
+        let is_built = name.starts_with('.') || name == "target" || name == "node_modules";
+        if path.is_dir() && !is_built && !path.is_symlink() {
             pages(&path, found);
         } else if path.extension().is_some_and(|end| end == "md") {
             found.push(path);
