@@ -10,6 +10,7 @@ mod bulk;
 mod create_plan;
 mod delivery_plans;
 mod error;
+mod expected_plan;
 mod expecting;
 mod find;
 mod foreign_response_error;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wxpay_auth::{BrandId, foreign_text};
 
-use crate::plan::Plan;
+use crate::expected_plan::ExpectedPlan;
 use crate::plan_id::PlanId;
 use crate::plan_state::PlanState;
 
@@ -14,11 +14,7 @@ use crate::plan_state::PlanState;
 /// Brand and id are always compared. The more is set, the less a slip can end another campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TerminateExpectation {
-    pub(super) brand_id: BrandId,
-    pub(super) plan_id: PlanId,
-    plan_name: Option<String>,
-    product_coupon_id: Option<String>,
-    plan_states: Vec<PlanState>,
+    pub(super) plan: ExpectedPlan,
     pub(super) finds_impact: bool,
     pub(super) confirm_within: Duration,
 }
@@ -27,11 +23,7 @@ impl TerminateExpectation {
     /// Expects this plan of this brand.
     pub fn new(brand_id: BrandId, plan_id: PlanId) -> Self {
         Self {
-            brand_id,
-            plan_id,
-            plan_name: None,
-            product_coupon_id: None,
-            plan_states: Vec::new(),
+            plan: ExpectedPlan::new(brand_id, plan_id),
             finds_impact: true,
             confirm_within: Duration::from_secs(30),
         }
@@ -40,14 +32,14 @@ impl TerminateExpectation {
     /// Expects this name (投放计划名称).
     #[must_use]
     pub fn plan_name(mut self, plan_name: impl Into<String>) -> Self {
-        self.plan_name = Some(plan_name.into());
+        self.plan.plan_name = Some(plan_name.into());
         self
     }
 
     /// Expects this product coupon (商品券ID).
     #[must_use]
     pub fn product_coupon_id(mut self, product_coupon_id: impl Into<String>) -> Self {
-        self.product_coupon_id = Some(product_coupon_id.into());
+        self.plan.product_coupon_id = Some(product_coupon_id.into());
         self
     }
 
@@ -55,7 +47,7 @@ impl TerminateExpectation {
     /// plan that has ended is reported as such, not as a difference.
     #[must_use]
     pub fn plan_state(mut self, plan_state: PlanState) -> Self {
-        self.plan_states.push(plan_state);
+        self.plan.plan_states.push(plan_state);
         self
     }
 
@@ -71,32 +63,6 @@ impl TerminateExpectation {
     pub fn confirm_within(mut self, time: Duration) -> Self {
         self.confirm_within = time;
         self
-    }
-
-    /// Returns how a plan differs, apart from its state.
-    pub(super) fn differences(&self, plan: &Plan) -> Vec<Difference> {
-        let Self { brand_id, plan_id, plan_name, product_coupon_id, .. } = self;
-        let compared = [
-            ("brand_id", Some(brand_id.as_str()), plan.brand_id.as_str()),
-            ("plan_id", Some(plan_id.as_str()), plan.plan_id.as_str()),
-            ("plan_name", plan_name.as_deref(), plan.plan_name.as_str()),
-            ("product_coupon_id", product_coupon_id.as_deref(), plan.product_coupon_id.as_str()),
-        ];
-        let differing = compared.into_iter().filter_map(|(field, expected, found)| {
-            let expected = expected.filter(|expected| *expected != found)?;
-            Some(Difference { field, expected: expected.to_owned(), found: found.to_owned() })
-        });
-        differing.collect()
-    }
-
-    /// Returns how the state of a plan differs.
-    pub(super) fn state_difference(&self, plan: &Plan) -> Vec<Difference> {
-        if self.plan_states.is_empty() || self.plan_states.contains(&plan.plan_state) {
-            return Vec::new();
-        }
-        let expected: Vec<&str> = self.plan_states.iter().map(PlanState::as_str).collect();
-        let found = plan.plan_state.as_str().to_owned();
-        vec![Difference { field: "plan_state", expected: expected.join(" or "), found }]
     }
 }
 

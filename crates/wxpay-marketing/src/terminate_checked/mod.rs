@@ -17,6 +17,7 @@ pub use self::outcome::{
 
 use crate::delivery_plans::DeliveryPlans;
 use crate::error::Error;
+use crate::expected_plan::ExpectedPlan;
 use crate::lookup_error::{LookupError, PlanNotFoundError};
 use crate::plan::Plan;
 use crate::plan_state::PlanState;
@@ -97,7 +98,7 @@ impl<T: Transport> DeliveryPlans<T> {
             };
         }
         let mut known = Known { impact, ..Known::of(plan) };
-        match self.terminate(&expected.plan_id).await {
+        match self.terminate(&expected.plan.plan_id).await {
             Ok(terminated) => known.response = Some(terminated),
             Err(error) if error.outcome() == Outcome::NotSent => return Err(error),
             Err(error) => known.error = Some(error),
@@ -111,10 +112,11 @@ impl<T: Transport> DeliveryPlans<T> {
         &self,
         expected: &TerminateExpectation,
     ) -> Result<ControlFlow<TerminateOutcome, Plan>, Error> {
-        let lookup = |error| Error::from(LookupError::new(expected.plan_id.clone(), error));
-        let plan = self.find(&expected.brand_id, &expected.plan_id).await.map_err(lookup)?;
+        let lookup = |error| Error::from(LookupError::new(expected.plan.plan_id.clone(), error));
+        let plan =
+            self.find(&expected.plan.brand_id, &expected.plan.plan_id).await.map_err(lookup)?;
         let Some(plan) = plan else { return Err(not_found(expected).into()) };
-        let mut differences = expected.differences(&plan);
+        let mut differences = expected.plan.differences(&plan);
         if differences.is_empty() {
             if plan.plan_state.is_final() {
                 return Ok(ControlFlow::Break(Known::of(plan).already_ended()));
@@ -124,7 +126,7 @@ impl<T: Transport> DeliveryPlans<T> {
                 let outcome = self.confirm(expected, Known::of(plan)).await;
                 return Ok(ControlFlow::Break(outcome));
             }
-            differences = expected.state_difference(&plan);
+            differences.extend(expected.plan.state_difference(&plan));
         }
         Ok(if differences.is_empty() {
             ControlFlow::Continue(plan)
@@ -139,7 +141,7 @@ impl<T: Transport> DeliveryPlans<T> {
         let mut reads = StateReads::within(expected.confirm_within);
         let (mut lasts, mut is_ending) = (0, false);
         loop {
-            let read = self.find(&expected.brand_id, &expected.plan_id);
+            let read = self.find(&expected.plan.brand_id, &expected.plan.plan_id);
             match timeout_at(reads.deadline(), read).await {
                 Ok(Ok(Some(found))) => {
                     known = Known { plan: found, is_read: true, read_error: None, ..known };
@@ -246,6 +248,6 @@ fn split(impact: Option<Result<Impact, Error>>) -> (Option<Impact>, Option<Error
 }
 
 fn not_found(expected: &TerminateExpectation) -> PlanNotFoundError {
-    let TerminateExpectation { brand_id, plan_id, .. } = expected;
+    let ExpectedPlan { brand_id, plan_id, .. } = &expected.plan;
     PlanNotFoundError { brand_id: brand_id.clone(), plan_id: plan_id.clone() }
 }

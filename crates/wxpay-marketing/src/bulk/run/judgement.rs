@@ -27,7 +27,7 @@ pub(super) fn judge(plan: &BulkPlan, found: Option<&Plan>, in_doubt: bool) -> Ju
     if in_doubt && state.is_final() {
         return Judgement::Settled(ended(state, true));
     }
-    let mut differences = plan.differences(found);
+    let mut differences = plan.expected().differences(found);
     if differences.is_empty() {
         if state.is_final() {
             return Judgement::Settled(ended(state, false));
@@ -35,7 +35,7 @@ pub(super) fn judge(plan: &BulkPlan, found: Option<&Plan>, in_doubt: bool) -> Ju
         if *state == PlanState::Terminating {
             return Judgement::IsEnding;
         }
-        differences.extend(plan.state_difference(found));
+        differences.extend(plan.expected().state_difference(found));
     }
     if differences.is_empty() {
         return Judgement::Goes;
