@@ -6,22 +6,22 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Instant, timeout, timeout_at};
 use wxpay_auth::{Signer, Verifier};
 
-use super::{SignedAttempts, panicked, request_key};
+use super::{SignedAttempts, in_time};
 use crate::call::attempt_plan::AttemptPlan;
 use crate::call::clock_after::ClockAfter;
 use crate::call::download::content::{Checked, Content, Failure};
 use crate::call::next_attempt::health;
-use crate::call::progress::{Progress, SignedBy};
+use crate::call::progress::Progress;
 use crate::call::record::AttemptRecord;
 use crate::connection::http1::Connection;
 use crate::domains::domain::Domain;
 use crate::domains::router::Route;
-use crate::error::{CallContext, DownloadError, DownloadFault, Error, TimeoutError};
+use crate::error::{CallContext, DownloadError, DownloadFault, Error};
 use crate::message::download::{Download, DownloadProgress};
 use crate::message::downloaded::Downloaded;
 use crate::message::request::Request;
 use crate::message::response_headers::request_id;
-use crate::panics::{Panic, caught, named, until_panic};
+use crate::panics::Panic;
 
 /// A response with the status 200, whose body has not been read.
 struct Begun {
@@ -42,24 +42,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         writer: W,
         whole: Instant,
     ) -> Result<Result<Downloaded, Error>, Panic> {
-        let AttemptPlan { call, end, limit, after, .. } = plan;
-        let progress = Progress::new(*end);
+        let (call, progress) = (&plan.call, Progress::new(plan.end));
         // Declared before the connection, so dropped after it.
         let record =
             AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
-        let mut beginning = Box::pin(self.begin(route.domain, call, request, &progress));
-        let begun = timeout_at(*end, until_panic(beginning.as_mut())).await;
-        // Closes its connection, unless the response has begun.
-        let _ = caught("Signer or Verifier", || drop(beginning));
-        let begun = match begun {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(panic)) => panicked(panic, call, &progress)?,
-            Err(_) => {
-                let (stage, delivery) = (progress.stage(), progress.delivery());
-                let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
-                Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
-            }
-        };
+        let beginning = Box::pin(self.begin(route.domain, call, request, &progress));
+        let begun = in_time(plan, &progress, beginning).await?;
         route.report(health(&begun));
         let ended = match begun {
             Ok(begun) => pass_on(call, begun, download, writer, whole).await,
@@ -77,12 +65,8 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         request: &Request,
         progress: &Progress,
     ) -> Result<Begun, Error> {
-        let now = named("Clock", || self.clock.now());
         // A refusal is verified.
-        self.require_verifier(call, now)?;
-        if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
-            self.require_serial(call, request, &serial_no, now)?;
-        }
+        let now = self.require_keys(call, request)?;
         // On a connection of its own, as nothing in a file says which request it belongs to, and not one that was
         // opened earlier: there is no other attempt if the server has closed it meanwhile.
         let (connection, mut signed) = tokio::try_join!(
@@ -90,11 +74,7 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             self.open(domain, call, progress),
             self.sign(domain, call, request, progress),
         )?;
-        let now = progress.signed_by().map_or(now, SignedBy::now);
-        self.require_verifier(call, now)?;
-        let serial_no = signed.sent.signature.serial_no();
-        let preferred = self.require_serial(call, request, serial_no, now)?;
-        request_key(&mut signed.request, preferred.as_ref());
+        self.require_keys_still(call, request, &mut signed, progress, now)?;
         if Instant::now() >= progress.deadline() {
             drop(connection);
             return std::future::pending().await;

@@ -2,7 +2,7 @@
 
 pub(crate) mod download;
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -76,28 +76,38 @@ impl<S: Signer, V: Verifier> Attempts for SignedAttempts<S, V> {
         plan: &AttemptPlan,
         request: &Request,
     ) -> Result<Result<Response, Error>, Panic> {
-        let AttemptPlan { call, end, limit, after, fresh } = plan;
-        let progress = Progress::new(*end);
+        let AttemptPlan { call, fresh, .. } = plan;
+        let progress = Progress::new(plan.end);
         // Declared before the attempt, so dropped after it: when the call is dropped, the connection is
         // closed before the record is written.
         let record =
             AttemptRecord::begin(&self.identity, self.audit.as_deref(), call, request, &progress);
-        let mut attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
-        let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
-        // Closes its connection: nothing more is written. Also drops the future of a hook of the application,
-        // which may panic.
-        let _ = caught("Signer or Verifier", || drop(attempt));
-        let ended = match ended {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(panic)) => panicked(panic, call, &progress)?,
-            Err(_) => {
-                let (stage, delivery) = (progress.stage(), progress.delivery());
-                let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
-                Err(Error::Timeout(error.while_connecting(progress.is_connecting())))
-            }
-        };
+        let attempt = Box::pin(self.go(domain, call, request, &progress, *fresh));
+        let ended = in_time(plan, &progress, attempt).await?;
         record.end(&ended);
         Ok(ended)
+    }
+}
+
+/// Runs an attempt until its end. One that is given up is dropped at once.
+async fn in_time<T, F: Future<Output = Result<T, Error>>>(
+    plan: &AttemptPlan,
+    progress: &Progress,
+    mut attempt: Pin<Box<F>>,
+) -> Result<Result<T, Error>, Panic> {
+    let AttemptPlan { call, end, limit, after, .. } = plan;
+    let ended = timeout_at(*end, until_panic(attempt.as_mut())).await;
+    // Closes its connection, unless that was returned: nothing more is written. Also drops the future of a hook of the
+    // application, which may panic.
+    let _ = caught("Signer or Verifier", || drop(attempt));
+    match ended {
+        Ok(Ok(ended)) => Ok(ended),
+        Ok(Err(panic)) => panicked(panic, call, progress),
+        Err(_) => {
+            let (stage, delivery) = (progress.stage(), progress.delivery());
+            let error = TimeoutError::new(call.clone(), *limit, *after, stage, delivery);
+            Ok(Err(Error::Timeout(error.while_connecting(progress.is_connecting()))))
+        }
     }
 }
 
@@ -143,23 +153,12 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
         progress: &Progress,
         fresh: bool,
     ) -> Result<Response, Error> {
-        let now = named("Clock", || self.clock.now());
-        self.require_verifier(call, now)?;
-        // Checked first, so that a request that cannot be sent costs no connection and no signature.
-        if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
-            self.require_serial(call, request, &serial_no, now)?;
-        }
+        let now = self.require_keys(call, request)?;
         let may_be_kept = self.reuse.allows(request);
         let mut demand = (fresh || !may_be_kept).then(|| domain.spares.demand(call.attempt == 1));
         let prepared = self.prepare(domain, call, request, progress, demand.as_mut());
         let (connection, mut signed) = prepared.await?;
-        // Signing and connecting took time, in which the keys of the signer or the verifier may have been exchanged,
-        // or have expired.
-        let now = progress.signed_by().map_or(now, SignedBy::now);
-        self.require_verifier(call, now)?;
-        let serial_no = signed.sent.signature.serial_no();
-        let asked_for = self.require_serial(call, request, serial_no, now)?;
-        request_key(&mut signed.request, asked_for.as_ref());
+        self.require_keys_still(call, request, &mut signed, progress, now)?;
         if Instant::now() >= progress.deadline() {
             // The signature came too late, or the verifier took long. Send nothing; the timeout ends the attempt.
             drop(connection);
@@ -187,6 +186,35 @@ impl<S: Signer, V: Verifier> SignedAttempts<S, V> {
             }
         });
         ended
+    }
+
+    /// Checks the keys before anything else, so that a request that cannot be sent costs no connection and no
+    /// signature. Returns the time of the check.
+    fn require_keys(&self, call: &CallContext, request: &Request) -> Result<Timestamp, Error> {
+        let now = named("Clock", || self.clock.now());
+        self.require_verifier(call, now)?;
+        if let Some(serial_no) = named("Signer", || self.signer.next_serial_no()) {
+            self.require_serial(call, request, &serial_no, now)?;
+        }
+        Ok(now)
+    }
+
+    /// Checks the keys once more, and asks for one in the request: signing and connecting took time, in which the keys
+    /// of the signer or the verifier may have been exchanged, or have expired.
+    fn require_keys_still(
+        &self,
+        call: &CallContext,
+        request: &Request,
+        signed: &mut Signed,
+        progress: &Progress,
+        before: Timestamp,
+    ) -> Result<(), Error> {
+        let now = progress.signed_by().map_or(before, SignedBy::now);
+        self.require_verifier(call, now)?;
+        let serial_no = signed.sent.signature.serial_no();
+        let asked_for = self.require_serial(call, request, serial_no, now)?;
+        request_key(&mut signed.request, asked_for.as_ref());
+        Ok(())
     }
 
     /// Requires that the response can be verified; otherwise its result could not be trusted.
